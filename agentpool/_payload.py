@@ -1,0 +1,100 @@
+"""Record payloads as they stand in a log: sealed on their way in, opened on their way out."""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from agentpool._codec import decode, decoder, encode, is_plain
+from agentpool._strict import check_document
+from agentpool.errors import CorruptRecordError, InvalidValueError, UnknownRecordError
+from agentpool.records import (
+    AgentPoolStoreRecord,
+    AgentPoolStoreRecordPayload,
+    MemberJoined,
+    MemberLeft,
+    PoolCreated,
+    PoolOpened,
+    RunMessageRecorded,
+    UnknownRecord,
+    WakeRecorded,
+    record_at,
+)
+
+__all__ = ("KINDS", "SealedPayload", "open_payload", "open_record", "seal")
+
+KINDS: Final[dict[str, type[AgentPoolStoreRecordPayload]]] = {
+    "pool_opened": PoolOpened,
+    "pool_created": PoolCreated,
+    "member_joined": MemberJoined,
+    "member_left": MemberLeft,
+    "run_message": RunMessageRecorded,
+    "wake": WakeRecorded,
+}
+_TAGS: Final = {type_: kind for kind, type_ in KINDS.items()}
+_DECODE: Final[dict[str, Callable[[bytes], Any]]] = {
+    kind: decoder(type_).decode for kind, type_ in KINDS.items()
+}
+
+
+class SealedPayload(NamedTuple):
+    """A payload with its canonical JSON, which is known to read back as the same payload."""
+
+    payload: AgentPoolStoreRecordPayload
+    kind: str
+    payload_json: str
+
+
+def seal(payload: AgentPoolStoreRecordPayload) -> SealedPayload:
+    """Encode a payload and read it back, so that no log ever holds one that cannot be read.
+
+    :raises InvalidValueError: what was encoded would not be read back
+    """
+    kind = _TAGS.get(type(payload))
+    if kind is None:
+        msg = f"expected the payload of a record, got {type(payload).__name__}"
+        raise InvalidValueError(msg)
+    raw = encode(payload)
+    try:
+        read_back = _DECODE[kind](raw)
+        if read_back != payload:
+            raw = encode(read_back)
+        if not is_plain(raw):
+            check_document(raw, KINDS[kind])
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise InvalidValueError(str(error)) from error
+    return SealedPayload(read_back, kind, raw.decode())
+
+
+def open_payload(pool_id: str, seq: int, kind: str, payload_json: Any) -> Any:
+    """Read the payload of a stored record.
+
+    :raises UnknownRecordError: its kind is not known here
+    :raises CorruptRecordError: it cannot be read
+    """
+    try:
+        raw = payload_json.encode()
+        payload = _DECODE[kind](raw)
+        if is_plain(raw) and encode(payload) == raw:
+            return payload
+        return decode(raw, KINDS[kind])
+    except KeyError:
+        msg = f"this version knows no record of kind {kind!r}"
+        raise UnknownRecordError(msg, pool_id=pool_id, seq=seq) from None
+    except InvalidValueError as error:
+        raise CorruptRecordError(error.message, pool_id=pool_id, seq=seq) from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, AttributeError) as error:
+        msg = str(error) if isinstance(payload_json, str) else "payload_json is not text"
+        raise CorruptRecordError(msg, pool_id=pool_id, seq=seq) from error
+
+
+def open_record(
+    pool_id: str, seq: int, kind: str, payload_json: Any, *, keep_unknown: bool = False
+) -> AgentPoolStoreRecord:
+    """Read a stored record, as `open_payload` does.
+
+    :param keep_unknown: give a record of an unknown kind back as `UnknownRecord`
+    """
+    if keep_unknown and kind not in KINDS:
+        return record_at(pool_id, seq, UnknownRecord(kind, payload_json))
+    return record_at(pool_id, seq, open_payload(pool_id, seq, kind, payload_json))

@@ -1,0 +1,150 @@
+"""The whole error tree; nothing else reaches a caller.
+
+::
+
+    AgentPoolError                 .retry, .pool_id, .seq
+    ├── InvalidValueError          (also a ValueError)           not_retryable
+    ├── PoolNotOpenError                                         host_configuration_needed
+    ├── PoolConfigConflictError                                  repair_needed
+    ├── NotAMemberError                                          not_retryable
+    ├── IdempotencyConflictError                                 not_retryable
+    ├── InvalidTransitionError                                   not_retryable
+    ├── StoreBusyError                                           retryable
+    ├── StoreFullError                                           retryable
+    ├── StoreClosedError                                         not_retryable
+    ├── CorruptRecordError                                       repair_needed
+    ├── UnknownRecordError                                       user_action_needed
+    ├── IncompatibleStoreError                                   user_action_needed
+    └── StoreError                                               repair_needed
+
+A foreign error (``sqlite3``, ``msgspec``) is translated where it is caught and kept as the
+``__cause__``. Messages name pool ids, sequence numbers and run, message and condition ids, never
+the content of a message.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+__all__ = (
+    "AgentPoolError",
+    "CorruptRecordError",
+    "IdempotencyConflictError",
+    "IncompatibleStoreError",
+    "InvalidTransitionError",
+    "InvalidValueError",
+    "NotAMemberError",
+    "PoolConfigConflictError",
+    "PoolNotOpenError",
+    "RetryClassification",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreError",
+    "StoreFullError",
+    "UnknownRecordError",
+)
+
+
+class RetryClassification(StrEnum):
+    """What a caller can do about an error."""
+
+    RETRYABLE = "retryable"
+    NOT_RETRYABLE = "not_retryable"
+    REPAIR_NEEDED = "repair_needed"
+    USER_ACTION_NEEDED = "user_action_needed"
+    HOST_CONFIGURATION_NEEDED = "host_configuration_needed"
+
+
+class AgentPoolError(Exception):
+    """The root of every error of this library.
+
+    :ivar pool_id: the pool that the failed call or record belongs to, where known
+    :ivar seq: the sequence number of the record at fault, where known
+    """
+
+    retry: ClassVar[RetryClassification] = RetryClassification.NOT_RETRYABLE
+
+    def __init__(self, message: str, *, pool_id: str | None = None, seq: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.pool_id = pool_id
+        self.seq = seq
+
+    def __str__(self) -> str:
+        place = []
+        if self.pool_id is not None:
+            place.append(f"pool {self.pool_id!r}")
+        if self.seq is not None:
+            place.append(f"record {self.seq}")
+        return f"{', '.join(place)}: {self.message}" if place else self.message
+
+
+class InvalidValueError(AgentPoolError, ValueError):
+    """Raised when an identifier or value is one that the wire format refuses."""
+
+
+class PoolNotOpenError(AgentPoolError):
+    """Raised when nothing ever opened this pool; ``open_pool()`` does."""
+
+    retry = RetryClassification.HOST_CONFIGURATION_NEEDED
+
+
+class PoolConfigConflictError(AgentPoolError):
+    """Raised when a pool is opened with another config than the one it has."""
+
+    retry = RetryClassification.REPAIR_NEEDED
+
+
+class NotAMemberError(AgentPoolError):
+    """Raised when a run takes part in a pool that it is not a member of."""
+
+
+class IdempotencyConflictError(AgentPoolError):
+    """Raised when an idempotency key, or an id, was already used for something else."""
+
+
+class InvalidTransitionError(AgentPoolError):
+    """Raised when a message or wake is already past the status asked for."""
+
+
+class StoreBusyError(AgentPoolError):
+    """Raised when another process held the write lock for too long. Nothing was written."""
+
+    retry = RetryClassification.RETRYABLE
+
+
+class StoreFullError(AgentPoolError):
+    """Raised when the disk, or the file's own limit, is full. Nothing was written."""
+
+    retry = RetryClassification.RETRYABLE
+
+
+class StoreClosedError(AgentPoolError):
+    """Raised when a store is used after ``aclose()``, after a fork or from another event loop."""
+
+
+class CorruptRecordError(AgentPoolError):
+    """Raised when a stored record cannot be read; other records and pools are unharmed."""
+
+    retry = RetryClassification.REPAIR_NEEDED
+
+
+class UnknownRecordError(AgentPoolError):
+    """Raised when a stored record has a type that this version does not know."""
+
+    retry = RetryClassification.USER_ACTION_NEEDED
+
+
+class IncompatibleStoreError(AgentPoolError):
+    """Raised when a file cannot serve as a store.
+
+    It is not SQLite, cannot be written, comes from a newer version, or lies on a mount where the
+    write-ahead log is known to corrupt.
+    """
+
+    retry = RetryClassification.USER_ACTION_NEEDED
+
+
+class StoreError(AgentPoolError):
+    """Raised when the storage engine fails in any other way; its own error is the cause."""
+
+    retry = RetryClassification.REPAIR_NEEDED

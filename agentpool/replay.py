@@ -1,0 +1,190 @@
+"""The reducer: what records mean, one after another. Pure and incremental.
+
+Source: ``Replaying records into a snapshot`` of the wire format. `PoolState` is the part that
+stays small however long the log grows; `ReplayState` adds every message and wake. Feeding a state
+the records ``a`` and then ``b`` equals feeding it ``a + b``.
+"""
+
+from bisect import bisect_left
+from collections.abc import AsyncIterable
+from typing import Generic, TypeAlias, TypeVar
+
+from agentpool._wire import trusted
+from agentpool.errors import PoolConfigConflictError, PoolNotOpenError, UnknownRecordError
+from agentpool.records import (
+    AgentPoolMember,
+    AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
+    AgentPoolStoredMessage,
+    AgentPoolStoredWake,
+    AgentPoolStoreRecord,
+    AgentPoolStoreRecordPayload,
+    MemberJoined,
+    MemberLeft,
+    PoolCreated,
+    PoolOpened,
+    RunMessageRecorded,
+    UnknownRecord,
+    WakeRecorded,
+)
+from agentpool.snapshot import AgentPoolSnapshot
+
+__all__ = ("PoolState", "ReplayState", "replay")
+
+V = TypeVar("V")
+
+_PoolPayload: TypeAlias = PoolOpened | PoolCreated | MemberJoined | MemberLeft | UnknownRecord
+
+
+async def replay(
+    records: AsyncIterable[AgentPoolStoreRecord], *, pool_id: str
+) -> AgentPoolSnapshot:
+    """Replay the records of one pool, in order, into a snapshot.
+
+    :raises PoolNotOpenError: no record among them opened the pool
+    :raises PoolConfigConflictError: two of them opened it with different configs
+    :raises UnknownRecordError: one of them is of an unknown kind
+    """
+    state = ReplayState(pool_id)
+    async for record in records:
+        state.apply(record.cursor.sequence, record.payload)
+    return state.snapshot()
+
+
+class PoolState:
+    """Config and members of a pool, and the place of the record that made each what it is."""
+
+    def __init__(self, pool_id: str) -> None:
+        self.pool_id = pool_id
+        self.sequence = 0
+        self.config: AgentPoolStoreConfig | None = None
+        self.created_at: int | None = None
+        self.members: dict[str, AgentPoolMember] = {}
+        self.joined_at: dict[str, int] = {}
+
+    def apply(self, seq: int, payload: AgentPoolStoreRecordPayload | UnknownRecord) -> None:
+        """Take one record in, the next after those before.
+
+        :raises PoolConfigConflictError: it opens the pool with another config
+        :raises UnknownRecordError: it is of an unknown kind
+        """
+        if isinstance(payload, RunMessageRecorded | WakeRecorded):
+            self._apply_stored(payload)
+        else:
+            self._apply_pool(seq, payload)
+        self.sequence = seq
+
+    def _apply_stored(self, payload: RunMessageRecorded | WakeRecorded) -> None:
+        """Messages and wakes are not part of the small state."""
+
+    def _apply_pool(self, seq: int, payload: _PoolPayload) -> None:
+        match payload:
+            case PoolOpened(config):
+                if self.config is not None and self.config != config:
+                    msg = "opened again with another config"
+                    raise PoolConfigConflictError(msg, pool_id=self.pool_id, seq=seq)
+                self.config = config
+            case PoolCreated():
+                self.created_at = self.created_at or seq
+            case MemberJoined(member):
+                self.members[member.run_id] = member
+                self.joined_at[member.run_id] = seq
+            case MemberLeft(member):
+                self.members.pop(member.run_id, None)
+                self.joined_at.pop(member.run_id, None)
+            case UnknownRecord(kind):
+                msg = f"this version knows no record of kind {kind!r}"
+                raise UnknownRecordError(msg, pool_id=self.pool_id, seq=seq)
+
+    def snapshot(self) -> AgentPoolSnapshot:
+        """Show what the records so far mean.
+
+        :raises PoolNotOpenError: none of them opened the pool
+        """
+        if self.config is None:
+            msg = "nothing opened this pool; open_pool() does"
+            raise PoolNotOpenError(msg, pool_id=self.pool_id)
+        members = tuple(member for _, member in sorted(self.members.items()))
+        snapshot: AgentPoolSnapshot = trusted(
+            AgentPoolSnapshot,
+            pool_id=self.pool_id,
+            created=self.created_at is not None,
+            members=members,
+            topics=tuple(sorted({topic for member in members for topic in member.topics})),
+            message_policy=self.config.message_policy,
+            wake_policy=self.config.wake_policy,
+            policy_refs=self.config.policy_refs,
+            messages=self._messages(),
+            wakes=self._wakes(),
+            cursor=trusted(AgentPoolStoreCursor, self.sequence) if self.sequence else None,
+        )
+        return snapshot
+
+    def _messages(self) -> tuple[AgentPoolStoredMessage, ...]:
+        return ()
+
+    def _wakes(self) -> tuple[AgentPoolStoredWake, ...]:
+        return ()
+
+
+class ReplayState(PoolState):
+    """The whole state of a pool, with its messages and wakes."""
+
+    def __init__(self, pool_id: str) -> None:
+        super().__init__(pool_id)
+        self.messages: SortedTable[AgentPoolStoredMessage] = SortedTable()
+        self.wakes: SortedTable[AgentPoolStoredWake] = SortedTable()
+
+    def _apply_stored(self, payload: RunMessageRecorded | WakeRecorded) -> None:
+        if isinstance(payload, RunMessageRecorded):
+            self.messages.put(payload.stored.message.message_id, payload.stored)
+        else:
+            self.wakes.put(payload.stored.condition.condition_id, payload.stored)
+
+    def _messages(self) -> tuple[AgentPoolStoredMessage, ...]:
+        return self.messages.in_order()
+
+    def _wakes(self) -> tuple[AgentPoolStoredWake, ...]:
+        return self.wakes.in_order()
+
+
+class SortedTable(Generic[V]):
+    """Values by id, listed in ascending order of the ids.
+
+    A listing after few changes costs no sort: Python orders strings by code point, which is the
+    order of their UTF-8 bytes too, so places are found by bisection.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, V] = {}
+        self._keys: list[str] = []
+        self._ordered: list[V] = []
+        self._changed: set[str] = set()
+
+    def put(self, key: str, value: V) -> None:
+        """Insert the value, or replace the one with this key."""
+        self._values[key] = value
+        self._changed.add(key)
+
+    def get(self, key: str) -> V | None:
+        """Give the value with this key, if there is one."""
+        return self._values.get(key)
+
+    def in_order(self) -> tuple[V, ...]:
+        """List the values."""
+        if len(self._changed) > len(self._keys) // 64:
+            self._keys = sorted(self._values)
+            self._ordered = [self._values[key] for key in self._keys]
+        else:
+            for key in self._changed:
+                self._place(key)
+        self._changed.clear()
+        return tuple(self._ordered)
+
+    def _place(self, key: str) -> None:
+        index = bisect_left(self._keys, key)
+        if index < len(self._keys) and self._keys[index] == key:
+            self._ordered[index] = self._values[key]
+        else:
+            self._keys.insert(index, key)
+            self._ordered.insert(index, self._values[key])

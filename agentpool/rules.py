@@ -1,0 +1,346 @@
+"""What may be appended to a log: each command decides on the current state of its pool.
+
+Pure: a command looks at a `PoolView` and returns a `Decision`; it never waits, reads a clock or
+changes anything. A store calls `decide()` inside its write transaction and appends what it says,
+so two processes can never both win. A refused command raises and appends nothing.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from agentpool._payload import SealedPayload, seal
+from agentpool._wire import Wire, trusted
+from agentpool.errors import (
+    IdempotencyConflictError,
+    InvalidTransitionError,
+    InvalidValueError,
+    NotAMemberError,
+    PoolConfigConflictError,
+    PoolNotOpenError,
+)
+from agentpool.filters import CompiledEventFilter
+from agentpool.ids import check_identifier
+from agentpool.records import (
+    AgentPoolMember,
+    AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
+    AgentPoolStoredMessage,
+    AgentPoolStoredWake,
+    MemberJoined,
+    MemberLeft,
+    MessageReceipt,
+    MessageStatus,
+    PoolCreated,
+    PoolOpened,
+    RunMessage,
+    RunMessageRecorded,
+    WakeCondition,
+    WakeRecorded,
+    WakeRegistration,
+    WakeRegistrationStatus,
+)
+from agentpool.replay import PoolState
+
+__all__ = (
+    "Command",
+    "Decision",
+    "JoinMember",
+    "LeaveMember",
+    "Lookups",
+    "NextEventSequence",
+    "OpenPool",
+    "Placed",
+    "PoolView",
+    "RecordMessage",
+    "RecordPoolCreated",
+    "RecordWake",
+)
+
+R = TypeVar("R")
+T = TypeVar("T", bound=Wire)
+
+
+class Placed(NamedTuple, Generic[T]):
+    """A stored value and the sequence number of the record that it stands in."""
+
+    seq: int
+    stored: T
+
+
+class PoolView(Protocol):
+    """The state of one pool as it is in the current transaction."""
+
+    @property
+    def state(self) -> PoolState:
+        """Config and members; ``state.sequence`` is the last record's number, 0 for none."""
+
+    @property
+    def event_sequence(self) -> int:
+        """The last number that was given to an event of this pool, 0 for none."""
+
+    def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
+        """Look up the latest record of the message that was sent with this idempotency key."""
+
+    def message(self, message_id: str) -> Placed[AgentPoolStoredMessage] | None:
+        """Look up the latest record of a message."""
+
+    def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
+        """Look up the latest record of the wake that was registered with this idempotency key."""
+
+    def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
+        """Look up the latest record of a wake."""
+
+
+class Decision(NamedTuple, Generic[R]):
+    """What a command appends, and what its caller is told once that is durable."""
+
+    result: R
+    records: tuple[SealedPayload, ...] = ()
+    event_sequence: int | None = None
+
+
+class Lookups(NamedTuple):
+    """What a command will look up, so that a store can fetch it for a whole batch at once."""
+
+    message_keys: tuple[str, ...] = ()
+    message_ids: tuple[str, ...] = ()
+    wake_keys: tuple[str, ...] = ()
+    condition_ids: tuple[str, ...] = ()
+
+
+class Command(ABC, Generic[R]):
+    """Something that may change a pool. Values are checked when it is made, state when decided."""
+
+    lookups: Lookups = Lookups()
+
+    @abstractmethod
+    def decide(self, view: PoolView) -> Decision[R]:
+        """Say what to append to a pool in this state.
+
+        :raises AgentPoolError: the state of the pool refuses the command
+        """
+
+
+def require_open(view: PoolView) -> AgentPoolStoreConfig:
+    """Give the config of an opened pool.
+
+    :raises PoolNotOpenError: nothing opened it
+    """
+    config = view.state.config
+    if config is None:
+        msg = "nothing opened this pool; open_pool() does"
+        raise PoolNotOpenError(msg, pool_id=view.state.pool_id)
+    return config
+
+
+def cursor_at(seq: int) -> AgentPoolStoreCursor:
+    """Make the cursor of a record."""
+    cursor: AgentPoolStoreCursor = trusted(AgentPoolStoreCursor, seq)
+    return cursor
+
+
+def _append(view: PoolView, record: SealedPayload) -> Decision[AgentPoolStoreCursor]:
+    return Decision(cursor_at(view.state.sequence + 1), (record,))
+
+
+class OpenPool(Command[AgentPoolStoreConfig]):
+    """Open a pool with a config; without one, with the default or the one that it has."""
+
+    def __init__(self, config: AgentPoolStoreConfig | None = None) -> None:
+        self._config = config
+        self._record = seal(PoolOpened(config or AgentPoolStoreConfig()))
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreConfig]:
+        has = view.state.config
+        if has is None:
+            return Decision(self._config or AgentPoolStoreConfig(), (self._record,))
+        if self._config is not None and self._config != has:
+            msg = "the pool was opened before with another config"
+            raise PoolConfigConflictError(msg, pool_id=view.state.pool_id)
+        return Decision(has)
+
+
+class RecordPoolCreated(Command[AgentPoolStoreCursor]):
+    """Record once that the pool came to life."""
+
+    _RECORD: ClassVar = seal(PoolCreated())
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
+        require_open(view)
+        if view.state.created_at is not None:
+            return Decision(cursor_at(view.state.created_at))
+        return _append(view, self._RECORD)
+
+
+class JoinMember(Command[AgentPoolStoreCursor]):
+    """Let a run join, or replace what it joined with."""
+
+    def __init__(self, member: AgentPoolMember) -> None:
+        self._record = seal(MemberJoined(member))
+        self._member = member
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
+        require_open(view)
+        run_id = self._member.run_id
+        if view.state.members.get(run_id) == self._member:
+            return Decision(cursor_at(view.state.joined_at[run_id]))
+        return _append(view, self._record)
+
+
+class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
+    """Let a member leave."""
+
+    def __init__(self, run_id: str) -> None:
+        check_identifier(run_id, "run_id")
+        self._run_id = run_id
+
+    def decide(self, view: PoolView) -> Decision[tuple[AgentPoolMember, AgentPoolStoreCursor]]:
+        require_open(view)
+        member = view.state.members.get(self._run_id)
+        if member is None:
+            msg = f"run {self._run_id!r} is not a member"
+            raise NotAMemberError(msg, pool_id=view.state.pool_id)
+        return Decision((member, cursor_at(view.state.sequence + 1)), (seal(MemberLeft(member)),))
+
+
+# From each status to those that may follow it; the rest are final.
+_MESSAGE_STEPS: Final = {
+    MessageStatus.ACCEPTED: frozenset(MessageStatus) - {MessageStatus.ACCEPTED},
+    MessageStatus.DELIVERED: frozenset(MessageStatus)
+    - {MessageStatus.ACCEPTED, MessageStatus.DELIVERED},
+}
+_WAKE_STEPS: Final = {
+    WakeRegistrationStatus.REGISTERED: frozenset(WakeRegistrationStatus)
+    - {WakeRegistrationStatus.REGISTERED},
+}
+
+
+class RecordMessage(Command[AgentPoolStoreCursor]):
+    """Record a message with a status.
+
+    A retry gets the place of the record that is there: the same record again, or the same sender,
+    target and content under the same key with a new message id.
+    """
+
+    def __init__(self, message: RunMessage, receipt: MessageReceipt) -> None:
+        self._record = seal(RunMessageRecorded(AgentPoolStoredMessage(message, receipt)))
+        if receipt.message_id != message.message_id:
+            msg = f"the receipt is for another message than {message.message_id!r}"
+            raise InvalidValueError(msg)
+        self._message, self._receipt = message, receipt
+        self.lookups = Lookups(
+            message_keys=(message.idempotency_key,), message_ids=(message.message_id,)
+        )
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
+        require_open(view)
+        known = earlier_message(view, self._message)
+        if known is None:
+            return _append(view, self._record)
+        receipt = known.stored.receipt
+        is_retry = known.stored.message.message_id != self._message.message_id
+        if is_retry or receipt == self._receipt:
+            return Decision(cursor_at(known.seq))
+        if self._receipt.status not in _MESSAGE_STEPS.get(receipt.status, ()):
+            msg = (
+                f"message {self._message.message_id!r} is {receipt.status},"
+                f" it cannot become {self._receipt.status}"
+            )
+            raise InvalidTransitionError(msg, pool_id=view.state.pool_id, seq=known.seq)
+        return _append(view, self._record)
+
+
+def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStoredMessage] | None:
+    """Find the message that this one's idempotency key already stands for.
+
+    :raises IdempotencyConflictError: its key or id stands for another sender, target or content
+    """
+    known = view.message_by_key(message.idempotency_key)
+    if known is None:
+        known = view.message(message.message_id)
+        if known is not None:
+            msg = f"message id {message.message_id!r} was used with another idempotency key"
+            raise IdempotencyConflictError(msg, pool_id=view.state.pool_id, seq=known.seq)
+        return None
+    earlier = known.stored.message
+    if (earlier.sender, earlier.to.target, earlier.content_ref) != (
+        message.sender,
+        message.to.target,
+        message.content_ref,
+    ):
+        msg = (
+            f"the idempotency key of message {message.message_id!r} was used by message"
+            f" {earlier.message_id!r} with another sender, target or content"
+        )
+        raise IdempotencyConflictError(msg, pool_id=view.state.pool_id, seq=known.seq)
+    return known
+
+
+class RecordWake(Command[AgentPoolStoreCursor]):
+    """Record a wake with a status. The first final status stays."""
+
+    def __init__(
+        self,
+        condition: WakeCondition,
+        compiled_filter: CompiledEventFilter,
+        registration: WakeRegistration,
+    ) -> None:
+        stored = AgentPoolStoredWake(condition, compiled_filter, registration)
+        self._record = seal(WakeRecorded(stored))
+        if (registration.condition_id, registration.run_id) != (
+            condition.condition_id,
+            condition.run_id,
+        ):
+            msg = f"the registration is for another wake than {condition.condition_id!r}"
+            raise InvalidValueError(msg)
+        self._condition, self._registration = condition, registration
+        self.lookups = Lookups(
+            wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
+        )
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
+        require_open(view)
+        known = earlier_wake(view, self._condition)
+        if known is None:
+            return _append(view, self._record)
+        registration = known.stored.registration
+        is_retry = known.stored.condition.condition_id != self._condition.condition_id
+        if is_retry or registration == self._registration:
+            return Decision(cursor_at(known.seq))
+        if self._registration.status not in _WAKE_STEPS.get(registration.status, ()):
+            msg = (
+                f"wake {self._condition.condition_id!r} is {registration.status},"
+                f" it cannot become {self._registration.status}"
+            )
+            raise InvalidTransitionError(msg, pool_id=view.state.pool_id, seq=known.seq)
+        return _append(view, self._record)
+
+
+def earlier_wake(view: PoolView, condition: WakeCondition) -> Placed[AgentPoolStoredWake] | None:
+    """Find the wake that this condition's idempotency key already stands for.
+
+    :raises IdempotencyConflictError: its key or id stands for another run or filter
+    """
+    known = view.wake_by_key(condition.idempotency_key)
+    if known is None:
+        known = view.wake(condition.condition_id)
+        if known is not None:
+            msg = f"condition id {condition.condition_id!r} was used with another idempotency key"
+            raise IdempotencyConflictError(msg, pool_id=view.state.pool_id, seq=known.seq)
+        return None
+    earlier = known.stored.condition
+    if (earlier.run_id, earlier.filter) != (condition.run_id, condition.filter):
+        msg = (
+            f"the idempotency key of wake {condition.condition_id!r} was used by wake"
+            f" {earlier.condition_id!r} of another run or filter"
+        )
+        raise IdempotencyConflictError(msg, pool_id=view.state.pool_id, seq=known.seq)
+    return known
+
+
+class NextEventSequence(Command[int]):
+    """Take the next number for an event; needs no opened pool."""
+
+    def decide(self, view: PoolView) -> Decision[int]:
+        number = view.event_sequence + 1
+        return Decision(number, event_sequence=number)

@@ -1,0 +1,1 @@
+"""Stores: the contract in `base`, and those that keep it."""

@@ -1,0 +1,142 @@
+"""One SQLite connection on a thread of its own, used in whole functions; alone knows aiosqlite.
+
+A function runs on the worker thread from beginning to end in one hop. So a transaction that it
+begins it also ends, whatever happens to the task that waits for it: cancelling that task cannot
+leave a transaction open.
+
+aiosqlite has no call for that, but it passes what it is told to execute to the connection, and
+``sqlite3`` lets the connection be of a class of ours. ``test_connection.py`` guards the way.
+"""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar, cast
+
+import aiosqlite
+
+from agentpool.errors import StoreBusyError, StoreClosedError
+from agentpool.stores.sqlite.errors import translated
+
+__all__ = ("WorkerConnection", "write_transaction")
+
+R = TypeVar("R")
+
+_RETRY_SECONDS: Final = (0.0005, 0.0015)
+
+
+class _Outcome:
+    """Carries the result of a function through ``cursor.fetchall()``."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def fetchall(self) -> Any:
+        return self._result
+
+
+class _FunctionConnection(sqlite3.Connection):
+    """A connection that also executes functions, giving them itself."""
+
+    def execute(self, sql: Any, parameters: Any = (), /) -> Any:
+        if callable(sql):
+            return _Outcome(sql(self))
+        return super().execute(sql, parameters)
+
+
+class WorkerConnection:
+    """A connection and its thread. Functions run one at a time, in the order of the calls."""
+
+    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
+        self._path = str(path)
+        self._connection = connection
+
+    @classmethod
+    async def open(
+        cls, path: Path, patience: float, setup: Callable[[sqlite3.Connection], None]
+    ) -> Self:
+        """Connect, creating the file where it is missing, and set the connection up.
+
+        Not to be cancelled half way; the store shields it.
+        """
+        connection = aiosqlite.connect(
+            path, factory=_FunctionConnection, isolation_level=None, timeout=patience
+        )
+        # A program that never closes its store must still be able to exit; the kernel then takes
+        # the connection away, as it does when a process is killed.
+        connection._thread.daemon = True  # noqa: SLF001
+        with translated(str(path)):
+            await connection
+        made = cls(path, connection)
+        try:
+            await made.run(setup)
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    async def run(self, function: Callable[[sqlite3.Connection], R]) -> R:
+        """Run a function on the worker thread.
+
+        A cancelled caller gets no result, but the function runs to its end.
+        """
+        with translated(self._path):
+            # See the module's docstring: what comes back is what the function returned.
+            outcome = await self._connection.execute_fetchall(cast("Any", function))
+        return cast("R", outcome)
+
+    async def close(self) -> None:
+        """Close the connection after what it is doing, and end its thread."""
+        with translated(self._path):
+            await self._connection.close()
+
+
+@contextmanager
+def write_transaction(
+    connection: sqlite3.Connection, patience: float, give_up: threading.Event
+) -> Iterator[None]:
+    """Hold the write lock of the file for the block, then commit; roll back when it raises.
+
+    Waits in short random steps, which is fair to the other writers; SQLite's own growing steps
+    let one starve.
+
+    :param patience: how many seconds to wait for the lock
+    :param give_up: ends the waiting at once
+    :raises StoreBusyError: the lock was not to be had in time
+    :raises StoreClosedError: ``give_up`` was set
+    """
+    _begin(connection, patience, give_up)
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        # Some errors (a full disk) have rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _begin(connection: sqlite3.Connection, patience: float, give_up: threading.Event) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            if time.monotonic() >= deadline:
+                msg = f"another connection held the write lock for {patience} s"
+                raise StoreBusyError(msg) from error
+            if give_up.wait(random.uniform(*_RETRY_SECONDS)):  # noqa: S311  # no secret
+                msg = "the store was closed while it waited for the write lock"
+                raise StoreClosedError(msg) from error
+        else:
+            return
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Say whether an error means that another connection is in the way."""
+    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

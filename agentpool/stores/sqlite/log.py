@@ -1,0 +1,116 @@
+"""SQL over the records: pages by cursor, look-ups by index, inserts. Synchronous, on the worker."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from agentpool._payload import open_payload
+from agentpool.rules import Placed
+from agentpool.stores.sqlite.schema import (
+    CONDITION_ID,
+    MESSAGE_ID,
+    MESSAGE_KEY,
+    POOL_KINDS,
+    WAKE_KEY,
+)
+
+__all__ = (
+    "CONDITIONS",
+    "MESSAGES",
+    "MESSAGES_BY_KEY",
+    "WAKES_BY_KEY",
+    "Index",
+    "find",
+    "find_all",
+    "head",
+    "insert",
+    "page",
+    "pool_page",
+)
+
+Row: TypeAlias = tuple[int, str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """An index over one field of one kind of record: how to look up one value, and many."""
+
+    kind: str
+    one: str
+    many: str
+
+    @classmethod
+    def over(cls, kind: str, field: str) -> "Index":
+        where = f"FROM agent_pool_records WHERE pool_id = ? AND kind = '{kind}' AND {field}"
+        return cls(
+            kind=kind,
+            one=f"SELECT seq, payload_json {where} = ? ORDER BY seq DESC LIMIT 1",
+            many=f"SELECT {field}, seq, payload_json {where} IN (SELECT value FROM json_each(?))",
+        )
+
+
+MESSAGES_BY_KEY: Final = Index.over("run_message", MESSAGE_KEY)
+MESSAGES: Final = Index.over("run_message", MESSAGE_ID)
+WAKES_BY_KEY: Final = Index.over("wake", WAKE_KEY)
+CONDITIONS: Final = Index.over("wake", CONDITION_ID)
+
+_HEAD: Final = "SELECT max(seq) FROM agent_pool_records WHERE pool_id = ?"
+_PAGE: Final = """
+    SELECT seq, kind, payload_json FROM agent_pool_records
+    WHERE pool_id = ? AND seq > ? ORDER BY seq LIMIT ?
+"""
+_POOL_PAGE: Final = f"""
+    SELECT seq, kind, payload_json FROM agent_pool_records
+    WHERE pool_id = ? AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq
+"""
+_INSERT: Final = """
+    INSERT INTO agent_pool_records (pool_id, seq, kind, payload_json) VALUES (?, ?, ?, ?)
+"""
+
+
+def head(connection: sqlite3.Connection, pool_id: str) -> int:
+    """Find the number of the last record of a pool, 0 for none."""
+    [seq] = connection.execute(_HEAD, (pool_id,)).fetchone()
+    return seq or 0
+
+
+def page(connection: sqlite3.Connection, pool_id: str, after: int, limit: int) -> list[Row]:
+    """Fetch records in order, all of them at once, so that no cursor stays open."""
+    return connection.execute(_PAGE, (pool_id, after, limit)).fetchall()
+
+
+def pool_page(connection: sqlite3.Connection, pool_id: str, after: int, upto: int) -> list[Row]:
+    """Fetch the records that are neither messages nor wakes."""
+    return connection.execute(_POOL_PAGE, (pool_id, after, upto)).fetchall()
+
+
+def find(
+    connection: sqlite3.Connection, pool_id: str, index: Index, value: str
+) -> Placed[Any] | None:
+    """Look up the latest record with this value."""
+    row = connection.execute(index.one, (pool_id, value)).fetchone()
+    return None if row is None else _placed(pool_id, index, *row)
+
+
+def find_all(
+    connection: sqlite3.Connection, pool_id: str, index: Index, values: Iterable[str]
+) -> Iterator[tuple[str, Placed[Any] | None]]:
+    """Look up the latest record for each of these values, in one statement."""
+    latest: dict[str, tuple[int, str] | None] = dict.fromkeys(values)
+    for value, seq, text in connection.execute(index.many, (pool_id, json.dumps(list(latest)))):
+        known = latest[value]
+        if known is None or known[0] < seq:
+            latest[value] = (seq, text)
+    for value, row in latest.items():
+        yield value, None if row is None else _placed(pool_id, index, *row)
+
+
+def insert(connection: sqlite3.Connection, rows: list[tuple[str, int, str, str]]) -> None:
+    """Append records: pool, number, kind and payload of each."""
+    connection.executemany(_INSERT, rows)
+
+
+def _placed(pool_id: str, index: Index, seq: int, text: str) -> Placed[Any]:
+    return Placed(seq, open_payload(pool_id, seq, index.kind, text).stored)

@@ -1,0 +1,168 @@
+"""The tables of a store, and how a file comes to have them.
+
+The first two tables are the wire format's, shared with other implementations. All others are ours
+and derived from them; the indexes over the records look into the JSON, so they stay true whoever
+writes. ``user_version`` counts the migrations that a file has had; 0 is a file that another
+implementation made, or an empty one.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from agentpool.errors import IncompatibleStoreError
+from agentpool.stores.sqlite.connection import is_busy, write_transaction
+
+__all__ = ("SCHEMA_VERSION", "check_writable", "prepare_file", "set_up_connection")
+
+_WIRE_TABLES: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS agent_pool_records (
+        pool_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        payload_json TEXT NOT NULL,
+        PRIMARY KEY (pool_id, seq)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS agent_pool_event_seq (
+        pool_id TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL
+    )
+    """,
+)
+
+
+def json_field(path: str) -> str:
+    """Write the SQL for a field of a payload; NULL where the payload is not even JSON."""
+    return f"CASE WHEN json_valid(payload_json) THEN json_extract(payload_json, '{path}') END"
+
+
+MESSAGE_ID: Final = json_field("$.stored.message.message_id")
+MESSAGE_KEY: Final = json_field("$.stored.message.idempotency_key")
+CONDITION_ID: Final = json_field("$.stored.condition.condition_id")
+WAKE_KEY: Final = json_field("$.stored.condition.idempotency_key")
+POOL_KINDS: Final = "kind NOT IN ('run_message', 'wake')"
+
+_DERIVED: Final = (
+    f"""
+    CREATE INDEX agentpool_message_by_key ON agent_pool_records (pool_id, {MESSAGE_KEY}, seq)
+    WHERE kind = 'run_message'
+    """,
+    f"""
+    CREATE INDEX agentpool_message_by_id ON agent_pool_records (pool_id, {MESSAGE_ID}, seq)
+    WHERE kind = 'run_message'
+    """,
+    f"""
+    CREATE INDEX agentpool_wake_by_key ON agent_pool_records (pool_id, {WAKE_KEY}, seq)
+    WHERE kind = 'wake'
+    """,
+    f"""
+    CREATE INDEX agentpool_wake_by_id ON agent_pool_records (pool_id, {CONDITION_ID}, seq)
+    WHERE kind = 'wake'
+    """,
+    f"CREATE INDEX agentpool_pool_records ON agent_pool_records (pool_id, seq) WHERE {POOL_KINDS}",
+    # The small state of a pool as of one record, so that opening a pool where members have come
+    # and gone a million times reads only what came after.
+    """
+    CREATE TABLE agentpool_checkpoints (
+        pool_id TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        state_json TEXT NOT NULL
+    )
+    """,
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_WIRE_TABLES + _DERIVED,)
+SCHEMA_VERSION: Final = len(MIGRATIONS)
+"""The version that this library writes; it refuses files of a higher one."""
+
+_COLUMNS: Final = {
+    "agent_pool_records": {"pool_id", "seq", "kind", "payload_json"},
+    "agent_pool_event_seq": {"pool_id", "seq"},
+}
+_WAL_SIZE_LIMIT: Final = 64 * 2**20
+
+
+def set_up_connection(connection: sqlite3.Connection, synchronous: str) -> None:
+    """Set what SQLite forgets with every connection."""
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE_LIMIT}")
+
+
+def prepare_file(connection: sqlite3.Connection, patience: float, give_up: threading.Event) -> None:
+    """Bring a file to WAL mode and to the current schema, in one transaction.
+
+    :raises IncompatibleStoreError: the file is no store, or one from a newer version
+    :raises StoreBusyError: another connection was in the way for longer than ``patience``
+    """
+    _refuse_newer(_version(connection))
+    _switch_to_wal(connection, patience, give_up)
+    if _version(connection) < SCHEMA_VERSION:
+        with write_transaction(connection, patience, give_up):
+            _migrate(connection)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that SQLite would open for reading only, without a word until the first write.
+
+    :raises IncompatibleStoreError: the file, or its mount, cannot be written
+    """
+    if not os.access(path, os.W_OK):
+        msg = f"{path}: the file cannot be written"
+        raise IncompatibleStoreError(msg)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _refuse_newer(version: int) -> None:
+    if version > SCHEMA_VERSION:
+        msg = (
+            f"the file has schema version {version}, this library knows up to {SCHEMA_VERSION};"
+            " use the version that wrote it, or a newer one"
+        )
+        raise IncompatibleStoreError(msg)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = _version(connection)  # again, now that nobody else can change it
+    _refuse_newer(version)
+    for statements in MIGRATIONS[version:]:
+        _refuse_other_tables(connection)
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _refuse_other_tables(connection: sqlite3.Connection) -> None:
+    for table, columns in _COLUMNS.items():
+        found = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if found and not found >= columns:
+            missing = ", ".join(sorted(columns - found))
+            msg = f"table {table} lacks the columns {missing}; the file is no store"
+            raise IncompatibleStoreError(msg)
+
+
+def _switch_to_wal(
+    connection: sqlite3.Connection, patience: float, give_up: threading.Event
+) -> None:
+    """Switch, again and again: SQLite refuses some of those that switch a fresh file at once."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline or give_up.wait(0.001):
+                raise
+            continue
+        if mode != "wal":
+            msg = f"the file cannot be switched to WAL mode, it stays in {mode!r}"
+            raise IncompatibleStoreError(msg)
+        return

@@ -1,0 +1,355 @@
+"""The store that its users hold: one handle on one file, a writer and a reader behind it."""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, TypeVar
+
+from agentpool._payload import open_payload, open_record
+from agentpool._tasks import uninterrupted
+from agentpool.errors import InvalidValueError, StoreClosedError, StoreError
+from agentpool.ids import check_identifier
+from agentpool.records import AgentPoolStoreCursor, AgentPoolStoreRecord
+from agentpool.replay import ReplayState
+from agentpool.rules import Command, PoolView
+from agentpool.snapshot import AgentPoolSnapshot
+from agentpool.stores.base import AgentPoolStore, checked_limit, checked_place, not_open
+from agentpool.stores.sqlite import log, safety, schema
+from agentpool.stores.sqlite.connection import WorkerConnection
+from agentpool.stores.sqlite.doorbell import Doorbell, Listener
+from agentpool.stores.sqlite.group_commit import GroupCommit
+from agentpool.stores.sqlite.transaction import Outcome, Request, commit_batch
+from agentpool.stores.sqlite.views import SqlView, StateCache
+from agentpool.watch import PAGE_SIZE, Tailer
+
+__all__ = ("SqliteAgentPoolStore",)
+
+R = TypeVar("R")
+
+Synchronous = Literal["FULL", "NORMAL"]
+
+_POLL_SECONDS: Final = 0.1
+_SNAPSHOT_PAGE: Final = 2000
+
+
+class SqliteAgentPoolStore(AgentPoolStore):
+    """A handle on a store file. Open it with ``SqliteAgentPoolStore.open(path)``.
+
+    Belongs to the event loop and the process that opened it. Any number of handles, in any number
+    of processes of one machine, may be open on one file.
+    """
+
+    def __init__(
+        self, path: Path, writer: WorkerConnection, reader: WorkerConnection, patience: float
+    ) -> None:
+        """Take over open connections; for `open` only."""
+        self.path: Final = path
+        self._pid = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self._writer, self._writer_states = writer, StateCache()
+        self._reader, self._reader_states = reader, StateCache()
+        self._snapshots: dict[str, ReplayState] = {}
+        self._seen: dict[str, int] = {}
+        self._bell = Doorbell(path)
+        self._listener: Listener | None = None
+        self._poll_task: asyncio.Task[None] | None = None
+        self._tailer = Tailer(self._read_page, self._listen, self._stop_listening)
+        self._commits = GroupCommit(self._commit)
+        self._give_up = threading.Event()
+        self._patience = patience
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: Synchronous = "FULL",
+        busy_timeout: float = 5.0,
+        allow_unsafe_mount: bool = False,
+    ) -> "_Opening":
+        """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
+
+        A file that another implementation made, or is using, becomes ours too: tables and indexes
+        are added beside what is there, in one transaction. Cancelled, it leaves nothing open.
+
+        :param synchronous: ``"FULL"``: what was acknowledged survives a power cut. ``"NORMAL"``:
+            it survives the death of any process, but a power cut may take the last commits, and
+            the sequence numbers of what was lost are then given to other records
+        :param busy_timeout: seconds that a write, or opening, may wait for other processes
+        :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
+        :raises InvalidValueError: an argument is not one of the above
+        :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
+            written or lies on an unsafe mount
+        :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
+        :raises StoreError: the file is damaged
+        """
+        return _Opening(Path(path), synchronous, busy_timeout, allow_unsafe_mount)
+
+    def __repr__(self) -> str:
+        status = "closed" if self._closing else "open"
+        return f"<SqliteAgentPoolStore {str(self.path)!r} {status}>"
+
+    async def execute(self, pool_id: str, command: Command[R]) -> R:
+        self._check(pool_id)
+        result: R = await self._commits.submit(Request(pool_id, command))
+        return result
+
+    async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
+        self._check(pool_id)
+
+        def answer(connection: sqlite3.Connection) -> R:
+            connection.execute("BEGIN")
+            try:
+                return question(SqlView(connection, self._reader_states, pool_id))
+            finally:
+                connection.execute("ROLLBACK")
+
+        return await self._reader.run(answer)
+
+    async def snapshot(self, pool_id: str) -> AgentPoolSnapshot:
+        self._check(pool_id)
+        while True:
+            # The state is touched on the reader's thread only, one page at a time, so a cancelled
+            # or a second caller finds it whole, and others get to read in between.
+            snapshot = await self._reader.run(lambda reader: self._replay_page(reader, pool_id))
+            if snapshot is not None:
+                return snapshot
+
+    async def read(
+        self,
+        pool_id: str,
+        cursor: AgentPoolStoreCursor | None = None,
+        *,
+        limit: int | None = None,
+        keep_unknown: bool = False,
+    ) -> list[AgentPoolStoreRecord]:
+        after, limit = checked_place(pool_id, cursor), checked_limit(limit)
+        self._check(pool_id)
+        records: list[AgentPoolStoreRecord] = []
+        while True:
+            size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(records))
+            page = await self._fetch(pool_id, after, size, keep_unknown)
+            records += page
+            if len(page) < PAGE_SIZE or len(records) == limit:
+                return records
+            after = page[-1].cursor.sequence
+
+    def watch(
+        self,
+        pool_id: str,
+        cursor: AgentPoolStoreCursor | None = None,
+        *,
+        keep_unknown: bool = False,
+    ) -> AsyncGenerator[AgentPoolStoreRecord, None]:
+        after = checked_place(pool_id, cursor)
+        self._check(pool_id)
+        return self._tailer.follow(pool_id, after, keep_unknown=keep_unknown)
+
+    async def aclose(self) -> None:
+        if os.getpid() != self._pid:
+            return  # the connections are the parent's
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await uninterrupted(_joined(self._closing))
+
+    def _check(self, pool_id: str) -> None:
+        check_identifier(pool_id, "pool_id")
+        if os.getpid() != self._pid:
+            msg = "the store was opened before a fork; open it again in the child"
+            raise StoreClosedError(msg)
+        if self._closing is not None:
+            msg = "the store is closed"
+            raise StoreClosedError(msg)
+        if asyncio.get_running_loop() is not self._loop:
+            msg = "the store belongs to another event loop; open it again in this one"
+            raise StoreClosedError(msg)
+
+    # --- writing
+
+    async def _commit(self, requests: list[Request]) -> list[Outcome]:
+        def commit(connection: sqlite3.Connection) -> tuple[list[Outcome], bool]:
+            outcomes, committed = commit_batch(
+                connection,
+                self._writer_states,
+                requests,
+                patience=self._patience,
+                give_up=self._give_up,
+            )
+            if committed:
+                self._bell.ring()
+            return outcomes, committed
+
+        outcomes, committed = await self._writer.run(commit)
+        if committed:
+            self._tailer.notify()
+        return outcomes
+
+    # --- reading
+
+    async def _read_page(
+        self, pool_id: str, after: int, keep_unknown: bool
+    ) -> list[AgentPoolStoreRecord]:
+        return await self._fetch(pool_id, after, PAGE_SIZE, keep_unknown)
+
+    async def _fetch(
+        self, pool_id: str, after: int, size: int, keep_unknown: bool
+    ) -> list[AgentPoolStoreRecord]:
+        def fetch(connection: sqlite3.Connection) -> list[AgentPoolStoreRecord]:
+            rows = log.page(connection, pool_id, after, size)
+            if not rows:
+                self._check_end(connection, pool_id, after)
+                return []
+            self._seen[pool_id] = max(rows[-1][0], self._seen.get(pool_id, 0))
+            return [open_record(pool_id, *row, keep_unknown=keep_unknown) for row in rows]
+
+        return await self._reader.run(fetch)
+
+    def _check_end(self, connection: sqlite3.Connection, pool_id: str, after: int) -> None:
+        """Tell the end of a log from a pool without one, and from a log that has lost its end."""
+        head = log.head(connection, pool_id)
+        if head == 0:
+            raise not_open(pool_id)
+        seen = min(after, self._seen.get(pool_id, 0))
+        if head < seen:
+            msg = f"the log ends at record {head}, but record {seen} was seen"
+            raise StoreError(msg, pool_id=pool_id)
+
+    def _replay_page(
+        self, connection: sqlite3.Connection, pool_id: str
+    ) -> AgentPoolSnapshot | None:
+        state = self._snapshots.get(pool_id) or ReplayState(pool_id)
+        rows = log.page(connection, pool_id, state.sequence, _SNAPSHOT_PAGE)
+        for seq, kind, text in rows:
+            state.apply(seq, open_payload(pool_id, seq, kind, text))
+        if rows:
+            self._snapshots[pool_id] = state
+            self._seen[pool_id] = max(rows[-1][0], self._seen.get(pool_id, 0))
+        else:
+            self._check_end(connection, pool_id, state.sequence)
+        return state.snapshot() if len(rows) < _SNAPSHOT_PAGE else None
+
+    # --- looking for the records of others, while somebody watches
+
+    def _listen(self) -> None:
+        self._listener = Listener(self._bell.path, self._tailer.notify)
+        self._poll_task = asyncio.ensure_future(self._poll())
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._poll_task is not None:
+            self._poll_task.cancel()
+
+    async def _poll(self) -> None:
+        """Notice commits of writers that ring no bell."""
+        last: int | None = None
+        while True:
+            try:
+                version = await self._reader.run(_data_version)
+            except StoreError:
+                version = None  # the watchers find out what is wrong when they read
+            if version != last or version is None:
+                self._tailer.notify()
+            last = version
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _close(self) -> None:
+        self._give_up.set()
+        self._tailer.close()
+        try:
+            await self._commits.close()
+            await self._tailer.settle()
+        finally:
+            self._stop_listening()
+            self._bell.close()
+            try:
+                await self._writer.close()
+            finally:
+                await self._reader.close()
+
+
+class _Opening:
+    """A store about to be opened: ``store = await it``, or ``async with it as store``."""
+
+    def __init__(
+        self, path: Path, synchronous: str, busy_timeout: float, allow_unsafe_mount: bool
+    ) -> None:
+        if synchronous not in {"FULL", "NORMAL"}:
+            msg = f"synchronous: expected 'FULL' or 'NORMAL', got {synchronous!r}"
+            raise InvalidValueError(msg)
+        if not 0 <= busy_timeout < float("inf"):
+            msg = f"busy_timeout: expected a number of seconds, got {busy_timeout!r}"
+            raise InvalidValueError(msg)
+        if path.name in {"", ":memory:"}:
+            msg = f"path: {str(path)!r} is not a file; for memory use InMemoryAgentPoolStore"
+            raise InvalidValueError(msg)
+        self._path = path
+        self._synchronous = synchronous
+        self._patience = busy_timeout
+        self._allow_unsafe_mount = allow_unsafe_mount
+        self._store: SqliteAgentPoolStore | None = None
+
+    def __await__(self) -> Generator[Any, None, SqliteAgentPoolStore]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> SqliteAgentPoolStore:
+        self._store = await self._open()
+        return self._store
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._store is not None:
+            await self._store.aclose()
+
+    async def _open(self) -> SqliteAgentPoolStore:
+        safety.warn_of_wal_reset_bug()
+        if not self._allow_unsafe_mount:
+            safety.check_mount(self._path)
+        opened: list[SqliteAgentPoolStore] = []
+        try:
+            return await uninterrupted(self._connect(opened))
+        except asyncio.CancelledError:
+            for store in opened:
+                await store.aclose()
+            raise
+
+    async def _connect(self, opened: list[SqliteAgentPoolStore]) -> SqliteAgentPoolStore:
+        writer = await WorkerConnection.open(self._path, self._patience, self._set_up_writer)
+        try:
+            reader = await WorkerConnection.open(self._path, self._patience, self._set_up_reader)
+        except BaseException:
+            await writer.close()
+            raise
+        store = SqliteAgentPoolStore(self._path, writer, reader, self._patience)
+        opened.append(store)
+        return store
+
+    def _set_up_writer(self, connection: sqlite3.Connection) -> None:
+        schema.set_up_connection(connection, self._synchronous)
+        schema.prepare_file(connection, self._patience, threading.Event())
+        schema.check_writable(self._path)
+        # From here on waiting for the lock is ours, in steps that are fair.
+        connection.execute("PRAGMA busy_timeout = 0")
+
+    def _set_up_reader(self, connection: sqlite3.Connection) -> None:
+        schema.set_up_connection(connection, self._synchronous)
+        connection.execute("PRAGMA query_only = ON")
+
+
+async def _joined(task: "asyncio.Task[None]") -> None:
+    await asyncio.wait([task])
+    task.result()
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    [version] = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
