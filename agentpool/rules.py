@@ -46,7 +46,6 @@ __all__ = (
     "Decision",
     "JoinMember",
     "LeaveMember",
-    "Lookups",
     "NextEventSequence",
     "OpenPool",
     "Placed",
@@ -81,9 +80,6 @@ class PoolView(Protocol):
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         """Look up the latest record of the message that was sent with this idempotency key."""
 
-    def message(self, message_id: str) -> Placed[AgentPoolStoredMessage] | None:
-        """Look up the latest record of a message."""
-
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
         """Look up the latest record of the wake that was registered with this idempotency key."""
 
@@ -99,19 +95,16 @@ class Decision(NamedTuple, Generic[R]):
     event_sequence: int | None = None
 
 
-class Lookups(NamedTuple):
-    """What a command will look up, so that a store can fetch it for a whole batch at once."""
+class Command(ABC, Generic[R]):
+    """Something that may change a pool. Values are checked when it is made, state when decided.
+
+    What it is going to look up stands in ``message_keys``, ``wake_keys`` and ``condition_ids``, so
+    that a store can fetch it for a whole batch at once.
+    """
 
     message_keys: tuple[str, ...] = ()
-    message_ids: tuple[str, ...] = ()
     wake_keys: tuple[str, ...] = ()
     condition_ids: tuple[str, ...] = ()
-
-
-class Command(ABC, Generic[R]):
-    """Something that may change a pool. Values are checked when it is made, state when decided."""
-
-    lookups: Lookups = Lookups()
 
     @abstractmethod
     def decide(self, view: PoolView) -> Decision[R]:
@@ -131,6 +124,16 @@ def require_open(view: PoolView) -> AgentPoolStoreConfig:
         msg = "nothing opened this pool; open_pool() does"
         raise PoolNotOpenError(msg, pool_id=view.state.pool_id)
     return config
+
+
+def require_type(value: object, type_: type[Wire], name: str) -> None:
+    """Refuse an argument of another type.
+
+    :raises InvalidValueError: naming the argument
+    """
+    if not isinstance(value, type_):
+        msg = f"{name}: expected {type_.__name__}, got {type(value).__name__}"
+        raise InvalidValueError(msg)
 
 
 def cursor_at(seq: int) -> AgentPoolStoreCursor:
@@ -223,14 +226,15 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
     """
 
     def __init__(self, message: RunMessage, receipt: MessageReceipt) -> None:
-        self._record = seal(RunMessageRecorded(AgentPoolStoredMessage(message, receipt)))
+        require_type(message, RunMessage, "message")
+        require_type(receipt, MessageReceipt, "receipt")
+        stored = trusted(AgentPoolStoredMessage, message, receipt)
+        self._record = seal(trusted(RunMessageRecorded, stored))
         if receipt.message_id != message.message_id:
             msg = f"the receipt is for another message than {message.message_id!r}"
             raise InvalidValueError(msg)
         self._message, self._receipt = message, receipt
-        self.lookups = Lookups(
-            message_keys=(message.idempotency_key,), message_ids=(message.message_id,)
-        )
+        self.message_keys = (message.idempotency_key,)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
@@ -253,14 +257,10 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
 def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStoredMessage] | None:
     """Find the message that this one's idempotency key already stands for.
 
-    :raises IdempotencyConflictError: its key or id stands for another sender, target or content
+    :raises IdempotencyConflictError: its key stands for another sender, target or content
     """
     known = view.message_by_key(message.idempotency_key)
     if known is None:
-        known = view.message(message.message_id)
-        if known is not None:
-            msg = f"message id {message.message_id!r} was used with another idempotency key"
-            raise IdempotencyConflictError(msg, pool_id=view.state.pool_id, seq=known.seq)
         return None
     earlier = known.stored.message
     if (earlier.sender, earlier.to.target, earlier.content_ref) != (
@@ -285,8 +285,11 @@ class RecordWake(Command[AgentPoolStoreCursor]):
         compiled_filter: CompiledEventFilter,
         registration: WakeRegistration,
     ) -> None:
-        stored = AgentPoolStoredWake(condition, compiled_filter, registration)
-        self._record = seal(WakeRecorded(stored))
+        require_type(condition, WakeCondition, "condition")
+        require_type(compiled_filter, CompiledEventFilter, "compiled_filter")
+        require_type(registration, WakeRegistration, "registration")
+        stored = trusted(AgentPoolStoredWake, condition, compiled_filter, registration)
+        self._record = seal(trusted(WakeRecorded, stored))
         if (registration.condition_id, registration.run_id) != (
             condition.condition_id,
             condition.run_id,
@@ -294,9 +297,8 @@ class RecordWake(Command[AgentPoolStoreCursor]):
             msg = f"the registration is for another wake than {condition.condition_id!r}"
             raise InvalidValueError(msg)
         self._condition, self._registration = condition, registration
-        self.lookups = Lookups(
-            wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
-        )
+        self.wake_keys = (condition.idempotency_key,)
+        self.condition_ids = (condition.condition_id,)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)

@@ -1,7 +1,7 @@
 """The contract of a store: what every store promises, and what a new one has to provide."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -68,7 +68,7 @@ class AgentPoolStore(ABC):
     """
 
     @abstractmethod
-    async def execute(self, pool_id: str, command: Command[R]) -> R:
+    def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
         """Decide a command on the current state of a pool and append what it decides, atomically.
 
         :return: the command's result, once what it appended is durable

@@ -122,16 +122,12 @@ class _MemoryPool:
         self.records: list[AgentPoolStoreRecord] = []
         self.state = ReplayState(pool_id)
         self.event_sequence = 0
-        self._messages: dict[str, Placed[AgentPoolStoredMessage]] = {}
         self._messages_by_key: dict[str, Placed[AgentPoolStoredMessage]] = {}
         self._wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._wakes_by_key: dict[str, Placed[AgentPoolStoredWake]] = {}
 
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         return self._messages_by_key.get(key)
-
-    def message(self, message_id: str) -> Placed[AgentPoolStoredMessage] | None:
-        return self._messages.get(message_id)
 
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
         return self._wakes_by_key.get(key)
@@ -146,9 +142,7 @@ class _MemoryPool:
             self.records.append(record_at(self.state.pool_id, seq, sealed.payload))
             match sealed.payload:
                 case RunMessageRecorded(stored):
-                    placed = Placed(seq, stored)
-                    self._messages[stored.message.message_id] = placed
-                    self._messages_by_key[stored.message.idempotency_key] = placed
+                    self._messages_by_key[stored.message.idempotency_key] = Placed(seq, stored)
                 case WakeRecorded(wake):
                     placed_wake = Placed(seq, wake)
                     self._wakes[wake.condition.condition_id] = placed_wake

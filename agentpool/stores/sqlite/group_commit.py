@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.stores.sqlite.transaction import Outcome, Refusal, Request
@@ -12,7 +12,8 @@ __all__ = ("GroupCommit",)
 
 _BATCH_SIZE: Final = 1024
 
-Commit = Callable[[list[Request]], Awaitable[list[Outcome]]]
+_Commit: TypeAlias = Callable[[list[Request]], Awaitable[list[Outcome]]]
+_Waiting: TypeAlias = tuple[Request, "asyncio.Future[Any]"]
 
 
 class GroupCommit:
@@ -21,14 +22,14 @@ class GroupCommit:
     :param commit: commits requests and gives an outcome for each, or raises for all
     """
 
-    def __init__(self, commit: Commit) -> None:
+    def __init__(self, commit: _Commit) -> None:
         self._commit = commit
-        self._queue: deque[tuple[Request, asyncio.Future[Any]]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def submit(self, request: Request) -> Any:
-        """Have a command committed.
+    def submit(self, request: Request) -> "asyncio.Future[Any]":
+        """Have a command committed; await the result.
 
         Cancelled before its batch began, it has no effect; later, its whole effect or none.
         """
@@ -36,7 +37,7 @@ class GroupCommit:
         self._queue.append((request, future))
         if self._task is None:
             self._task = asyncio.ensure_future(self._drain())
-        return await future
+        return future
 
     async def close(self) -> None:
         """Let the batch that is being committed finish, and refuse what waits behind it."""
@@ -46,48 +47,52 @@ class GroupCommit:
 
     async def _drain(self) -> None:
         try:
-            while self._queue and not self._closed:
-                await self._commit_next()
+            while batch := self._take():
+                _tell(batch, await self._commit_batch(batch))
         finally:
             self._task = None
             self._refuse_rest()
 
-    async def _commit_next(self) -> None:
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH_SIZE))]
-        batch = [(request, future) for request, future in batch if not future.done()]
-        if not batch:
-            return
+    def _take(self) -> list[_Waiting]:
+        """Take the next batch off the queue, without those whose callers are gone."""
+        batch: list[_Waiting] = []
+        while self._queue and not batch and not self._closed:
+            size = min(len(self._queue), _BATCH_SIZE)
+            taken = [self._queue.popleft() for _ in range(size)]
+            batch = [waiting for waiting in taken if not waiting[1].done()]
+        return batch
+
+    async def _commit_batch(self, batch: list[_Waiting]) -> list[Outcome]:
         try:
-            outcomes = await self._commit([request for request, _ in batch])
-        except BaseException as error:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(_for_caller(error))
-            if not isinstance(error, Exception):
-                raise
-            return
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():
-                continue
-            if isinstance(outcome, Refusal):
-                future.set_exception(outcome.error)
-            else:
-                future.set_result(outcome)
+            return await self._commit([request for request, _ in batch])
+        except Exception as error:  # noqa: BLE001  # every caller is told
+            return [Refusal(_copy(error)) for _ in batch]
+        except asyncio.CancelledError:
+            msg = "the event loop ended before the outcome was known"
+            _tell(batch, [Refusal(StoreClosedError(msg)) for _ in batch])
+            raise
 
     def _refuse_rest(self) -> None:
-        while self._queue:
-            _, future = self._queue.popleft()
-            if not future.done():
-                msg = "the store was closed before this was written"
-                future.set_exception(StoreClosedError(msg))
+        msg = "the store was closed before this was written"
+        rest = list(self._queue)
+        self._queue.clear()
+        _tell(rest, [Refusal(StoreClosedError(msg)) for _ in rest])
 
 
-def _for_caller(error: BaseException) -> BaseException:
+def _tell(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+    for (_, future), outcome in zip(batch, outcomes, strict=True):
+        if future.done():
+            continue
+        if isinstance(outcome, Refusal):
+            future.set_exception(outcome.error)
+        else:
+            future.set_result(outcome)
+
+
+def _copy(error: Exception) -> Exception:
     """Make an error for one caller: they must not share one, each adds its own traceback."""
-    if isinstance(error, AgentPoolError):
-        own = type(error)(error.message, pool_id=error.pool_id, seq=error.seq)
-        own.__cause__ = error.__cause__
-        return own
-    if isinstance(error, asyncio.CancelledError):
-        return StoreClosedError("the event loop ended before the outcome was known")
-    return error
+    if not isinstance(error, AgentPoolError):
+        return error
+    own = type(error)(error.message, pool_id=error.pool_id, seq=error.seq)
+    own.__cause__ = error.__cause__
+    return own

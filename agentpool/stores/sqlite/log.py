@@ -2,15 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from agentpool._payload import open_payload
 from agentpool.rules import Placed
 from agentpool.stores.sqlite.schema import (
     CONDITION_ID,
-    MESSAGE_ID,
     MESSAGE_KEY,
     POOL_KINDS,
     WAKE_KEY,
@@ -18,7 +19,6 @@ from agentpool.stores.sqlite.schema import (
 
 __all__ = (
     "CONDITIONS",
-    "MESSAGES",
     "MESSAGES_BY_KEY",
     "WAKES_BY_KEY",
     "Index",
@@ -52,7 +52,6 @@ class Index:
 
 
 MESSAGES_BY_KEY: Final = Index.over("run_message", MESSAGE_KEY)
-MESSAGES: Final = Index.over("run_message", MESSAGE_ID)
 WAKES_BY_KEY: Final = Index.over("wake", WAKE_KEY)
 CONDITIONS: Final = Index.over("wake", CONDITION_ID)
 
@@ -65,9 +64,12 @@ _POOL_PAGE: Final = f"""
     SELECT seq, kind, payload_json FROM agent_pool_records
     WHERE pool_id = ? AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq
 """
-_INSERT: Final = """
-    INSERT INTO agent_pool_records (pool_id, seq, kind, payload_json) VALUES (?, ?, ?, ?)
-"""
+_INSERT_SIZES: Final = (256, 64, 32, 16, 8, 4, 2, 1)
+_INSERT: Final = {
+    size: "INSERT INTO agent_pool_records (pool_id, seq, kind, payload_json) VALUES "
+    + ", ".join(["(?, ?, ?, ?)"] * size)
+    for size in _INSERT_SIZES
+}
 
 
 def head(connection: sqlite3.Connection, pool_id: str) -> int:
@@ -96,20 +98,28 @@ def find(
 
 def find_all(
     connection: sqlite3.Connection, pool_id: str, index: Index, values: Iterable[str]
-) -> Iterator[tuple[str, Placed[Any] | None]]:
+) -> dict[str, Placed[Any] | None]:
     """Look up the latest record for each of these values, in one statement."""
-    latest: dict[str, tuple[int, str] | None] = dict.fromkeys(values)
-    for value, seq, text in connection.execute(index.many, (pool_id, json.dumps(list(latest)))):
-        known = latest[value]
-        if known is None or known[0] < seq:
-            latest[value] = (seq, text)
-    for value, row in latest.items():
-        yield value, None if row is None else _placed(pool_id, index, *row)
+    found: dict[str, Placed[Any] | None] = dict.fromkeys(values)
+    rows = connection.execute(index.many, (pool_id, json.dumps(list(found)))).fetchall()
+    latest = {value: (seq, text) for value, seq, text in sorted(rows, key=itemgetter(1))}
+    for value, (seq, text) in latest.items():
+        found[value] = _placed(pool_id, index, seq, text)
+    return found
 
 
 def insert(connection: sqlite3.Connection, rows: list[tuple[str, int, str, str]]) -> None:
-    """Append records: pool, number, kind and payload of each."""
-    connection.executemany(_INSERT, rows)
+    """Append records: pool, number, kind and payload of each.
+
+    Many rows a statement: one statement is one stretch without the interpreter lock, in which the
+    event loop can run; row by row the two threads would hand the lock to and fro.
+    """
+    start = 0
+    for size in _INSERT_SIZES:
+        while len(rows) - start >= size:
+            values = list(chain.from_iterable(rows[start : start + size]))
+            connection.execute(_INSERT[size], values)
+            start += size
 
 
 def _placed(pool_id: str, index: Index, seq: int, text: str) -> Placed[Any]:

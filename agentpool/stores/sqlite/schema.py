@@ -42,7 +42,6 @@ def json_field(path: str) -> str:
     return f"CASE WHEN json_valid(payload_json) THEN json_extract(payload_json, '{path}') END"
 
 
-MESSAGE_ID: Final = json_field("$.stored.message.message_id")
 MESSAGE_KEY: Final = json_field("$.stored.message.idempotency_key")
 CONDITION_ID: Final = json_field("$.stored.condition.condition_id")
 WAKE_KEY: Final = json_field("$.stored.condition.idempotency_key")
@@ -51,10 +50,6 @@ POOL_KINDS: Final = "kind NOT IN ('run_message', 'wake')"
 _DERIVED: Final = (
     f"""
     CREATE INDEX agentpool_message_by_key ON agent_pool_records (pool_id, {MESSAGE_KEY}, seq)
-    WHERE kind = 'run_message'
-    """,
-    f"""
-    CREATE INDEX agentpool_message_by_id ON agent_pool_records (pool_id, {MESSAGE_ID}, seq)
     WHERE kind = 'run_message'
     """,
     f"""

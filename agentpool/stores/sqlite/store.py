@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, TypeVar
@@ -94,10 +94,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
         status = "closed" if self._closing else "open"
         return f"<SqliteAgentPoolStore {str(self.path)!r} {status}>"
 
-    async def execute(self, pool_id: str, command: Command[R]) -> R:
+    def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
         self._check(pool_id)
-        result: R = await self._commits.submit(Request(pool_id, command))
-        return result
+        return self._commits.submit(Request(pool_id, command))
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         self._check(pool_id)

@@ -55,7 +55,8 @@ def commit_batch(
 def _decide(
     connection: sqlite3.Connection, cache: StateCache, requests: Sequence[Request]
 ) -> tuple[list[Outcome], bool]:
-    views = {request.pool_id: SqlView(connection, cache, request.pool_id) for request in requests}
+    pool_ids = {request.pool_id for request in requests}
+    views = {pool_id: SqlView(connection, cache, pool_id) for pool_id in pool_ids}
     _prefetch(views, requests)
     outcomes: list[Outcome] = []
     rows: list[tuple[str, int, str, str]] = []
@@ -87,8 +88,8 @@ def _decide(
 def _prefetch(views: dict[str, SqlView], requests: Sequence[Request]) -> None:
     if len(requests) == 1:
         return
-    lookups: dict[str, list[Any]] = {pool_id: [] for pool_id in views}
+    commands: dict[str, list[Command[Any]]] = {pool_id: [] for pool_id in views}
     for pool_id, command in requests:
-        lookups[pool_id].append(command.lookups)
+        commands[pool_id].append(command)
     for pool_id, view in views.items():
-        view.prefetch(lookups[pool_id])
+        view.prefetch(commands[pool_id])

@@ -3,7 +3,9 @@
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Final
+from functools import cached_property
+from itertools import chain
+from typing import Any, Final, TypeAlias
 
 from agentpool._codec import decode, encode
 from agentpool._payload import SealedPayload, open_payload
@@ -18,10 +20,12 @@ from agentpool.records import (
     WakeRecorded,
 )
 from agentpool.replay import PoolState
-from agentpool.rules import Lookups, Placed
+from agentpool.rules import Command, Placed
 from agentpool.stores.sqlite import log
 
 __all__ = ("SqlView", "StateCache")
+
+_Found: TypeAlias = dict[str, Placed[Any] | None]
 
 _CHECKPOINT_EVERY: Final = 256
 _POOLS_KEPT: Final = 1024
@@ -126,20 +130,15 @@ class SqlView:
         self._connection = connection
         self._cache = cache
         self._pool_id = pool_id
-        self._state: PoolState | None = None
         self._event_sequence: int | None = None
-        self._found: dict[log.Index, dict[str, Placed[Any] | None]] = {
-            log.MESSAGES_BY_KEY: {},
-            log.MESSAGES: {},
-            log.WAKES_BY_KEY: {},
-            log.CONDITIONS: {},
-        }
+        self._has_pool_records = False
+        self._messages_by_key: _Found = {}
+        self._wakes_by_key: _Found = {}
+        self._wakes: _Found = {}
 
-    @property
+    @cached_property
     def state(self) -> PoolState:
-        if self._state is None:
-            self._state = self._cache.current(self._connection, self._pool_id)
-        return self._state
+        return self._cache.current(self._connection, self._pool_id)
 
     @property
     def event_sequence(self) -> int:
@@ -151,60 +150,49 @@ class SqlView:
         return self._event_sequence
 
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
-        return self._find(log.MESSAGES_BY_KEY, key)
-
-    def message(self, message_id: str) -> Placed[AgentPoolStoredMessage] | None:
-        return self._find(log.MESSAGES, message_id)
+        return self._find(self._messages_by_key, log.MESSAGES_BY_KEY, key)
 
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
-        return self._find(log.WAKES_BY_KEY, key)
+        return self._find(self._wakes_by_key, log.WAKES_BY_KEY, key)
 
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
-        return self._find(log.CONDITIONS, condition_id)
+        return self._find(self._wakes, log.CONDITIONS, condition_id)
 
-    def _find(self, index: log.Index, value: str) -> Placed[Any] | None:
-        found = self._found[index]
+    def _find(self, found: _Found, index: log.Index, value: str) -> Placed[Any] | None:
         if value not in found:
             found[value] = log.find(self._connection, self._pool_id, index, value)
         return found[value]
 
-    def prefetch(self, lookups: Iterable[Lookups]) -> None:
+    def prefetch(self, commands: Iterable[Command[Any]]) -> None:
         """Look up at once what several commands are going to look up."""
-        keys, ids, wake_keys, conditions = (set[str](), set[str](), set[str](), set[str]())
-        for each in lookups:
-            keys.update(each.message_keys)
-            ids.update(each.message_ids)
-            wake_keys.update(each.wake_keys)
-            conditions.update(each.condition_ids)
-        for index, values in (
-            (log.MESSAGES_BY_KEY, keys),
-            (log.MESSAGES, ids),
-            (log.WAKES_BY_KEY, wake_keys),
-            (log.CONDITIONS, conditions),
+        for found, index, values in (
+            (self._messages_by_key, log.MESSAGES_BY_KEY, [c.message_keys for c in commands]),
+            (self._wakes_by_key, log.WAKES_BY_KEY, [c.wake_keys for c in commands]),
+            (self._wakes, log.CONDITIONS, [c.condition_ids for c in commands]),
         ):
-            if len(values) > 1:
-                self._found[index].update(
-                    log.find_all(self._connection, self._pool_id, index, values)
-                )
+            wanted = set(chain.from_iterable(values))
+            if len(wanted) > 1:
+                found.update(log.find_all(self._connection, self._pool_id, index, wanted))
 
     def append(self, record: SealedPayload) -> int:
         """Let what follows in this transaction see a record that is going to be inserted.
 
         :return: the number that it gets
         """
+        payload = record.payload
         seq = self.state.sequence + 1
-        self.state.apply(seq, record.payload)
-        match record.payload:
-            case RunMessageRecorded(stored):
-                placed = Placed(seq, stored)
-                self._found[log.MESSAGES_BY_KEY][stored.message.idempotency_key] = placed
-                self._found[log.MESSAGES][stored.message.message_id] = placed
-            case WakeRecorded(wake):
-                placed_wake = Placed(seq, wake)
-                self._found[log.WAKES_BY_KEY][wake.condition.idempotency_key] = placed_wake
-                self._found[log.CONDITIONS][wake.condition.condition_id] = placed_wake
-            case _:
-                self._cache.count_changes(self._pool_id, 1)
+        self.state.apply(seq, payload)
+        if isinstance(payload, RunMessageRecorded):
+            key = payload.stored.message.idempotency_key
+            self._messages_by_key[key] = Placed(seq, payload.stored)
+        elif isinstance(payload, WakeRecorded):
+            condition = payload.stored.condition
+            placed_wake = Placed(seq, payload.stored)
+            self._wakes_by_key[condition.idempotency_key] = placed_wake
+            self._wakes[condition.condition_id] = placed_wake
+        else:
+            self._cache.count_changes(self._pool_id, 1)
+            self._has_pool_records = True
         return seq
 
     def set_event_sequence(self, number: int) -> None:
@@ -219,5 +207,5 @@ class SqlView:
                 " ON CONFLICT (pool_id) DO UPDATE SET seq = excluded.seq",
                 (self._pool_id, self._event_sequence),
             )
-        if self._state is not None:
-            self._cache.save_if_due(self._connection, self._state)
+        if self._has_pool_records:
+            self._cache.save_if_due(self._connection, self.state)
