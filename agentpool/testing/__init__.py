@@ -1,0 +1,34 @@
+"""For authors of stores and of programs that use one. Needs no test framework.
+
+`StoreConformance` is the suite that every store has to pass. `cancel_at` and `interrupt_at` disturb
+a coroutine at each place where it waits. The functions called ``a_...`` build valid values.
+"""
+
+# The suite
+# Disturbing coroutines
+from agentpool.testing.cancellation import Moment, cancel_at, interrupt_at, tasks_left
+from agentpool.testing.conformance import StoreConformance
+
+# Values
+from agentpool.testing.values import (
+    a_condition,
+    a_config,
+    a_member,
+    a_message,
+    a_receipt,
+    a_registration,
+)
+
+__all__ = (
+    "Moment",
+    "StoreConformance",
+    "a_condition",
+    "a_config",
+    "a_member",
+    "a_message",
+    "a_receipt",
+    "a_registration",
+    "cancel_at",
+    "interrupt_at",
+    "tasks_left",
+)

@@ -1,0 +1,1 @@
+"""Tests of what a newcomer meets first: the README, the examples and the package."""

@@ -1,0 +1,24 @@
+"""Running a program as its user would: in a process of its own, from an empty directory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+_BOUND = 50.0
+
+
+def run(program: Path, directory: Path) -> list[str]:
+    """Run a Python program, with warnings as errors, and give the lines that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(program)],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=_BOUND,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()

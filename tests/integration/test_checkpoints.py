@@ -1,0 +1,145 @@
+"""The small state of a pool is kept in the file now and then, and is only ever a short cut."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentpool import AgentPoolMember, SqliteAgentPoolStore, StoreFullError
+from agentpool.replay import PoolState
+from agentpool.rules import PoolView
+from agentpool.stores.sqlite import log
+
+from .helpers import POOL, member, send, sql
+
+Facts = dict[str, Any]
+
+
+def facts_of(state: PoolState) -> Facts:
+    return {name: value for name, value in vars(state).items() if name != "sequence"}
+
+
+async def kept_state(store: SqliteAgentPoolStore) -> Facts:
+    """Ask for the state that commands and questions are decided on."""
+
+    def ask(view: PoolView) -> Facts:
+        facts = facts_of(view.state)
+        return facts | {"members": dict(facts["members"]), "joined_at": dict(facts["joined_at"])}
+
+    return await store.query(POOL, ask)
+
+
+async def replayed_state(store: SqliteAgentPoolStore) -> Facts:
+    """Build the state out of every record from the first."""
+    state = PoolState(POOL)
+    for record in await store.read(POOL):
+        state.apply(record.cursor.sequence, record.payload)
+    return facts_of(state)
+
+
+async def come_and_go(store: SqliteAgentPoolStore, times: int) -> None:
+    """Let members join and leave, with a message after each."""
+    for number in range(times):
+        run = member(number % 40, topics=(f"topic.{number}",))
+        await asyncio.gather(store.join_member(POOL, run), send(store, number))
+        if number % 3:
+            await store.leave_member(POOL, run.run_id)
+
+
+def checkpoint(path: Path) -> tuple[int, str] | None:
+    with sql(path) as connection:
+        query = "SELECT seq, state_json FROM agentpool_checkpoints WHERE pool_id = ?"
+        row: tuple[int, str] | None = connection.execute(query, (POOL,)).fetchone()
+    return row
+
+
+@pytest.fixture
+async def busy_pool(path: Path) -> Path:
+    """Make a file whose pool has seen enough come and go for a checkpoint, and then some more."""
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+        await store.record_pool_created(POOL)
+        await come_and_go(store, 250)
+        assert checkpoint(path) is not None
+        await come_and_go(store, 10)
+    return path
+
+
+async def test_a_quiet_pool_needs_no_checkpoint(store: SqliteAgentPoolStore, path: Path) -> None:
+    await come_and_go(store, 10)
+    assert checkpoint(path) is None
+
+
+async def test_the_state_from_a_checkpoint_equals_a_full_replay(busy_pool: Path) -> None:
+    async with SqliteAgentPoolStore.open(busy_pool) as store:
+        assert await kept_state(store) == await replayed_state(store)
+
+
+async def test_opening_reads_only_what_came_after_the_checkpoint(
+    busy_pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = checkpoint(busy_pool)
+    assert kept
+    starts = spy_on_replays(monkeypatch)
+    async with SqliteAgentPoolStore.open(busy_pool) as store:
+        await kept_state(store)
+        await send(store, "next")
+    assert starts
+    assert min(starts) >= kept[0]
+
+
+def spy_on_replays(monkeypatch: pytest.MonkeyPatch) -> Sequence[int]:
+    """List after which record each replay of the small state begins."""
+    starts: list[int] = []
+    pool_page = log.pool_page
+
+    def spy(connection: sqlite3.Connection, pool_id: str, after: int, upto: int) -> list[log.Row]:
+        starts.append(after)
+        return pool_page(connection, pool_id, after, upto)
+
+    monkeypatch.setattr(log, "pool_page", spy)
+    return starts
+
+
+@pytest.mark.parametrize("text", ["'{\"config\":'", "'[]'", "''", "x'00ff'", "CAST(x'ff' AS TEXT)"])
+async def test_a_checkpoint_that_cannot_be_read_is_done_without(busy_pool: Path, text: str) -> None:
+    with sql(busy_pool) as connection:
+        connection.execute(f"UPDATE agentpool_checkpoints SET state_json = {text}")
+    async with SqliteAgentPoolStore.open(busy_pool) as store:
+        assert await kept_state(store) == await replayed_state(store)
+        joined = await store.join_member(POOL, member(1000))
+        assert (await store.join_member(POOL, member(1000))) == joined
+
+
+async def test_a_checkpoint_that_was_deleted_is_done_without(busy_pool: Path) -> None:
+    with sql(busy_pool) as connection:
+        connection.execute("DELETE FROM agentpool_checkpoints")
+    async with SqliteAgentPoolStore.open(busy_pool) as store:
+        assert await kept_state(store) == await replayed_state(store)
+
+
+async def test_members_keep_their_places_over_a_checkpoint(busy_pool: Path) -> None:
+    async with SqliteAgentPoolStore.open(busy_pool) as store:
+        members: tuple[AgentPoolMember, ...] = (await store.snapshot(POOL)).members
+        state = await kept_state(store)
+        again = [(await store.join_member(POOL, each)).sequence for each in members]
+    assert len(again) > 10
+    assert again == [state["joined_at"][each.run_id] for each in members]
+
+
+async def test_a_failed_transaction_leaves_no_trace_in_the_kept_state(
+    store: SqliteAgentPoolStore,
+) -> None:
+    def limit(connection: sqlite3.Connection) -> None:
+        [pages] = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+
+    await store._writer.run(limit)
+    joins = (store.join_member(POOL, member(n, topics=("t" * 500,))) for n in range(200))
+    outcomes = await asyncio.gather(*joins, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreFullError}
+    assert await kept_state(store) == await replayed_state(store)
+    assert (await store.join_member(POOL, member(1))).sequence == 2

@@ -1,0 +1,78 @@
+"""Every look-up goes through its index, so that none costs more in a longer log."""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agentpool import SqliteAgentPoolStore
+from agentpool.stores.sqlite import log
+
+from .helpers import POOL, member, send, sql
+
+PRIMARY_KEY = "sqlite_autoindex_agent_pool_records_1"
+VALUES = json.dumps(["key.1", "key.2"])
+
+LOOKUPS = {
+    "message by key": (log.MESSAGES_BY_KEY, "agentpool_message_by_key"),
+    "wake by key": (log.WAKES_BY_KEY, "agentpool_wake_by_key"),
+    "wake by id": (log.CONDITIONS, "agentpool_wake_by_id"),
+}
+
+
+@pytest.fixture
+async def connection(path: Path) -> AsyncIterator[sqlite3.Connection]:
+    """Connect to a file with some records; sqlite3 plans it the same way for everybody."""
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+        await store.join_member(POOL, member(1))
+        for number in range(20):
+            await send(store, number)
+    with sql(path) as connection:
+        yield connection
+
+
+def plan(connection: sqlite3.Connection, query: str, *values: object) -> list[str]:
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
+    return [detail for *_, detail in rows if "json_each" not in detail]
+
+
+def assert_uses(steps: list[str], index: str) -> None:
+    """One search of the records by that index, nothing scanned."""
+    of_records = [step for step in steps if "agent_pool_records" in step]
+    assert len(of_records) == 1, steps
+    assert of_records[0].startswith("SEARCH agent_pool_records USING"), steps
+    assert f"INDEX {index} " in of_records[0], steps
+
+
+@pytest.mark.parametrize(("index", "name"), LOOKUPS.values(), ids=LOOKUPS.keys())
+async def test_one_value(connection: sqlite3.Connection, index: log.Index, name: str) -> None:
+    steps = plan(connection, index.one, POOL, "key.1")
+    assert_uses(steps, name)
+    assert len(steps) == 1  # the latest of several comes first in the index, nothing is sorted
+
+
+@pytest.mark.parametrize(("index", "name"), LOOKUPS.values(), ids=LOOKUPS.keys())
+async def test_many_values(connection: sqlite3.Connection, index: log.Index, name: str) -> None:
+    assert_uses(plan(connection, index.many, POOL, VALUES), name)
+
+
+async def test_members_and_config(connection: sqlite3.Connection) -> None:
+    assert_uses(plan(connection, log._POOL_PAGE, POOL, 0, 100), "agentpool_pool_records")
+
+
+async def test_pages(connection: sqlite3.Connection) -> None:
+    assert_uses(plan(connection, log._PAGE, POOL, 0, 100), PRIMARY_KEY)
+
+
+async def test_the_end_of_a_log(connection: sqlite3.Connection) -> None:
+    [step] = plan(connection, log._HEAD, POOL)
+    assert step.startswith("SEARCH agent_pool_records USING COVERING INDEX")
+
+
+async def test_plans_stay_after_analyze(connection: sqlite3.Connection) -> None:
+    connection.execute("ANALYZE")
+    for index, name in LOOKUPS.values():
+        assert_uses(plan(connection, index.one, POOL, "key.1"), name)

@@ -1,0 +1,138 @@
+"""Opening: cancelled anywhere, by two processes at once, of files that others made."""
+
+import asyncio
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agentpool import SqliteAgentPoolStore
+from agentpool.stores.sqlite.schema import SCHEMA_VERSION
+
+from .cancelling import CancelAt
+from .helpers import (
+    BOUND,
+    POOL,
+    foreign_file,
+    is_intact,
+    join_new_threads,
+    records,
+    send,
+    sql,
+    worker,
+    worker_threads,
+)
+
+
+async def test_opening_can_be_cancelled_at_every_await(path: Path) -> None:
+    before, moment, reached = worker_threads(), 0, True
+    while reached:
+        reached = await open_cancelled_at(moment, path)
+        join_new_threads(before)
+        assert worker_threads() == before
+        assert len(asyncio.all_tasks()) == 1
+        with sql(path) as other:  # no lock is left either
+            other.execute("PRAGMA busy_timeout = 0")
+            other.execute("BEGIN IMMEDIATE")
+        moment += 1
+    assert moment > 5
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+
+
+async def open_cancelled_at(moment: int, path: Path) -> bool:
+    """Open a fresh file and cancel that at a moment; say whether it came to that."""
+    await anyio.Path(path).unlink(missing_ok=True)
+    cancelling = CancelAt(moment)
+    async with asyncio.timeout(BOUND):
+        try:
+            store = await cancelling.run(_open(path))
+        except asyncio.CancelledError:
+            return True
+        await store.aclose()
+    return cancelling.was_reached
+
+
+async def _open(path: Path) -> SqliteAgentPoolStore:
+    return await SqliteAgentPoolStore.open(path)
+
+
+async def open_at_once(paths: list[Path]) -> set[str]:
+    """Let two processes open each file at the same moment; give what they met."""
+    met = set()
+    async with worker("open_rounds.py") as one, worker("open_rounds.py") as two:
+        for path in paths:
+            one.tell(str(path))
+            two.tell(str(path))
+            met |= {await one.line(), await two.line()}
+    return met
+
+
+async def test_two_processes_can_open_a_fresh_file_at_the_same_moment(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.db" for number in range(200)]
+    assert await open_at_once(paths) == {"ok"}
+    assert all(len(records(path)) == 1 for path in paths)
+
+
+async def test_two_processes_can_migrate_a_file_at_the_same_moment(tmp_path: Path) -> None:
+    paths = [foreign_file(tmp_path / f"{number}.db") for number in range(30)]
+    for path in paths:
+        add_foreign_records(path)
+    assert await open_at_once(paths) == {"ok"}
+    assert {schema_of(path) == schema_of(paths[0]) for path in paths} == {True}
+    assert all(is_intact(path) for path in paths)
+
+
+def add_foreign_records(path: Path) -> None:
+    opened = (
+        '{"type":"pool_opened","config":{"message_policy":{"include_sender_in_pool_broadcast":false'
+        '},"wake_policy":{"envelope_only":true}}}'
+    )
+    rows = [(POOL, 1, "pool_opened", opened), (POOL, 2, "pool_created", '{"type":"pool_created"}')]
+    with sql(path) as connection:
+        connection.executemany("INSERT INTO agent_pool_records VALUES (?, ?, ?, ?)", rows)
+
+
+def schema_of(path: Path) -> list[tuple[str, str, str]]:
+    """List what a file consists of, whatever the spaces in its SQL."""
+    with sql(path) as connection:
+        rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    return sorted((type_, name, " ".join((sql or "").split())) for type_, name, sql in rows)
+
+
+async def test_a_migrated_file_has_the_schema_of_a_new_one(tmp_path: Path) -> None:
+    new, migrated = tmp_path / "new.db", foreign_file(tmp_path / "migrated.db")
+    for path in (new, migrated):
+        async with SqliteAgentPoolStore.open(path):
+            pass
+        with sql(path) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert len(schema_of(new)) > 4
+    assert schema_of(migrated) == schema_of(new)
+
+
+async def test_an_empty_file_and_one_in_rollback_mode_become_stores(tmp_path: Path) -> None:
+    empty, rollback = tmp_path / "empty.db", tmp_path / "rollback.db"
+    empty.touch()
+    with sql(rollback) as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+    for path in (empty, rollback):
+        async with SqliteAgentPoolStore.open(path) as store:
+            await store.open_pool(POOL)
+            assert await send(store, "a") == 2
+        with sql(path) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("name", ["with space.db", "ünïcode 🚀.db", "a%20b?mode=ro#c.db"])
+async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    async with SqliteAgentPoolStore.open(tmp_path / name) as store:
+        await store.open_pool(POOL)
+    assert len(records(tmp_path / name)) == 1
+
+
+async def test_synchronous_is_full_unless_said_otherwise(path: Path) -> None:
+    for options, level in (({}, 2), ({"synchronous": "NORMAL"}, 1)):
+        async with SqliteAgentPoolStore.open(path, **options) as store:  # type: ignore[arg-type]
+            row = await store._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone())
+        assert row == (level,)

@@ -1,0 +1,168 @@
+"""What is checked before a file is opened: the version of SQLite, and the mount."""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agentpool import IncompatibleStoreError, SqliteAgentPoolStore
+from agentpool.stores.sqlite import safety
+from agentpool.stores.sqlite.safety import (
+    UNSAFE_MOUNTS,
+    check_mount,
+    has_wal_reset_bug,
+    mount_type,
+    warn_of_wal_reset_bug,
+)
+
+from .helpers import POOL
+
+VERSIONS = [
+    ((3, 7, 0), True),
+    ((3, 37, 2), True),
+    ((3, 40, 1), True),
+    ((3, 44, 5), True),
+    ((3, 44, 6), False),
+    ((3, 44, 7), False),
+    ((3, 45, 1), True),
+    ((3, 46, 1), True),
+    ((3, 50, 6), True),
+    ((3, 50, 7), False),
+    ((3, 51, 0), True),
+    ((3, 51, 2), True),
+    ((3, 51, 3), False),
+    ((3, 52, 0), False),
+    ((4, 0, 0), False),
+]
+
+
+@pytest.mark.parametrize(("version", "has_bug"), VERSIONS)
+def test_which_versions_have_the_wal_reset_bug(version: tuple[int, ...], has_bug: bool) -> None:
+    assert has_wal_reset_bug(version) is has_bug
+
+
+@pytest.fixture
+def warn_anew() -> Iterator[None]:
+    """Forget that this process has warned."""
+    warn_of_wal_reset_bug.cache_clear()
+    yield
+    warn_of_wal_reset_bug.cache_clear()
+
+
+@pytest.mark.usefixtures("warn_anew")
+async def test_a_library_with_the_bug_is_warned_of_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 45, 1))
+    for _ in range(3):
+        async with SqliteAgentPoolStore.open(path):
+            pass
+    [warning] = [record for record in caplog.records if record.name == "agentpool"]
+    assert warning.levelno == logging.WARNING
+    assert "WAL-reset" in warning.getMessage()
+
+
+@pytest.mark.usefixtures("warn_anew")
+def test_a_mended_library_is_not_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
+    warn_of_wal_reset_bug()
+    assert not caplog.records
+
+
+@pytest.fixture
+def mountinfo(tmp_path: Path) -> Path:
+    """Name the file that stands for the kernel's list of mounts."""
+    return tmp_path / "mountinfo"
+
+
+def mounts(file: Path, *pairs: tuple[str, str]) -> Path:
+    """Write a list of mounts, as the kernel does: mount point and type of each."""
+    lines = [
+        f"{number} 1 0:{number} / {where} rw,relatime shared:{number} - {kind} source rw"
+        for number, (where, kind) in enumerate(pairs, start=20)
+    ]
+    file.write_bytes("\n".join([*lines, ""]).encode("utf-8", "surrogateescape"))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/pool.db", "ext4"),
+        ("/data/pool.db", "virtiofs"),
+        ("/data/deep/down/pool.db", "virtiofs"),
+        ("/data/inner/pool.db", "xfs"),
+        ("/database/pool.db", "ext4"),
+        ("/twice/pool.db", "nfs4"),
+    ],
+)
+def test_the_innermost_and_latest_mount_counts(mountinfo: Path, path: str, kind: str) -> None:
+    mounts(
+        mountinfo,
+        ("/", "ext4"),
+        ("/data/inner", "xfs"),
+        ("/data", "virtiofs"),
+        ("/twice", "tmpfs"),
+        ("/twice", "nfs4"),
+    )
+    assert mount_type(Path(path), mountinfo) == kind
+
+
+@pytest.mark.parametrize(
+    ("escaped", "path"),
+    [
+        (r"/with\040space", "/with space/pool.db"),
+        (r"/back\134slash", "/back\\slash/pool.db"),
+        ("/données", "/données/pool.db"),
+        ("/\udcff", "/\udcff/pool.db"),
+    ],
+)
+def test_mount_points_may_have_any_name(mountinfo: Path, escaped: str, path: str) -> None:
+    mounts(mountinfo, ("/", "ext4"), (escaped, "nfs"))
+    assert mount_type(Path(path), mountinfo) == "nfs"
+    assert mount_type(Path("/pool.db"), mountinfo) == "ext4"
+
+
+def test_where_a_link_leads_counts(mountinfo: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "shared")
+    mounts(mountinfo, ("/", "ext4"), (f"{tmp_path}/shared", "cifs"))
+    assert mount_type(tmp_path / "link" / "pool.db", mountinfo) == "cifs"
+
+
+def test_without_a_list_of_mounts_nothing_is_refused(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    assert mount_type(tmp_path, missing) is None
+    check_mount(tmp_path, mountinfo=missing)
+
+
+def test_a_local_disk_is_accepted(mountinfo: Path) -> None:
+    mounts(mountinfo, ("/", "ext4"))
+    check_mount(Path("/pool.db"), mountinfo=mountinfo)
+
+
+@pytest.mark.parametrize("kind", sorted(UNSAFE_MOUNTS))
+def test_an_unsafe_mount_is_refused_by_name(mountinfo: Path, kind: str) -> None:
+    mounts(mountinfo, ("/", "ext4"), ("/mnt", kind))
+    with pytest.raises(IncompatibleStoreError, match=f"on a {kind} mount"):
+        check_mount(Path("/mnt/pool.db"), mountinfo=mountinfo)
+
+
+def test_what_is_known_to_corrupt_is_on_the_list() -> None:
+    assert {"virtiofs", "9p", "nfs", "nfs4", "cifs", "smb3"} <= UNSAFE_MOUNTS
+
+
+async def test_opening_on_an_unsafe_mount_has_to_be_asked_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safety, "mount_type", lambda *_: "virtiofs")
+    with pytest.raises(IncompatibleStoreError, match="allow_unsafe_mount"):
+        await SqliteAgentPoolStore.open(path)
+    assert not await anyio.Path(path).exists()
+    async with SqliteAgentPoolStore.open(path, allow_unsafe_mount=True) as store:
+        await store.open_pool(POOL)

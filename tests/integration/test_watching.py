@@ -1,0 +1,199 @@
+"""Watching a file that others write to: by the bell, by the poll, and when it loses its end."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentpool import (
+    AgentPoolStoreCursor,
+    RunMessageRecorded,
+    SqliteAgentPoolStore,
+    StoreError,
+)
+from agentpool.stores.sqlite import doorbell
+from agentpool.stores.sqlite import store as store_module
+
+from .helpers import BOUND, POOL, member, send, sql, take, worker
+
+JOINED = '{"type":"member_joined","member":{"run_id":"run.7","agent_id":"agent.a"}}'
+
+
+@pytest.fixture
+def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave nothing but the bell to tell of the records of others."""
+    monkeypatch.setattr(store_module, "_POLL_SECONDS", 3600)
+
+
+@pytest.fixture
+def no_inotify(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the machine one that has no inotify."""
+    monkeypatch.setattr(doorbell, "_inotify", lambda _: -1)
+
+
+async def watch_another_process(store: SqliteAgentPoolStore, path: Path) -> None:
+    """Wait for the records of another process; nothing in this one tells of them."""
+    watcher = store.watch(POOL)
+    await take(watcher, 1)
+    async with worker("append.py", path, "other", 5, 1) as other:
+        assert await other.line() == "ready"
+        waiting = asyncio.create_task(take(watcher, 5))
+        await store.read(POOL)  # the watcher has read to the end by now, and waits
+        other.tell("go")
+        seen = await waiting
+    assert [record.cursor.sequence for record in seen] == [2, 3, 4, 5, 6]
+    assert all(isinstance(record.payload, RunMessageRecorded) for record in seen)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+@pytest.mark.usefixtures("no_poll")
+async def test_the_bell_tells_of_the_records_of_another_process(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    await watch_another_process(store, path)
+
+
+@pytest.mark.usefixtures("no_inotify")
+async def test_the_poll_tells_where_there_is_no_inotify(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    await watch_another_process(store, path)
+
+
+async def test_the_poll_tells_when_the_bell_was_deleted(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    path.with_name(path.name + "-bell").unlink()
+    await watch_another_process(store, path)
+
+
+async def test_a_bell_that_cannot_be_made_is_done_without(path: Path) -> None:
+    path.with_name(path.name + "-bell").mkdir()
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+        await watch_another_process(store, path)
+
+
+async def test_the_poll_tells_of_a_writer_that_rings_no_bell(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    watcher = store.watch(POOL)
+    await take(watcher, 1)
+    for seq in (2, 3):
+        waiting = asyncio.create_task(take(watcher, 1))
+        await store.read(POOL)
+        with sql(path) as connection:
+            row = (POOL, seq, "member_joined", JOINED)
+            connection.execute("INSERT INTO agent_pool_records VALUES (?, ?, ?, ?)", row)
+        [record] = await waiting
+        assert record.cursor.sequence == seq
+
+
+@pytest.mark.usefixtures("no_poll", "no_inotify")
+async def test_the_records_of_the_same_handle_need_neither_bell_nor_poll(
+    store: SqliteAgentPoolStore,
+) -> None:
+    watcher = store.watch(POOL)
+    await take(watcher, 1)
+    waiting = asyncio.create_task(take(watcher, 1))
+    await store.read(POOL)
+    seq = await send(store, "a")
+    assert [record.cursor.sequence for record in await waiting] == [seq]
+
+
+async def test_watchers_come_and_go_and_the_next_still_hears(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    for _ in range(3):
+        watcher = store.watch(POOL)
+        await take(watcher, 1)
+        await watcher.aclose()
+    await watch_another_process(store, path)
+
+
+def open_descriptors() -> int:
+    """Count the open files of this process, where that can be told."""
+    descriptors = Path("/proc/self/fd")
+    return len(list(descriptors.iterdir())) if descriptors.exists() else 0
+
+
+async def test_no_task_and_no_descriptor_is_left_after_the_last_watcher(
+    store: SqliteAgentPoolStore,
+) -> None:
+    before = open_descriptors()
+    watchers = [store.watch(POOL) for _ in range(5)]
+    for watcher in watchers:
+        await take(watcher, 1)
+    for watcher in watchers:
+        await watcher.aclose()
+    async with asyncio.timeout(BOUND):
+        while len(asyncio.all_tasks()) > 1:
+            await store.read(POOL)
+    assert open_descriptors() == before
+
+
+async def test_a_cursor_beyond_the_end_waits_for_the_record_after_it(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    watcher = store.watch(POOL, AgentPoolStoreCursor(6))
+    waiting = asyncio.create_task(take(watcher, 1))
+    async with worker("append.py", path, "other", 6, 1) as other:
+        assert await other.line() == "ready"
+        other.tell("go")
+        [record] = await waiting
+    assert record.cursor.sequence == 7
+
+
+def cut(path: Path, after: int) -> None:
+    with sql(path) as connection:
+        connection.execute("DELETE FROM agent_pool_records WHERE seq > ?", (after,))
+
+
+@pytest.fixture
+async def seen(store: SqliteAgentPoolStore) -> SqliteAgentPoolStore:
+    """Give a store that has seen five records, written and read by this very handle."""
+    for name in "abc":
+        await send(store, name)
+    await store.join_member(POOL, member(1))
+    assert len(await store.read(POOL)) == 5
+    await store.message_receipt(POOL, "key.a")
+    await store.snapshot(POOL)
+    return store
+
+
+@pytest.mark.parametrize("left", [3, 0])
+async def test_a_waiting_watcher_learns_that_the_log_lost_its_end(
+    seen: SqliteAgentPoolStore, path: Path, left: int
+) -> None:
+    watcher = seen.watch(POOL)
+    await take(watcher, 5)
+    cut(path, left)
+    with pytest.raises(StoreError) as caught:
+        await take(watcher, 1)
+    assert type(caught.value) is StoreError
+    assert caught.value.pool_id == POOL
+
+
+@pytest.mark.parametrize("left", [3, 0])
+async def test_reading_on_learns_that_the_log_lost_its_end(
+    seen: SqliteAgentPoolStore, path: Path, left: int
+) -> None:
+    cut(path, left)
+    for call in (lambda: seen.read(POOL, AgentPoolStoreCursor(5)), lambda: seen.snapshot(POOL)):
+        with pytest.raises(StoreError) as caught:
+            await call()
+        assert type(caught.value) is StoreError
+
+
+@pytest.mark.parametrize("left", [3, 0])
+async def test_no_command_is_decided_on_a_log_that_lost_its_end(
+    seen: SqliteAgentPoolStore, path: Path, left: int
+) -> None:
+    cut(path, left)
+    for _ in range(2):
+        with pytest.raises(StoreError) as caught:
+            await send(seen, "d")
+        assert type(caught.value) is StoreError
+        with pytest.raises(StoreError):
+            await seen.message_receipt(POOL, "key.a")

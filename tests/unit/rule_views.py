@@ -1,0 +1,34 @@
+"""A pool for commands to decide on, without a store: the one that the store in memory has."""
+
+from typing import Any
+
+from samples import POOL
+
+from agentpool.records import AgentPoolStoreConfig
+from agentpool.rules import Command, Decision, OpenPool
+from agentpool.stores.memory import _MemoryPool
+
+
+class Pool(_MemoryPool):
+    """The state of one pool, to which decisions are applied at once."""
+
+    def __init__(self) -> None:
+        super().__init__(POOL)
+
+    def do(self, command: Command[Any]) -> Any:
+        """Decide a command, apply the decision and give its result."""
+        decision: Decision[Any] = command.decide(self)
+        self.apply(decision)
+        return decision.result
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the records so far."""
+        return [type(record.payload).__name__ for record in self.records]
+
+
+def opened(config: AgentPoolStoreConfig | None = None) -> Pool:
+    """Make a pool with its first record."""
+    pool = Pool()
+    pool.do(OpenPool(config))
+    return pool

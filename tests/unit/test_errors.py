@@ -1,0 +1,106 @@
+"""The tree of errors, what to do about each, and what they say."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+import agentpool
+from agentpool import AgentPoolError, InvalidValueError, RetryClassification, StoreError, errors
+
+TREE = {
+    "InvalidValueError": "not_retryable",
+    "PoolNotOpenError": "host_configuration_needed",
+    "PoolConfigConflictError": "repair_needed",
+    "NotAMemberError": "not_retryable",
+    "IdempotencyConflictError": "not_retryable",
+    "InvalidTransitionError": "not_retryable",
+    "StoreBusyError": "retryable",
+    "StoreFullError": "retryable",
+    "StoreClosedError": "not_retryable",
+    "CorruptRecordError": "repair_needed",
+    "UnknownRecordError": "user_action_needed",
+    "IncompatibleStoreError": "user_action_needed",
+    "StoreError": "repair_needed",
+}
+
+
+def error_type(name: str) -> type[AgentPoolError]:
+    found: type[AgentPoolError] = getattr(agentpool, name)
+    return found
+
+
+def test_the_tree_is_complete_and_flat() -> None:
+    assert {cls.__name__ for cls in AgentPoolError.__subclasses__()} == set(TREE)
+    assert not any(cls.__subclasses__() for cls in AgentPoolError.__subclasses__())
+
+
+def test_the_root_is_an_exception_like_any_other() -> None:
+    assert AgentPoolError.__bases__ == (Exception,)
+    assert AgentPoolError("x").retry is RetryClassification.NOT_RETRYABLE
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_parents(name: str) -> None:
+    parents = (AgentPoolError, ValueError) if name == "InvalidValueError" else (AgentPoolError,)
+    assert error_type(name).__bases__ == parents
+
+
+@pytest.mark.parametrize(("name", "retry"), TREE.items(), ids=TREE)
+def test_says_whether_to_retry(name: str, retry: str) -> None:
+    assert error_type(name).retry is RetryClassification(retry)
+    assert error_type(name)("message").retry == retry
+
+
+def test_the_classifications() -> None:
+    assert [member.value for member in RetryClassification] == [
+        "retryable",
+        "not_retryable",
+        "repair_needed",
+        "user_action_needed",
+        "host_configuration_needed",
+    ]
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_the_tree_in_the_docstring_is_the_real_one(name: str) -> None:
+    lines = [line.split() for line in (errors.__doc__ or "").splitlines() if "── " in line]
+    drawn = {line[1]: line[-1] for line in lines}
+    assert drawn[name] == TREE[name]
+    assert set(drawn) == set(TREE)
+
+
+PLACES: dict[str, tuple[dict[str, Any], str]] = {
+    "nowhere": ({}, "it broke"),
+    "pool": ({"pool_id": "pool.x"}, "pool 'pool.x': it broke"),
+    "record": ({"pool_id": "pool.x", "seq": 7}, "pool 'pool.x', record 7: it broke"),
+    "record without pool": ({"seq": 7}, "record 7: it broke"),
+    "odd names": ({"pool_id": "a'b: \u2028"}, 'pool "a\'b: \\u2028": it broke'),
+}
+
+
+@pytest.mark.parametrize(("place", "text"), PLACES.values(), ids=PLACES)
+def test_tells_pool_and_record(place: dict[str, Any], text: str) -> None:
+    error = StoreError("it broke", **place)
+    assert str(error) == text
+    assert (error.message, error.pool_id, error.seq) == (
+        "it broke",
+        place.get("pool_id"),
+        place.get("seq"),
+    )
+
+
+@pytest.mark.parametrize("name", ["AgentPoolError", *TREE])
+def test_survives_pickling_and_copying(name: str) -> None:
+    error = error_type(name)("it broke", pool_id="pool.x", seq=7)
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301  # made here
+        assert type(again) is error_type(name)
+        assert str(again) == str(error)
+        assert (again.message, again.pool_id, again.seq) == ("it broke", "pool.x", 7)
+
+
+def test_a_bad_value_can_be_caught_as_a_value_error() -> None:
+    with pytest.raises(ValueError, match="run_id"):
+        agentpool.AgentPoolMember("", "a")
+    assert issubclass(InvalidValueError, ValueError)

@@ -1,0 +1,169 @@
+"""Payloads are sealed so that a log never holds one that cannot be read, and opened with care."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from samples import condition, member, message, receipt, registration
+
+from agentpool import (
+    AgentPoolStoreConfig,
+    AgentPoolStoredMessage,
+    AgentPoolStoredWake,
+    CorruptRecordError,
+    EventFilter,
+    Include,
+    InvalidValueError,
+    MemberJoined,
+    MemberLeft,
+    MessageStatus,
+    PoolCreated,
+    PoolOpened,
+    RunMessageRecorded,
+    UnknownRecord,
+    UnknownRecordError,
+    WakeRecorded,
+)
+from agentpool._payload import SealedPayload, open_payload, open_record, seal
+
+MESSAGE = RunMessageRecorded(AgentPoolStoredMessage(message(), receipt()))
+WAKE = WakeRecorded(AgentPoolStoredWake(condition(), condition().filter.compile(), registration()))
+JOINED = MemberJoined(member())
+OPENED = PoolOpened(AgentPoolStoreConfig())
+
+PAYLOADS: dict[str, Any] = {
+    "pool_opened": OPENED,
+    "pool_created": PoolCreated(),
+    "member_joined": JOINED,
+    "member_left": MemberLeft(member()),
+    "run_message": MESSAGE,
+    "wake": WAKE,
+}
+
+
+def changed(payload: Any, path: str, value: Any) -> Any:
+    """Change a value behind the back of the checks, at a path of fields."""
+    field, _, rest = path.partition(".")
+    inner = changed(getattr(payload, field), rest, value) if rest else value
+    return replace(payload, **{field: inner})
+
+
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_a_sealed_payload_can_be_opened(kind: str) -> None:
+    sealed = seal(PAYLOADS[kind])
+    assert isinstance(sealed, SealedPayload)
+    assert sealed.kind == kind
+    assert sealed.payload_json.startswith(f'{{"type":"{kind}"')
+    assert open_payload("pool", 1, kind, sealed.payload_json) == sealed.payload == PAYLOADS[kind]
+
+
+ABUSE: dict[str, tuple[Any, str, Any]] = {
+    "empty identifier": (JOINED, "member.run_id", ""),
+    "control character": (JOINED, "member.run_id", "a\n"),
+    "C1 control character": (JOINED, "member.run_id", "a\x85"),
+    "DEL": (JOINED, "member.run_id", "a\x7f"),
+    "too many bytes": (JOINED, "member.run_id", "é" * 257),
+    "lone surrogate": (JOINED, "member.run_id", "\ud800"),
+    "lone surrogate among topics": (JOINED, "member.topics", ("\ud800",)),
+    "None for an identifier": (JOINED, "member.run_id", None),
+    "number for an identifier": (JOINED, "member.run_id", 7),
+    "text for a list": (JOINED, "member.topics", "ab"),
+    "None for a list": (JOINED, "member.topics", None),
+    "struct of another type": (JOINED, "member", AgentPoolStoreConfig()),
+    "None for a struct": (JOINED, "member", None),
+    "any object": (JOINED, "member", object()),
+    "number for a bool": (OPENED, "config.wake_policy.envelope_only", 1),
+    "unknown enum value": (MESSAGE, "stored.receipt.status", "lost"),
+    "float for an integer": (WAKE, "stored.condition.timeout_millis", 1.0),
+    "negative integer": (WAKE, "stored.condition.timeout_millis", -1),
+    "capacity 0": (WAKE, "stored.condition.filter.queue.capacity", 0),
+    "None for a filter set": (WAKE, "stored.condition.filter.run_ids", None),
+    "control character in a filter set": (
+        WAKE,
+        "stored.condition.filter",
+        replace(EventFilter(), run_ids=replace(Include(("r",)), include=("\x85",))),
+    ),
+}
+
+
+@pytest.mark.parametrize(("payload", "path", "value"), ABUSE.values(), ids=ABUSE)
+def test_what_could_not_be_read_back_is_not_sealed(payload: Any, path: str, value: Any) -> None:
+    with pytest.raises(InvalidValueError):
+        seal(changed(payload, path, value))
+
+
+@pytest.mark.parametrize(
+    "value", [None, "pool_created", object(), member(), UnknownRecord("k", "{}")]
+)
+def test_only_payloads_of_records_are_sealed(value: Any) -> None:
+    with pytest.raises(InvalidValueError, match="expected the payload of a record"):
+        seal(value)
+
+
+def test_what_reads_back_in_another_form_is_sealed_in_that_form() -> None:
+    sealed = seal(changed(JOINED, "member.topics", ["a", "b"]))
+    assert sealed.payload == MemberJoined(member(topics=("a", "b")))
+    sealed = seal(changed(MESSAGE, "stored.receipt.status", "delivered"))
+    assert isinstance(sealed.payload, RunMessageRecorded)
+    assert sealed.payload.stored.receipt.status is MessageStatus.DELIVERED
+
+
+def test_an_optional_field_that_reads_as_its_default_is_written_as_such() -> None:
+    sealed = seal(changed(JOINED, "member.topics", []))
+    assert sealed.payload_json == seal(JOINED).payload_json
+
+
+MEMBER = '"member":{"run_id":"r","agent_id":"a"}'
+
+CORRUPT: dict[str, Any] = {
+    "cut off": '{"type":"member_joined"',
+    "empty": "",
+    "another kind": '{"type":"pool_created"}',
+    "missing field": '{"type":"member_joined"}',
+    "identifier": '{"type":"member_joined","member":{"run_id":"","agent_id":"a"}}',
+    "C1 control character": r'{"type":"member_joined","member":{"run_id":"\u0085","agent_id":"a"}}',
+    "duplicate": f'{{"type":"member_joined",{MEMBER},{MEMBER}}}',
+    "too deep": f'{{"type":"member_joined","x":{"[" * 9999}{"]" * 9999}}}',
+    "lone surrogate": '{"type":"member_joined","x":"\ud800"}',
+    "a blob": b'{"type":"member_joined"}',
+    "null": None,
+    "a number": 7,
+    "no type": '{"member":{"run_id":"r","agent_id":"a"}}',
+    "a long integer": f'{{"type":"member_joined",{MEMBER},"x":{"1" * 5000}}}',
+}
+
+
+@pytest.mark.parametrize("payload_json", CORRUPT.values(), ids=CORRUPT)
+def test_a_corrupt_record_is_named_by_pool_and_number(payload_json: Any) -> None:
+    with pytest.raises(CorruptRecordError) as caught:
+        open_payload("pool.x", 41, "member_joined", payload_json)
+    assert (caught.value.pool_id, caught.value.seq) == ("pool.x", 41)
+    assert str(caught.value).startswith("pool 'pool.x', record 41: ")
+
+
+@pytest.mark.parametrize("payload_json", [b"{}", None, 7])
+def test_a_payload_that_is_no_text_is_corrupt(payload_json: Any) -> None:
+    with pytest.raises(CorruptRecordError, match="payload_json is not text"):
+        open_payload("pool.x", 41, "member_joined", payload_json)
+
+
+def test_a_record_in_other_bytes_is_read_all_the_same() -> None:
+    spaced = '{ "member": {"agent_id":"a", "run_id":"é"}, "type":"member_joined", "new": 1 }'
+    assert open_payload("p", 1, "member_joined", spaced) == MemberJoined(member("é", agent_id="a"))
+
+
+@pytest.mark.parametrize("kind", ["new_kind", "", "POOL_CREATED"])
+def test_an_unknown_kind_is_refused_or_kept(kind: str) -> None:
+    with pytest.raises(UnknownRecordError, match=f"kind '{kind}'") as caught:
+        open_record("pool.x", 41, kind, "{}")
+    assert (caught.value.pool_id, caught.value.seq) == ("pool.x", 41)
+    record = open_record("pool.x", 41, kind, "not even JSON", keep_unknown=True)
+    assert record.payload == UnknownRecord(kind, "not even JSON")
+    assert (record.pool_id, record.cursor.sequence) == ("pool.x", 41)
+
+
+def test_keeping_unknown_kinds_changes_nothing_for_known_ones() -> None:
+    raw = seal(JOINED).payload_json
+    assert open_record("p", 1, "member_joined", raw, keep_unknown=True).payload == JOINED
+    with pytest.raises(CorruptRecordError):
+        open_record("p", 1, "member_joined", "{}", keep_unknown=True)
