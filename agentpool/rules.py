@@ -51,7 +51,6 @@ __all__ = (
 )
 
 
-
 def require_open(view: PoolView) -> AgentPoolStoreConfig:
     """Give the config of an opened pool.
 
