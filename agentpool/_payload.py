@@ -7,6 +7,7 @@ import msgspec
 
 from agentpool._codec import decode, decoder, encode, is_plain
 from agentpool._strict import check_document
+from agentpool._wire import trusted
 from agentpool.errors import CorruptRecordError, InvalidValueError, UnknownRecordError
 from agentpool.records import (
     AgentPoolStoreRecord,
@@ -66,35 +67,40 @@ def seal(payload: AgentPoolStoreRecordPayload) -> SealedPayload:
     return SealedPayload(read_back, kind, raw.decode())
 
 
-def open_payload(pool_id: str, seq: int, kind: str, payload_json: Any) -> Any:
+def open_payload(pool_id: str, seq: int, kind: str, raw: bytes | None) -> Any:
     """Read the payload of a stored record.
+
+    :param raw: its JSON; ``None`` where what is stored is not even text
 
     :raises UnknownRecordError: its kind is not known here
     :raises CorruptRecordError: it cannot be read
     """
+    decode_kind = _DECODE.get(kind)
+    if decode_kind is None:
+        msg = f"this version knows no record of kind {kind!r}"
+        raise UnknownRecordError(msg, pool_id=pool_id, seq=seq)
+    if raw is None:
+        msg = "payload_json is not text"
+        raise CorruptRecordError(msg, pool_id=pool_id, seq=seq)
     try:
-        raw = payload_json.encode()
-        payload = _DECODE[kind](raw)
+        payload = decode_kind(raw)
         if is_plain(raw) and encode(payload) == raw:
             return payload
         return decode(raw, KINDS[kind])
-    except KeyError:
-        msg = f"this version knows no record of kind {kind!r}"
-        raise UnknownRecordError(msg, pool_id=pool_id, seq=seq) from None
     except InvalidValueError as error:
         raise CorruptRecordError(error.message, pool_id=pool_id, seq=seq) from error
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, AttributeError) as error:
-        msg = str(error) if isinstance(payload_json, str) else "payload_json is not text"
-        raise CorruptRecordError(msg, pool_id=pool_id, seq=seq) from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise CorruptRecordError(str(error), pool_id=pool_id, seq=seq) from error
 
 
 def open_record(
-    pool_id: str, seq: int, kind: str, payload_json: Any, *, keep_unknown: bool = False
+    pool_id: str, seq: int, kind: str, raw: bytes | None, *, keep_unknown: bool = False
 ) -> AgentPoolStoreRecord:
     """Read a stored record, as `open_payload` does.
 
     :param keep_unknown: give a record of an unknown kind back as `UnknownRecord`
     """
     if keep_unknown and kind not in KINDS:
-        return record_at(pool_id, seq, UnknownRecord(kind, payload_json))
-    return record_at(pool_id, seq, open_payload(pool_id, seq, kind, payload_json))
+        text = (raw or b"").decode(errors="replace")
+        return record_at(pool_id, seq, trusted(UnknownRecord, kind, text))
+    return record_at(pool_id, seq, open_payload(pool_id, seq, kind, raw))

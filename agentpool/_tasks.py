@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import anyio
+
 __all__ = ("uninterrupted",)
 
 R = TypeVar("R")
@@ -15,17 +17,15 @@ async def uninterrupted(coroutine: Coroutine[Any, Any, R]) -> R:
     A cancellation is passed on after that, unless the coroutine itself failed. Use it for work
     with a bound of its own.
     """
-    task = asyncio.ensure_future(coroutine)
+    task = asyncio.create_task(coroutine)
     cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
-            cancelled = error
-        except BaseException:  # noqa: BLE001  # raised below, from the task itself
-            break
+    # The scope keeps cancelled anyio scopes from cancelling at every turn of the event loop.
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
     result = task.result()
     if cancelled is not None:
         raise cancelled

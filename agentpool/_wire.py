@@ -6,6 +6,7 @@ behind its back (``msgspec.structs.replace``) are caught when they are sealed fo
 """
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import cache
 from typing import (
     TYPE_CHECKING,
@@ -158,6 +159,8 @@ def _each(cls: type[Wire], field: str, value: Any, problem_of: Callable[[str], s
 
 
 def _text_problem(value: str) -> str | None:
+    if type(value) is not str and not isinstance(value, Enum):
+        return f"text is a {type(value).__name__}, not a plain string"
     if value.isascii():
         return None
     try:

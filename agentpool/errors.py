@@ -7,6 +7,8 @@
     ├── PoolNotOpenError                                         host_configuration_needed
     ├── PoolConfigConflictError                                  repair_needed
     ├── NotAMemberError                                          not_retryable
+    ├── ClaimLostError                                           not_retryable
+    ├── ContentNotFoundError                                     not_retryable
     ├── IdempotencyConflictError                                 not_retryable
     ├── InvalidTransitionError                                   not_retryable
     ├── StoreBusyError                                           retryable
@@ -23,10 +25,12 @@ the content of a message.
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 __all__ = (
     "AgentPoolError",
+    "ClaimLostError",
+    "ContentNotFoundError",
     "CorruptRecordError",
     "IdempotencyConflictError",
     "IncompatibleStoreError",
@@ -69,6 +73,12 @@ class AgentPoolError(Exception):
         self.pool_id = pool_id
         self.seq = seq
 
+    def copy(self) -> Self:
+        """Make the same error for another caller: each raise adds its own traceback."""
+        own = type(self)(self.message, pool_id=self.pool_id, seq=self.seq)
+        own.__cause__ = self.__cause__
+        return own
+
     def __str__(self) -> str:
         place = []
         if self.pool_id is not None:
@@ -96,6 +106,14 @@ class PoolConfigConflictError(AgentPoolError):
 
 class NotAMemberError(AgentPoolError):
     """Raised when a run takes part in a pool that it is not a member of."""
+
+
+class ClaimLostError(AgentPoolError):
+    """Raised when a message is acknowledged by a claim that is no longer the current one."""
+
+
+class ContentNotFoundError(AgentPoolError):
+    """Raised when a store is asked for content that it does not keep."""
 
 
 class IdempotencyConflictError(AgentPoolError):

@@ -75,6 +75,8 @@ U16: TypeAlias = Annotated[int, Meta(ge=0, le=2**16 - 1)]
 
 def identifier_problem(value: str) -> str | None:
     """Say what makes a string no identifier, or ``None`` when it is one."""
+    if type(value) is not str:
+        return f"identifier is a {type(value).__name__}, not a plain string"
     if not value:
         return "identifier is empty"
     if value.isascii():
@@ -112,6 +114,6 @@ def check_u64(value: int | None, name: str) -> None:
 
     :raises ValueError: a plain one: msgspec adds the path when it comes out of decoding
     """
-    if value is not None and value > U64_MAX:
+    if isinstance(value, int) and value > U64_MAX:
         msg = f"{name}: {value} exceeds the largest unsigned 64-bit integer"
         raise ValueError(msg)

@@ -6,7 +6,7 @@ versions meet as `agentpool.UnknownRecordError` and leave untouched.
 """
 
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import field
 
@@ -347,12 +347,19 @@ START: Final = AgentPoolStoreCursor(0)
 """The cursor before the first record."""
 
 
+# On the wire there are known payloads only; an unknown one is met on reading a log.
+if TYPE_CHECKING:
+    _PayloadInLog: TypeAlias = AgentPoolStoreRecordPayload | UnknownRecord
+else:
+    _PayloadInLog = AgentPoolStoreRecordPayload
+
+
 class AgentPoolStoreRecord(Wire):
     """One record with its place in the log of its pool."""
 
     pool_id: AgentPoolId
     cursor: AgentPoolStoreCursor
-    payload: AgentPoolStoreRecordPayload | UnknownRecord
+    payload: _PayloadInLog
 
 
 def record_at(

@@ -7,10 +7,11 @@ the records ``a`` and then ``b`` equals feeding it ``a + b``.
 
 from bisect import bisect_left
 from collections.abc import AsyncIterable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar, assert_never
 
 from agentpool._wire import trusted
 from agentpool.errors import PoolConfigConflictError, PoolNotOpenError, UnknownRecordError
+from agentpool.open_wakes import OpenWakes
 from agentpool.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -26,6 +27,7 @@ from agentpool.records import (
     RunMessageRecorded,
     UnknownRecord,
     WakeRecorded,
+    WakeRegistrationStatus,
 )
 from agentpool.snapshot import AgentPoolSnapshot
 
@@ -52,7 +54,7 @@ async def replay(
 
 
 class PoolState:
-    """Config and members of a pool, and the place of the record that made each what it is."""
+    """Config, members and open wakes of a pool: all that commands look at again and again."""
 
     def __init__(self, pool_id: str) -> None:
         self.pool_id = pool_id
@@ -61,6 +63,7 @@ class PoolState:
         self.created_at: int | None = None
         self.members: dict[str, AgentPoolMember] = {}
         self.joined_at: dict[str, int] = {}
+        self.open_wakes = OpenWakes()
 
     def apply(self, seq: int, payload: AgentPoolStoreRecordPayload | UnknownRecord) -> None:
         """Take one record in, the next after those before.
@@ -68,14 +71,22 @@ class PoolState:
         :raises PoolConfigConflictError: it opens the pool with another config
         :raises UnknownRecordError: it is of an unknown kind
         """
-        if isinstance(payload, RunMessageRecorded | WakeRecorded):
-            self._apply_stored(payload)
+        if isinstance(payload, RunMessageRecorded):
+            self._apply_message(payload.stored)
+        elif isinstance(payload, WakeRecorded):
+            self._apply_wake(payload.stored)
         else:
             self._apply_pool(seq, payload)
         self.sequence = seq
 
-    def _apply_stored(self, payload: RunMessageRecorded | WakeRecorded) -> None:
-        """Messages and wakes are not part of the small state."""
+    def _apply_message(self, stored: AgentPoolStoredMessage) -> None:
+        """Messages are not part of the small state."""
+
+    def _apply_wake(self, stored: AgentPoolStoredWake) -> None:
+        if stored.registration.status is WakeRegistrationStatus.REGISTERED:
+            self.open_wakes.add(stored)
+        else:
+            self.open_wakes.discard(stored.condition.condition_id)
 
     def _apply_pool(self, seq: int, payload: _PoolPayload) -> None:
         match payload:
@@ -95,6 +106,8 @@ class PoolState:
             case UnknownRecord(kind):
                 msg = f"this version knows no record of kind {kind!r}"
                 raise UnknownRecordError(msg, pool_id=self.pool_id, seq=seq)
+            case _:
+                assert_never(payload)
 
     def snapshot(self) -> AgentPoolSnapshot:
         """Show what the records so far mean.
@@ -135,11 +148,12 @@ class ReplayState(PoolState):
         self.messages: SortedTable[AgentPoolStoredMessage] = SortedTable()
         self.wakes: SortedTable[AgentPoolStoredWake] = SortedTable()
 
-    def _apply_stored(self, payload: RunMessageRecorded | WakeRecorded) -> None:
-        if isinstance(payload, RunMessageRecorded):
-            self.messages.put(payload.stored.message.message_id, payload.stored)
-        else:
-            self.wakes.put(payload.stored.condition.condition_id, payload.stored)
+    def _apply_message(self, stored: AgentPoolStoredMessage) -> None:
+        self.messages.put(stored.message.message_id, stored)
+
+    def _apply_wake(self, stored: AgentPoolStoredWake) -> None:
+        super()._apply_wake(stored)
+        self.wakes.put(stored.condition.condition_id, stored)
 
     def _messages(self) -> tuple[AgentPoolStoredMessage, ...]:
         return self.messages.in_order()

@@ -5,11 +5,11 @@ changes anything. A store calls `decide()` inside its write transaction and appe
 so two processes can never both win. A refused command raises and appends nothing.
 """
 
-from abc import ABC, abstractmethod
-from typing import ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Final, cast
 
 from agentpool._payload import SealedPayload, seal
 from agentpool._wire import Wire, trusted
+from agentpool.command import Command, Decision, Placed, PoolView
 from agentpool.errors import (
     IdempotencyConflictError,
     InvalidTransitionError,
@@ -39,79 +39,16 @@ from agentpool.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.replay import PoolState
 
 __all__ = (
-    "Command",
-    "Decision",
     "JoinMember",
     "LeaveMember",
     "NextEventSequence",
     "OpenPool",
-    "Placed",
-    "PoolView",
     "RecordMessage",
     "RecordPoolCreated",
     "RecordWake",
 )
-
-R = TypeVar("R")
-T = TypeVar("T", bound=Wire)
-
-
-class Placed(NamedTuple, Generic[T]):
-    """A stored value and the sequence number of the record that it stands in."""
-
-    seq: int
-    stored: T
-
-
-class PoolView(Protocol):
-    """The state of one pool as it is in the current transaction."""
-
-    @property
-    def state(self) -> PoolState:
-        """Config and members; ``state.sequence`` is the last record's number, 0 for none."""
-
-    @property
-    def event_sequence(self) -> int:
-        """The last number that was given to an event of this pool, 0 for none."""
-
-    def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
-        """Look up the latest record of the message that was sent with this idempotency key."""
-
-    def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
-        """Look up the latest record of the wake that was registered with this idempotency key."""
-
-    def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
-        """Look up the latest record of a wake."""
-
-
-class Decision(NamedTuple, Generic[R]):
-    """What a command appends, and what its caller is told once that is durable."""
-
-    result: R
-    records: tuple[SealedPayload, ...] = ()
-    event_sequence: int | None = None
-
-
-class Command(ABC, Generic[R]):
-    """Something that may change a pool. Values are checked when it is made, state when decided.
-
-    What it is going to look up stands in ``message_keys``, ``wake_keys`` and ``condition_ids``, so
-    that a store can fetch it for a whole batch at once.
-    """
-
-    message_keys: tuple[str, ...] = ()
-    wake_keys: tuple[str, ...] = ()
-    condition_ids: tuple[str, ...] = ()
-
-    @abstractmethod
-    def decide(self, view: PoolView) -> Decision[R]:
-        """Say what to append to a pool in this state.
-
-        :raises AgentPoolError: the state of the pool refuses the command
-        """
 
 
 def require_open(view: PoolView) -> AgentPoolStoreConfig:
@@ -150,14 +87,17 @@ class OpenPool(Command[AgentPoolStoreConfig]):
     """Open a pool with a config; without one, with the default or the one that it has."""
 
     def __init__(self, config: AgentPoolStoreConfig | None = None) -> None:
-        self._config = config
-        self._record = seal(PoolOpened(config or AgentPoolStoreConfig()))
+        if config is not None:
+            require_type(config, AgentPoolStoreConfig, "config")
+        self._any = config is None
+        self._record = seal(trusted(PoolOpened, config or AgentPoolStoreConfig()))
+        self._config = cast("PoolOpened", self._record.payload).config
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreConfig]:
         has = view.state.config
         if has is None:
-            return Decision(self._config or AgentPoolStoreConfig(), (self._record,))
-        if self._config is not None and self._config != has:
+            return Decision(self._config, (self._record,))
+        if not self._any and self._config != has:
             msg = "the pool was opened before with another config"
             raise PoolConfigConflictError(msg, pool_id=view.state.pool_id)
         return Decision(has)
@@ -179,8 +119,9 @@ class JoinMember(Command[AgentPoolStoreCursor]):
     """Let a run join, or replace what it joined with."""
 
     def __init__(self, member: AgentPoolMember) -> None:
-        self._record = seal(MemberJoined(member))
-        self._member = member
+        require_type(member, AgentPoolMember, "member")
+        self._record = seal(trusted(MemberJoined, member))
+        self._member = cast("MemberJoined", self._record.payload).member
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
@@ -207,12 +148,12 @@ class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
 
 
 # From each status to those that may follow it; the rest are final.
-_MESSAGE_STEPS: Final = {
+MESSAGE_STEPS: Final = {
     MessageStatus.ACCEPTED: frozenset(MessageStatus) - {MessageStatus.ACCEPTED},
     MessageStatus.DELIVERED: frozenset(MessageStatus)
     - {MessageStatus.ACCEPTED, MessageStatus.DELIVERED},
 }
-_WAKE_STEPS: Final = {
+WAKE_STEPS: Final = {
     WakeRegistrationStatus.REGISTERED: frozenset(WakeRegistrationStatus)
     - {WakeRegistrationStatus.REGISTERED},
 }
@@ -233,7 +174,8 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
         if receipt.message_id != message.message_id:
             msg = f"the receipt is for another message than {message.message_id!r}"
             raise InvalidValueError(msg)
-        self._message, self._receipt = message, receipt
+        sealed = cast("RunMessageRecorded", self._record.payload).stored
+        self._message, self._receipt = sealed.message, sealed.receipt
         self.message_keys = (message.idempotency_key,)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
@@ -245,7 +187,7 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
         is_retry = known.stored.message.message_id != self._message.message_id
         if is_retry or receipt == self._receipt:
             return Decision(cursor_at(known.seq))
-        if self._receipt.status not in _MESSAGE_STEPS.get(receipt.status, ()):
+        if self._receipt.status not in MESSAGE_STEPS.get(receipt.status, ()):
             msg = (
                 f"message {self._message.message_id!r} is {receipt.status},"
                 f" it cannot become {self._receipt.status}"
@@ -296,7 +238,8 @@ class RecordWake(Command[AgentPoolStoreCursor]):
         ):
             msg = f"the registration is for another wake than {condition.condition_id!r}"
             raise InvalidValueError(msg)
-        self._condition, self._registration = condition, registration
+        sealed = cast("WakeRecorded", self._record.payload).stored
+        self._condition, self._registration = sealed.condition, sealed.registration
         self.wake_keys = (condition.idempotency_key,)
         self.condition_ids = (condition.condition_id,)
 
@@ -309,7 +252,7 @@ class RecordWake(Command[AgentPoolStoreCursor]):
         is_retry = known.stored.condition.condition_id != self._condition.condition_id
         if is_retry or registration == self._registration:
             return Decision(cursor_at(known.seq))
-        if self._registration.status not in _WAKE_STEPS.get(registration.status, ()):
+        if self._registration.status not in WAKE_STEPS.get(registration.status, ()):
             msg = (
                 f"wake {self._condition.condition_id!r} is {registration.status},"
                 f" it cannot become {self._registration.status}"

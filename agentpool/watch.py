@@ -7,18 +7,31 @@ group, no transaction; a consumer that pauses, breaks off or is cancelled harms 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Final, TypeAlias
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, NamedTuple, TypeAlias
 
-from agentpool.errors import StoreClosedError
+from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.records import AgentPoolStoreRecord
 
-__all__ = ("PAGE_SIZE", "Tailer")
+__all__ = ("PAGE_SIZE", "Page", "Signals", "Tailer")
 
 PAGE_SIZE: Final = 500
 """Records that a watcher reads at once."""
 
-ReadPage: TypeAlias = Callable[[str, int, bool], Awaitable[list[AgentPoolStoreRecord]]]
+Signals: TypeAlias = AbstractContextManager[Callable[[], asyncio.Event]]
+"""Gives the current signal, as often as it is called; a change fires it and makes a new one."""
+
+
+class Page(NamedTuple):
+    """Records in order and, where the next one cannot be read, the error that says so."""
+
+    records: list[AgentPoolStoreRecord]
+    error: AgentPoolError | None = None
+
+
+ReadPage: TypeAlias = Callable[[str, int, bool], Awaitable[Page]]
+_ReadKey: TypeAlias = tuple[asyncio.Event, str, int, bool]
 
 
 class Tailer:
@@ -43,9 +56,16 @@ class Tailer:
         self._changed = asyncio.Event()
         self._watchers = 0
         self._closed = False
-        self._reads: dict[
-            tuple[asyncio.Event, str, int, bool], asyncio.Task[list[AgentPoolStoreRecord]]
-        ] = {}
+        self._reads: dict[_ReadKey, asyncio.Task[Page]] = {}
+
+    @contextmanager
+    def changes(self) -> Iterator[Callable[[], asyncio.Event]]:
+        """Listen for changes for the length of the block; gives what gives the current signal."""
+        self._enter()
+        try:
+            yield lambda: self._changed
+        finally:
+            self._leave()
 
     def notify(self) -> None:
         """Let every waiting watcher look again."""
@@ -66,39 +86,34 @@ class Tailer:
         self, pool_id: str, after: int, *, keep_unknown: bool
     ) -> AsyncGenerator[AgentPoolStoreRecord, None]:
         """Yield the records of a pool after a sequence number, in order, for ever."""
-        self._enter()
-        try:
+        with self.changes() as current:
             while True:
-                changed = self._changed
+                changed = current()
                 page = await self._shared_page(changed, pool_id, after, keep_unknown)
-                for record in page:
+                for record in page.records:
                     after = record.cursor.sequence
                     yield record
                     self._refuse_closed()
-                if len(page) < PAGE_SIZE:
+                if page.error is not None:
+                    raise page.error.copy()
+                if len(page.records) < PAGE_SIZE:
                     await changed.wait()
                 self._refuse_closed()
-        finally:
-            self._leave()
 
     async def _shared_page(
         self, changed: asyncio.Event, pool_id: str, after: int, keep_unknown: bool
-    ) -> list[AgentPoolStoreRecord]:
+    ) -> Page:
         # A read that began before the current signal may miss what the signal is about, so only
         # watchers that hold the same signal share one.
         key = (changed, pool_id, after, keep_unknown)
         task = self._reads.get(key)
         if task is None:
-            task = asyncio.ensure_future(self._read_page(pool_id, after, keep_unknown))
+            task = asyncio.create_task(_read(self._read_page(pool_id, after, keep_unknown)))
             self._reads[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(task)
 
-    def _forget(
-        self,
-        key: tuple[asyncio.Event, str, int, bool],
-        done: "asyncio.Task[list[AgentPoolStoreRecord]]",
-    ) -> None:
+    def _forget(self, key: _ReadKey, done: "asyncio.Task[Page]") -> None:
         self._reads.pop(key, None)
         if not done.cancelled():
             done.exception()  # every watcher may be gone; then nobody else asks for it
@@ -118,3 +133,7 @@ class Tailer:
         self._watchers -= 1
         if self._watchers == 0:
             self._on_last()
+
+
+async def _read(reading: Awaitable[Page]) -> Page:
+    return await reading

@@ -1,13 +1,17 @@
 """The contract of a store: what every store promises, and what a new one has to provide."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
+from agentpool.clock import Clock, wall_clock
+from agentpool.command import Command, PoolView
+from agentpool.content import OCTETS
 from agentpool.errors import InvalidValueError, PoolNotOpenError
 from agentpool.filters import CompiledEventFilter
-from agentpool.ids import check_identifier
+from agentpool.ids import U64_MAX, check_identifier
 from agentpool.records import (
     START,
     AgentPoolMember,
@@ -21,21 +25,21 @@ from agentpool.records import (
     WakeRegistration,
 )
 from agentpool.rules import (
-    Command,
     JoinMember,
     LeaveMember,
     NextEventSequence,
     OpenPool,
-    PoolView,
     RecordMessage,
     RecordPoolCreated,
     RecordWake,
     require_open,
 )
 from agentpool.snapshot import AgentPoolSnapshot
+from agentpool.watch import Signals
 
 __all__ = ("AgentPoolStore",)
 
+C = TypeVar("C")
 R = TypeVar("R")
 
 
@@ -63,9 +67,14 @@ class AgentPoolStore(ABC):
     the file, and `CorruptRecordError` or `UnknownRecordError` when a record that they need cannot
     be read.
 
-    A new store provides `execute`, `query`, `snapshot`, `read`, `watch` and `aclose`; it has to
-    pass `agentpool.testing.StoreConformance`.
+    A new store provides the abstract methods; it has to pass
+    `agentpool.testing.StoreConformance`.
     """
+
+    def __init__(self, clock: Clock = wall_clock) -> None:
+        self.clock: Final = clock
+        self._companions: dict[Any, Any] = {}
+        self._background: set[asyncio.Task[None]] = set()
 
     @abstractmethod
     def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
@@ -119,6 +128,49 @@ class AgentPoolStore(ABC):
         """
 
     @abstractmethod
+    def changes(self) -> Signals:
+        """Listen for changes of any pool, for the length of a ``with`` block.
+
+        Take the current signal first, then look at the state, then wait for that signal: then no
+        change is missed. A signal may fire although nothing changed.
+        """
+
+    @abstractmethod
+    async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
+        """Keep a body, once however often it is put, and give the ref to put into messages.
+
+        Cancelled, it may be kept or not; putting it again is safe.
+        """
+
+    @abstractmethod
+    async def get_content(self, ref: str) -> bytes:
+        """Give a body back.
+
+        :raises ContentNotFoundError: this store keeps nothing under that ref
+        """
+
+    def companion(self, kind: Callable[["AgentPoolStore"], C]) -> C:
+        """Give the one object of a kind that goes with this handle, made when first asked for."""
+        if kind not in self._companions:
+            self._companions[kind] = kind(self)
+        companion: C = self._companions[kind]
+        return companion
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something in the background for as long as the store is open at most."""
+        task = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def _stop_background(self) -> None:
+        tasks = list(self._background)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    @abstractmethod
     async def aclose(self) -> None:
         """Close the store: finish what is being written, refuse the rest, wake all waiters.
 
@@ -142,6 +194,8 @@ class AgentPoolStore(ABC):
         """Open a pool, and create it where it is new.
 
         :param config: ``None`` for the default of a new pool, and whatever an existing one has
+        Closed or cancelled before the snapshot was taken, the pool is open all the same.
+
         :raises PoolConfigConflictError: the pool has another config
         """
         await self.execute(pool_id, OpenPool(config))
@@ -237,6 +291,10 @@ class AgentPoolStore(ABC):
         return await self.execute(pool_id, NextEventSequence())
 
 
+# The largest number that a store can look up; no log comes that far.
+_LAST_PLACE: Final = 2**63 - 1
+
+
 def checked_place(pool_id: str, cursor: AgentPoolStoreCursor | None) -> int:
     """Check the arguments that say where to read, and give the sequence number to read after."""
     check_identifier(pool_id, "pool_id")
@@ -244,7 +302,10 @@ def checked_place(pool_id: str, cursor: AgentPoolStoreCursor | None) -> int:
     if not isinstance(place, AgentPoolStoreCursor):
         msg = f"cursor: expected an AgentPoolStoreCursor, got {type(place).__name__}"
         raise InvalidValueError(msg)
-    return place.sequence
+    if not isinstance(place.sequence, int) or not 0 <= place.sequence <= U64_MAX:
+        msg = f"cursor: {place.sequence!r} is no place in a log"
+        raise InvalidValueError(msg)
+    return min(place.sequence, _LAST_PLACE)
 
 
 def checked_limit(limit: int | None) -> int | None:

@@ -12,6 +12,7 @@ import random
 import sqlite3
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,13 @@ class WorkerConnection:
     def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
         self._path = str(path)
         self._connection = connection
+        self._closed = False
+
+    def __del__(self) -> None:
+        if not self._closed:
+            msg = f"{self._path} was never closed"
+            warnings.warn(msg, ResourceWarning, stacklevel=1, source=self)
+            self._connection.stop()
 
     @classmethod
     async def open(
@@ -69,8 +77,13 @@ class WorkerConnection:
         # A program that never closes its store must still be able to exit; the kernel then takes
         # the connection away, as it does when a process is killed.
         connection._thread.daemon = True  # noqa: SLF001
-        with translated(str(path)):
-            await connection
+        try:
+            with translated(str(path)):
+                await connection
+        except BaseException:
+            # aiosqlite has told the thread to end; if the event loop ended first, that would fail.
+            connection._thread.join()  # noqa: SLF001
+            raise
         made = cls(path, connection)
         try:
             await made.run(setup)
@@ -83,14 +96,24 @@ class WorkerConnection:
         """Run a function on the worker thread.
 
         A cancelled caller gets no result, but the function runs to its end.
+
+        :raises StoreClosedError: the connection is closed
         """
+        if self._closed:
+            msg = "the store is closed"
+            raise StoreClosedError(msg)
+        # The thread keeps its last function until the next one comes; it must not keep a store
+        # alive that nobody closed, nor what the function has read.
+        once = [function]
         with translated(self._path):
             # See the module's docstring: what comes back is what the function returned.
-            outcome = await self._connection.execute_fetchall(cast("Any", function))
+            call = cast("Any", lambda connection: once.pop()(connection))  # noqa: PLW0108
+            outcome = await self._connection.execute_fetchall(call)
         return cast("R", outcome)
 
     async def close(self) -> None:
         """Close the connection after what it is doing, and end its thread."""
+        self._closed = True
         with translated(self._path):
             await self._connection.close()
 

@@ -66,7 +66,7 @@ class GroupCommit:
         try:
             return await self._commit([request for request, _ in batch])
         except Exception as error:  # noqa: BLE001  # every caller is told
-            return [Refusal(_copy(error)) for _ in batch]
+            return [Refusal(_own(error)) for _ in batch]
         except asyncio.CancelledError:
             msg = "the event loop ended before the outcome was known"
             _tell(batch, [Refusal(StoreClosedError(msg)) for _ in batch])
@@ -89,10 +89,5 @@ def _tell(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
             future.set_result(outcome)
 
 
-def _copy(error: Exception) -> Exception:
-    """Make an error for one caller: they must not share one, each adds its own traceback."""
-    if not isinstance(error, AgentPoolError):
-        return error
-    own = type(error)(error.message, pool_id=error.pool_id, seq=error.seq)
-    own.__cause__ = error.__cause__
-    return own
+def _own(error: Exception) -> Exception:
+    return error.copy() if isinstance(error, AgentPoolError) else error

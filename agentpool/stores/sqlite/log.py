@@ -2,14 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
-from agentpool._payload import open_payload
-from agentpool.rules import Placed
+from agentpool._payload import SealedPayload, open_payload
+from agentpool.command import Placed
+from agentpool.errors import AgentPoolError
 from agentpool.stores.sqlite.schema import (
     CONDITION_ID,
     MESSAGE_KEY,
@@ -30,7 +31,10 @@ __all__ = (
     "pool_page",
 )
 
-Row: TypeAlias = tuple[int, str, str]
+Row: TypeAlias = tuple[int, str, bytes | None]
+
+# As bytes, because what another writer stored may not be UTF-8; that is for one record to suffer.
+_PAYLOAD: Final = "CASE typeof(payload_json) WHEN 'text' THEN CAST(payload_json AS BLOB) END"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +50,8 @@ class Index:
         where = f"FROM agent_pool_records WHERE pool_id = ? AND kind = '{kind}' AND {field}"
         return cls(
             kind=kind,
-            one=f"SELECT seq, payload_json {where} = ? ORDER BY seq DESC LIMIT 1",
-            many=f"SELECT {field}, seq, payload_json {where} IN (SELECT value FROM json_each(?))",
+            one=f"SELECT seq, {_PAYLOAD} {where} = ? ORDER BY seq DESC LIMIT 1",
+            many=f"SELECT {field}, seq, {_PAYLOAD} {where} IN (SELECT value FROM json_each(?))",
         )
 
 
@@ -56,12 +60,12 @@ WAKES_BY_KEY: Final = Index.over("wake", WAKE_KEY)
 CONDITIONS: Final = Index.over("wake", CONDITION_ID)
 
 _HEAD: Final = "SELECT max(seq) FROM agent_pool_records WHERE pool_id = ?"
-_PAGE: Final = """
-    SELECT seq, kind, payload_json FROM agent_pool_records
+_PAGE: Final = f"""
+    SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records
     WHERE pool_id = ? AND seq > ? ORDER BY seq LIMIT ?
 """
 _POOL_PAGE: Final = f"""
-    SELECT seq, kind, payload_json FROM agent_pool_records
+    SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records
     WHERE pool_id = ? AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq
 """
 _INSERT_SIZES: Final = (256, 64, 32, 16, 8, 4, 2, 1)
@@ -84,7 +88,7 @@ def page(connection: sqlite3.Connection, pool_id: str, after: int, limit: int) -
 
 
 def pool_page(connection: sqlite3.Connection, pool_id: str, after: int, upto: int) -> list[Row]:
-    """Fetch the records that are neither messages nor wakes."""
+    """Fetch the records that are not messages."""
     return connection.execute(_POOL_PAGE, (pool_id, after, upto)).fetchall()
 
 
@@ -102,18 +106,24 @@ def find_all(
     """Look up the latest record for each of these values, in one statement."""
     found: dict[str, Placed[Any] | None] = dict.fromkeys(values)
     rows = connection.execute(index.many, (pool_id, json.dumps(list(found)))).fetchall()
-    latest = {value: (seq, text) for value, seq, text in sorted(rows, key=itemgetter(1))}
-    for value, (seq, text) in latest.items():
-        found[value] = _placed(pool_id, index, seq, text)
+    latest = {value: (seq, raw) for value, seq, raw in sorted(rows, key=itemgetter(1))}
+    for value, (seq, raw) in latest.items():
+        try:
+            found[value] = _placed(pool_id, index, seq, raw)
+        except AgentPoolError:
+            del found[value]  # the command that looks it up by itself gets the error
     return found
 
 
-def insert(connection: sqlite3.Connection, rows: list[tuple[str, int, str, str]]) -> None:
-    """Append records: pool, number, kind and payload of each.
+def insert(
+    connection: sqlite3.Connection, pool_id: str, seq: int, records: Sequence[SealedPayload]
+) -> None:
+    """Append records to a pool, numbered from ``seq`` on.
 
     Many rows a statement: one statement is one stretch without the interpreter lock, in which the
     event loop can run; row by row the two threads would hand the lock to and fro.
     """
+    rows = [(pool_id, seq + i, kind, text) for i, (_, kind, text) in enumerate(records)]
     start = 0
     for size in _INSERT_SIZES:
         while len(rows) - start >= size:
@@ -122,5 +132,5 @@ def insert(connection: sqlite3.Connection, rows: list[tuple[str, int, str, str]]
             start += size
 
 
-def _placed(pool_id: str, index: Index, seq: int, text: str) -> Placed[Any]:
-    return Placed(seq, open_payload(pool_id, seq, index.kind, text).stored)
+def _placed(pool_id: str, index: Index, seq: int, raw: bytes | None) -> Placed[Any]:
+    return Placed(seq, open_payload(pool_id, seq, index.kind, raw).stored)

@@ -6,6 +6,7 @@ would drop SQLite's own locks.
 """
 
 import logging
+import re
 import sqlite3
 from functools import lru_cache
 from pathlib import Path
@@ -71,7 +72,7 @@ def mount_type(path: Path, mountinfo: Path) -> str | None:
     best: tuple[int, str | None] = (-1, None)
     for line in lines:
         fields = line.split(" ")
-        mount_point = Path(fields[4].encode().decode("unicode_escape"))
+        mount_point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[4]))
         if target.is_relative_to(mount_point) and len(mount_point.parts) >= best[0]:
             best = (len(mount_point.parts), fields[fields.index("-") + 1])
     return best[1]

@@ -45,7 +45,7 @@ def json_field(path: str) -> str:
 MESSAGE_KEY: Final = json_field("$.stored.message.idempotency_key")
 CONDITION_ID: Final = json_field("$.stored.condition.condition_id")
 WAKE_KEY: Final = json_field("$.stored.condition.idempotency_key")
-POOL_KINDS: Final = "kind NOT IN ('run_message', 'wake')"
+POOL_KINDS: Final = "kind <> 'run_message'"
 
 _DERIVED: Final = (
     f"""
@@ -68,6 +68,45 @@ _DERIVED: Final = (
         pool_id TEXT PRIMARY KEY,
         seq INTEGER NOT NULL,
         state_json TEXT NOT NULL
+    )
+    """,
+    # How far the records of a coordinated pool have been worked into its rows.
+    """
+    CREATE TABLE agentpool_pools (
+        pool_id TEXT PRIMARY KEY,
+        projected INTEGER NOT NULL
+    )
+    """,
+    # What is not a fact but a state of affairs: unread messages, claims, deadlines, host events.
+    """
+    CREATE TABLE agentpool_rows (
+        pool_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        due_at INTEGER NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (pool_id, kind, name, number)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX agentpool_deadlines ON agentpool_rows (pool_id, due_at)
+    WHERE kind = 'deadline'
+    """,
+    # When the records from one number on were appended, as far as we appended them.
+    """
+    CREATE TABLE agentpool_times (
+        pool_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        millis INTEGER NOT NULL,
+        PRIMARY KEY (pool_id, seq)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE agentpool_content (
+        sha256 TEXT PRIMARY KEY,
+        media_type TEXT NOT NULL,
+        data BLOB NOT NULL
     )
     """,
 )
@@ -96,6 +135,7 @@ def prepare_file(connection: sqlite3.Connection, patience: float, give_up: threa
     :raises StoreBusyError: another connection was in the way for longer than ``patience``
     """
     _refuse_newer(_version(connection))
+    _refuse_other_tables(connection)
     _switch_to_wal(connection, patience, give_up)
     if _version(connection) < SCHEMA_VERSION:
         with write_transaction(connection, patience, give_up):
@@ -130,7 +170,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
     version = _version(connection)  # again, now that nobody else can change it
     _refuse_newer(version)
     for statements in MIGRATIONS[version:]:
-        _refuse_other_tables(connection)
         for statement in statements:
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -11,20 +11,23 @@ from typing import Any, Final, Literal, TypeVar
 
 from agentpool._payload import open_payload, open_record
 from agentpool._tasks import uninterrupted
-from agentpool.errors import InvalidValueError, StoreClosedError, StoreError
+from agentpool.clock import Clock, wall_clock
+from agentpool.command import Command, PoolView
+from agentpool.content import OCTETS
+from agentpool.errors import AgentPoolError, InvalidValueError, StoreClosedError, StoreError
 from agentpool.ids import check_identifier
 from agentpool.records import AgentPoolStoreCursor, AgentPoolStoreRecord
 from agentpool.replay import ReplayState
-from agentpool.rules import Command, PoolView
 from agentpool.snapshot import AgentPoolSnapshot
 from agentpool.stores.base import AgentPoolStore, checked_limit, checked_place, not_open
-from agentpool.stores.sqlite import log, safety, schema
+from agentpool.stores.sqlite import content, log, safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
 from agentpool.stores.sqlite.group_commit import GroupCommit
-from agentpool.stores.sqlite.transaction import Outcome, Request, commit_batch
-from agentpool.stores.sqlite.views import SqlView, StateCache
-from agentpool.watch import PAGE_SIZE, Tailer
+from agentpool.stores.sqlite.state_cache import StateCache
+from agentpool.stores.sqlite.transaction import BatchCommitter, Outcome, Request
+from agentpool.stores.sqlite.views import SqlView
+from agentpool.watch import PAGE_SIZE, Page, Signals, Tailer
 
 __all__ = ("SqliteAgentPoolStore",)
 
@@ -44,13 +47,22 @@ class SqliteAgentPoolStore(AgentPoolStore):
     """
 
     def __init__(
-        self, path: Path, writer: WorkerConnection, reader: WorkerConnection, patience: float
+        self,
+        path: Path,
+        writer: WorkerConnection,
+        reader: WorkerConnection,
+        *,
+        patience: float,
+        clock: Clock,
     ) -> None:
         """Take over open connections; for `open` only."""
         self.path: Final = path
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
-        self._writer, self._writer_states = writer, StateCache()
+        super().__init__(clock)
+        self._give_up = threading.Event()
+        self._writer = writer
+        self._committer = BatchCommitter(StateCache(), clock, patience, self._give_up)
         self._reader, self._reader_states = reader, StateCache()
         self._snapshots: dict[str, ReplayState] = {}
         self._seen: dict[str, int] = {}
@@ -59,8 +71,6 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._poll_task: asyncio.Task[None] | None = None
         self._tailer = Tailer(self._read_page, self._listen, self._stop_listening)
         self._commits = GroupCommit(self._commit)
-        self._give_up = threading.Event()
-        self._patience = patience
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -71,6 +81,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         synchronous: Synchronous = "FULL",
         busy_timeout: float = 5.0,
         allow_unsafe_mount: bool = False,
+        clock: Clock = wall_clock,
     ) -> "_Opening":
         """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
 
@@ -82,13 +93,20 @@ class SqliteAgentPoolStore(AgentPoolStore):
             the sequence numbers of what was lost are then given to other records
         :param busy_timeout: seconds that a write, or opening, may wait for other processes
         :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
+        :param clock: gives the time, in milliseconds of the Unix epoch; for tests
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
             written or lies on an unsafe mount
         :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
         :raises StoreError: the file is damaged
         """
-        return _Opening(Path(path), synchronous, busy_timeout, allow_unsafe_mount)
+        return _Opening(
+            Path(path),
+            synchronous=synchronous,
+            patience=busy_timeout,
+            allow_unsafe_mount=allow_unsafe_mount,
+            clock=clock,
+        )
 
     def __repr__(self) -> str:
         status = "closed" if self._closing else "open"
@@ -104,7 +122,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         def answer(connection: sqlite3.Connection) -> R:
             connection.execute("BEGIN")
             try:
-                return question(SqlView(connection, self._reader_states, pool_id))
+                view = SqlView(connection, self._reader_states, pool_id, self.clock)
+                return question(view)
             finally:
                 connection.execute("ROLLBACK")
 
@@ -132,7 +151,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
         records: list[AgentPoolStoreRecord] = []
         while True:
             size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(records))
-            page = await self._fetch(pool_id, after, size, keep_unknown)
+            page, error = await self._fetch(pool_id, after, size, keep_unknown)
+            if error is not None:
+                raise error
             records += page
             if len(page) < PAGE_SIZE or len(records) == limit:
                 return records
@@ -149,6 +170,20 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._check(pool_id)
         return self._tailer.follow(pool_id, after, keep_unknown=keep_unknown)
 
+    def changes(self) -> Signals:
+        self._refuse_closed()
+        return self._tailer.changes()
+
+    async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
+        self._refuse_closed()
+        return await self._writer.run(
+            lambda writer: content.put(writer, self._committer, data, media_type)
+        )
+
+    async def get_content(self, ref: str) -> bytes:
+        self._refuse_closed()
+        return await self._reader.run(lambda reader: content.get(reader, ref))
+
     async def aclose(self) -> None:
         if os.getpid() != self._pid:
             return  # the connections are the parent's
@@ -158,6 +193,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     def _check(self, pool_id: str) -> None:
         check_identifier(pool_id, "pool_id")
+        self._refuse_closed()
+
+    def _refuse_closed(self) -> None:
         if os.getpid() != self._pid:
             msg = "the store was opened before a fork; open it again in the child"
             raise StoreClosedError(msg)
@@ -172,51 +210,41 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     async def _commit(self, requests: list[Request]) -> list[Outcome]:
         def commit(connection: sqlite3.Connection) -> tuple[list[Outcome], bool]:
-            outcomes, committed = commit_batch(
-                connection,
-                self._writer_states,
-                requests,
-                patience=self._patience,
-                give_up=self._give_up,
-            )
-            if committed:
+            outcomes, changed = self._committer.commit(connection, requests)
+            if changed:
                 self._bell.ring()
-            return outcomes, committed
+            return outcomes, changed
 
-        outcomes, committed = await self._writer.run(commit)
-        if committed:
+        outcomes, changed = await self._writer.run(commit)
+        if changed:
             self._tailer.notify()
         return outcomes
 
     # --- reading
 
-    async def _read_page(
-        self, pool_id: str, after: int, keep_unknown: bool
-    ) -> list[AgentPoolStoreRecord]:
+    async def _read_page(self, pool_id: str, after: int, keep_unknown: bool) -> Page:
         return await self._fetch(pool_id, after, PAGE_SIZE, keep_unknown)
 
-    async def _fetch(
-        self, pool_id: str, after: int, size: int, keep_unknown: bool
-    ) -> list[AgentPoolStoreRecord]:
-        def fetch(connection: sqlite3.Connection) -> list[AgentPoolStoreRecord]:
+    async def _fetch(self, pool_id: str, after: int, size: int, keep_unknown: bool) -> Page:
+        def fetch(connection: sqlite3.Connection) -> Page:
             rows = log.page(connection, pool_id, after, size)
             if not rows:
                 self._check_end(connection, pool_id, after)
-                return []
+                return Page([])
             self._seen[pool_id] = max(rows[-1][0], self._seen.get(pool_id, 0))
-            return [open_record(pool_id, *row, keep_unknown=keep_unknown) for row in rows]
+            return _open_page(pool_id, rows, keep_unknown=keep_unknown)
 
         return await self._reader.run(fetch)
 
     def _check_end(self, connection: sqlite3.Connection, pool_id: str, after: int) -> None:
         """Tell the end of a log from a pool without one, and from a log that has lost its end."""
         head = log.head(connection, pool_id)
-        if head == 0:
-            raise not_open(pool_id)
         seen = min(after, self._seen.get(pool_id, 0))
         if head < seen:
             msg = f"the log ends at record {head}, but record {seen} was seen"
             raise StoreError(msg, pool_id=pool_id)
+        if head == 0:
+            raise not_open(pool_id)
 
     def _replay_page(
         self, connection: sqlite3.Connection, pool_id: str
@@ -261,6 +289,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._give_up.set()
         self._tailer.close()
         try:
+            await self._stop_background()
             await self._commits.close()
             await self._tailer.settle()
         finally:
@@ -276,20 +305,27 @@ class _Opening:
     """A store about to be opened: ``store = await it``, or ``async with it as store``."""
 
     def __init__(
-        self, path: Path, synchronous: str, busy_timeout: float, allow_unsafe_mount: bool
+        self,
+        path: Path,
+        *,
+        synchronous: str,
+        patience: float,
+        allow_unsafe_mount: bool,
+        clock: Clock,
     ) -> None:
         if synchronous not in {"FULL", "NORMAL"}:
             msg = f"synchronous: expected 'FULL' or 'NORMAL', got {synchronous!r}"
             raise InvalidValueError(msg)
-        if not 0 <= busy_timeout < float("inf"):
-            msg = f"busy_timeout: expected a number of seconds, got {busy_timeout!r}"
+        if not 0 <= patience < float("inf"):
+            msg = f"busy_timeout: expected a number of seconds, got {patience!r}"
             raise InvalidValueError(msg)
         if path.name in {"", ":memory:"}:
             msg = f"path: {str(path)!r} is not a file; for memory use InMemoryAgentPoolStore"
             raise InvalidValueError(msg)
         self._path = path
         self._synchronous = synchronous
-        self._patience = busy_timeout
+        self._patience = patience
+        self._clock = clock
         self._allow_unsafe_mount = allow_unsafe_mount
         self._store: SqliteAgentPoolStore | None = None
 
@@ -328,13 +364,19 @@ class _Opening:
         except BaseException:
             await writer.close()
             raise
-        store = SqliteAgentPoolStore(self._path, writer, reader, self._patience)
+        store = SqliteAgentPoolStore(
+            self._path, writer, reader, patience=self._patience, clock=self._clock
+        )
         opened.append(store)
         return store
 
     def _set_up_writer(self, connection: sqlite3.Connection) -> None:
         schema.set_up_connection(connection, self._synchronous)
-        schema.prepare_file(connection, self._patience, threading.Event())
+        try:
+            schema.prepare_file(connection, self._patience, threading.Event())
+        except AgentPoolError as error:
+            error.message = f"{self._path}: {error.message}"
+            raise
         schema.check_writable(self._path)
         # From here on waiting for the lock is ours, in steps that are fair.
         connection.execute("PRAGMA busy_timeout = 0")
@@ -347,6 +389,16 @@ class _Opening:
 async def _joined(task: "asyncio.Task[None]") -> None:
     await asyncio.wait([task])
     task.result()
+
+
+def _open_page(pool_id: str, rows: list[log.Row], *, keep_unknown: bool) -> Page:
+    page = Page([])
+    try:
+        for row in rows:
+            page.records.append(open_record(pool_id, *row, keep_unknown=keep_unknown))
+    except AgentPoolError as error:
+        return page._replace(error=error)
+    return page
 
 
 def _data_version(connection: sqlite3.Connection) -> int:

@@ -1,4 +1,4 @@
-"""One write transaction: decide a batch of commands one after another, append, commit.
+"""One write transaction: carry out a batch of commands one after another, append, commit.
 
 Runs as one function on the worker thread. A refused command fails alone; an error of the engine
 rolls all of the batch back and fails all of it.
@@ -6,15 +6,18 @@ rolls all of the batch back and fails all of it.
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from agentpool.rules import Command
-from agentpool.stores.sqlite import log
+from agentpool.command import Command
+from agentpool.coordination.projection import carry_out
+from agentpool.errors import AgentPoolError
 from agentpool.stores.sqlite.connection import write_transaction
-from agentpool.stores.sqlite.views import SqlView, StateCache
+from agentpool.stores.sqlite.state_cache import StateCache
+from agentpool.stores.sqlite.views import SqlView
 
-__all__ = ("Outcome", "Refusal", "Request", "commit_batch")
+__all__ = ("BatchCommitter", "Outcome", "Refusal", "Request")
 
 Outcome: TypeAlias = Any  # a command's result, or its Refusal
 
@@ -32,64 +35,65 @@ class Request(NamedTuple):
     command: Command[Any]
 
 
-def commit_batch(
-    connection: sqlite3.Connection,
-    cache: StateCache,
-    requests: Sequence[Request],
-    *,
-    patience: float,
-    give_up: threading.Event,
-) -> tuple[list[Outcome], bool]:
-    """Carry out requests in order, each seeing the effect of those before it.
+@dataclass
+class BatchCommitter:
+    """Commits batches on a connection.
 
-    :return: an outcome for each request, and whether anything changed
+    :ivar patience: seconds to wait for the write lock
+    :ivar give_up: ends that waiting at once
     """
-    try:
-        with write_transaction(connection, patience, give_up):
-            return _decide(connection, cache, requests)
-    except BaseException:
-        cache.drop({request.pool_id for request in requests})
-        raise
 
+    states: StateCache
+    clock: Callable[[], int]
+    patience: float
+    give_up: threading.Event
 
-def _decide(
-    connection: sqlite3.Connection, cache: StateCache, requests: Sequence[Request]
-) -> tuple[list[Outcome], bool]:
-    pool_ids = {request.pool_id for request in requests}
-    views = {pool_id: SqlView(connection, cache, pool_id) for pool_id in pool_ids}
-    _prefetch(views, requests)
-    outcomes: list[Outcome] = []
-    rows: list[tuple[str, int, str, str]] = []
-    numbered: set[str] = set()
-    for pool_id, command in requests:
-        view = views[pool_id]
+    def commit(
+        self, connection: sqlite3.Connection, requests: Sequence[Request]
+    ) -> tuple[list[Outcome], bool]:
+        """Carry out requests in order, each seeing the effect of those before it.
+
+        :return: an outcome for each request, and whether others are to be told
+        """
         try:
-            decision = command.decide(view)
-        except sqlite3.Error:
-            raise
-        except Exception as error:  # noqa: BLE001  # deciding is pure: only this command fails
-            outcomes.append(Refusal(error))
-            continue
-        rows += [
-            (pool_id, view.append(record), record.kind, record.payload_json)
-            for record in decision.records
-        ]
-        if decision.event_sequence is not None:
-            view.set_event_sequence(decision.event_sequence)
-            numbered.add(pool_id)
-        outcomes.append(decision.result)
-    if rows:
-        log.insert(connection, rows)
-    for pool_id in {row[0] for row in rows} | numbered:
-        views[pool_id].save()
-    return outcomes, bool(rows or numbered)
+            with write_transaction(connection, self.patience, self.give_up):
+                return self._carry_out(connection, requests)
+        except BaseException as error:
+            self.states.drop({request.pool_id for request in requests})
+            if isinstance(error, AgentPoolError | sqlite3.Error) or len(requests) == 1:
+                raise
+        return self._one_by_one(connection, requests)
 
+    def _one_by_one(
+        self, connection: sqlite3.Connection, requests: Sequence[Request]
+    ) -> tuple[list[Outcome], bool]:
+        """Find out which command it is that breaks its batch, and let the others have theirs."""
+        outcomes: list[Outcome] = []
+        changed = False
+        for request in requests:
+            try:
+                [outcome], told = self.commit(connection, [request])
+            except Exception as error:  # noqa: BLE001  # its caller is told
+                outcome, told = Refusal(error), False
+            outcomes.append(outcome)
+            changed |= told
+        return outcomes, changed
 
-def _prefetch(views: dict[str, SqlView], requests: Sequence[Request]) -> None:
-    if len(requests) == 1:
-        return
-    commands: dict[str, list[Command[Any]]] = {pool_id: [] for pool_id in views}
-    for pool_id, command in requests:
-        commands[pool_id].append(command)
-    for pool_id, view in views.items():
-        view.prefetch(commands[pool_id])
+    def _carry_out(
+        self, connection: sqlite3.Connection, requests: Sequence[Request]
+    ) -> tuple[list[Outcome], bool]:
+        pool_ids = {request.pool_id for request in requests}
+        views = {
+            pool_id: SqlView(connection, self.states, pool_id, self.clock) for pool_id in pool_ids
+        }
+        if len(requests) > 1:
+            for pool_id, view in views.items():
+                view.prefetch([each.command for each in requests if each.pool_id == pool_id])
+        outcomes: list[Outcome] = []
+        for pool_id, command in requests:
+            try:
+                outcomes.append(carry_out(views[pool_id], command))
+            except AgentPoolError as error:
+                outcomes.append(Refusal(error))
+        changed = [view.save() for view in views.values()]
+        return outcomes, any(changed)

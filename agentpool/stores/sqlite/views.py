@@ -1,153 +1,93 @@
-"""The state of pools as one connection sees it: what is small is kept, the rest is looked up."""
+"""A pool in the current transaction: the file, and over it what the transaction has added."""
 
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-from agentpool._codec import decode, encode
 from agentpool._payload import SealedPayload, open_payload
-from agentpool._wire import Wire
-from agentpool.errors import AgentPoolError, StoreError
+from agentpool.command import Command, Decision, Placed, Row, RowKey
 from agentpool.records import (
-    AgentPoolMember,
-    AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
+    AgentPoolStoreRecordPayload,
     RunMessageRecorded,
     WakeRecorded,
 )
 from agentpool.replay import PoolState
-from agentpool.rules import Command, Placed
-from agentpool.stores.sqlite import log
+from agentpool.stores.sqlite import log, rows
+from agentpool.stores.sqlite.state_cache import StateCache
 
-__all__ = ("SqlView", "StateCache")
+__all__ = ("SqlView",)
 
 _Found: TypeAlias = dict[str, Placed[Any] | None]
 
-_CHECKPOINT_EVERY: Final = 256
-_POOLS_KEPT: Final = 1024
-
-
-class _CheckpointMember(Wire):
-    joined_at: int
-    member: AgentPoolMember
-
-
-class _Checkpoint(Wire):
-    """The small state of a pool, as it is kept in the file."""
-
-    config: AgentPoolStoreConfig | None
-    created_at: int | None
-    members: tuple[_CheckpointMember, ...]
-
-
-class StateCache:
-    """The small states of the pools that a connection has met, each brought up to date on use."""
-
-    def __init__(self) -> None:
-        self._states: OrderedDict[str, PoolState] = OrderedDict()
-        self._changes: dict[str, int] = {}
-
-    def current(self, connection: sqlite3.Connection, pool_id: str) -> PoolState:
-        """Give the state of a pool after its last record. Call it inside a transaction.
-
-        :raises StoreError: the log is shorter than this connection has seen it
-        """
-        state = self._states.pop(pool_id, None) or _load_checkpoint(connection, pool_id)
-        head = log.head(connection, pool_id)
-        if head < state.sequence:
-            msg = f"the log ends at record {head}, but record {state.sequence} was seen"
-            raise StoreError(msg, pool_id=pool_id)
-        if head > state.sequence:
-            rows = log.pool_page(connection, pool_id, state.sequence, head)
-            for seq, kind, text in rows:
-                state.apply(seq, open_payload(pool_id, seq, kind, text))
-            self._changes[pool_id] = self._changes.get(pool_id, 0) + len(rows)
-            state.sequence = head
-        self._states[pool_id] = state
-        if len(self._states) > _POOLS_KEPT:
-            dropped, _ = self._states.popitem(last=False)
-            self._changes.pop(dropped, None)
-        return state
-
-    def drop(self, pool_ids: Iterable[str]) -> None:
-        """Forget what a failed transaction may have changed."""
-        for pool_id in pool_ids:
-            self._states.pop(pool_id, None)
-            self._changes.pop(pool_id, None)
-
-    def count_changes(self, pool_id: str, changes: int) -> None:
-        """Take note of records that changed a state, to know when to keep it."""
-        self._changes[pool_id] = self._changes.get(pool_id, 0) + changes
-
-    def save_if_due(self, connection: sqlite3.Connection, state: PoolState) -> None:
-        """Keep a state in the file when enough has changed to pay for that."""
-        if self._changes.get(state.pool_id, 0) >= _CHECKPOINT_EVERY + len(state.members):
-            _save_checkpoint(connection, state)
-            self._changes[state.pool_id] = 0
-
-
-def _load_checkpoint(connection: sqlite3.Connection, pool_id: str) -> PoolState:
-    state = PoolState(pool_id)
-    row = connection.execute(
-        "SELECT seq, state_json FROM agentpool_checkpoints WHERE pool_id = ?", (pool_id,)
-    ).fetchone()
-    if row is not None:
-        seq, text = row
-        try:
-            kept = decode(text, _Checkpoint)
-        except AgentPoolError:
-            return state  # it is only a short cut; the log has everything
-        state.sequence, state.config, state.created_at = seq, kept.config, kept.created_at
-        for each in kept.members:
-            state.members[each.member.run_id] = each.member
-            state.joined_at[each.member.run_id] = each.joined_at
-    return state
-
-
-def _save_checkpoint(connection: sqlite3.Connection, state: PoolState) -> None:
-    kept = _Checkpoint(
-        config=state.config,
-        created_at=state.created_at,
-        members=tuple(
-            _CheckpointMember(state.joined_at[run_id], member)
-            for run_id, member in state.members.items()
-        ),
-    )
-    connection.execute(
-        "INSERT OR REPLACE INTO agentpool_checkpoints (pool_id, seq, state_json) VALUES (?, ?, ?)",
-        (state.pool_id, state.sequence, encode(kept).decode()),
-    )
-
 
 class SqlView:
-    """A pool in the current transaction: a `PoolView` over the file and what was added to it."""
+    """A `PoolTransaction` on a connection. Make one per pool and transaction.
 
-    def __init__(self, connection: sqlite3.Connection, cache: StateCache, pool_id: str) -> None:
+    Records are held back, to be inserted together by `save`; rows are written at once.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        cache: StateCache,
+        pool_id: str,
+        clock: Callable[[], int],
+    ) -> None:
         self._connection = connection
         self._cache = cache
         self._pool_id = pool_id
-        self._event_sequence: int | None = None
-        self._has_pool_records = False
+        self._clock = clock
         self._messages_by_key: _Found = {}
         self._wakes_by_key: _Found = {}
         self._wakes: _Found = {}
+        self._added: list[SealedPayload] = []
+        self._new_event_sequence = False
+        self._new_projected = False
+        self._announced = False
+
+    # --- looking
 
     @cached_property
     def state(self) -> PoolState:
         return self._cache.current(self._connection, self._pool_id)
 
-    @property
+    @cached_property
+    def _stored_head(self) -> int:
+        return self.state.sequence - len(self._added)
+
+    @cached_property
+    def now(self) -> int:
+        return self._clock()
+
+    @cached_property
     def event_sequence(self) -> int:
-        if self._event_sequence is None:
-            row = self._connection.execute(
-                "SELECT seq FROM agent_pool_event_seq WHERE pool_id = ?", (self._pool_id,)
-            ).fetchone()
-            self._event_sequence = row[0] if row else 0
-        return self._event_sequence
+        return self._number("SELECT seq FROM agent_pool_event_seq WHERE pool_id = ?") or 0
+
+    @cached_property
+    def projected(self) -> int | None:
+        return self._number("SELECT projected FROM agentpool_pools WHERE pool_id = ?")
+
+    @cached_property
+    def _next_deadline(self) -> int | None:
+        return rows.next_deadline(self._connection, self._pool_id)
+
+    def _number(self, sql: str) -> int | None:
+        row = self._connection.execute(sql, (self._pool_id,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def time_of(self, seq: int) -> int | None:
+        if seq > self._stored_head:
+            return self.now
+        row = self._connection.execute(
+            "SELECT millis FROM agentpool_times WHERE pool_id = ? AND seq <= ?"
+            " ORDER BY seq DESC LIMIT 1",
+            (self._pool_id, seq),
+        ).fetchone()
+        return None if row is None else int(row[0])
 
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         return self._find(self._messages_by_key, log.MESSAGES_BY_KEY, key)
@@ -163,6 +103,37 @@ class SqlView:
             found[value] = log.find(self._connection, self._pool_id, index, value)
         return found[value]
 
+    def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
+        head = self._stored_head
+        found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
+        if after < head:
+            found = [
+                (seq, open_payload(self._pool_id, seq, kind, raw))
+                for seq, kind, raw in log.page(self._connection, self._pool_id, after, limit)
+            ]
+        start = max(after - head, 0)
+        added = self._added[start : start + limit - len(found)]
+        found += [(head + start + 1 + i, record.payload) for i, record in enumerate(added)]
+        return found
+
+    def row(self, key: RowKey) -> Row | None:
+        return rows.get(self._connection, self._pool_id, key)
+
+    def rows(
+        self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
+    ) -> Sequence[Row]:
+        where = (self._pool_id, kind, name)
+        return rows.listing(self._connection, *where, after=after, limit=limit, due_by=due_by)
+
+    def next_due(self, kind: str, name: str) -> int | None:
+        return rows.next_due(self._connection, self._pool_id, kind, name)
+
+    def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
+        return rows.deadlines(self._connection, self._pool_id, due_by, limit)
+
+    def next_deadline(self) -> int | None:
+        return self._next_deadline
+
     def prefetch(self, commands: Iterable[Command[Any]]) -> None:
         """Look up at once what several commands are going to look up."""
         for found, index, values in (
@@ -174,38 +145,61 @@ class SqlView:
             if len(wanted) > 1:
                 found.update(log.find_all(self._connection, self._pool_id, index, wanted))
 
-    def append(self, record: SealedPayload) -> int:
-        """Let what follows in this transaction see a record that is going to be inserted.
+    # --- changing
 
-        :return: the number that it gets
-        """
+    def apply(self, decision: Decision[Any]) -> None:
+        for record in decision.records:
+            self._append(record)
+        for row in decision.puts:
+            rows.put(self._connection, self._pool_id, row)
+        for key in decision.deletes:
+            rows.delete(self._connection, self._pool_id, key)
+        if decision.puts or decision.deletes:
+            self.__dict__.pop("_next_deadline", None)
+        if decision.event_sequence is not None:
+            self.__dict__["event_sequence"] = decision.event_sequence
+            self._new_event_sequence = True
+        self._announced |= decision.announce
+
+    def set_projected(self, seq: int) -> None:
+        self.__dict__["projected"] = seq
+        self._new_projected = True
+
+    def _append(self, record: SealedPayload) -> None:
         payload = record.payload
         seq = self.state.sequence + 1
         self.state.apply(seq, payload)
+        self._added.append(record)
         if isinstance(payload, RunMessageRecorded):
             key = payload.stored.message.idempotency_key
             self._messages_by_key[key] = Placed(seq, payload.stored)
-        elif isinstance(payload, WakeRecorded):
+            return
+        self._cache.count_changes(self._pool_id, 1)
+        if isinstance(payload, WakeRecorded):
             condition = payload.stored.condition
-            placed_wake = Placed(seq, payload.stored)
-            self._wakes_by_key[condition.idempotency_key] = placed_wake
-            self._wakes[condition.condition_id] = placed_wake
-        else:
-            self._cache.count_changes(self._pool_id, 1)
-            self._has_pool_records = True
-        return seq
+            placed = Placed(seq, payload.stored)
+            self._wakes_by_key[condition.idempotency_key] = placed
+            self._wakes[condition.condition_id] = placed
 
-    def set_event_sequence(self, number: int) -> None:
-        """Let what follows in this transaction see how far the events of the pool are numbered."""
-        self._event_sequence = number
+    def save(self) -> bool:
+        """Write what was held back.
 
-    def save(self) -> None:
-        """Write what is not a record."""
-        if self._event_sequence is not None:
-            self._connection.execute(
-                "INSERT INTO agent_pool_event_seq (pool_id, seq) VALUES (?, ?)"
-                " ON CONFLICT (pool_id) DO UPDATE SET seq = excluded.seq",
-                (self._pool_id, self._event_sequence),
-            )
-        if self._has_pool_records:
+        :return: whether records were appended, or something else is to be announced
+        """
+        if self._added:
+            start = self.state.sequence - len(self._added) + 1
+            log.insert(self._connection, self._pool_id, start, self._added)
+            if self.projected is not None:
+                self._write("agentpool_times (pool_id, seq, millis)", start, self.now)
             self._cache.save_if_due(self._connection, self.state)
+        if self._new_event_sequence:
+            self._write("agent_pool_event_seq (pool_id, seq)", self.event_sequence)
+        if self._new_projected:
+            self._write("agentpool_pools (pool_id, projected)", self.projected)
+        return bool(self._added) or self._announced
+
+    def _write(self, columns: str, *values: int | None) -> None:
+        marks = ", ?" * len(values)
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO {columns} VALUES (?{marks})", (self._pool_id, *values)
+        )

@@ -1,0 +1,14 @@
+"""What the commands of a coordinated pool decide: sending, inboxes, waits, deadlines. Pure.
+
+======================= =======================================================================
+`rows`                  the rows beside the log, and what their values mean
+`membership`            joining with a lease, leaving, heartbeats
+`delivery`              resolving recipients, sending, answers and their contracts
+`inbox`                 claims: take, renew, acknowledge, return
+`wakes`                 registering a wait, or ending it with what has already happened
+`publishing`            host events
+`record_events`         the event that a record is
+`deadlines`             what is due
+`projection`            the driver: works every record, whoever wrote it, into the rows
+======================= =======================================================================
+"""

@@ -1,0 +1,98 @@
+"""The events of a pool in their order: of its records, and of hosts between them."""
+
+from typing import Final
+
+from agentpool.command import PoolView, Row
+from agentpool.coordination.membership import carries_policies
+from agentpool.coordination.record_events import event_of
+from agentpool.coordination.rows import EVENT, HostEvent, value_of
+from agentpool.events import EventEnvelope
+from agentpool.ids import U64
+from agentpool.records import AgentPoolStoreCursor
+
+__all__ = ("EventCursor", "is_visible", "page_of_events")
+
+_PAGE: Final = 500
+
+
+class EventCursor(AgentPoolStoreCursor):
+    """A place between two events: after a record, and after a host event that followed it.
+
+    An `AgentPoolStoreCursor` says the first only; read as a place between events it stands before
+    the host events that follow its record, so that none is missed.
+    """
+
+    events: U64
+
+
+def page_of_events(
+    view: PoolView, cursor: AgentPoolStoreCursor | None
+) -> tuple[list[tuple[EventCursor, EventEnvelope]], EventCursor, bool]:
+    """Read the next events that a pool may see, each with the cursor after it.
+
+    :return: the events, the cursor after all that was looked at, and whether there may be more
+    """
+    place = locate(view, cursor)
+    records = view.records(place.sequence, _PAGE)
+    hosts = view.rows(EVENT, "", after=place.events, limit=_PAGE)
+    # Beyond the end of a full page of one sort, nothing of the other may be told yet.
+    record_end = records[-1][0] if len(records) == _PAGE else None
+    host_end = value_of(hosts[-1], HostEvent).after if len(hosts) == _PAGE else None
+    events: list[tuple[EventCursor, EventEnvelope]] = []
+    pending = list(map(_read, hosts))
+    for seq, payload in (*records, (None, None)):
+        while pending and (seq is None or pending[0][1].after < seq):
+            number, host = pending[0]
+            if record_end is not None and host.after >= record_end:
+                break
+            place = EventCursor(max(place.sequence, host.after), number)
+            if is_visible(view, host.envelope, host=True):
+                events.append((place, host.envelope))
+            pending.pop(0)
+        if seq is None or payload is None or (host_end is not None and seq > host_end):
+            break
+        place = EventCursor(seq, place.events)
+        event = event_of(view, seq, payload)
+        if event is not None and is_visible(view, event):
+            events.append((place, event))
+    return events, place, record_end is not None or host_end is not None
+
+
+def is_visible(view: PoolView, event: EventEnvelope, *, host: bool = False) -> bool:
+    """Say whether a pool may see an event: those of members that carry the pool's policies.
+
+    A pool's own records are of members by themselves; what a run did before it left still counts.
+    """
+    member = view.state.members.get(event.run_id)
+    if member is not None:
+        return carries_policies(view.state.config, member)
+    if host:
+        return False
+    config = view.state.config
+    return config is not None and set(config.policy_refs) <= set(event.policy_refs)
+
+
+def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
+    """Find the place between events that a cursor means."""
+    if cursor is None:
+        return EventCursor(0, 0)
+    if isinstance(cursor, EventCursor):
+        return cursor
+    return EventCursor(cursor.sequence, _host_events_before(view, cursor.sequence))
+
+
+def _host_events_before(view: PoolView, seq: int) -> int:
+    """Find the last host event that came before a record, by bisection over their numbers."""
+    low, high = 0, view.event_sequence
+    while low < high:
+        middle = (low + high) // 2
+        found = view.rows(EVENT, "", after=middle, limit=1)
+        if found and value_of(found[0], HostEvent).after < seq:
+            low = found[0].key.number
+        else:
+            high = middle
+    return low
+
+
+def _read(row: Row) -> tuple[int, HostEvent]:
+    return row.key.number, value_of(row, HostEvent)

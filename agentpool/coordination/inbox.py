@@ -1,0 +1,189 @@
+"""Inboxes: a message waits, is claimed under a lease, and is acknowledged or comes back.
+
+Acknowledging deletes the row. Fencing: a claim is current while the row has its attempt number
+and its lease has not run out; whatever is no longer current changes nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Final, NamedTuple
+
+from agentpool.command import Command, Decision, PoolView, Row, RowKey
+from agentpool.coordination.rows import (
+    ANSWER,
+    HELD,
+    INBOX,
+    InboxEntry,
+    deadline_key,
+    inbox_key,
+    put,
+    value_of,
+)
+from agentpool.errors import ClaimLostError, CorruptRecordError
+from agentpool.ids import check_identifier
+from agentpool.records import AgentPoolStoredMessage, MessageStatus, RunMessage, RunMessageRecorded
+from agentpool.rules import require_open
+
+__all__ = (
+    "Acknowledge",
+    "Claim",
+    "ClaimNext",
+    "RenewClaims",
+    "ReturnMessage",
+    "TakeAnswers",
+    "next_available",
+    "peek",
+    "release_answers",
+)
+
+WITHDRAWN: Final = frozenset({MessageStatus.EXPIRED, MessageStatus.CANCELLED, MessageStatus.FAILED})
+_SCAN: Final = 64
+_ALL: Final = 2**31
+
+
+class Claim(NamedTuple):
+    """A message that one consumer has under a lease."""
+
+    run_id: str
+    seq: int
+    attempt: int
+    message: RunMessage
+
+
+class ClaimNext(Command[Claim | None]):
+    """Claim the first message of a run that can be taken.
+
+    :param lease: milliseconds until the claim runs out unless renewed
+    :param claimant: a name for who claims, for people who look at it
+    """
+
+    def __init__(self, run_id: str, claimant: str, lease: int) -> None:
+        check_identifier(run_id, "run_id")
+        self._run_id, self._claimant, self._lease = run_id, claimant, lease
+
+    def decide(self, view: PoolView) -> Decision[Claim | None]:
+        require_open(view)
+        withdrawn: list[RowKey] = []
+        for row in _in_order(view, self._run_id, due_by=view.now):
+            stored = message_at(view, row.key.number)
+            if _is_withdrawn(view, stored):
+                withdrawn.append(row.key)
+                continue
+            attempt = value_of(row, InboxEntry).attempt + 1
+            claim = Claim(self._run_id, row.key.number, attempt, stored.message)
+            entry = put(row.key, InboxEntry(attempt, self._claimant), view.now + self._lease)
+            return Decision(claim, puts=(entry,), deletes=tuple(withdrawn))
+        return Decision(None, deletes=tuple(withdrawn))
+
+
+class Acknowledge(Command[None]):
+    """End a claim for good: the message is done."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        return Decision(None, deletes=(_current(view, self._claim).key,))
+
+
+class ReturnMessage(Command[None]):
+    """End a claim by giving the message back, to be taken again after a delay in milliseconds."""
+
+    def __init__(self, claim: Claim, delay: int) -> None:
+        self._claim, self._delay = claim, delay
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        row = _current(view, self._claim)
+        returned = InboxEntry(value_of(row, InboxEntry).attempt)
+        entry = put(row.key, returned, view.now + self._delay)
+        return Decision(None, puts=(entry,), announce=True)
+
+
+class RenewClaims(Command[frozenset[Claim]]):
+    """Renew claims; appends nothing. Gives those that are no longer current."""
+
+    def __init__(self, claims: Mapping[Claim, int]) -> None:
+        self._claims = dict(claims)
+
+    def decide(self, view: PoolView) -> Decision[frozenset[Claim]]:
+        puts: list[Row] = []
+        lost: set[Claim] = set()
+        for claim, lease in self._claims.items():
+            try:
+                row = _current(view, claim)
+            except ClaimLostError:
+                lost.add(claim)
+            else:
+                puts.append(row._replace(due_at=view.now + lease))
+        return Decision(frozenset(lost), puts=tuple(puts))
+
+
+class TakeAnswers(Command[tuple[RunMessage, ...]]):
+    """Take the answers that were held for whoever asked, in the order they came."""
+
+    def __init__(self, message_id: str) -> None:
+        self._message_id = message_id
+
+    def decide(self, view: PoolView) -> Decision[tuple[RunMessage, ...]]:
+        rows = view.rows(ANSWER, self._message_id, limit=_ALL)
+        answers = tuple(message_at(view, row.key.number).message for row in rows)
+        held = deadline_key(HELD, self._message_id)
+        return Decision(answers, deletes=(held, *(row.key for row in rows)))
+
+
+def release_answers(view: PoolView, message_id: str) -> Decision[None]:
+    """Put answers that nobody came to take into the inbox of the run that asked."""
+    rows = view.rows(ANSWER, message_id, limit=_ALL)
+    return Decision(
+        None,
+        puts=tuple(put(inbox_key(row.value, row.key.number), InboxEntry()) for row in rows),
+        deletes=tuple(row.key for row in rows),
+        announce=True,
+    )
+
+
+def peek(view: PoolView, run_id: str, limit: int) -> tuple[RunMessage, ...]:
+    """List the unacknowledged messages of a run, claimed ones too, in order of the log."""
+    require_open(view)
+    found = (message_at(view, row.key.number) for row in _in_order(view, run_id))
+    return tuple(islice((each.message for each in found if not _is_withdrawn(view, each)), limit))
+
+
+def next_available(view: PoolView, run_id: str) -> int | None:
+    """Say when the next message of a run can be taken; not after now: there is one now."""
+    return view.next_due(INBOX, run_id)
+
+
+def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:
+    """Read the message that a record holds."""
+    for found, payload in view.records(seq - 1, 1):
+        if found == seq and isinstance(payload, RunMessageRecorded):
+            return payload.stored
+    msg = "an inbox names this record, but it is no message"
+    raise CorruptRecordError(msg, pool_id=view.state.pool_id, seq=seq)
+
+
+def _in_order(view: PoolView, run_id: str, due_by: int | None = None) -> Iterator[Row]:
+    after = 0
+    while rows := view.rows(INBOX, run_id, after=after, limit=_SCAN, due_by=due_by):
+        yield from rows
+        after = rows[-1].key.number
+
+
+def _is_withdrawn(view: PoolView, stored: AgentPoolStoredMessage) -> bool:
+    """Say whether a message is to be handed out no more: expired, cancelled or failed."""
+    expires_at = stored.message.expires_at_millis
+    if expires_at is not None and expires_at <= view.now:
+        return True
+    known = view.message_by_key(stored.message.idempotency_key)
+    return known is not None and known.stored.receipt.status in WITHDRAWN
+
+
+def _current(view: PoolView, claim: Claim) -> Row:
+    row = view.row(inbox_key(claim.run_id, claim.seq))
+    if row is not None:
+        entry = value_of(row, InboxEntry)
+        if entry.attempt == claim.attempt and entry.claimed_by and row.due_at > view.now:
+            return row
+    msg = f"the claim of run {claim.run_id!r}, attempt {claim.attempt}, is no longer current"
+    raise ClaimLostError(msg, pool_id=view.state.pool_id, seq=claim.seq)

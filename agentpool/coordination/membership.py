@@ -1,0 +1,98 @@
+"""Who takes part: joining, with or without a lease, leaving, and heartbeats."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from agentpool._payload import SealedPayload, seal
+from agentpool.command import Command, Decision, PoolView
+from agentpool.coordination.rows import LEASE, deadline, deadline_key
+from agentpool.errors import NotAMemberError
+from agentpool.ids import check_identifier
+from agentpool.records import (
+    AgentPoolMember,
+    AgentPoolStoreConfig,
+    MemberJoined,
+    MemberLeft,
+    PoolCreated,
+)
+from agentpool.rules import require_open, require_type
+
+__all__ = ("Heartbeat", "JoinRun", "LeaveRun", "carries_policies", "require_member")
+
+
+def require_member(view: PoolView, run_id: str) -> AgentPoolMember:
+    """Give a member by its run.
+
+    :raises NotAMemberError: the run is not a member
+    """
+    member = view.state.members.get(run_id)
+    if member is None:
+        msg = f"run {run_id!r} is not a member"
+        raise NotAMemberError(msg, pool_id=view.state.pool_id)
+    return member
+
+
+def carries_policies(config: AgentPoolStoreConfig | None, member: AgentPoolMember) -> bool:
+    """Say whether a member carries every policy of its pool, so that others may see its events."""
+    return config is None or set(config.policy_refs) <= set(member.policy_refs)
+
+
+class JoinRun(Command[None]):
+    """Let a run join. The first join also records that the pool came to life.
+
+    :param lease: milliseconds after which the member is gone unless a heartbeat renews it
+    """
+
+    _CREATED: ClassVar = seal(PoolCreated())
+
+    def __init__(self, member: AgentPoolMember, lease: int | None = None) -> None:
+        require_type(member, AgentPoolMember, "member")
+        self._member, self._lease = member, lease
+        self._joined = seal(MemberJoined(member))
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        require_open(view)
+        run_id = self._member.run_id
+        records: list[SealedPayload] = []
+        if view.state.created_at is None:
+            records.append(self._CREATED)
+        if view.state.members.get(run_id) != self._member:
+            records.append(self._joined)
+        if self._lease is None:
+            return Decision(None, tuple(records), deletes=(deadline_key(LEASE, run_id),))
+        until = deadline(LEASE, run_id, view.now + self._lease)
+        return Decision(None, tuple(records), puts=(until,))
+
+
+class LeaveRun(Command[AgentPoolMember]):
+    """Let a member leave. What it waited for fails; its unread messages stay."""
+
+    def __init__(self, run_id: str) -> None:
+        check_identifier(run_id, "run_id")
+        self._run_id = run_id
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolMember]:
+        require_open(view)
+        member = require_member(view, self._run_id)
+        return Decision(member, (seal(MemberLeft(member)),))
+
+
+class Heartbeat(Command[frozenset[str]]):
+    """Renew the leases of runs; appends nothing. Gives the runs that have no lease any more.
+
+    :param leases: milliseconds from now, by run
+    """
+
+    def __init__(self, leases: Mapping[str, int]) -> None:
+        self._leases = dict(leases)
+
+    def decide(self, view: PoolView) -> Decision[frozenset[str]]:
+        held = {
+            run_id: lease
+            for run_id, lease in self._leases.items()
+            if run_id in view.state.members and view.row(deadline_key(LEASE, run_id)) is not None
+        }
+        return Decision(
+            frozenset(self._leases.keys() - held.keys()),
+            puts=tuple(deadline(LEASE, run_id, view.now + lease) for run_id, lease in held.items()),
+        )

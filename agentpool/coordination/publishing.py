@@ -1,0 +1,57 @@
+"""Host events: things that happened outside the pool, published into it."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from agentpool.command import Command, Decision, PoolView, Row, RowKey
+from agentpool.coordination.rows import EVENT, EVENT_ID, HostEvent, put, value_of
+from agentpool.coordination.wakes import trigger
+from agentpool.errors import CorruptRecordError, IdempotencyConflictError
+from agentpool.events import EventEnvelope
+from agentpool.rules import require_open, require_type
+
+__all__ = ("Publish",)
+
+
+class Publish(Command[int]):
+    """Publish a host event under the next number; the same event again keeps its number."""
+
+    def __init__(self, envelope: EventEnvelope) -> None:
+        require_type(envelope, EventEnvelope, "envelope")
+        self._envelope = envelope
+        put(RowKey(EVENT, ""), HostEvent(0, envelope))  # what cannot be written is refused here
+
+    def decide(self, view: PoolView) -> Decision[int]:
+        require_open(view)
+        known = view.row(RowKey(EVENT_ID, self._envelope.event_id))
+        if known is not None:
+            return self._again(view, int(known.value))
+        number = view.event_sequence + 1
+        envelope = replace(self._envelope, event_seq=number)
+        puts: list[Row] = [
+            put(RowKey(EVENT, "", number), HostEvent(view.state.sequence, envelope)),
+            Row(RowKey(EVENT_ID, envelope.event_id), str(number)),
+        ]
+        ended: list[Decision[Any]] = list(
+            trigger(view, envelope.run_id, envelope.event_kind, lambda: envelope)
+        )
+        for each in ended:
+            puts += each.puts
+        return Decision(
+            number,
+            tuple(record for each in ended for record in each.records),
+            event_sequence=number,
+            puts=tuple(puts),
+            announce=True,
+        )
+
+    def _again(self, view: PoolView, number: int) -> Decision[int]:
+        row = view.row(RowKey(EVENT, "", number))
+        if row is None:
+            msg = f"host event {number} is named by its id, but is not there"
+            raise CorruptRecordError(msg, pool_id=view.state.pool_id)
+        if value_of(row, HostEvent).envelope != replace(self._envelope, event_seq=number):
+            msg = f"event id {self._envelope.event_id!r} was used for another event"
+            raise IdempotencyConflictError(msg, pool_id=view.state.pool_id)
+        return Decision(number)

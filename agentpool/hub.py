@@ -1,0 +1,169 @@
+"""Wakes the tasks of one process that wait for something in one pool, and only those concerned.
+
+A task registers a *topic*, then looks at the state, then sleeps until a record touches its topic.
+One follower per pool object reads the log for all of them; it runs while somebody waits.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from agentpool.command import PoolView
+from agentpool.coordination.inbox import next_available
+from agentpool.errors import StoreClosedError
+from agentpool.records import AgentPoolStoreRecordPayload, RunMessageRecorded, WakeRecorded
+from agentpool.stores.base import AgentPoolStore
+
+__all__ = ("Hub", "inbox_topic", "message_topic", "wake_topic")
+
+R = TypeVar("R")
+
+_PAGE: Final = 500
+_INBOX: Final = "inbox "
+_RECHECK_SECONDS: Final = 0.02
+_LONGEST_SLEEP: Final = 1.0
+
+
+def inbox_topic(run_id: str) -> str:
+    """Name what concerns the inbox of a run."""
+    return f"{_INBOX}{run_id}"
+
+
+def message_topic(idempotency_key: str) -> str:
+    """Name what concerns the status of a message."""
+    return f"message {idempotency_key}"
+
+
+def wake_topic(condition_id: str) -> str:
+    """Name what concerns a wake."""
+    return f"wake {condition_id}"
+
+
+class Hub:
+    """The waiting room of one pool object."""
+
+    def __init__(self, store: AgentPoolStore, pool_id: str) -> None:
+        self._store = store
+        self._pool_id = pool_id
+        self._waiters: Counter[str] = Counter()
+        self._events: dict[str, asyncio.Event] = {}
+        self._started: asyncio.Future[None] | None = None
+        self._poke = asyncio.Event()
+
+    async def until(self, topic: str, look: Callable[[], Awaitable[R | None]]) -> R:
+        """Look again and again, whenever the topic is touched, until something is found."""
+        with self._waiting(topic):
+            while True:
+                # In this order nothing is missed: the follower has its place in the log before
+                # the state is looked at, and the event is the one that was current before that.
+                await self._follower_ready()
+                touched = self._events[topic]
+                found = await look()
+                if found is not None:
+                    return found
+                await touched.wait()
+
+    @contextmanager
+    def _waiting(self, topic: str) -> Iterator[None]:
+        self._waiters[topic] += 1
+        self._events.setdefault(topic, asyncio.Event())
+        try:
+            yield
+        finally:
+            self._waiters[topic] -= 1
+            if not self._waiters[topic]:
+                del self._waiters[topic], self._events[topic]
+                self._poke.set()
+
+    async def _follower_ready(self) -> None:
+        if self._started is None:
+            self._started = asyncio.get_running_loop().create_future()
+            self._store.spawn(self._follow(self._started))
+        else:
+            self._poke.set()
+        await asyncio.shield(self._started)
+
+    async def _follow(self, started: "asyncio.Future[None]") -> None:
+        try:
+            with self._store.changes() as current:
+                place = await self._store.query(self._pool_id, _sequence)
+                started.set_result(None)
+                while self._waiters:
+                    changed = current()
+                    self._poke.clear()
+                    place, touched = await self._dispatch(place)
+                    due = None if touched else await self._touch_inboxes()
+                    if not touched:
+                        await self._sleep(changed, due)
+        except StoreClosedError:
+            pass  # whoever waits finds that out by looking
+        finally:
+            self._started = None
+            if not started.done():
+                started.set_result(None)
+            for topic in list(self._events):
+                self._touch(topic)
+
+    async def _dispatch(self, place: int) -> tuple[int, bool]:
+        """Touch the topics of the records after a place."""
+        records = await self._store.query(self._pool_id, lambda view: view.records(place, _PAGE))
+        for _, payload in records:
+            for topic in _topics(payload):
+                self._touch(topic)
+        return (records[-1][0], True) if records else (place, False)
+
+    async def _touch_inboxes(self) -> int | None:
+        """Touch the inboxes with something to take; say when the next one will have something."""
+        runs = [t.removeprefix(_INBOX) for t in self._waiters if t.startswith(_INBOX)]
+        if not runs:
+            return None
+
+        def look(view: PoolView) -> tuple[int, dict[str, int | None]]:
+            return view.now, {run_id: next_available(view, run_id) for run_id in runs}
+
+        now, available = await self._store.query(self._pool_id, look)
+        later: list[int] = []
+        for run_id, at in available.items():
+            if at is not None and at <= now:
+                self._touch(inbox_topic(run_id))
+            elif at is not None:
+                later.append(at - now)
+        return min(later, default=None)
+
+    async def _sleep(self, changed: asyncio.Event, millis: int | None) -> None:
+        """Sleep until a change, a new waiter or a time; not for shorter than pays."""
+        longest = _LONGEST_SLEEP if millis is None else min(millis / 1000, _LONGEST_SLEEP)
+        await wait_for_any((changed, self._poke), max(longest, _RECHECK_SECONDS))
+
+    def _touch(self, topic: str) -> None:
+        event = self._events.get(topic)
+        if event is not None:
+            self._events[topic] = asyncio.Event()
+            event.set()
+
+
+async def wait_for_any(events: tuple[asyncio.Event, ...], seconds: float) -> None:
+    """Wait until one of the events is set, or the time is up."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+def _sequence(view: PoolView) -> int:
+    return view.state.sequence
+
+
+def _topics(payload: AgentPoolStoreRecordPayload) -> list[str]:
+    match payload:
+        case RunMessageRecorded(stored):
+            inboxes = map(inbox_topic, stored.receipt.delivered_to)
+            return [message_topic(stored.message.idempotency_key), *inboxes]
+        case WakeRecorded(stored_wake):
+            return [wake_topic(stored_wake.condition.condition_id)]
+        case _:
+            return []

@@ -1,0 +1,120 @@
+"""The inbox of a member: look, take one message after another, acknowledge."""
+
+from collections.abc import AsyncIterator
+from typing import Final, Self
+
+from agentpool.command import PoolView
+from agentpool.coordination.inbox import (
+    Acknowledge,
+    Claim,
+    ClaimNext,
+    ReturnMessage,
+    next_available,
+    peek,
+)
+from agentpool.errors import InvalidValueError
+from agentpool.hub import Hub, inbox_topic
+from agentpool.keeper import Keeper
+from agentpool.records import RunMessage
+from agentpool.stores.base import AgentPoolStore
+
+__all__ = ("Delivery", "Inbox")
+
+
+class Delivery:
+    """A message under a claim, which is renewed for as long as somebody holds this object.
+
+    :ivar message: the message
+    :ivar attempt: 1 for the first time that this message was claimed, more after it came back
+    """
+
+    def __init__(self, inbox: "Inbox", claim: Claim) -> None:
+        self._inbox = inbox
+        self.claim: Final = claim
+        self.message: Final[RunMessage] = claim.message
+        self.attempt: Final = claim.attempt
+        self.lease: Final = inbox.lease
+
+    def __repr__(self) -> str:
+        return f"<Delivery of {self.message.message_id!r}, attempt {self.attempt}>"
+
+    async def ack(self) -> None:
+        """End the claim for good: the message is done and will not come again.
+
+        Cancelled, the message is done or not; acknowledging again tells, by `ClaimLostError`.
+
+        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        """
+        await self._inbox.settle(self, Acknowledge(self.claim))
+
+    async def nack(self, delay: float = 0) -> None:
+        """End the claim by giving the message back; it comes again, with the next attempt.
+
+        :param delay: seconds before it can be taken again
+        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        """
+        if not 0 <= delay < float("inf"):
+            msg = f"delay: expected a number of seconds, got {delay!r}"
+            raise InvalidValueError(msg)
+        await self._inbox.settle(self, ReturnMessage(self.claim, round(delay * 1000)))
+
+
+class Inbox(AsyncIterator[Delivery]):
+    """The unacknowledged messages of one run, in order of the log.
+
+    ``async for delivery in inbox`` claims the next message and waits where there is none. Going on
+    to the next without `Delivery.ack` or `Delivery.nack` lets the claim run out: the message comes
+    again, at the end of its lease. Several consumers, in any processes, may share a run's inbox;
+    each message is with one of them at a time.
+    """
+
+    def __init__(
+        self, store: AgentPoolStore, pool_id: str, run_id: str, hub: Hub, *, lease: float
+    ) -> None:
+        self._store = store
+        self._pool_id = pool_id
+        self._run_id = run_id
+        self._hub = hub
+        self._current: Delivery | None = None
+        self.lease: Final = round(lease * 1000)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        return await self.take()
+
+    async def peek(self, limit: int = 100) -> tuple[RunMessage, ...]:
+        """Look at the first unacknowledged messages. Changes nothing."""
+        return await self._store.query(self._pool_id, lambda view: peek(view, self._run_id, limit))
+
+    async def take(self) -> Delivery:
+        """Claim the next message, and wait for one where there is none.
+
+        Cancelled, a message may have been claimed; it comes back when its lease runs out.
+        """
+        if self._current is not None:
+            Keeper.of(self._store).remove_delivery(self._pool_id, self._current)
+            self._current = None
+        claim = await self._hub.until(inbox_topic(self._run_id), self._claim)
+        delivery = Delivery(self, claim)
+        self._current = delivery
+        Keeper.of(self._store).add_delivery(self._pool_id, delivery)
+        return delivery
+
+    async def _claim(self) -> Claim | None:
+        if not await self._store.query(self._pool_id, self._has_something):
+            return None
+        command = ClaimNext(self._run_id, self._run_id, self.lease)
+        return await self._store.execute(self._pool_id, command)
+
+    def _has_something(self, view: PoolView) -> bool:
+        at = next_available(view, self._run_id)
+        return at is not None and at <= view.now
+
+    async def settle(self, delivery: Delivery, command: Acknowledge | ReturnMessage) -> None:
+        """End the claim of a delivery."""
+        Keeper.of(self._store).remove_delivery(self._pool_id, delivery)
+        if self._current is delivery:
+            self._current = None
+        await self._store.execute(self._pool_id, command)

@@ -1,0 +1,169 @@
+"""Keeps the promises of time: one background task per store handle, for all its pools.
+
+It carries out what is due, works in what other implementations have appended, and renews the
+leases of this process, all in one commit per heartbeat. Any process does this for any other, so
+none is in charge.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
+
+from agentpool.command import PoolView
+from agentpool.coordination.inbox import Claim, RenewClaims
+from agentpool.coordination.membership import Heartbeat
+from agentpool.coordination.projection import CatchUp
+from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.hub import wait_for_any
+from agentpool.stores.base import AgentPoolStore
+
+__all__ = ("Keeper",)
+
+_LOG = logging.getLogger("agentpool")
+
+_COALESCE_SECONDS: Final = 0.02
+_LONGEST_SLEEP: Final = 5.0
+_AFTER_ERROR: Final = 0.2
+_BEATS_PER_LEASE: Final = 3
+
+
+class Renewable(Protocol):
+    """Something under a claim: its lease is in milliseconds."""
+
+    @property
+    def claim(self) -> Claim:
+        """The claim to renew."""
+
+    @property
+    def lease(self) -> int:
+        """For how long to renew it."""
+
+
+class Keeper:
+    """The keeper of one store handle; get it with `Keeper.of`."""
+
+    def __init__(self, store: AgentPoolStore) -> None:
+        self._store = store
+        self._pools: Counter[str] = Counter()
+        self._leases: dict[tuple[str, str], int] = {}
+        self._deliveries: WeakValueDictionary[tuple[str, Claim], Renewable] = WeakValueDictionary()
+        self._next_beat: int | None = None
+        self._poke = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, store: AgentPoolStore) -> "Keeper":
+        """Give the one keeper of a store handle."""
+        return store.companion(cls)
+
+    def add_pool(self, pool_id: str) -> None:
+        """Look after a pool, until it is removed as often as it was added."""
+        self._pools[pool_id] += 1
+        if self._task is None:
+            self._task = self._store.spawn(self._run())
+            self._task.add_done_callback(self._ended)
+        self._poke.set()
+
+    async def remove_pool(self, pool_id: str) -> None:
+        """Look after a pool no longer; with the last one the background task ends."""
+        self._pools -= Counter({pool_id: 1})
+        self._poke.set()
+        if not self._pools and self._task is not None:
+            await asyncio.wait([self._task])
+
+    def add_lease(self, pool_id: str, run_id: str, millis: int) -> None:
+        """Renew the lease of a member from now on."""
+        self._leases[pool_id, run_id] = millis
+        self._schedule_beat()
+
+    def remove_lease(self, pool_id: str, run_id: str) -> None:
+        """Renew the lease of a member no longer."""
+        self._leases.pop((pool_id, run_id), None)
+
+    def add_delivery(self, pool_id: str, delivery: Renewable) -> None:
+        """Renew a claim from now on, for as long as somebody holds its delivery."""
+        self._deliveries[pool_id, delivery.claim] = delivery
+        self._schedule_beat()
+
+    def remove_delivery(self, pool_id: str, delivery: Renewable) -> None:
+        """Renew a claim no longer."""
+        self._deliveries.pop((pool_id, delivery.claim), None)
+
+    def _ended(self, _task: "asyncio.Task[None]") -> None:
+        self._task = None
+
+    def _interval(self) -> int | None:
+        claims = [delivery.lease for delivery in self._deliveries.values()]
+        shortest = min([*self._leases.values(), *claims], default=None)
+        return None if shortest is None else max(shortest // _BEATS_PER_LEASE, 1)
+
+    def _schedule_beat(self) -> None:
+        interval = self._interval()
+        if interval is not None:
+            beat = self._store.clock() + interval
+            self._next_beat = beat if self._next_beat is None else min(self._next_beat, beat)
+            self._poke.set()
+
+    async def _run(self) -> None:
+        try:
+            with self._store.changes() as current:
+                while self._pools:
+                    changed = current()
+                    self._poke.clear()
+                    seconds = await self._guarded_step()
+                    await wait_for_any((changed, self._poke), seconds)
+                    if changed.is_set():
+                        await asyncio.sleep(_COALESCE_SECONDS)  # many commits, one look
+        except StoreClosedError:
+            return
+
+    async def _guarded_step(self) -> float:
+        try:
+            return await self._step()
+        except StoreClosedError:
+            raise
+        except AgentPoolError as error:
+            _LOG.warning(
+                "deadlines could not be carried out: %s", error, extra={"action": "keeper_failed"}
+            )
+            return _AFTER_ERROR
+
+    async def _step(self) -> float:
+        """Do what is to be done now, and say for how many seconds nothing will be."""
+        if self._next_beat is not None and self._next_beat <= self._store.clock():
+            await self._beat()
+        due = [await self._look_after(pool_id) for pool_id in list(self._pools)]
+        times = [each for each in (*due, self._next_beat) if each is not None]
+        wait = min(times, default=None)
+        if wait is None:
+            return _LONGEST_SLEEP
+        return min(max(wait - self._store.clock(), 0) / 1000, _LONGEST_SLEEP)
+
+    async def _look_after(self, pool_id: str) -> int | None:
+        """Carry out what is due in a pool, and say when something will be again."""
+        due, behind, now = await self._store.query(pool_id, _situation)
+        if behind or (due is not None and due <= now):
+            await self._store.execute(pool_id, CatchUp())
+            due, _, _ = await self._store.query(pool_id, _situation)
+        return due
+
+    async def _beat(self) -> None:
+        """Renew all leases of this process, of all pools in one commit."""
+        interval = self._interval()
+        self._next_beat = None if interval is None else self._store.clock() + interval
+        leases: dict[str, dict[str, int]] = {}
+        for (pool_id, run_id), millis in self._leases.items():
+            leases.setdefault(pool_id, {})[run_id] = millis
+        claims: dict[str, dict[Claim, int]] = {}
+        for (pool_id, claim), delivery in self._deliveries.items():
+            claims.setdefault(pool_id, {})[claim] = delivery.lease
+        await asyncio.gather(
+            *(self._store.execute(pool_id, Heartbeat(runs)) for pool_id, runs in leases.items()),
+            *(self._store.execute(pool_id, RenewClaims(held)) for pool_id, held in claims.items()),
+        )
+
+
+def _situation(view: PoolView) -> tuple[int | None, bool, int]:
+    return view.next_deadline(), view.projected != view.state.sequence, view.now

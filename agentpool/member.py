@@ -1,0 +1,240 @@
+"""Being a member: the handle that makes an agent's code short."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from secrets import token_hex
+from types import TracebackType
+from typing import Final
+
+from agentpool._tasks import uninterrupted
+from agentpool.clock import Clock
+from agentpool.coordination.membership import JoinRun, LeaveRun
+from agentpool.coordination.wakes import WakeOutcome
+from agentpool.errors import InvalidValueError, NotAMemberError, StoreClosedError
+from agentpool.filters import EventFilter
+from agentpool.keeper import Keeper
+from agentpool.operations import Operations
+from agentpool.records import (
+    AgentPoolMember,
+    AgentPoolStoreCursor,
+    MessageReceipt,
+    MessageResponseContract,
+    ResumeInputPolicy,
+    RunAddress,
+    RunMessage,
+    WakeCondition,
+    WakeRegistrationStatus,
+)
+from agentpool.refs import EventCorrelation, PolicyRef
+
+__all__ = ("MemberHandle", "Membership", "fresh_id")
+
+_NO_CORRELATION: Final = EventCorrelation()
+
+
+def fresh_id(prefix: str, clock: Clock) -> str:
+    """Make an id that nobody has, in ascending order of time, which indexes like best."""
+    return f"{prefix}.{clock():012x}{token_hex(8)}"
+
+
+class MemberHandle:
+    """A run that is a member, and what it can do; its run id goes with every call.
+
+    Keys and ids are made up where none are given. Give an ``idempotency_key`` of your own,
+    derived from what the message is about, to be able to repeat a call after a crash.
+    """
+
+    def __init__(
+        self, operations: Operations, member: AgentPoolMember, *, claim_lease: float
+    ) -> None:
+        self._pool = operations
+        self.member: Final = member
+        self.run_id: Final = member.run_id
+        self.inbox: Final = operations.inbox(member.run_id, lease=claim_lease)
+
+    def __repr__(self) -> str:
+        return f"<MemberHandle {self.run_id!r} of pool {self._pool.pool_id!r}>"
+
+    async def send(
+        self,
+        to: RunAddress,
+        content_ref: str,
+        *,
+        idempotency_key: str | None = None,
+        message_id: str | None = None,
+        reply_to: str | None = None,
+        correlation: EventCorrelation = _NO_CORRELATION,
+        expires_in: float | None = None,
+        policy_refs: Sequence[PolicyRef] = (),
+    ) -> MessageReceipt:
+        """Send a message from this run; see `AgentPool.send`.
+
+        :param expires_in: seconds after which the message is handed out no more
+        """
+        message = self._message(
+            to,
+            content_ref,
+            idempotency_key=idempotency_key,
+            message_id=message_id,
+            reply_to=reply_to,
+            correlation=correlation,
+            expires_in=expires_in,
+            policy_refs=policy_refs,
+        )
+        return await self._pool.send(message)
+
+    async def ask(
+        self,
+        to: RunAddress,
+        content_ref: str,
+        *,
+        expected: int = 1,
+        timeout: float = 30.0,  # noqa: ASYNC109  # a durable deadline, not one of this call
+        idempotency_key: str | None = None,
+        message_id: str | None = None,
+        correlation: EventCorrelation = _NO_CORRELATION,
+        policy_refs: Sequence[PolicyRef] = (),
+    ) -> tuple[RunMessage, ...]:
+        """Ask, and wait for as many answers as expected; see `AgentPool.ask`.
+
+        :param timeout: seconds until fewer answers, or none, are what there is
+        :return: the answers that came in time, in the order they came
+        """
+        message = self._message(
+            to,
+            content_ref,
+            idempotency_key=idempotency_key,
+            message_id=message_id,
+            correlation=correlation,
+            policy_refs=policy_refs,
+            contract=MessageResponseContract(expected, _millis(timeout, "timeout")),
+        )
+        return await self._pool.ask(message)
+
+    async def reply(
+        self, message: RunMessage, content_ref: str, *, idempotency_key: str | None = None
+    ) -> MessageReceipt:
+        """Answer a message, to its sender and with its correlation."""
+        return await self.send(
+            RunAddress.run(message.sender),
+            content_ref,
+            idempotency_key=idempotency_key,
+            reply_to=message.message_id,
+            correlation=message.correlation,
+        )
+
+    async def wait_until(
+        self,
+        filter: EventFilter,  # noqa: A002
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109  # a durable deadline, not of this call
+        since: AgentPoolStoreCursor | None = None,
+        resume_with: ResumeInputPolicy = ResumeInputPolicy.MATCHING_EVENT_REFS,
+        idempotency_key: str | None = None,
+    ) -> WakeOutcome:
+        """Wait for an event, past or future; see `AgentPool.suspend_until` and `AgentPool.wait`.
+
+        Cancelled, a wait with an ``idempotency_key`` stays registered, to be taken up again with
+        it, in this process or another; one without is cancelled.
+
+        :param timeout: seconds until the wait ends as timed out
+        :param since: where to begin to look; ``None`` for the start of the pool
+        """
+        key = idempotency_key or fresh_id("wait", self._pool.store.clock)
+        condition = WakeCondition(
+            condition_id=f"wake.{sha256(key.encode()).hexdigest()}",
+            run_id=self.run_id,
+            filter=filter,
+            timeout_millis=None if timeout is None else _millis(timeout, "timeout"),
+            resume_with=resume_with,
+            idempotency_key=key,
+        )
+        await self._pool.suspend_until(self.run_id, condition, since=since)
+        try:
+            return await self._pool.wait(condition.condition_id)
+        except BaseException:
+            if idempotency_key is None:
+                await uninterrupted(self._forget(condition.condition_id))
+            raise
+
+    async def _forget(self, condition_id: str) -> None:
+        try:
+            registration = await self._pool.poll_wake(condition_id)
+            if registration.status is WakeRegistrationStatus.REGISTERED:
+                await self._pool.cancel_wake(condition_id)
+        except StoreClosedError:
+            return
+
+    def _message(
+        self,
+        to: RunAddress,
+        content_ref: str,
+        *,
+        idempotency_key: str | None,
+        message_id: str | None,
+        correlation: EventCorrelation,
+        policy_refs: Sequence[PolicyRef],
+        reply_to: str | None = None,
+        expires_in: float | None = None,
+        contract: MessageResponseContract | None = None,
+    ) -> RunMessage:
+        clock = self._pool.store.clock
+        identity = message_id or fresh_id("message", clock)
+        expires_at = None if expires_in is None else clock() + _millis(expires_in, "expires_in")
+        return RunMessage(
+            message_id=identity,
+            sender=self.run_id,
+            to=to,
+            content_ref=content_ref,
+            correlation=correlation,
+            reply_to=reply_to,
+            response_contract=contract,
+            expires_at_millis=expires_at,
+            idempotency_key=idempotency_key or identity,
+            policy_refs=tuple(policy_refs),
+        )
+
+
+class Membership:
+    """A run that is a member for the length of an ``async with`` block."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        member: AgentPoolMember,
+        lease: float | None,
+        claim_lease: float,
+    ) -> None:
+        self._pool = operations
+        self._member = member
+        self._lease = None if lease is None else max(_millis(lease, "lease"), 1)
+        self._handle = MemberHandle(operations, member, claim_lease=claim_lease)
+        self._keeper = Keeper.of(operations.store)
+
+    async def __aenter__(self) -> MemberHandle:
+        await self._pool.store.execute(self._pool.pool_id, JoinRun(self._member, self._lease))
+        if self._lease is not None:
+            self._keeper.add_lease(self._pool.pool_id, self._member.run_id, self._lease)
+        return self._handle
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._keeper.remove_lease(self._pool.pool_id, self._member.run_id)
+        await uninterrupted(self._leave())
+
+    async def _leave(self) -> None:
+        try:
+            await self._pool.store.execute(self._pool.pool_id, LeaveRun(self._member.run_id))
+        except (NotAMemberError, StoreClosedError):
+            return  # its lease ran out, somebody let it leave, or the lease will run out
+
+
+def _millis(seconds: float, name: str) -> int:
+    if not 0 <= seconds < float("inf"):
+        msg = f"{name}: expected a number of seconds, got {seconds!r}"
+        raise InvalidValueError(msg)
+    return round(seconds * 1000)

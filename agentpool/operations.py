@@ -1,0 +1,169 @@
+"""What a run does in a pool: send, ask, wait. `AgentPool` and its member handles share it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from agentpool.command import PoolView
+from agentpool.coordination.delivery import RecordStatus, Send
+from agentpool.coordination.inbox import TakeAnswers
+from agentpool.coordination.projection import CatchUp
+from agentpool.coordination.wakes import (
+    CancelWake,
+    SuspendUntil,
+    WakeOutcome,
+    compile_for,
+    find_match,
+    known_wake,
+    outcome,
+)
+from agentpool.errors import InvalidValueError
+from agentpool.events import EventEnvelope
+from agentpool.hub import Hub, message_topic, wake_topic
+from agentpool.ids import check_identifier
+from agentpool.inbox import Inbox
+from agentpool.records import (
+    AgentPoolStoreCursor,
+    MessageReceipt,
+    MessageStatus,
+    RunMessage,
+    WakeCondition,
+    WakeRegistration,
+    WakeRegistrationStatus,
+)
+from agentpool.rules import require_open, require_type
+from agentpool.stores.base import AgentPoolStore
+
+__all__ = ("Operations",)
+
+_FINAL_FOR_ASKER: Final = frozenset(MessageStatus) - {
+    MessageStatus.ACCEPTED,
+    MessageStatus.DELIVERED,
+}
+
+
+class Operations:
+    """A pool of a store, seen by those who act in it."""
+
+    def __init__(self, store: AgentPoolStore, pool_id: str) -> None:
+        self.store: Final = store
+        self.pool_id: Final = pool_id
+        self._hub = Hub(store, pool_id)
+
+    def inbox(self, run_id: str, *, lease: float = 30.0) -> Inbox:
+        """Give the inbox of a run; it can be looked at, and taken from, whoever is a member.
+
+        :param lease: seconds that a message stays claimed, renewed while somebody holds it
+        """
+        check_identifier(run_id, "run_id")
+        if not 0 < lease < float("inf"):
+            msg = f"lease: expected a number of seconds, got {lease!r}"
+            raise InvalidValueError(msg)
+        return Inbox(self.store, self.pool_id, run_id, self._hub, lease=lease)
+
+    # --- messages
+
+    async def send(self, message: RunMessage) -> MessageReceipt:
+        """Send a message: its recipients are fixed, and it is recorded, in one transaction.
+
+        ``delivered`` means recorded for these recipients; ``failed`` that there was none;
+        ``expired`` that it came too late. All are final for its key: sending again gives the
+        receipt that is there.
+
+        :raises IdempotencyConflictError: the key was used for another sender, target or content
+        :raises NotAMemberError: the sender is not a member; nothing was recorded
+        """
+        return await self.store.execute(self.pool_id, Send(message))
+
+    async def record_message_status(
+        self, message: RunMessage, status: MessageStatus, delivered_to: Sequence[str] = ()
+    ) -> MessageReceipt:
+        """Record what became of a message.
+
+        :raises InvalidTransitionError: it is already past that status
+        """
+        return await self.store.execute(
+            self.pool_id, RecordStatus(message, MessageStatus(status), tuple(delivered_to))
+        )
+
+    async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
+        """Send a message with a response contract and wait for what comes of it.
+
+        Returns the answers when as many as expected have come, or those that have come when the
+        time is up; none where nobody received the message. What comes later goes to the inbox of
+        the sender as an ordinary message, and so do the answers to an asker that is killed.
+
+        :raises InvalidValueError: the message has no response contract
+        """
+        require_type(message, RunMessage, "message")
+        if message.response_contract is None:
+            msg = "message.response_contract: needed to ask"
+            raise InvalidValueError(msg)
+        await self.store.execute(self.pool_id, Send(message, hold_answers=True))
+        key = message.idempotency_key
+        await self._hub.until(message_topic(key), lambda: self._asked(key))
+        return await self.store.execute(self.pool_id, TakeAnswers(message.message_id))
+
+    async def _asked(self, key: str) -> MessageReceipt | None:
+        receipt = await self.store.message_receipt(self.pool_id, key)
+        return receipt if receipt is not None and receipt.status in _FINAL_FOR_ASKER else None
+
+    # --- waits
+
+    async def suspend_until(
+        self, run_id: str, condition: WakeCondition, *, since: AgentPoolStoreCursor | None = None
+    ) -> WakeRegistration:
+        """Register a wait, unless an event after ``since`` has ended it already.
+
+        Checking the history and registering are one transaction: no event is missed. From then
+        on the first of these decides: an event that matches, of any process; ``timeout_millis``
+        from now; `cancel_wake`; the run's leaving. A wait ends, it never cancels a run.
+
+        :param since: where to begin to look; ``None`` for the start of the pool
+        :raises IdempotencyConflictError: the key was used for another run or filter
+        """
+        check_identifier(run_id, "run_id")
+        require_type(condition, WakeCondition, "condition")
+        if condition.run_id != run_id:
+            msg = f"the condition is for run {condition.run_id!r}, not for {run_id!r}"
+            raise InvalidValueError(msg)
+
+        def search(view: PoolView) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None]:
+            """Go through the long past without holding the write lock."""
+            known = view.wake_by_key(condition.idempotency_key)
+            if known is not None or run_id not in view.state.members:
+                return None, since
+            return find_match(view, compile_for(require_open(view), condition.filter), since)
+
+        match, looked_until = await self.store.query(self.pool_id, search)
+        return await self.store.execute(self.pool_id, SuspendUntil(condition, looked_until, match))
+
+    async def poll_wake(self, condition_id: str) -> WakeRegistration:
+        """Say how a wake stands, after carrying out what is due.
+
+        :raises InvalidValueError: there is no such wake
+        """
+        check_identifier(condition_id, "condition_id")
+        await self.store.execute(self.pool_id, CatchUp())
+        stored = await self.store.query(self.pool_id, lambda view: known_wake(view, condition_id))
+        return stored.registration
+
+    async def cancel_wake(self, condition_id: str) -> WakeRegistration:
+        """Cancel a wait.
+
+        :raises InvalidTransitionError: it has ended otherwise
+        :raises InvalidValueError: there is no such wake
+        """
+        return await self.store.execute(self.pool_id, CancelWake(condition_id))
+
+    async def wait(self, condition_id: str) -> WakeOutcome:
+        """Wait until a wake has its final status, whoever gives it, and say how it ended.
+
+        :raises InvalidValueError: there is no such wake
+        """
+        check_identifier(condition_id, "condition_id")
+        return await self._hub.until(wake_topic(condition_id), lambda: self._ended(condition_id))
+
+    async def _ended(self, condition_id: str) -> WakeOutcome | None:
+        found = await self.store.query(self.pool_id, lambda view: outcome(view, condition_id))
+        waits = found.registration.status is WakeRegistrationStatus.REGISTERED
+        return None if waits else found

@@ -1,0 +1,232 @@
+"""`AgentPool`, the coordinator that users hold: one logical pool over any store.
+
+Agents in different processes hold different `AgentPool` objects over the same store and see one
+pool. It is no workflow engine: no graphs, barriers, schedules or retries of work.
+"""
+
+from collections.abc import AsyncGenerator, Generator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec.structs import replace
+
+from agentpool._wire import Include
+from agentpool.command import PoolView
+from agentpool.coordination.history import page_of_events
+from agentpool.coordination.membership import JoinRun, LeaveRun, carries_policies
+from agentpool.coordination.projection import CatchUp
+from agentpool.coordination.publishing import Publish
+from agentpool.coordination.wakes import (
+    compile_for,
+)
+from agentpool.errors import InvalidValueError
+from agentpool.events import EventEnvelope
+from agentpool.filters import EventFilter, PayloadAccessMode
+from agentpool.keeper import Keeper
+from agentpool.member import Membership
+from agentpool.operations import Operations
+from agentpool.records import (
+    AgentPoolMember,
+    AgentPoolMessagePolicy,
+    AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
+    AgentPoolStoreRecord,
+    AgentPoolWakePolicy,
+)
+from agentpool.refs import PolicyRef
+from agentpool.rules import OpenPool, require_open, require_type
+from agentpool.snapshot import AgentPoolSnapshot
+from agentpool.stores.base import AgentPoolStore
+
+__all__ = ("AgentPool",)
+
+
+class AgentPool(Operations):
+    """A pool, opened. ``await AgentPool.open(store, pool_id)``, or ``async with`` it.
+
+    Every method raises what the store raises (`AgentPoolStore`), and `NotAMemberError` when it
+    acts for a run that is not a member. Cancelled, a method has had its whole effect or none;
+    the idempotency key of what was sent or registered tells which, and calling again is safe.
+    While one is open anywhere, deadlines of the pool are carried out.
+    """
+
+    def __init__(self, store: AgentPoolStore, pool_id: str) -> None:
+        """Take over an opened pool; for `open` only."""
+        super().__init__(store, pool_id)
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        store: AgentPoolStore,
+        pool_id: str,
+        *,
+        message_policy: AgentPoolMessagePolicy | None = None,
+        wake_policy: AgentPoolWakePolicy | None = None,
+        policy_refs: Sequence[PolicyRef] = (),
+    ) -> "_Opening":
+        """Open a pool, and create it where it is new.
+
+        Without a policy, an existing pool is opened with whatever policies it has.
+
+        :param message_policy: what messages need, and whether a broadcast reaches its sender
+        :param wake_policy: whether filters may see no more than envelopes
+        :param policy_refs: what members have to carry for others to see their events
+        :raises PoolConfigConflictError: the pool was opened before with other policies
+        """
+        config: AgentPoolStoreConfig | None = None
+        if message_policy is not None or wake_policy is not None or policy_refs:
+            config = AgentPoolStoreConfig(
+                message_policy=message_policy or AgentPoolMessagePolicy(),
+                wake_policy=wake_policy or AgentPoolWakePolicy(),
+                policy_refs=tuple(policy_refs),
+            )
+        return _Opening(store, pool_id, config)
+
+    def __repr__(self) -> str:
+        return f"<AgentPool {self.pool_id!r} {'closed' if self._closed else 'open'}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the pool; the store stays open. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            await Keeper.of(self.store).remove_pool(self.pool_id)
+
+    # --- members
+
+    async def join_run(self, member: AgentPoolMember) -> None:
+        """Let a run join, without a lease. The same member again: nothing new."""
+        await self.store.execute(self.pool_id, JoinRun(member))
+
+    async def leave_run(self, run_id: str) -> AgentPoolMember:
+        """Let a member leave: what it waits for fails, its unread messages stay for its return."""
+        return await self.store.execute(self.pool_id, LeaveRun(run_id))
+
+    async def members(self) -> tuple[AgentPoolMember, ...]:
+        """List the members in ascending order of their runs."""
+        return await self.store.query(
+            self.pool_id,
+            lambda view: tuple(member for _, member in sorted(view.state.members.items())),
+        )
+
+    def member(
+        self, member: AgentPoolMember, lease: float | None = 30.0, *, claim_lease: float = 30.0
+    ) -> Membership:
+        """Be a member for the length of an ``async with`` block: join, heartbeat, leave.
+
+        :param lease: seconds after which a process that was killed is no member any more;
+            ``None`` for a member that stays until it leaves
+        :param claim_lease: seconds that a message taken from the inbox stays claimed, renewed
+            while it is handled
+        """
+        if lease is not None and not 0 < lease < float("inf"):
+            msg = f"lease: expected a number of seconds, got {lease!r}"
+            raise InvalidValueError(msg)
+        return Membership(self, member, lease, claim_lease)
+
+    async def snapshot(self) -> AgentPoolSnapshot:
+        """Show what the whole log of the pool means now; see `AgentPoolStore.snapshot`."""
+        return await self.store.snapshot(self.pool_id)
+
+    def watch_pool(
+        self, cursor: AgentPoolStoreCursor | None = None
+    ) -> AsyncGenerator[AgentPoolStoreRecord, None]:
+        """Yield the pool's records, past and live; see `AgentPoolStore.watch`."""
+        return self.store.watch(self.pool_id, cursor)
+
+    # --- events
+
+    async def publish(self, envelope: EventEnvelope) -> int:
+        """Publish an event of the host, durably and for every process.
+
+        :return: the number that it got as its ``event_seq``; the same event again keeps its number
+        :raises IdempotencyConflictError: its event id was used for another event
+        """
+        return await self.store.execute(self.pool_id, Publish(envelope))
+
+    async def subscribe(
+        self,
+        filter: EventFilter,
+        cursor: AgentPoolStoreCursor | None = None,
+    ) -> AsyncGenerator[EventEnvelope, None]:
+        """Yield the events after a cursor that match, past and live, within what the pool sees.
+
+        That is: events of runs that are members and carry the pool's policies.
+        """
+        config = await self.store.query(self.pool_id, require_open)
+        wanted = compile_for(config, filter)
+        place = cursor
+        with self.store.changes() as current:
+            while True:
+                changed = current()
+                events, place, more = await self.store.query(
+                    self.pool_id, partial(page_of_events, cursor=place)
+                )
+                for _, event in events:
+                    if wanted.matches_envelope(event):
+                        yield event
+                if not more:
+                    await changed.wait()
+
+    async def scope_filter(self, filter: EventFilter) -> EventFilter:  # noqa: A002
+        """Narrow a filter to what this pool may see at this moment. It can only shrink."""
+        require_type(filter, EventFilter, "filter")
+        return await self.store.query(self.pool_id, lambda view: _scoped(view, filter))
+
+
+def _scoped(view: PoolView, wanted: EventFilter) -> EventFilter:
+    config = require_open(view)
+    runs = sorted(
+        run_id for run_id, member in view.state.members.items() if carries_policies(config, member)
+    )
+    if isinstance(wanted.run_ids, Include):
+        runs = [run_id for run_id in runs if run_id in wanted.run_ids.include]
+    narrowed = replace(wanted, run_ids=Include(include=tuple(runs)))
+    if config.wake_policy.envelope_only:
+        narrowed = replace(narrowed, payload_access=PayloadAccessMode.ENVELOPE_ONLY)
+    return narrowed
+
+
+class _Opening:
+    """A pool about to be opened: ``pool = await it``, or ``async with it as pool``."""
+
+    def __init__(
+        self, store: AgentPoolStore, pool_id: str, config: AgentPoolStoreConfig | None
+    ) -> None:
+        self._store, self._pool_id, self._config = store, pool_id, config
+        self._pool: AgentPool | None = None
+
+    def __await__(self) -> Generator[Any, None, AgentPool]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AgentPool:
+        self._pool = await self._open()
+        return self._pool
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    async def _open(self) -> AgentPool:
+        await self._store.execute(self._pool_id, OpenPool(self._config))
+        while not await self._store.execute(self._pool_id, CatchUp()):
+            pass
+        Keeper.of(self._store).add_pool(self._pool_id)
+        return AgentPool(self._store, self._pool_id)
