@@ -1,16 +1,23 @@
 """Durable, shared coordination for pools of AI agents, in one SQLite file.
 
-Start with `SqliteAgentPoolStore.open`. The stores are described by `AgentPoolStore`, the errors by
-`agentpool.errors`, what stands in a log by `agentpool.records`.
+Start with `SqliteAgentPoolStore.open` and `AgentPool.open`. What stores promise is said by
+`AgentPoolStore`, the errors are listed in `agentpool.errors`, what stands in a log in
+`agentpool.records`.
 """
 
 # Encoding
 from agentpool._codec import decode, encode
 from agentpool._wire import FilterSet, Include, include
 
+# The coordinator
+from agentpool.coordination.history import EventCursor
+from agentpool.coordination.wakes import WakeOutcome
+
 # Errors
 from agentpool.errors import (
     AgentPoolError,
+    ClaimLostError,
+    ContentNotFoundError,
     CorruptRecordError,
     IdempotencyConflictError,
     IncompatibleStoreError,
@@ -62,6 +69,9 @@ from agentpool.ids import (
     TurnId,
     WakeConditionId,
 )
+from agentpool.inbox import Delivery, Inbox
+from agentpool.member import MemberHandle
+from agentpool.pool import AgentPool
 
 # Records
 from agentpool.records import (
@@ -129,6 +139,7 @@ __all__ = (
     "START",
     "TERMINAL_EVENT_KINDS",
     "AgentId",
+    "AgentPool",
     "AgentPoolError",
     "AgentPoolId",
     "AgentPoolMember",
@@ -146,19 +157,23 @@ __all__ = (
     "ArchiveCursorId",
     "AttemptId",
     "CausalRef",
+    "ClaimLostError",
     "CompiledEventFilter",
     "ContentCaptureMode",
+    "ContentNotFoundError",
     "ContentRef",
     "ContextItemId",
     "CorrelationEntry",
     "CorrelationKey",
     "CorrelationValue",
     "CorruptRecordError",
+    "Delivery",
     "DestinationKind",
     "DestinationRef",
     "EntityKind",
     "EntityRef",
     "EventCorrelation",
+    "EventCursor",
     "EventDeliverySemantics",
     "EventEnvelope",
     "EventFamily",
@@ -170,11 +185,13 @@ __all__ = (
     "IdempotencyConflictError",
     "IdempotencyKey",
     "InMemoryAgentPoolStore",
+    "Inbox",
     "Include",
     "IncompatibleStoreError",
     "InvalidTransitionError",
     "InvalidValueError",
     "JournalCursor",
+    "MemberHandle",
     "MemberJoined",
     "MemberLeft",
     "MessageId",
@@ -220,6 +237,7 @@ __all__ = (
     "UnknownRecordError",
     "WakeCondition",
     "WakeConditionId",
+    "WakeOutcome",
     "WakeRecorded",
     "WakeRegistration",
     "WakeRegistrationStatus",

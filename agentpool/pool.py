@@ -158,7 +158,7 @@ class AgentPool(Operations):
 
     async def subscribe(
         self,
-        filter: EventFilter,
+        filter: EventFilter,  # noqa: A002  # the name that others rely on
         cursor: AgentPoolStoreCursor | None = None,
     ) -> AsyncGenerator[EventEnvelope, None]:
         """Yield the events after a cursor that match, past and live, within what the pool sees.

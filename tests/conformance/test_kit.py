@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentpool import AgentPoolStore, InMemoryAgentPoolStore, NotAMemberError
-from agentpool.rules import Command, Decision, PoolView
+from agentpool.command import Command, Decision, PoolView
 from agentpool.testing import Moment, StoreConformance, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import EVERY_CALL
 

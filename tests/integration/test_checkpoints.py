@@ -10,7 +10,7 @@ import pytest
 
 from agentpool import AgentPoolMember, SqliteAgentPoolStore, StoreFullError
 from agentpool.replay import PoolState
-from agentpool.rules import PoolView
+from agentpool.command import PoolView
 from agentpool.stores.sqlite import log
 
 from .helpers import POOL, member, send, sql

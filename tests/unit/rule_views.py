@@ -4,16 +4,18 @@ from typing import Any
 
 from samples import POOL
 
+from agentpool.clock import wall_clock
+from agentpool.command import Command, Decision
 from agentpool.records import AgentPoolStoreConfig
-from agentpool.rules import Command, Decision, OpenPool
-from agentpool.stores.memory import _MemoryPool
+from agentpool.rules import OpenPool
+from agentpool.stores.memory_pool import MemoryPool
 
 
-class Pool(_MemoryPool):
+class Pool(MemoryPool):
     """The state of one pool, to which decisions are applied at once."""
 
     def __init__(self) -> None:
-        super().__init__(POOL)
+        super().__init__(POOL, wall_clock)
 
     def do(self, command: Command[Any]) -> Any:
         """Decide a command, apply the decision and give its result."""
@@ -24,7 +26,7 @@ class Pool(_MemoryPool):
     @property
     def kinds(self) -> list[str]:
         """The kinds of the records so far."""
-        return [type(record.payload).__name__ for record in self.records]
+        return [type(record.payload).__name__ for record in self.log]
 
 
 def opened(config: AgentPoolStoreConfig | None = None) -> Pool:

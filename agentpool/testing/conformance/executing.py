@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from agentpool._payload import seal
+from agentpool.command import Command, Decision, PoolView
 from agentpool.errors import NotAMemberError
 from agentpool.records import MemberJoined, MemberLeft
-from agentpool.rules import Command, Decision, PoolView
 from agentpool.testing.conformance.kit import (
     POOL,
     StoreKit,
