@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from agentpool._codec import decode, decoder, encode, is_plain
+from agentpool._codec import decode, decoder, encode, is_canonical, is_plain
 from agentpool._strict import check_document
 from agentpool._wire import trusted
 from agentpool.errors import CorruptRecordError, InvalidValueError, UnknownRecordError
@@ -84,7 +84,7 @@ def open_payload(pool_id: str, seq: int, kind: str, raw: bytes | None) -> Any:
         raise CorruptRecordError(msg, pool_id=pool_id, seq=seq)
     try:
         payload = decode_kind(raw)
-        if is_plain(raw) and encode(payload) == raw:
+        if is_canonical(raw, payload):
             return payload
         return decode(raw, KINDS[kind])
     except InvalidValueError as error:

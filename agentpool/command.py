@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from agentpool._payload import SealedPayload
 from agentpool._wire import Wire
 from agentpool.records import (
+    AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
     AgentPoolStoreRecordPayload,
@@ -64,8 +65,20 @@ class PoolView(Protocol):
     """The state of one pool as it is in the current transaction."""
 
     @property
+    def pool_id(self) -> str:
+        """Which pool this is."""
+
+    @property
+    def head(self) -> int:
+        """The number of the last record, 0 for none."""
+
+    @property
+    def config(self) -> AgentPoolStoreConfig | None:
+        """The config of the pool; ``None``: nothing opened it."""
+
+    @property
     def state(self) -> PoolState:
-        """Config, members and open wakes; ``state.sequence`` is the last record's number."""
+        """Members and open wakes. A command that can do without them is cheaper."""
 
     @property
     def event_sequence(self) -> int:

@@ -155,7 +155,7 @@ async def wait_for_any(events: tuple[asyncio.Event, ...], seconds: float) -> Non
 
 
 def _sequence(view: PoolView) -> int:
-    return view.state.sequence
+    return view.head
 
 
 def _topics(payload: AgentPoolStoreRecordPayload) -> list[str]:

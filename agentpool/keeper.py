@@ -166,4 +166,4 @@ class Keeper:
 
 
 def _situation(view: PoolView) -> tuple[int | None, bool, int]:
-    return view.next_deadline(), view.projected != view.state.sequence, view.now
+    return view.next_deadline(), view.projected != view.head, view.now

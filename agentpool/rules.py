@@ -56,10 +56,10 @@ def require_open(view: PoolView) -> AgentPoolStoreConfig:
 
     :raises PoolNotOpenError: nothing opened it
     """
-    config = view.state.config
+    config = view.config
     if config is None:
         msg = "nothing opened this pool; open_pool() does"
-        raise PoolNotOpenError(msg, pool_id=view.state.pool_id)
+        raise PoolNotOpenError(msg, pool_id=view.pool_id)
     return config
 
 
@@ -80,7 +80,7 @@ def cursor_at(seq: int) -> AgentPoolStoreCursor:
 
 
 def _append(view: PoolView, record: SealedPayload) -> Decision[AgentPoolStoreCursor]:
-    return Decision(cursor_at(view.state.sequence + 1), (record,))
+    return Decision(cursor_at(view.head + 1), (record,))
 
 
 class OpenPool(Command[AgentPoolStoreConfig]):
@@ -94,12 +94,12 @@ class OpenPool(Command[AgentPoolStoreConfig]):
         self._config = cast("PoolOpened", self._record.payload).config
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreConfig]:
-        has = view.state.config
+        has = view.config
         if has is None:
             return Decision(self._config, (self._record,))
         if not self._any and self._config != has:
             msg = "the pool was opened before with another config"
-            raise PoolConfigConflictError(msg, pool_id=view.state.pool_id)
+            raise PoolConfigConflictError(msg, pool_id=view.pool_id)
         return Decision(has)
 
 
@@ -143,8 +143,8 @@ class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
         member = view.state.members.get(self._run_id)
         if member is None:
             msg = f"run {self._run_id!r} is not a member"
-            raise NotAMemberError(msg, pool_id=view.state.pool_id)
-        return Decision((member, cursor_at(view.state.sequence + 1)), (seal(MemberLeft(member)),))
+            raise NotAMemberError(msg, pool_id=view.pool_id)
+        return Decision((member, cursor_at(view.head + 1)), (seal(MemberLeft(member)),))
 
 
 # From each status to those that may follow it; the rest are final.
@@ -192,7 +192,7 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
                 f"message {self._message.message_id!r} is {receipt.status},"
                 f" it cannot become {self._receipt.status}"
             )
-            raise InvalidTransitionError(msg, pool_id=view.state.pool_id, seq=known.seq)
+            raise InvalidTransitionError(msg, pool_id=view.pool_id, seq=known.seq)
         return _append(view, self._record)
 
 
@@ -214,7 +214,7 @@ def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStor
             f"the idempotency key of message {message.message_id!r} was used by message"
             f" {earlier.message_id!r} with another sender, target or content"
         )
-        raise IdempotencyConflictError(msg, pool_id=view.state.pool_id, seq=known.seq)
+        raise IdempotencyConflictError(msg, pool_id=view.pool_id, seq=known.seq)
     return known
 
 
@@ -257,7 +257,7 @@ class RecordWake(Command[AgentPoolStoreCursor]):
                 f"wake {self._condition.condition_id!r} is {registration.status},"
                 f" it cannot become {self._registration.status}"
             )
-            raise InvalidTransitionError(msg, pool_id=view.state.pool_id, seq=known.seq)
+            raise InvalidTransitionError(msg, pool_id=view.pool_id, seq=known.seq)
         return _append(view, self._record)
 
 
@@ -271,7 +271,7 @@ def earlier_wake(view: PoolView, condition: WakeCondition) -> Placed[AgentPoolSt
         known = view.wake(condition.condition_id)
         if known is not None:
             msg = f"condition id {condition.condition_id!r} was used with another idempotency key"
-            raise IdempotencyConflictError(msg, pool_id=view.state.pool_id, seq=known.seq)
+            raise IdempotencyConflictError(msg, pool_id=view.pool_id, seq=known.seq)
         return None
     earlier = known.stored.condition
     if (earlier.run_id, earlier.filter) != (condition.run_id, condition.filter):
@@ -279,7 +279,7 @@ def earlier_wake(view: PoolView, condition: WakeCondition) -> Placed[AgentPoolSt
             f"the idempotency key of wake {condition.condition_id!r} was used by wake"
             f" {earlier.condition_id!r} of another run or filter"
         )
-        raise IdempotencyConflictError(msg, pool_id=view.state.pool_id, seq=known.seq)
+        raise IdempotencyConflictError(msg, pool_id=view.pool_id, seq=known.seq)
     return known
 
 

@@ -63,7 +63,7 @@ def _addressed(view: PoolView, message: RunMessage) -> list[AgentPoolMember]:
         case TopicTarget(topic_id):
             return [each for each in members.values() if topic_id in each.topics]
         case PoolTarget(pool_id):
-            if pool_id != view.state.pool_id:
+            if pool_id != view.pool_id:
                 return []
             config = require_open(view)
             with_sender = config.message_policy.include_sender_in_pool_broadcast
@@ -177,7 +177,7 @@ def record_status(
         return Decision(receipt)
     if not can_become(known.stored, status):
         msg = f"message {message.message_id!r} is {receipt.status}, it cannot become {status}"
-        raise InvalidTransitionError(msg, pool_id=view.state.pool_id, seq=known.seq)
+        raise InvalidTransitionError(msg, pool_id=view.pool_id, seq=known.seq)
     return _recorded(
         message, status, receipt.delivered_to if delivered_to is None else delivered_to
     )

@@ -65,10 +65,10 @@ def is_visible(view: PoolView, event: EventEnvelope, *, host: bool = False) -> b
     """
     member = view.state.members.get(event.run_id)
     if member is not None:
-        return carries_policies(view.state.config, member)
+        return carries_policies(view.config, member)
     if host:
         return False
-    config = view.state.config
+    config = view.config
     return config is not None and set(config.policy_refs) <= set(event.policy_refs)
 
 

@@ -160,7 +160,7 @@ def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:
         if found == seq and isinstance(payload, RunMessageRecorded):
             return payload.stored
     msg = "an inbox names this record, but it is no message"
-    raise CorruptRecordError(msg, pool_id=view.state.pool_id, seq=seq)
+    raise CorruptRecordError(msg, pool_id=view.pool_id, seq=seq)
 
 
 def _in_order(view: PoolView, run_id: str, due_by: int | None = None) -> Iterator[Row]:
@@ -186,4 +186,4 @@ def _current(view: PoolView, claim: Claim) -> Row:
         if entry.attempt == claim.attempt and entry.claimed_by and row.due_at > view.now:
             return row
     msg = f"the claim of run {claim.run_id!r}, attempt {claim.attempt}, is no longer current"
-    raise ClaimLostError(msg, pool_id=view.state.pool_id, seq=claim.seq)
+    raise ClaimLostError(msg, pool_id=view.pool_id, seq=claim.seq)

@@ -28,7 +28,7 @@ def require_member(view: PoolView, run_id: str) -> AgentPoolMember:
     member = view.state.members.get(run_id)
     if member is None:
         msg = f"run {run_id!r} is not a member"
-        raise NotAMemberError(msg, pool_id=view.state.pool_id)
+        raise NotAMemberError(msg, pool_id=view.pool_id)
     return member
 
 

@@ -38,7 +38,7 @@ class CatchUp(Command[bool]):
     """
 
     def decide(self, view: PoolView) -> Decision[bool]:
-        return Decision(view.projected == view.state.sequence)
+        return Decision(view.projected == view.head)
 
 
 def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
@@ -52,7 +52,7 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
         _catch_up(transaction, CATCH_UP_AT_ONCE)
     elif transaction.projected is not None:
         _catch_up(transaction)
-    if transaction.projected == transaction.state.sequence:
+    if transaction.projected == transaction.head:
         _carry_out_due(transaction)
     decision = command.decide(transaction)
     transaction.apply(decision)
@@ -63,15 +63,15 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
 
 def _catch_up(transaction: PoolTransaction, at_most: int | None = None) -> None:
     projected = transaction.projected or 0
-    end = transaction.state.sequence if at_most is None else projected + at_most
-    while projected < min(end, transaction.state.sequence):
+    end = transaction.head if at_most is None else projected + at_most
+    while projected < min(end, transaction.head):
         for seq, payload in transaction.records(projected, _PAGE):
             for decision in _consequences(transaction, seq, payload):
                 transaction.apply(decision)
             projected = seq
             transaction.set_projected(seq)
         if at_most is None:
-            end = transaction.state.sequence
+            end = transaction.head
 
 
 def _carry_out_due(transaction: PoolTransaction) -> None:
@@ -96,7 +96,7 @@ def _consequences(
             yield from _on_left(view, member.run_id)
     kind = kind_of(payload)
     if kind is not None:
-        run_id = run_of(view.state.pool_id, payload)
+        run_id = run_of(view.pool_id, payload)
         yield from trigger(view, run_id, kind, lambda: event_of(view, seq, payload), seq=seq)
 
 

@@ -30,7 +30,7 @@ class Publish(Command[int]):
         number = view.event_sequence + 1
         envelope = replace(self._envelope, event_seq=number)
         puts: list[Row] = [
-            put(RowKey(EVENT, "", number), HostEvent(view.state.sequence, envelope)),
+            put(RowKey(EVENT, "", number), HostEvent(view.head, envelope)),
             Row(RowKey(EVENT_ID, envelope.event_id), str(number)),
         ]
         ended: list[Decision[Any]] = list(
@@ -50,8 +50,8 @@ class Publish(Command[int]):
         row = view.row(RowKey(EVENT, "", number))
         if row is None:
             msg = f"host event {number} is named by its id, but is not there"
-            raise CorruptRecordError(msg, pool_id=view.state.pool_id)
+            raise CorruptRecordError(msg, pool_id=view.pool_id)
         if value_of(row, HostEvent).envelope != replace(self._envelope, event_seq=number):
             msg = f"event id {self._envelope.event_id!r} was used for another event"
-            raise IdempotencyConflictError(msg, pool_id=view.state.pool_id)
+            raise IdempotencyConflictError(msg, pool_id=view.pool_id)
         return Decision(number)

@@ -76,7 +76,7 @@ def event_of(
 
     :param agent_id: the agent of the record's run, where the record itself does not name it
     """
-    pool_id = view.state.pool_id
+    pool_id = view.pool_id
     kind = kind_of(payload)
     if kind is None:
         return None

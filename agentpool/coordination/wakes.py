@@ -137,7 +137,7 @@ class CancelWake(Command[WakeRegistration]):
             return Decision(stored.registration)
         if status is not WakeRegistrationStatus.REGISTERED:
             msg = f"wake {self._condition_id!r} is {status}, it cannot be cancelled"
-            raise InvalidTransitionError(msg, pool_id=view.state.pool_id)
+            raise InvalidTransitionError(msg, pool_id=view.pool_id)
         return end_wake(stored, WakeRegistrationStatus.CANCELLED)
 
 
@@ -150,7 +150,7 @@ def known_wake(view: PoolView, condition_id: str) -> AgentPoolStoredWake:
     known = view.wake(condition_id)
     if known is None:
         msg = f"there is no wake with condition id {condition_id!r}"
-        raise InvalidValueError(msg, pool_id=view.state.pool_id)
+        raise InvalidValueError(msg, pool_id=view.pool_id)
     return known.stored
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from agentpool.clock import Clock
 from agentpool.command import DEADLINE, Decision, Placed, Row, RowKey
 from agentpool.records import (
+    AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
     AgentPoolStoreRecord,
@@ -23,6 +24,7 @@ class MemoryPool:
     """A log and its rows. Changes take effect at once: decisions are made before, and whole."""
 
     def __init__(self, pool_id: str, clock: Clock) -> None:
+        self.pool_id = pool_id
         self.log: list[AgentPoolStoreRecord] = []
         self.state = ReplayState(pool_id)
         self.event_sequence = 0
@@ -35,6 +37,14 @@ class MemoryPool:
         self._wakes_by_key: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._rows: dict[tuple[str, str], dict[int, Row]] = {}
         self._deadlines: dict[RowKey, Row] = {}
+
+    @property
+    def head(self) -> int:
+        return len(self.log)
+
+    @property
+    def config(self) -> AgentPoolStoreConfig | None:
+        return self.state.config
 
     @property
     def now(self) -> int:
@@ -102,7 +112,7 @@ class MemoryPool:
     def _append(self, payload: AgentPoolStoreRecordPayload) -> None:
         seq = len(self.log) + 1
         self.state.apply(seq, payload)
-        self.log.append(record_at(self.state.pool_id, seq, payload))
+        self.log.append(record_at(self.pool_id, seq, payload))
         self._times.append(self.now)
         match payload:
             case RunMessageRecorded(stored):

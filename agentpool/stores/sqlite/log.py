@@ -25,6 +25,7 @@ __all__ = (
     "Index",
     "find",
     "find_all",
+    "first_pool_record",
     "head",
     "insert",
     "page",
@@ -67,6 +68,10 @@ _PAGE: Final = f"""
 _POOL_PAGE: Final = f"""
     SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records
     WHERE pool_id = ? AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq
+"""
+_FIRST_POOL_RECORD: Final = f"""
+    SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records
+    WHERE pool_id = ? AND {POOL_KINDS} ORDER BY seq LIMIT 1
 """
 _INSERT_SIZES: Final = (256, 64, 32, 16, 8, 4, 2, 1)
 _INSERT: Final = {
@@ -112,6 +117,12 @@ def find_all(
             found[value] = _placed(pool_id, index, seq, raw)
         except AgentPoolError:
             del found[value]  # the command that looks it up by itself gets the error
+    return found
+
+
+def first_pool_record(connection: sqlite3.Connection, pool_id: str) -> Row | None:
+    """Fetch the first record that is not a message."""
+    found: Row | None = connection.execute(_FIRST_POOL_RECORD, (pool_id,)).fetchone()
     return found
 
 

@@ -19,7 +19,7 @@ from agentpool.stores.sqlite import log
 
 __all__ = ("StateCache",)
 
-_CHECKPOINT_EVERY: Final = 256
+_CHECKPOINT_EVERY: Final = 32
 _POOLS_KEPT: Final = 1024
 
 
@@ -42,19 +42,34 @@ class StateCache:
 
     def __init__(self) -> None:
         self._states: OrderedDict[str, PoolState] = OrderedDict()
+        self._configs: dict[str, AgentPoolStoreConfig] = {}
+        self._heads: dict[str, int] = {}
         self._changes: dict[str, int] = {}
 
-    def current(self, connection: sqlite3.Connection, pool_id: str) -> PoolState:
-        """Give the state of a pool after its last record. Call it inside a transaction.
+    def head(self, connection: sqlite3.Connection, pool_id: str) -> int:
+        """Find the number of the last record of a pool, 0 for none.
 
         :raises StoreError: the log is shorter than this connection has seen it
         """
-        state = self._states.pop(pool_id, None) or _load_checkpoint(connection, pool_id)
-        head = log.head(connection, pool_id)
-        if head < state.sequence:
-            self._states[pool_id] = state  # what was seen stays seen
-            msg = f"the log ends at record {head}, but record {state.sequence} was seen"
+        head, seen = log.head(connection, pool_id), self._heads.get(pool_id, 0)
+        if head < seen:
+            msg = f"the log ends at record {head}, but record {seen} was seen"
             raise StoreError(msg, pool_id=pool_id)
+        self._heads[pool_id] = head
+        return head
+
+    def config(self, connection: sqlite3.Connection, pool_id: str) -> AgentPoolStoreConfig | None:
+        """Give the config of a pool that was opened with its first record, as most are."""
+        known = self._configs.get(pool_id)
+        if known is None:
+            first = log.first_pool_record(connection, pool_id)
+            if first is not None and first[1] == "pool_opened":
+                known = self._configs[pool_id] = open_payload(pool_id, *first).config
+        return known
+
+    def current(self, connection: sqlite3.Connection, pool_id: str, head: int) -> PoolState:
+        """Give the state of a pool after its last record, whose number is ``head``."""
+        state = self._states.pop(pool_id, None) or _load_checkpoint(connection, pool_id)
         if head > state.sequence:
             rows = log.pool_page(connection, pool_id, state.sequence, head)
             for seq, kind, text in rows:

@@ -35,8 +35,9 @@ R = TypeVar("R")
 
 Synchronous = Literal["FULL", "NORMAL"]
 
-_POLL_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.15
 _SNAPSHOT_PAGE: Final = 2000
+_POOLS_REMEMBERED: Final = 4096
 
 
 class SqliteAgentPoolStore(AgentPoolStore):
@@ -65,6 +66,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._committer = BatchCommitter(StateCache(), clock, patience, self._give_up)
         self._reader, self._reader_states = reader, StateCache()
         self._snapshots: dict[str, ReplayState] = {}
+        self._checked_pools: set[str] = set()
         self._seen: dict[str, int] = {}
         self._bell = Doorbell(path)
         self._listener: Listener | None = None
@@ -192,7 +194,10 @@ class SqliteAgentPoolStore(AgentPoolStore):
         await uninterrupted(_joined(self._closing))
 
     def _check(self, pool_id: str) -> None:
-        check_identifier(pool_id, "pool_id")
+        if type(pool_id) is not str or pool_id not in self._checked_pools:
+            check_identifier(pool_id, "pool_id")
+            if len(self._checked_pools) < _POOLS_REMEMBERED:
+                self._checked_pools.add(pool_id)
         self._refuse_closed()
 
     def _refuse_closed(self) -> None:

@@ -9,9 +9,11 @@ from typing import Any, TypeAlias
 from agentpool._payload import SealedPayload, open_payload
 from agentpool.command import Command, Decision, Placed, Row, RowKey
 from agentpool.records import (
+    AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
     AgentPoolStoreRecordPayload,
+    PoolOpened,
     RunMessageRecorded,
     WakeRecorded,
 )
@@ -39,12 +41,13 @@ class SqlView:
     ) -> None:
         self._connection = connection
         self._cache = cache
-        self._pool_id = pool_id
+        self.pool_id = pool_id
         self._clock = clock
         self._messages_by_key: _Found = {}
         self._wakes_by_key: _Found = {}
         self._wakes: _Found = {}
         self._added: list[SealedPayload] = []
+        self._has_changes = False
         self._new_event_sequence = False
         self._new_projected = False
         self._announced = False
@@ -52,12 +55,24 @@ class SqlView:
     # --- looking
 
     @cached_property
-    def state(self) -> PoolState:
-        return self._cache.current(self._connection, self._pool_id)
+    def _stored_head(self) -> int:
+        return self._cache.head(self._connection, self.pool_id)
+
+    @property
+    def head(self) -> int:
+        return self._stored_head + len(self._added)
 
     @cached_property
-    def _stored_head(self) -> int:
-        return self.state.sequence - len(self._added)
+    def config(self) -> AgentPoolStoreConfig | None:
+        known = self._cache.config(self._connection, self.pool_id)
+        return self.state.config if known is None else known
+
+    @cached_property
+    def state(self) -> PoolState:
+        state = self._cache.current(self._connection, self.pool_id, self._stored_head)
+        for record in self._added:
+            state.apply(state.sequence + 1, record.payload)
+        return state
 
     @cached_property
     def now(self) -> int:
@@ -73,10 +88,10 @@ class SqlView:
 
     @cached_property
     def _next_deadline(self) -> int | None:
-        return rows.next_deadline(self._connection, self._pool_id)
+        return rows.next_deadline(self._connection, self.pool_id)
 
     def _number(self, sql: str) -> int | None:
-        row = self._connection.execute(sql, (self._pool_id,)).fetchone()
+        row = self._connection.execute(sql, (self.pool_id,)).fetchone()
         return None if row is None else int(row[0])
 
     def time_of(self, seq: int) -> int | None:
@@ -85,7 +100,7 @@ class SqlView:
         row = self._connection.execute(
             "SELECT millis FROM agentpool_times WHERE pool_id = ? AND seq <= ?"
             " ORDER BY seq DESC LIMIT 1",
-            (self._pool_id, seq),
+            (self.pool_id, seq),
         ).fetchone()
         return None if row is None else int(row[0])
 
@@ -100,7 +115,7 @@ class SqlView:
 
     def _find(self, found: _Found, index: log.Index, value: str) -> Placed[Any] | None:
         if value not in found:
-            found[value] = log.find(self._connection, self._pool_id, index, value)
+            found[value] = log.find(self._connection, self.pool_id, index, value)
         return found[value]
 
     def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
@@ -108,8 +123,8 @@ class SqlView:
         found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
         if after < head:
             found = [
-                (seq, open_payload(self._pool_id, seq, kind, raw))
-                for seq, kind, raw in log.page(self._connection, self._pool_id, after, limit)
+                (seq, open_payload(self.pool_id, seq, kind, raw))
+                for seq, kind, raw in log.page(self._connection, self.pool_id, after, limit)
             ]
         start = max(after - head, 0)
         added = self._added[start : start + limit - len(found)]
@@ -117,19 +132,19 @@ class SqlView:
         return found
 
     def row(self, key: RowKey) -> Row | None:
-        return rows.get(self._connection, self._pool_id, key)
+        return rows.get(self._connection, self.pool_id, key)
 
     def rows(
         self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
     ) -> Sequence[Row]:
-        where = (self._pool_id, kind, name)
+        where = (self.pool_id, kind, name)
         return rows.listing(self._connection, *where, after=after, limit=limit, due_by=due_by)
 
     def next_due(self, kind: str, name: str) -> int | None:
-        return rows.next_due(self._connection, self._pool_id, kind, name)
+        return rows.next_due(self._connection, self.pool_id, kind, name)
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
-        return rows.deadlines(self._connection, self._pool_id, due_by, limit)
+        return rows.deadlines(self._connection, self.pool_id, due_by, limit)
 
     def next_deadline(self) -> int | None:
         return self._next_deadline
@@ -143,7 +158,7 @@ class SqlView:
         ):
             wanted = set(chain.from_iterable(values))
             if len(wanted) > 1:
-                found.update(log.find_all(self._connection, self._pool_id, index, wanted))
+                found.update(log.find_all(self._connection, self.pool_id, index, wanted))
 
     # --- changing
 
@@ -151,9 +166,9 @@ class SqlView:
         for record in decision.records:
             self._append(record)
         for row in decision.puts:
-            rows.put(self._connection, self._pool_id, row)
+            rows.put(self._connection, self.pool_id, row)
         for key in decision.deletes:
-            rows.delete(self._connection, self._pool_id, key)
+            rows.delete(self._connection, self.pool_id, key)
         if decision.puts or decision.deletes:
             self.__dict__.pop("_next_deadline", None)
         if decision.event_sequence is not None:
@@ -167,15 +182,19 @@ class SqlView:
 
     def _append(self, record: SealedPayload) -> None:
         payload = record.payload
-        seq = self.state.sequence + 1
-        self.state.apply(seq, payload)
+        seq = self.head + 1
+        if "state" in self.__dict__:
+            self.state.apply(seq, payload)
         self._added.append(record)
         if isinstance(payload, RunMessageRecorded):
             key = payload.stored.message.idempotency_key
             self._messages_by_key[key] = Placed(seq, payload.stored)
             return
-        self._cache.count_changes(self._pool_id, 1)
-        if isinstance(payload, WakeRecorded):
+        self._has_changes = True
+        self._cache.count_changes(self.pool_id, 1)
+        if isinstance(payload, PoolOpened):
+            self.__dict__["config"] = payload.config
+        elif isinstance(payload, WakeRecorded):
             condition = payload.stored.condition
             placed = Placed(seq, payload.stored)
             self._wakes_by_key[condition.idempotency_key] = placed
@@ -187,10 +206,11 @@ class SqlView:
         :return: whether records were appended, or something else is to be announced
         """
         if self._added:
-            start = self.state.sequence - len(self._added) + 1
-            log.insert(self._connection, self._pool_id, start, self._added)
+            start = self._stored_head + 1
+            log.insert(self._connection, self.pool_id, start, self._added)
             if self.projected is not None:
                 self._write("agentpool_times (pool_id, seq, millis)", start, self.now)
+        if self._has_changes:
             self._cache.save_if_due(self._connection, self.state)
         if self._new_event_sequence:
             self._write("agent_pool_event_seq (pool_id, seq)", self.event_sequence)
@@ -201,5 +221,5 @@ class SqlView:
     def _write(self, columns: str, *values: int | None) -> None:
         marks = ", ?" * len(values)
         self._connection.execute(
-            f"INSERT OR REPLACE INTO {columns} VALUES (?{marks})", (self._pool_id, *values)
+            f"INSERT OR REPLACE INTO {columns} VALUES (?{marks})", (self.pool_id, *values)
         )
