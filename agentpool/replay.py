@@ -173,12 +173,13 @@ class SortedTable(Generic[V]):
         self._values: dict[str, V] = {}
         self._keys: list[str] = []
         self._ordered: list[V] = []
-        self._changed: set[str] = set()
+        self._changed: set[str] | None = None  # since the last listing, if there was one
 
     def put(self, key: str, value: V) -> None:
         """Insert the value, or replace the one with this key."""
         self._values[key] = value
-        self._changed.add(key)
+        if self._changed is not None:
+            self._changed.add(key)
 
     def get(self, key: str) -> V | None:
         """Give the value with this key, if there is one."""
@@ -186,13 +187,13 @@ class SortedTable(Generic[V]):
 
     def in_order(self) -> tuple[V, ...]:
         """List the values."""
-        if len(self._changed) > len(self._keys) // 64:
+        if self._changed is None or len(self._changed) > len(self._keys) // 64:
             self._keys = sorted(self._values)
             self._ordered = [self._values[key] for key in self._keys]
         else:
             for key in self._changed:
                 self._place(key)
-        self._changed.clear()
+        self._changed = set()
         return tuple(self._ordered)
 
     def _place(self, key: str) -> None:
