@@ -8,7 +8,7 @@ said in `agentpool.coordination`, so a store need not know.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from agentpool._payload import SealedPayload
 from agentpool._wire import Wire
@@ -146,12 +146,14 @@ class Command(ABC, Generic[R]):
     """Something that may change a pool. Values are checked when it is made, state when decided.
 
     What it is going to look up stands in ``message_keys``, ``wake_keys`` and ``condition_ids``, so
-    that a store can fetch it for a whole batch at once.
+    that a store can fetch it for a whole batch at once. A lease need not survive a power cut:
+    whoever held it does not either.
     """
 
     message_keys: tuple[str, ...] = ()
     wake_keys: tuple[str, ...] = ()
     condition_ids: tuple[str, ...] = ()
+    must_survive_power_cut: ClassVar[bool] = True
 
     @abstractmethod
     def decide(self, view: PoolView) -> Decision[R]:

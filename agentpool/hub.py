@@ -6,9 +6,9 @@ One follower per pool object reads the log for all of them; it runs while somebo
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from agentpool.command import PoolView
 from agentpool.coordination.inbox import next_available
@@ -39,6 +39,14 @@ def message_topic(idempotency_key: str) -> str:
 def wake_topic(condition_id: str) -> str:
     """Name what concerns a wake."""
     return f"wake {condition_id}"
+
+
+class _Seen(NamedTuple):
+    """What one look at the pool showed."""
+
+    records: Sequence[tuple[int, AgentPoolStoreRecordPayload]]
+    now: int
+    available: dict[str, int | None]
 
 
 class Hub:
@@ -93,10 +101,9 @@ class Hub:
                 while self._waiters:
                     changed = current()
                     self._poke.clear()
-                    place, touched = await self._dispatch(place)
-                    due = None if touched else await self._touch_inboxes()
-                    if not touched:
-                        await self._sleep(changed, due)
+                    place, more, millis = await self._look(place)
+                    if not more:
+                        await self._sleep(changed, millis)
         except StoreClosedError:
             pass  # whoever waits finds that out by looking
         finally:
@@ -106,31 +113,30 @@ class Hub:
             for topic in list(self._events):
                 self._touch(topic)
 
-    async def _dispatch(self, place: int) -> tuple[int, bool]:
-        """Touch the topics of the records after a place."""
-        records = await self._store.query(self._pool_id, lambda view: view.records(place, _PAGE))
-        for _, payload in records:
+    async def _look(self, place: int) -> tuple[int, bool, int | None]:
+        """Touch what the records after a place concern, and the inboxes with something to take.
+
+        :return: the place after them, whether there may be more, and in how many milliseconds an
+            inbox will have something to take again
+        """
+        runs = [t.removeprefix(_INBOX) for t in self._waiters if t.startswith(_INBOX)]
+
+        def look(view: PoolView) -> _Seen:
+            available = {run_id: next_available(view, run_id) for run_id in runs}
+            return _Seen(view.records(place, _PAGE), view.now, available)
+
+        seen = await self._store.query(self._pool_id, look)
+        for _, payload in seen.records:
             for topic in _topics(payload):
                 self._touch(topic)
-        return (records[-1][0], True) if records else (place, False)
-
-    async def _touch_inboxes(self) -> int | None:
-        """Touch the inboxes with something to take; say when the next one will have something."""
-        runs = [t.removeprefix(_INBOX) for t in self._waiters if t.startswith(_INBOX)]
-        if not runs:
-            return None
-
-        def look(view: PoolView) -> tuple[int, dict[str, int | None]]:
-            return view.now, {run_id: next_available(view, run_id) for run_id in runs}
-
-        now, available = await self._store.query(self._pool_id, look)
         later: list[int] = []
-        for run_id, at in available.items():
-            if at is not None and at <= now:
+        for run_id, at in seen.available.items():
+            if at is not None and at <= seen.now:
                 self._touch(inbox_topic(run_id))
             elif at is not None:
-                later.append(at - now)
-        return min(later, default=None)
+                later.append(at - seen.now)
+        place = seen.records[-1][0] if seen.records else place
+        return place, len(seen.records) == _PAGE, min(later, default=None)
 
     async def _sleep(self, changed: asyncio.Event, millis: int | None) -> None:
         """Sleep until a change, a new waiter or a time; not for shorter than pays."""

@@ -57,6 +57,8 @@ class ClaimNext(Command[Claim | None]):
     :param claimant: a name for who claims, for people who look at it
     """
 
+    must_survive_power_cut = False
+
     def __init__(self, run_id: str, claimant: str, lease: int) -> None:
         check_identifier(run_id, "run_id")
         self._run_id, self._claimant, self._lease = run_id, claimant, lease
@@ -102,6 +104,8 @@ class ReturnMessage(Command[None]):
 class RenewClaims(Command[frozenset[Claim]]):
     """Renew claims; appends nothing. Gives those that are no longer current."""
 
+    must_survive_power_cut = False
+
     def __init__(self, claims: Mapping[Claim, int]) -> None:
         self._claims = dict(claims)
 
@@ -119,7 +123,12 @@ class RenewClaims(Command[frozenset[Claim]]):
 
 
 class TakeAnswers(Command[tuple[RunMessage, ...]]):
-    """Take the answers that were held for whoever asked, in the order they came."""
+    """Take the answers that were held for whoever asked, in the order they came.
+
+    Forgotten in a power cut, they go to the inbox as those of an asker that was killed do.
+    """
+
+    must_survive_power_cut = False
 
     def __init__(self, message_id: str) -> None:
         self._message_id = message_id

@@ -83,6 +83,8 @@ class Heartbeat(Command[frozenset[str]]):
     :param leases: milliseconds from now, by run
     """
 
+    must_survive_power_cut = False
+
     def __init__(self, leases: Mapping[str, int]) -> None:
         self._leases = dict(leases)
 

@@ -53,6 +53,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         writer: WorkerConnection,
         reader: WorkerConnection,
         *,
+        synchronous: str,
         patience: float,
         clock: Clock,
     ) -> None:
@@ -63,7 +64,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         super().__init__(clock)
         self._give_up = threading.Event()
         self._writer = writer
-        self._committer = BatchCommitter(StateCache(), clock, patience, self._give_up)
+        self._committer = BatchCommitter(StateCache(), clock, patience, self._give_up, synchronous)
         self._reader, self._reader_states = reader, StateCache()
         self._snapshots: dict[str, ReplayState] = {}
         self._checked_pools: set[str] = set()
@@ -370,7 +371,12 @@ class _Opening:
             await writer.close()
             raise
         store = SqliteAgentPoolStore(
-            self._path, writer, reader, patience=self._patience, clock=self._clock
+            self._path,
+            writer,
+            reader,
+            synchronous=self._synchronous,
+            patience=self._patience,
+            clock=self._clock,
         )
         opened.append(store)
         return store

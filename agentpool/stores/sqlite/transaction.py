@@ -47,6 +47,7 @@ class BatchCommitter:
     clock: Callable[[], int]
     patience: float
     give_up: threading.Event
+    synchronous: str
 
     def commit(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
@@ -56,13 +57,45 @@ class BatchCommitter:
         :return: an outcome for each request, and whether others are to be told
         """
         try:
-            with write_transaction(connection, self.patience, self.give_up):
-                return self._carry_out(connection, requests)
+            return self._commit_durably(connection, requests)
         except BaseException as error:
             self.states.drop({request.pool_id for request in requests})
             if isinstance(error, AgentPoolError | sqlite3.Error) or len(requests) == 1:
                 raise
         return self._one_by_one(connection, requests)
+
+    def _commit_durably(
+        self, connection: sqlite3.Connection, requests: Sequence[Request]
+    ) -> tuple[list[Outcome], bool]:
+        """Commit; without waiting for the disk where nothing has to survive a power cut.
+
+        SQLite wants to be told before the transaction. If that appended records after all (what
+        had become due, say), another commit brings both to the disk.
+        """
+        if self.synchronous != "FULL" or any(
+            request.command.must_survive_power_cut for request in requests
+        ):
+            outcomes, told, _ = self._commit(connection, requests)
+            return outcomes, told
+        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            outcomes, told, appended = self._commit(connection, requests)
+        finally:
+            connection.execute("PRAGMA synchronous = FULL")
+        if appended:
+            with write_transaction(connection, self.patience, self.give_up):
+                connection.execute("UPDATE agentpool_pools SET projected = projected")
+        return outcomes, told
+
+    def _commit(
+        self, connection: sqlite3.Connection, requests: Sequence[Request]
+    ) -> tuple[list[Outcome], bool, bool]:
+        with write_transaction(connection, self.patience, self.give_up):
+            outcomes, views = self._carry_out(connection, requests)
+            for view in views:
+                view.save()
+        told = any(view.is_to_be_told for view in views)
+        return outcomes, told, any(view.has_appended for view in views)
 
     def _one_by_one(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
@@ -81,7 +114,7 @@ class BatchCommitter:
 
     def _carry_out(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], bool]:
+    ) -> tuple[list[Outcome], list[SqlView]]:
         pool_ids = {request.pool_id for request in requests}
         views = {
             pool_id: SqlView(connection, self.states, pool_id, self.clock) for pool_id in pool_ids
@@ -95,5 +128,4 @@ class BatchCommitter:
                 outcomes.append(carry_out(views[pool_id], command))
             except AgentPoolError as error:
                 outcomes.append(Refusal(error))
-        changed = [view.save() for view in views.values()]
-        return outcomes, any(changed)
+        return outcomes, list(views.values())

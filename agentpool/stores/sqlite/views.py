@@ -200,11 +200,18 @@ class SqlView:
             self._wakes_by_key[condition.idempotency_key] = placed
             self._wakes[condition.condition_id] = placed
 
-    def save(self) -> bool:
-        """Write what was held back.
+    @property
+    def has_appended(self) -> bool:
+        """Whether records are among what was added."""
+        return bool(self._added)
 
-        :return: whether records were appended, or something else is to be announced
-        """
+    @property
+    def is_to_be_told(self) -> bool:
+        """Whether others wait for what was added."""
+        return bool(self._added) or self._announced
+
+    def save(self) -> None:
+        """Write what was held back."""
         if self._added:
             start = self._stored_head + 1
             log.insert(self._connection, self.pool_id, start, self._added)
@@ -216,7 +223,6 @@ class SqlView:
             self._write("agent_pool_event_seq (pool_id, seq)", self.event_sequence)
         if self._new_projected:
             self._write("agentpool_pools (pool_id, projected)", self.projected)
-        return bool(self._added) or self._announced
 
     def _write(self, columns: str, *values: int | None) -> None:
         marks = ", ?" * len(values)
