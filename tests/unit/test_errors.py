@@ -14,6 +14,8 @@ TREE = {
     "PoolNotOpenError": "host_configuration_needed",
     "PoolConfigConflictError": "repair_needed",
     "NotAMemberError": "not_retryable",
+    "ClaimLostError": "not_retryable",
+    "ContentNotFoundError": "not_retryable",
     "IdempotencyConflictError": "not_retryable",
     "InvalidTransitionError": "not_retryable",
     "StoreBusyError": "retryable",
@@ -98,6 +100,22 @@ def test_survives_pickling_and_copying(name: str) -> None:
         assert type(again) is error_type(name)
         assert str(again) == str(error)
         assert (again.message, again.pool_id, again.seq) == ("it broke", "pool.x", 7)
+
+
+@pytest.mark.parametrize("name", ["AgentPoolError", *TREE])
+def test_a_copy_is_the_same_error_without_the_traceback(name: str) -> None:
+    cause = LookupError("of the engine")
+    try:
+        raise error_type(name)("it broke", pool_id="pool.x", seq=7) from cause
+    except AgentPoolError as error:
+        raised = error
+    own = raised.copy()
+    assert type(own) is error_type(name)
+    assert own is not raised
+    assert (own.message, own.pool_id, own.seq) == ("it broke", "pool.x", 7)
+    assert own.__cause__ is cause
+    assert own.__traceback__ is None
+    assert raised.__traceback__ is not None
 
 
 def test_a_bad_value_can_be_caught_as_a_value_error() -> None:

@@ -50,7 +50,7 @@ def test_a_record_can_be_sealed_and_opened(number: int) -> None:
     raw = RECORDS[number - 1]
     sealed = seal(decode(raw, PAYLOAD))
     assert sealed.payload_json == raw.decode()
-    assert open_payload("pool", number, sealed.kind, sealed.payload_json) == sealed.payload
+    assert open_payload("pool", number, sealed.kind, raw) == sealed.payload
 
 
 async def test_the_records_mean_the_same() -> None:
@@ -64,7 +64,7 @@ async def test_the_records_mean_the_same() -> None:
 
 def test_the_seed_store_round_trips(tmp_path: Path) -> None:
     for pool_id, seq, kind, payload_json in seed_rows(tmp_path):
-        record = open_record(pool_id, seq, kind, payload_json)
+        record = open_record(pool_id, seq, kind, payload_json.encode())
         assert seal(cast("AgentPoolStoreRecordPayload", record.payload)) == (
             record.payload,
             kind,
@@ -74,8 +74,8 @@ def test_the_seed_store_round_trips(tmp_path: Path) -> None:
 
 async def test_the_seed_store_means_the_same(tmp_path: Path) -> None:
     async def records() -> AsyncIterator[AgentPoolStoreRecord]:
-        for row in seed_rows(tmp_path):
-            yield open_record(*row)
+        for pool_id, seq, kind, payload_json in seed_rows(tmp_path):
+            yield open_record(pool_id, seq, kind, payload_json.encode())
 
     snapshot = await replay(records(), pool_id="pool.interop")
     expected = (FIXTURES / "seed-store.snapshot.json").read_bytes().removesuffix(b"\n")
@@ -93,6 +93,6 @@ def test_refuses_what_the_other_implementation_refuses(reject: dict[str, str]) -
 @pytest.mark.parametrize("reject", REJECTS, ids=[reject["why"][:40] for reject in REJECTS])
 def test_no_refused_record_can_be_opened(reject: dict[str, str], kind: str) -> None:
     with pytest.raises((CorruptRecordError, UnknownRecordError)) as caught:
-        open_payload("pool.fixture", 7, kind, reject["payload"])
+        open_payload("pool.fixture", 7, kind, reject["payload"].encode())
     error: AgentPoolError = caught.value
     assert (error.pool_id, error.seq) == ("pool.fixture", 7)

@@ -38,8 +38,9 @@ def test_records_are_sealed_in_the_bytes_that_they_are_encoded_in(
     payload: AgentPoolStoreRecordPayload,
 ) -> None:
     sealed = seal(payload)
-    assert sealed.payload_json.encode() == encode(payload)
-    assert open_payload("p", 1, sealed.kind, sealed.payload_json) == payload
+    raw = sealed.payload_json.encode()
+    assert raw == encode(payload)
+    assert open_payload("p", 1, sealed.kind, raw) == payload
 
 
 @given(payload=payloads())

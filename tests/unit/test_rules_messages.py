@@ -54,14 +54,14 @@ def test_each_step_from_status_to_status(before: MessageStatus, after: MessageSt
     pool = with_one(before)
     if after is before:
         assert pool.do(record(after)) == AgentPoolStoreCursor(2)
-        assert len(pool.records) == 2
+        assert len(pool.log) == 2
     elif after in MAY_FOLLOW.get(before, ()):
         assert pool.do(record(after)) == AgentPoolStoreCursor(3)
     else:
         with pytest.raises(InvalidTransitionError, match=f"{before}.*{after}") as caught:
             pool.do(record(after))
         assert (caught.value.pool_id, caught.value.seq) == (POOL, 2)
-        assert len(pool.records) == 2
+        assert len(pool.log) == 2
 
 
 @pytest.mark.parametrize("status", MessageStatus)
@@ -76,7 +76,7 @@ def test_the_same_again_gives_the_latest_place() -> None:
     pool.do(record(DELIVERED))
     pool.do(record(message_id="msg.2"))
     assert pool.do(record(DELIVERED)) == AgentPoolStoreCursor(3)
-    assert len(pool.records) == 4
+    assert len(pool.log) == 4
 
 
 @pytest.mark.parametrize("status", MessageStatus)
@@ -84,7 +84,7 @@ def test_a_retry_with_a_new_message_id_gives_the_place_of_the_first(status: Mess
     pool = with_one(DELIVERED)
     retry = record(status, message_id="msg.retry", idempotency_key="key.msg.1")
     assert pool.do(retry) == AgentPoolStoreCursor(2)
-    assert len(pool.records) == 2
+    assert len(pool.log) == 2
 
 
 SAME_MATTER: dict[str, dict[str, Any]] = {
@@ -121,7 +121,7 @@ def test_a_key_used_for_something_else_is_a_conflict(
         pool.do(other)
     assert (caught.value.pool_id, caught.value.seq) == (POOL, 2)
     assert "content." not in str(caught.value)
-    assert len(pool.records) == 2
+    assert len(pool.log) == 2
 
 
 def test_the_key_alone_says_which_message_it_is() -> None:

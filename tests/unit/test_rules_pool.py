@@ -105,7 +105,7 @@ def test_joining_again_the_same_way_appends_nothing() -> None:
     pool.do(JoinMember(member("run.a", topics=["t"])))
     pool.do(JoinMember(member("run.b")))
     assert pool.do(JoinMember(member("run.a", topics=["t"]))) == AgentPoolStoreCursor(2)
-    assert len(pool.records) == 3
+    assert len(pool.log) == 3
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_values_are_compared_in_the_form_that_they_are_written_in() -> None:
 def test_event_numbers_count_up_and_need_no_opened_pool() -> None:
     pool = Pool()
     assert [pool.do(NextEventSequence()) for _ in range(3)] == [1, 2, 3]
-    assert pool.records == []
+    assert pool.log == []
     assert pool.event_sequence == 3
 
 

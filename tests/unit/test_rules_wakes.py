@@ -54,14 +54,14 @@ def test_each_step_from_status_to_status(
     pool = with_one(before)
     if after is before:
         assert pool.do(record(after)) == AgentPoolStoreCursor(2)
-        assert len(pool.records) == 2
+        assert len(pool.log) == 2
     elif before is REGISTERED:
         assert pool.do(record(after)) == AgentPoolStoreCursor(3)
     else:
         with pytest.raises(InvalidTransitionError, match=f"{before}.*{after}") as caught:
             pool.do(record(after))
         assert (caught.value.pool_id, caught.value.seq) == (POOL, 2)
-        assert len(pool.records) == 2
+        assert len(pool.log) == 2
 
 
 def test_the_first_final_status_stays() -> None:
@@ -113,7 +113,7 @@ def test_a_key_used_for_something_else_is_a_conflict(
     with pytest.raises(IdempotencyConflictError) as caught:
         pool.do(record(condition_id=condition_id, idempotency_key="key.wake.1", **fields))
     assert (caught.value.pool_id, caught.value.seq) == (POOL, 2)
-    assert len(pool.records) == 2
+    assert len(pool.log) == 2
 
 
 def test_a_condition_id_with_another_key_is_a_conflict() -> None:

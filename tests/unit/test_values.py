@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -154,9 +155,31 @@ class _Name(str):
     __slots__ = ()
 
 
+NAMED: dict[str, Callable[[], Any]] = {
+    "identifier": lambda: member(_Name("r")),
+    "identifier in a list": lambda: member(topics=["t", _Name("t")]),
+    "identifier in a filter": lambda: EventFilter(run_ids=include(_Name("r"))),
+    "text": lambda: PolicyRef(id="p", version=_Name("v")),
+    "text in a filter": lambda: EventFilter(tags=include(_Name("t"))),
+    "enum value for an identifier": lambda: member(MessageStatus.FAILED),
+    "enum value in a list of identifiers": lambda: member(topics=[MessageStatus.FAILED]),
+}
+
+
+@pytest.mark.parametrize("make", NAMED.values(), ids=NAMED)
+def test_a_string_of_another_type_is_refused_since_it_could_not_be_written(
+    make: Callable[[], Any],
+) -> None:
+    with pytest.raises(InvalidValueError, match="not a plain string"):
+        make()
+
+
 def test_whatever_can_be_built_can_be_written() -> None:
-    named = AgentPoolMember(_Name("r"), MessageStatus.FAILED, topics=[_Name("t")])  # type: ignore[arg-type]
-    assert encode(named) == b'{"run_id":"r","agent_id":"failed","topics":["t"]}'
+    ref = PolicyRef(kind=_Name("sandbox"), id="p", version=MessageStatus.FAILED)  # type: ignore[arg-type]
+    assert encode(ref) == b'{"kind":"sandbox","id":"p","version":"failed"}'
+    assert decode(encode(ref), PolicyRef) == ref
+    tagged = EventFilter(tags=include(MessageStatus.FAILED))
+    assert decode(encode(tagged), EventFilter) == tagged
 
 
 def test_the_default_config() -> None:

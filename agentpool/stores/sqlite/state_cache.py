@@ -58,6 +58,10 @@ class StateCache:
         self._heads[pool_id] = head
         return head
 
+    def saw(self, pool_id: str, head: int) -> None:
+        """Take note of how far a log came with a transaction that was committed."""
+        self._heads[pool_id] = head
+
     def config(self, connection: sqlite3.Connection, pool_id: str) -> AgentPoolStoreConfig | None:
         """Give the config of a pool that was opened with its first record, as most are."""
         known = self._configs.get(pool_id)

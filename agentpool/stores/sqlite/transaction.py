@@ -94,6 +94,8 @@ class BatchCommitter:
             outcomes, views = self._carry_out(connection, requests)
             for view in views:
                 view.save()
+        for view in views:
+            self.states.saw(view.pool_id, view.head)
         told = any(view.is_to_be_told for view in views)
         return outcomes, told, any(view.has_appended for view in views)
 
