@@ -51,7 +51,7 @@ class StateCache:
 
         :raises StoreError: the log is shorter than this connection has seen it
         """
-        head, seen = log.head(connection, pool_id), self._heads.get(pool_id, 0)
+        head, seen = log.head(connection, pool_id), self.seen(pool_id)
         if head < seen:
             msg = f"the log ends at record {head}, but record {seen} was seen"
             raise StoreError(msg, pool_id=pool_id)
@@ -59,8 +59,12 @@ class StateCache:
         return head
 
     def saw(self, pool_id: str, head: int) -> None:
-        """Take note of how far a log came with a transaction that was committed."""
-        self._heads[pool_id] = head
+        """Take note of how far a log was seen to come."""
+        self._heads[pool_id] = max(head, self._heads.get(pool_id, 0))
+
+    def seen(self, pool_id: str) -> int:
+        """Say how far a log was seen to come."""
+        return self._heads.get(pool_id, 0)
 
     def config(self, connection: sqlite3.Connection, pool_id: str) -> AgentPoolStoreConfig | None:
         """Give the config of a pool that was opened with its first record, as most are."""

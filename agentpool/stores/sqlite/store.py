@@ -68,7 +68,6 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._reader, self._reader_states = reader, StateCache()
         self._snapshots: dict[str, ReplayState] = {}
         self._checked_pools: set[str] = set()
-        self._seen: dict[str, int] = {}
         self._bell = Doorbell(path)
         self._listener: Listener | None = None
         self._poll_task: asyncio.Task[None] | None = None
@@ -126,6 +125,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             connection.execute("BEGIN")
             try:
                 view = SqlView(connection, self._reader_states, pool_id, self.clock)
+                view.refuse_lost_end()
                 return question(view)
             finally:
                 connection.execute("ROLLBACK")
@@ -237,7 +237,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             if not rows:
                 self._check_end(connection, pool_id, after)
                 return Page([])
-            self._seen[pool_id] = max(rows[-1][0], self._seen.get(pool_id, 0))
+            self._reader_states.saw(pool_id, rows[-1][0])
             return _open_page(pool_id, rows, keep_unknown=keep_unknown)
 
         return await self._reader.run(fetch)
@@ -245,7 +245,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     def _check_end(self, connection: sqlite3.Connection, pool_id: str, after: int) -> None:
         """Tell the end of a log from a pool without one, and from a log that has lost its end."""
         head = log.head(connection, pool_id)
-        seen = min(after, self._seen.get(pool_id, 0))
+        seen = min(after, self._reader_states.seen(pool_id))
         if head < seen:
             msg = f"the log ends at record {head}, but record {seen} was seen"
             raise StoreError(msg, pool_id=pool_id)
@@ -261,7 +261,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             state.apply(seq, open_payload(pool_id, seq, kind, text))
         if rows:
             self._snapshots[pool_id] = state
-            self._seen[pool_id] = max(rows[-1][0], self._seen.get(pool_id, 0))
+            self._reader_states.saw(pool_id, rows[-1][0])
         else:
             self._check_end(connection, pool_id, state.sequence)
         return state.snapshot() if len(rows) < _SNAPSHOT_PAGE else None
