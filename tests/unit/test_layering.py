@@ -6,17 +6,30 @@ from graphlib import TopologicalSorter
 import pytest
 from package_tree import imports, is_below, modules
 
-PURE = """
-    errors ids refs event_kinds events filters records snapshot replay rules
+PURE = [
+    *"""
+    errors ids refs event_kinds events filters records snapshot replay open_wakes command rules
     _codec _strict _payload _wire
-"""
+    """.split(),
+    *sorted(
+        name.removeprefix("agentpool.")
+        for name in modules()
+        if is_below(name, "agentpool.coordination")
+    ),
+]
+
+COORDINATOR = "pool operations member inbox hub keeper".split()
 
 IMPURE = """
     asyncio anyio sqlite3 aiosqlite time datetime os pathlib io socket threading random tempfile
     subprocess multiprocessing concurrent logging
 """
+ONLY_CONVERTS = {"coordination.record_events": "datetime"}
+"""What may use an impure module, for what is pure in it."""
 
-CONCRETE = ["agentpool.stores.memory", "agentpool.stores.sqlite"]
+IN_MEMORY = ["agentpool.stores.memory", "agentpool.stores.memory_pool"]
+ON_SQLITE = ["agentpool.stores.sqlite"]
+FILES = "sqlite3 aiosqlite os pathlib io socket tempfile subprocess threading".split()
 
 
 def users_of(package: str) -> set[str]:
@@ -28,16 +41,56 @@ def users_of(package: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", PURE.split())
+def roots_of(module: str) -> set[str]:
+    """List the top-level packages that a module imports."""
+    return {used.partition(".")[0] for used in imports()[f"agentpool.{module}"]}
+
+
+@pytest.mark.parametrize("name", PURE)
 def test_a_pure_module_knows_no_clock_no_loop_no_file(name: str) -> None:
-    used = {module.partition(".")[0] for module in imports()[f"agentpool.{name}"]}
-    assert used.isdisjoint(IMPURE.split())
+    assert roots_of(name) & set(IMPURE.split()) <= {ONLY_CONVERTS.get(name, "")} - {""}
 
 
-@pytest.mark.parametrize("name", PURE.split())
+@pytest.mark.parametrize("name", ONLY_CONVERTS)
+def test_a_time_is_written_out_but_never_asked_for(name: str) -> None:
+    used = {
+        node.attr
+        for node in ast.walk(modules()[f"agentpool.{name}"])
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in {"datetime", "date"}
+    }
+    assert used == {"fromtimestamp"}
+
+
+@pytest.mark.parametrize("name", PURE)
 def test_a_pure_module_uses_pure_modules_only(name: str) -> None:
     ours = {module for module in imports()[f"agentpool.{name}"] if is_below(module, "agentpool")}
-    assert ours <= {f"agentpool.{pure}" for pure in PURE.split()}
+    assert ours <= {f"agentpool.{pure}" for pure in PURE}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_waits_for_nothing(name: str) -> None:
+    waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncWith)
+    found = [
+        node.name if isinstance(node, ast.AsyncFunctionDef) else type(node).__name__
+        for node in ast.walk(modules()[f"agentpool.{name}"])
+        if isinstance(node, waiting)
+    ]
+    assert found == (["replay"] if name == "replay" else [])  # reads what its caller gives it
+
+
+@pytest.mark.parametrize("name", COORDINATOR)
+def test_the_coordinator_knows_no_file_and_no_concrete_store(name: str) -> None:
+    assert roots_of(name).isdisjoint(FILES)
+    stores = {used for used in imports()[f"agentpool.{name}"] if is_below(used, "agentpool.stores")}
+    assert stores <= {"agentpool.stores.base"}
+
+
+@pytest.mark.parametrize("name", COORDINATOR)
+def test_only_the_package_itself_knows_the_coordinator(name: str) -> None:
+    users = users_of(f"agentpool.{name}")
+    assert users <= {"agentpool", *(f"agentpool.{other}" for other in COORDINATOR)}
 
 
 def test_one_module_knows_aiosqlite() -> None:
@@ -49,15 +102,18 @@ def test_only_the_store_on_sqlite_knows_sqlite() -> None:
     assert users_of("sqlite3")
 
 
-@pytest.mark.parametrize("store", CONCRETE)
-def test_nobody_but_the_package_itself_knows_a_concrete_store(store: str) -> None:
-    outside = {module for module in users_of(store) if not is_below(module, store)}
+@pytest.mark.parametrize("store", [IN_MEMORY, ON_SQLITE], ids=["memory", "sqlite"])
+def test_nobody_but_the_package_itself_knows_a_concrete_store(store: list[str]) -> None:
+    users = set().union(*map(users_of, store))
+    outside = {user for user in users if not any(is_below(user, part) for part in store)}
     assert outside == {"agentpool"}
 
 
-def test_no_store_knows_another() -> None:
-    assert not any(is_below(module, CONCRETE[0]) for module in users_of(CONCRETE[1]))
-    assert not any(is_below(module, CONCRETE[1]) for module in users_of(CONCRETE[0]))
+def test_the_parts_of_a_store_are_known_to_that_store_only() -> None:
+    assert users_of("agentpool.stores.memory_pool") == {"agentpool.stores.memory"}
+    parts = {name for name in modules() if is_below(name, "agentpool.stores")}
+    whole = {"agentpool.stores", "agentpool.stores.base", *IN_MEMORY}
+    assert {name for name in parts if not is_below(name, "agentpool.stores.sqlite")} == whole
 
 
 def test_nothing_is_imported_inside_a_function() -> None:

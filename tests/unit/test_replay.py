@@ -246,6 +246,40 @@ def test_the_small_state_has_all_but_messages_and_wakes(log: list[Any]) -> None:
 
 
 @given(log=_log())
+def test_the_open_wakes_are_those_whose_latest_status_is_registered(log: list[Any]) -> None:
+    small, whole = PoolState(POOL), ReplayState(POOL)
+    for seq, payload in enumerate([PoolOpened(OTHER), *log], 1):
+        small.apply(seq, payload)
+        whole.apply(seq, payload)
+    registered = [
+        stored
+        for stored in whole.snapshot().wakes
+        if stored.registration.status is WakeRegistrationStatus.REGISTERED
+    ]
+    for state in (small, whole):
+        assert sorted(state.open_wakes, key=lambda w: w.condition.condition_id) == registered
+        assert len(state.open_wakes) == len(registered)
+
+
+@pytest.mark.parametrize(
+    "status", sorted(set(WakeRegistrationStatus) - {WakeRegistrationStatus.REGISTERED})
+)
+def test_a_wake_is_open_until_it_has_a_final_status(status: WakeRegistrationStatus) -> None:
+    state = state_of(OPENED, woken("w1"), woken("w2"))
+    assert [wake.condition.condition_id for wake in state.open_wakes] == ["w1", "w2"]
+    state.apply(4, woken("w1", status))
+    assert state.open_wakes.get("w1") is None
+    assert state.open_wakes.get("w2") is not None
+    state.apply(5, woken("w1"))  # the log decides
+    assert state.open_wakes.get("w1") is not None
+
+
+def test_members_and_messages_leave_open_wakes_alone() -> None:
+    log = [woken("w1"), MemberJoined(member()), sent("m"), MemberLeft(member()), PoolCreated()]
+    assert len(state_of(OPENED, *log).open_wakes) == 1
+
+
+@given(log=_log())
 def test_a_snapshot_round_trips(log: list[Any]) -> None:
     snapshot = snapshot_of(PoolOpened(OTHER), *log)
     assert decode(encode(snapshot), AgentPoolSnapshot) == snapshot

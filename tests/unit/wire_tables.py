@@ -201,3 +201,7 @@ IDENTIFIER_FIELDS: Final = {
     """,
     "CausalRef": "event_id",
 }
+
+COORDINATOR_IDENTIFIER_FIELDS: Final = {
+    "WakeOutcome": "event_id",
+}

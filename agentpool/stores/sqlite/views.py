@@ -58,13 +58,6 @@ class SqlView:
     def _stored_head(self) -> int:
         return self._cache.head(self._connection, self.pool_id)
 
-    def refuse_lost_end(self) -> None:
-        """Refuse to answer from a log that is shorter than it was seen; commands do by themselves.
-
-        :raises StoreError: it is
-        """
-        self._cache.head(self._connection, self.pool_id)
-
     @property
     def head(self) -> int:
         return self._stored_head + len(self._added)
