@@ -4,13 +4,14 @@ Agents in different processes hold different `AgentPool` objects over the same s
 pool. It is no workflow engine: no graphs, barriers, schedules or retries of work.
 """
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from msgspec.structs import replace
 
+from agentpool._opening import Opening
 from agentpool._wire import Include
 from agentpool.command import PoolView
 from agentpool.coordination.history import page_of_events
@@ -65,7 +66,7 @@ class AgentPool(Operations):
         message_policy: AgentPoolMessagePolicy | None = None,
         wake_policy: AgentPoolWakePolicy | None = None,
         policy_refs: Sequence[PolicyRef] = (),
-    ) -> "_Opening":
+    ) -> "Opening[AgentPool]":
         """Open a pool, and create it where it is new.
 
         Without a policy, an existing pool is opened with whatever policies it has.
@@ -82,7 +83,7 @@ class AgentPool(Operations):
                 wake_policy=wake_policy or AgentPoolWakePolicy(),
                 policy_refs=tuple(policy_refs),
             )
-        return _Opening(store, pool_id, config)
+        return Opening(partial(_open, store, pool_id, config))
 
     def __repr__(self) -> str:
         return f"<AgentPool {self.pool_id!r} {'closed' if self._closed else 'open'}>"
@@ -199,34 +200,11 @@ def _scoped(view: PoolView, wanted: EventFilter) -> EventFilter:
     return narrowed
 
 
-class _Opening:
-    """A pool about to be opened: ``pool = await it``, or ``async with it as pool``."""
-
-    def __init__(
-        self, store: AgentPoolStore, pool_id: str, config: AgentPoolStoreConfig | None
-    ) -> None:
-        self._store, self._pool_id, self._config = store, pool_id, config
-        self._pool: AgentPool | None = None
-
-    def __await__(self) -> Generator[Any, None, AgentPool]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> AgentPool:
-        self._pool = await self._open()
-        return self._pool
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._pool is not None:
-            await self._pool.aclose()
-
-    async def _open(self) -> AgentPool:
-        await self._store.execute(self._pool_id, OpenPool(self._config))
-        while not await self._store.execute(self._pool_id, CatchUp()):
-            pass
-        Keeper.of(self._store).add_pool(self._pool_id)
-        return AgentPool(self._store, self._pool_id)
+async def _open(
+    store: AgentPoolStore, pool_id: str, config: AgentPoolStoreConfig | None
+) -> AgentPool:
+    await store.execute(pool_id, OpenPool(config))
+    while not await store.execute(pool_id, CatchUp()):
+        pass
+    Keeper.of(store).add_pool(pool_id)
+    return AgentPool(store, pool_id)

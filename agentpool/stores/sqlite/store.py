@@ -4,26 +4,28 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, TypeVar
 
+from agentpool._opening import Opening
 from agentpool._payload import open_payload, open_record
 from agentpool._tasks import uninterrupted
 from agentpool.clock import Clock, wall_clock
 from agentpool.command import Command, PoolView
 from agentpool.content import OCTETS
-from agentpool.errors import AgentPoolError, InvalidValueError, StoreClosedError, StoreError
+from agentpool.errors import AgentPoolError, StoreClosedError, StoreError
 from agentpool.ids import check_identifier
 from agentpool.records import AgentPoolStoreCursor, AgentPoolStoreRecord
 from agentpool.replay import ReplayState
 from agentpool.snapshot import AgentPoolSnapshot
 from agentpool.stores.base import AgentPoolStore, checked_limit, checked_place, not_open
-from agentpool.stores.sqlite import content, log, safety, schema
+from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
 from agentpool.stores.sqlite.group_commit import GroupCommit
+from agentpool.stores.sqlite.opening import Options, Synchronous, connect
 from agentpool.stores.sqlite.state_cache import StateCache
 from agentpool.stores.sqlite.transaction import BatchCommitter, Outcome, Request
 from agentpool.stores.sqlite.views import SqlView
@@ -32,8 +34,6 @@ from agentpool.watch import PAGE_SIZE, Page, Signals, Tailer
 __all__ = ("SqliteAgentPoolStore",)
 
 R = TypeVar("R")
-
-Synchronous = Literal["FULL", "NORMAL"]
 
 _POLL_SECONDS: Final = 0.15
 _SNAPSHOT_PAGE: Final = 2000
@@ -48,27 +48,26 @@ class SqliteAgentPoolStore(AgentPoolStore):
     """
 
     def __init__(
-        self,
-        path: Path,
-        writer: WorkerConnection,
-        reader: WorkerConnection,
-        *,
-        synchronous: str,
-        patience: float,
-        clock: Clock,
+        self, options: Options, writer: WorkerConnection, reader: WorkerConnection
     ) -> None:
         """Take over open connections; for `open` only."""
-        self.path: Final = path
+        super().__init__(options.clock)
+        self.path: Final = options.path
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
-        super().__init__(clock)
         self._give_up = threading.Event()
         self._writer = writer
-        self._committer = BatchCommitter(StateCache(), clock, patience, self._give_up, synchronous)
+        self._committer = BatchCommitter(
+            states=StateCache(),
+            clock=options.clock,
+            patience=options.busy_timeout,
+            give_up=self._give_up,
+            synchronous=options.synchronous,
+        )
         self._reader, self._reader_states = reader, StateCache()
         self._snapshots: dict[str, ReplayState] = {}
         self._checked_pools: set[str] = set()
-        self._bell = Doorbell(path)
+        self._bell = Doorbell(self.path)
         self._listener: Listener | None = None
         self._poll_task: asyncio.Task[None] | None = None
         self._tailer = Tailer(self._read_page, self._listen, self._stop_listening)
@@ -84,7 +83,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         busy_timeout: float = 5.0,
         allow_unsafe_mount: bool = False,
         clock: Clock = wall_clock,
-    ) -> "_Opening":
+    ) -> "Opening[SqliteAgentPoolStore]":
         """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
 
         A file that another implementation made, or is using, becomes ours too: tables and indexes
@@ -102,13 +101,23 @@ class SqliteAgentPoolStore(AgentPoolStore):
         :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
         :raises StoreError: the file is damaged
         """
-        return _Opening(
-            Path(path),
-            synchronous=synchronous,
-            patience=busy_timeout,
-            allow_unsafe_mount=allow_unsafe_mount,
-            clock=clock,
-        )
+        options = Options(Path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
+        return Opening(partial(cls._open, options))
+
+    @classmethod
+    async def _open(cls, options: Options) -> "SqliteAgentPoolStore":
+        opened: list[SqliteAgentPoolStore] = []
+
+        async def open_() -> SqliteAgentPoolStore:
+            opened.append(cls(options, *await connect(options)))
+            return opened[0]
+
+        try:
+            return await uninterrupted(open_())
+        except asyncio.CancelledError:
+            for store in opened:
+                await store.aclose()
+            raise
 
     def __repr__(self) -> str:
         status = "closed" if self._closing else "open"
@@ -305,96 +314,6 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 await self._writer.close()
             finally:
                 await self._reader.close()
-
-
-class _Opening:
-    """A store about to be opened: ``store = await it``, or ``async with it as store``."""
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        synchronous: str,
-        patience: float,
-        allow_unsafe_mount: bool,
-        clock: Clock,
-    ) -> None:
-        if synchronous not in {"FULL", "NORMAL"}:
-            msg = f"synchronous: expected 'FULL' or 'NORMAL', got {synchronous!r}"
-            raise InvalidValueError(msg)
-        if not 0 <= patience < float("inf"):
-            msg = f"busy_timeout: expected a number of seconds, got {patience!r}"
-            raise InvalidValueError(msg)
-        if path.name in {"", ":memory:"}:
-            msg = f"path: {str(path)!r} is not a file; for memory use InMemoryAgentPoolStore"
-            raise InvalidValueError(msg)
-        self._path = path
-        self._synchronous = synchronous
-        self._patience = patience
-        self._clock = clock
-        self._allow_unsafe_mount = allow_unsafe_mount
-        self._store: SqliteAgentPoolStore | None = None
-
-    def __await__(self) -> Generator[Any, None, SqliteAgentPoolStore]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> SqliteAgentPoolStore:
-        self._store = await self._open()
-        return self._store
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._store is not None:
-            await self._store.aclose()
-
-    async def _open(self) -> SqliteAgentPoolStore:
-        safety.warn_of_wal_reset_bug()
-        if not self._allow_unsafe_mount:
-            safety.check_mount(self._path)
-        opened: list[SqliteAgentPoolStore] = []
-        try:
-            return await uninterrupted(self._connect(opened))
-        except asyncio.CancelledError:
-            for store in opened:
-                await store.aclose()
-            raise
-
-    async def _connect(self, opened: list[SqliteAgentPoolStore]) -> SqliteAgentPoolStore:
-        writer = await WorkerConnection.open(self._path, self._patience, self._set_up_writer)
-        try:
-            reader = await WorkerConnection.open(self._path, self._patience, self._set_up_reader)
-        except BaseException:
-            await writer.close()
-            raise
-        store = SqliteAgentPoolStore(
-            self._path,
-            writer,
-            reader,
-            synchronous=self._synchronous,
-            patience=self._patience,
-            clock=self._clock,
-        )
-        opened.append(store)
-        return store
-
-    def _set_up_writer(self, connection: sqlite3.Connection) -> None:
-        schema.set_up_connection(connection, self._synchronous)
-        try:
-            schema.prepare_file(connection, self._patience, threading.Event())
-        except AgentPoolError as error:
-            error.message = f"{self._path}: {error.message}"
-            raise
-        schema.check_writable(self._path)
-        # From here on waiting for the lock is ours, in steps that are fair.
-        connection.execute("PRAGMA busy_timeout = 0")
-
-    def _set_up_reader(self, connection: sqlite3.Connection) -> None:
-        schema.set_up_connection(connection, self._synchronous)
-        connection.execute("PRAGMA query_only = ON")
 
 
 async def _joined(task: "asyncio.Task[None]") -> None:

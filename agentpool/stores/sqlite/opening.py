@@ -1,0 +1,75 @@
+"""Opening a store file: the options, the checks, the two connections."""
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from agentpool.clock import Clock
+from agentpool.errors import AgentPoolError, InvalidValueError
+from agentpool.stores.sqlite import safety, schema
+from agentpool.stores.sqlite.connection import WorkerConnection
+
+__all__ = ("Options", "Synchronous", "connect")
+
+Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to open a store file; `SqliteAgentPoolStore.open` explains them.
+
+    :raises InvalidValueError: an option is not one of those allowed
+    """
+
+    path: Path
+    synchronous: Synchronous
+    busy_timeout: float
+    allow_unsafe_mount: bool
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        if self.synchronous not in {"FULL", "NORMAL"}:
+            msg = f"synchronous: expected 'FULL' or 'NORMAL', got {self.synchronous!r}"
+            raise InvalidValueError(msg)
+        if not 0 <= self.busy_timeout < float("inf"):
+            msg = f"busy_timeout: expected a number of seconds, got {self.busy_timeout!r}"
+            raise InvalidValueError(msg)
+        if self.path.name in {"", ":memory:"}:
+            msg = f"path: {str(self.path)!r} is no file; for memory use InMemoryAgentPoolStore"
+            raise InvalidValueError(msg)
+
+
+async def connect(options: Options) -> tuple[WorkerConnection, WorkerConnection]:
+    """Check a file, bring it to the current schema, and connect a writer and a reader to it.
+
+    Not to be cancelled half way.
+    """
+    path, patience = options.path, options.busy_timeout
+    safety.warn_of_wal_reset_bug()
+    if not options.allow_unsafe_mount:
+        safety.check_mount(path)
+
+    def set_up_writer(connection: sqlite3.Connection) -> None:
+        schema.set_up_connection(connection, options.synchronous)
+        try:
+            schema.prepare_file(connection, patience, threading.Event())
+        except AgentPoolError as error:
+            error.message = f"{path}: {error.message}"
+            raise
+        schema.check_writable(path)
+        # From here on waiting for the lock is ours, in steps that are fair.
+        connection.execute("PRAGMA busy_timeout = 0")
+
+    def set_up_reader(connection: sqlite3.Connection) -> None:
+        schema.set_up_connection(connection, options.synchronous)
+        connection.execute("PRAGMA query_only = ON")
+
+    writer = await WorkerConnection.open(path, patience, set_up_writer)
+    try:
+        reader = await WorkerConnection.open(path, patience, set_up_reader)
+    except BaseException:
+        await writer.close()
+        raise
+    return writer, reader
