@@ -8,7 +8,7 @@ said in `agentpool.coordination`, so a store need not know.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from agentpool._payload import SealedPayload
 from agentpool._wire import Wire
@@ -34,7 +34,7 @@ __all__ = (
 R = TypeVar("R")
 T = TypeVar("T", bound=Wire)
 
-DEADLINE = "deadline"
+DEADLINE: Final = "deadline"
 """The kind of the rows that `PoolView.deadlines` lists by the time they are due at."""
 
 
@@ -91,6 +91,9 @@ class PoolView(Protocol):
     @property
     def projected(self) -> int | None:
         """The last record that was worked into the rows; ``None``: this pool is not coordinated."""
+
+    def agent_of(self, run_id: str, seq: int) -> str | None:
+        """Say whose run it was when a record was appended; ``None``: it had never joined."""
 
     def time_of(self, seq: int) -> int | None:
         """Say when a record was appended, in milliseconds, where that is known."""

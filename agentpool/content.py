@@ -3,7 +3,8 @@
 from hashlib import sha256
 from typing import Final
 
-from agentpool.errors import ContentNotFoundError
+from agentpool.errors import ContentNotFoundError, InvalidValueError
+from agentpool.ids import check_identifier
 
 __all__ = ("OCTETS", "content_ref")
 
@@ -13,6 +14,18 @@ OCTETS: Final = "application/octet-stream"
 def content_ref(data: bytes) -> str:
     """Make the ref of a body."""
     return f"sha256:{sha256(data).hexdigest()}"
+
+
+def checked_content(data: bytes, media_type: str) -> bytes:
+    """Refuse a body that is no bytes, or has no name of its kind.
+
+    :raises InvalidValueError: saying which
+    """
+    check_identifier(media_type, "media_type")
+    if not isinstance(data, bytes | bytearray | memoryview):
+        msg = f"data: expected bytes, got {type(data).__name__}"
+        raise InvalidValueError(msg)
+    return bytes(data)
 
 
 def no_content(ref: str) -> ContentNotFoundError:

@@ -14,6 +14,7 @@ from agentpool.command import PoolView
 from agentpool.coordination.inbox import next_available
 from agentpool.errors import StoreClosedError
 from agentpool.records import AgentPoolStoreRecordPayload, RunMessageRecorded, WakeRecorded
+from agentpool.signals import Signal, wait_for_any
 from agentpool.stores.base import AgentPoolStore
 
 __all__ = ("Hub", "inbox_topic", "message_topic", "wake_topic")
@@ -56,41 +57,47 @@ class Hub:
         self._store = store
         self._pool_id = pool_id
         self._waiters: Counter[str] = Counter()
-        self._events: dict[str, asyncio.Event] = {}
+        self._signals: dict[str, Signal] = {}
         self._started: asyncio.Future[None] | None = None
-        self._poke = asyncio.Event()
+        self._poke = Signal()
+        self._follower: asyncio.Task[None] | None = None
 
     async def until(self, topic: str, look: Callable[[], Awaitable[R | None]]) -> R:
         """Look again and again, whenever the topic is touched, until something is found."""
         with self._waiting(topic):
             while True:
                 # In this order nothing is missed: the follower has its place in the log before
-                # the state is looked at, and the event is the one that was current before that.
+                # the state is looked at, and the signal is the one that was current before that.
                 await self._follower_ready()
-                touched = self._events[topic]
+                touched = self._signals[topic]
                 found = await look()
                 if found is not None:
                     return found
                 await touched.wait()
 
+    async def settle(self) -> None:
+        """Wait for the follower to end, when nobody waits any more."""
+        if self._follower is not None and not self._waiters:
+            await asyncio.wait([self._follower])
+
     @contextmanager
     def _waiting(self, topic: str) -> Iterator[None]:
         self._waiters[topic] += 1
-        self._events.setdefault(topic, asyncio.Event())
+        self._signals.setdefault(topic, Signal())
         try:
             yield
         finally:
             self._waiters[topic] -= 1
             if not self._waiters[topic]:
-                del self._waiters[topic], self._events[topic]
-                self._poke.set()
+                del self._waiters[topic], self._signals[topic]
+                self._poke.fire()
 
     async def _follower_ready(self) -> None:
         if self._started is None:
             self._started = asyncio.get_running_loop().create_future()
-            self._store.spawn(self._follow(self._started))
+            self._follower = self._store.spawn(self._follow(self._started))
         else:
-            self._poke.set()
+            self._poke.fire()
         await asyncio.shield(self._started)
 
     async def _follow(self, started: "asyncio.Future[None]") -> None:
@@ -100,7 +107,7 @@ class Hub:
                 started.set_result(None)
                 while self._waiters:
                     changed = current()
-                    self._poke.clear()
+                    self._poke = Signal()
                     place, more, millis = await self._look(place)
                     if not more:
                         await self._sleep(changed, millis)
@@ -110,7 +117,7 @@ class Hub:
             self._started = None
             if not started.done():
                 started.set_result(None)
-            for topic in list(self._events):
+            for topic in list(self._signals):
                 self._touch(topic)
 
     async def _look(self, place: int) -> tuple[int, bool, int | None]:
@@ -138,26 +145,16 @@ class Hub:
         place = seen.records[-1][0] if seen.records else place
         return place, len(seen.records) == _PAGE, min(later, default=None)
 
-    async def _sleep(self, changed: asyncio.Event, millis: int | None) -> None:
+    async def _sleep(self, changed: Signal, millis: int | None) -> None:
         """Sleep until a change, a new waiter or a time; not for shorter than pays."""
         longest = _LONGEST_SLEEP if millis is None else min(millis / 1000, _LONGEST_SLEEP)
-        await wait_for_any((changed, self._poke), max(longest, _RECHECK_SECONDS))
+        await wait_for_any(changed, self._poke, seconds=max(longest, _RECHECK_SECONDS))
 
     def _touch(self, topic: str) -> None:
-        event = self._events.get(topic)
-        if event is not None:
-            self._events[topic] = asyncio.Event()
-            event.set()
-
-
-async def wait_for_any(events: tuple[asyncio.Event, ...], seconds: float) -> None:
-    """Wait until one of the events is set, or the time is up."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
+        signal = self._signals.get(topic)
+        if signal is not None:
+            self._signals[topic] = Signal()
+            signal.fire()
 
 
 def _sequence(view: PoolView) -> int:

@@ -1,6 +1,7 @@
 """The inbox of a member: look, take one message after another, acknowledge."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final, Self
 
 from agentpool.command import PoolView
@@ -12,11 +13,11 @@ from agentpool.coordination.inbox import (
     next_available,
     peek,
 )
-from agentpool.errors import InvalidValueError
+from agentpool.errors import ClaimLostError, InvalidValueError
 from agentpool.hub import Hub, inbox_topic
 from agentpool.keeper import Keeper
 from agentpool.records import RunMessage
-from agentpool.stores.base import AgentPoolStore
+from agentpool.stores.base import AgentPoolStore, checked_limit
 
 __all__ = ("Delivery", "Inbox")
 
@@ -86,6 +87,7 @@ class Inbox(AsyncIterator[Delivery]):
 
     async def peek(self, limit: int = 100) -> tuple[RunMessage, ...]:
         """Look at the first unacknowledged messages. Changes nothing."""
+        limit = checked_limit(limit) or 0
         return await self._store.query(self._pool_id, lambda view: peek(view, self._run_id, limit))
 
     async def take(self) -> Delivery:
@@ -101,6 +103,12 @@ class Inbox(AsyncIterator[Delivery]):
         self._current = delivery
         Keeper.of(self._store).add_delivery(self._pool_id, delivery)
         return delivery
+
+    async def let_go(self) -> None:
+        """Return the message that is claimed, if there is one."""
+        if self._current is not None:
+            with suppress(ClaimLostError):
+                await self._current.nack()
 
     async def _claim(self) -> Claim | None:
         if not await self._store.query(self._pool_id, self._has_something):

@@ -12,11 +12,11 @@ from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from agentpool.command import PoolView
-from agentpool.coordination.inbox import Claim, RenewClaims
+from agentpool.coordination.inbox import HOLD_MILLIS, Claim, RenewClaims, RenewHolds
 from agentpool.coordination.membership import Heartbeat
 from agentpool.coordination.projection import CatchUp
 from agentpool.errors import AgentPoolError, StoreClosedError
-from agentpool.hub import wait_for_any
+from agentpool.signals import Signal, wait_for_any
 from agentpool.stores.base import AgentPoolStore
 
 __all__ = ("Keeper",)
@@ -48,9 +48,10 @@ class Keeper:
         self._store = store
         self._pools: Counter[str] = Counter()
         self._leases: dict[tuple[str, str], int] = {}
+        self._holds: Counter[tuple[str, str]] = Counter()
         self._deliveries: WeakValueDictionary[tuple[str, Claim], Renewable] = WeakValueDictionary()
         self._next_beat: int | None = None
-        self._poke = asyncio.Event()
+        self._poke = Signal()
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -64,12 +65,12 @@ class Keeper:
         if self._task is None:
             self._task = self._store.spawn(self._run())
             self._task.add_done_callback(self._ended)
-        self._poke.set()
+        self._poke.fire()
 
     async def remove_pool(self, pool_id: str) -> None:
         """Look after a pool no longer; with the last one the background task ends."""
         self._pools -= Counter({pool_id: 1})
-        self._poke.set()
+        self._poke.fire()
         if not self._pools and self._task is not None:
             await asyncio.wait([self._task])
 
@@ -81,6 +82,15 @@ class Keeper:
     def remove_lease(self, pool_id: str, run_id: str) -> None:
         """Renew the lease of a member no longer."""
         self._leases.pop((pool_id, run_id), None)
+
+    def add_hold(self, pool_id: str, message_id: str) -> None:
+        """Have the answers to a message kept for who waits for them, from now on."""
+        self._holds[pool_id, message_id] += 1
+        self._schedule_beat()
+
+    def remove_hold(self, pool_id: str, message_id: str) -> None:
+        """Have the answers to a message kept no longer than until the hold runs out."""
+        self._holds -= Counter({(pool_id, message_id): 1})
 
     def add_delivery(self, pool_id: str, delivery: Renewable) -> None:
         """Renew a claim from now on, for as long as somebody holds its delivery."""
@@ -96,7 +106,8 @@ class Keeper:
 
     def _interval(self) -> int | None:
         claims = [delivery.lease for delivery in self._deliveries.values()]
-        shortest = min([*self._leases.values(), *claims], default=None)
+        holds = [HOLD_MILLIS] if self._holds else []
+        shortest = min([*self._leases.values(), *claims, *holds], default=None)
         return None if shortest is None else max(shortest // _BEATS_PER_LEASE, 1)
 
     def _schedule_beat(self) -> None:
@@ -104,17 +115,17 @@ class Keeper:
         if interval is not None:
             beat = self._store.clock() + interval
             self._next_beat = beat if self._next_beat is None else min(self._next_beat, beat)
-            self._poke.set()
+            self._poke.fire()
 
     async def _run(self) -> None:
         try:
             with self._store.changes() as current:
                 while self._pools:
                     changed = current()
-                    self._poke.clear()
+                    self._poke = Signal()
                     seconds = await self._guarded_step()
-                    await wait_for_any((changed, self._poke), seconds)
-                    if changed.is_set():
+                    await wait_for_any(changed, self._poke, seconds=seconds)
+                    if changed.fired:
                         await asyncio.sleep(_COALESCE_SECONDS)  # many commits, one look
         except StoreClosedError:
             return
@@ -159,9 +170,13 @@ class Keeper:
         claims: dict[str, dict[Claim, int]] = {}
         for (pool_id, claim), delivery in self._deliveries.items():
             claims.setdefault(pool_id, {})[claim] = delivery.lease
+        holds: dict[str, list[str]] = {}
+        for pool_id, message_id in self._holds:
+            holds.setdefault(pool_id, []).append(message_id)
         await asyncio.gather(
             *(self._store.execute(pool_id, Heartbeat(runs)) for pool_id, runs in leases.items()),
             *(self._store.execute(pool_id, RenewClaims(held)) for pool_id, held in claims.items()),
+            *(self._store.execute(pool_id, RenewHolds(ids)) for pool_id, ids in holds.items()),
         )
 
 

@@ -228,6 +228,7 @@ class Membership:
 
     async def _leave(self) -> None:
         try:
+            await self._handle.inbox.let_go()
             await self._pool.store.execute(self._pool.pool_id, LeaveRun(self._member.run_id))
         except (NotAMemberError, StoreClosedError):
             return  # its lease ran out, somebody let it leave, or the lease will run out

@@ -21,6 +21,7 @@ from agentpool.events import EventEnvelope
 from agentpool.hub import Hub, message_topic, wake_topic
 from agentpool.ids import check_identifier
 from agentpool.inbox import Inbox
+from agentpool.keeper import Keeper
 from agentpool.records import (
     AgentPoolStoreCursor,
     MessageReceipt,
@@ -30,7 +31,7 @@ from agentpool.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.rules import require_open, require_type
+from agentpool.rules import checked_cursor, require_open, require_type
 from agentpool.stores.base import AgentPoolStore
 
 __all__ = ("Operations",)
@@ -82,7 +83,7 @@ class Operations:
         :raises InvalidTransitionError: it is already past that status
         """
         return await self.store.execute(
-            self.pool_id, RecordStatus(message, MessageStatus(status), tuple(delivered_to))
+            self.pool_id, RecordStatus(message, status, tuple(delivered_to))
         )
 
     async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
@@ -98,10 +99,15 @@ class Operations:
         if message.response_contract is None:
             msg = "message.response_contract: needed to ask"
             raise InvalidValueError(msg)
-        await self.store.execute(self.pool_id, Send(message, hold_answers=True))
-        key = message.idempotency_key
-        await self._hub.until(message_topic(key), lambda: self._asked(key))
-        return await self.store.execute(self.pool_id, TakeAnswers(message.message_id))
+        receipt = await self.store.execute(self.pool_id, Send(message, hold_answers=True))
+        asked, key = receipt.message_id, message.idempotency_key
+        keeper = Keeper.of(self.store)
+        keeper.add_hold(self.pool_id, asked)
+        try:
+            await self._hub.until(message_topic(key), lambda: self._asked(key))
+            return await self.store.execute(self.pool_id, TakeAnswers(message.sender, asked))
+        finally:
+            keeper.remove_hold(self.pool_id, asked)
 
     async def _asked(self, key: str) -> MessageReceipt | None:
         receipt = await self.store.message_receipt(self.pool_id, key)
@@ -123,6 +129,7 @@ class Operations:
         """
         check_identifier(run_id, "run_id")
         require_type(condition, WakeCondition, "condition")
+        since = checked_cursor(since)
         if condition.run_id != run_id:
             msg = f"the condition is for run {condition.run_id!r}, not for {run_id!r}"
             raise InvalidValueError(msg)

@@ -36,7 +36,7 @@ from agentpool.records import (
     AgentPoolWakePolicy,
 )
 from agentpool.refs import PolicyRef
-from agentpool.rules import OpenPool, require_open, require_type
+from agentpool.rules import OpenPool, checked_cursor, require_open, require_type
 from agentpool.snapshot import AgentPoolSnapshot
 from agentpool.stores.base import AgentPoolStore
 
@@ -103,6 +103,7 @@ class AgentPool(Operations):
         """Let go of the pool; the store stays open. Idempotent."""
         if not self._closed:
             self._closed = True
+            await self._hub.settle()
             await Keeper.of(self.store).remove_pool(self.pool_id)
 
     # --- members
@@ -166,9 +167,10 @@ class AgentPool(Operations):
 
         That is: events of runs that are members and carry the pool's policies.
         """
+        require_type(filter, EventFilter, "filter")
+        place = checked_cursor(cursor)
         config = await self.store.query(self.pool_id, require_open)
         wanted = compile_for(config, filter)
-        place = cursor
         with self.store.changes() as current:
             while True:
                 changed = current()

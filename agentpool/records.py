@@ -6,7 +6,7 @@ versions meet as `agentpool.UnknownRecordError` and leave untouched.
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import field
 
@@ -322,8 +322,11 @@ class WakeRecorded(Wire, tag="wake", tag_field="type"):
     stored: AgentPoolStoredWake
 
 
-class UnknownRecord(Wire):
-    """A record of a type that this version does not know, as it stands in the log."""
+class UnknownRecord(Wire, tag="agentpool.unknown", tag_field="type"):
+    """A record of a type that this version does not know, as it stands in the log.
+
+    Never written to a log; the tag is for those who encode what they have read.
+    """
 
     kind: str
     payload_json: str
@@ -347,19 +350,12 @@ START: Final = AgentPoolStoreCursor(0)
 """The cursor before the first record."""
 
 
-# On the wire there are known payloads only; an unknown one is met on reading a log.
-if TYPE_CHECKING:
-    _PayloadInLog: TypeAlias = AgentPoolStoreRecordPayload | UnknownRecord
-else:
-    _PayloadInLog = AgentPoolStoreRecordPayload
-
-
 class AgentPoolStoreRecord(Wire):
     """One record with its place in the log of its pool."""
 
     pool_id: AgentPoolId
     cursor: AgentPoolStoreCursor
-    payload: _PayloadInLog
+    payload: AgentPoolStoreRecordPayload | UnknownRecord
 
 
 def record_at(

@@ -19,7 +19,7 @@ from agentpool.errors import (
     PoolNotOpenError,
 )
 from agentpool.filters import CompiledEventFilter
-from agentpool.ids import check_identifier
+from agentpool.ids import U64_MAX, check_identifier
 from agentpool.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -71,6 +71,19 @@ def require_type(value: object, type_: type[Wire], name: str) -> None:
     if not isinstance(value, type_):
         msg = f"{name}: expected {type_.__name__}, got {type(value).__name__}"
         raise InvalidValueError(msg)
+
+
+def checked_cursor(cursor: AgentPoolStoreCursor | None) -> AgentPoolStoreCursor | None:
+    """Refuse what is neither a cursor nor ``None``.
+
+    :raises InvalidValueError: saying what it is
+    """
+    if cursor is not None:
+        require_type(cursor, AgentPoolStoreCursor, "cursor")
+        if not isinstance(cursor.sequence, int) or not 0 <= cursor.sequence <= U64_MAX:
+            msg = f"cursor: {cursor.sequence!r} is no place in a log"
+            raise InvalidValueError(msg)
+    return cursor
 
 
 def cursor_at(seq: int) -> AgentPoolStoreCursor:

@@ -13,13 +13,14 @@ from typing import Final, NamedTuple, TypeAlias
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.records import AgentPoolStoreRecord
+from agentpool.signals import Signal
 
 __all__ = ("PAGE_SIZE", "Page", "Signals", "Tailer")
 
 PAGE_SIZE: Final = 500
 """Records that a watcher reads at once."""
 
-Signals: TypeAlias = AbstractContextManager[Callable[[], asyncio.Event]]
+Signals: TypeAlias = AbstractContextManager[Callable[[], Signal]]
 """Gives the current signal, as often as it is called; a change fires it and makes a new one."""
 
 
@@ -31,7 +32,7 @@ class Page(NamedTuple):
 
 
 ReadPage: TypeAlias = Callable[[str, int, bool], Awaitable[Page]]
-_ReadKey: TypeAlias = tuple[asyncio.Event, str, int, bool]
+_ReadKey: TypeAlias = tuple[Signal, str, int, bool]
 
 
 class Tailer:
@@ -53,13 +54,13 @@ class Tailer:
         self._read_page = read_page
         self._on_first = on_first
         self._on_last = on_last
-        self._changed = asyncio.Event()
+        self._changed = Signal()
         self._watchers = 0
         self._closed = False
         self._reads: dict[_ReadKey, asyncio.Task[Page]] = {}
 
     @contextmanager
-    def changes(self) -> Iterator[Callable[[], asyncio.Event]]:
+    def changes(self) -> Iterator[Callable[[], Signal]]:
         """Listen for changes for the length of the block; gives what gives the current signal."""
         self._enter()
         try:
@@ -69,8 +70,8 @@ class Tailer:
 
     def notify(self) -> None:
         """Let every waiting watcher look again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._changed.fire()
+        self._changed = Signal()
 
     def close(self) -> None:
         """End every watcher with `StoreClosedError`."""
@@ -101,7 +102,7 @@ class Tailer:
                 self._refuse_closed()
 
     async def _shared_page(
-        self, changed: asyncio.Event, pool_id: str, after: int, keep_unknown: bool
+        self, changed: Signal, pool_id: str, after: int, keep_unknown: bool
     ) -> Page:
         # A read that began before the current signal may miss what the signal is about, so only
         # watchers that hold the same signal share one.

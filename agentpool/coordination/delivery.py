@@ -1,16 +1,18 @@
 """Sending: who receives a message, how its status goes on, and when it has been answered."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from msgspec.structs import replace
 
 from agentpool._payload import SealedPayload, seal
 from agentpool._wire import trusted
 from agentpool.command import Command, Decision, Placed, PoolView, Row, RowKey
+from agentpool.coordination.inbox import HOLD_MILLIS, hold_on
 from agentpool.coordination.membership import require_member
 from agentpool.coordination.rows import (
     ANSWER,
+    ASKING,
     EXPIRY,
     HELD,
     RESPONSE,
@@ -29,6 +31,7 @@ from agentpool.records import (
     AgentPoolStoredMessage,
     AgentTarget,
     MessageReceipt,
+    MessageResponseContract,
     MessageStatus,
     PoolTarget,
     RunMessage,
@@ -39,8 +42,6 @@ from agentpool.records import (
 from agentpool.rules import MESSAGE_STEPS, earlier_message, require_open, require_type
 
 __all__ = ("RecordStatus", "Send", "can_become", "on_message", "recipients", "record_status")
-
-_ANSWER_GRACE: Final = 5_000
 
 
 def recipients(view: PoolView, message: RunMessage) -> tuple[str, ...]:
@@ -93,6 +94,8 @@ class Send(Command[MessageReceipt]):
             return self._first(view)
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
             return self._complete(view, known)
+        if self._hold_answers:
+            return hold_on(view, known.stored.message.message_id, known.stored.receipt)
         return Decision(known.stored.receipt)
 
     def _first(self, view: PoolView) -> Decision[MessageReceipt]:
@@ -126,15 +129,17 @@ class Send(Command[MessageReceipt]):
         contract = message.response_contract
         if not self._hold_answers or contract is None:
             return decision
+        return decision._replace(puts=tuple(self._hold(view, contract, found)))
+
+    def _hold(
+        self, view: PoolView, contract: MessageResponseContract, found: tuple[str, ...]
+    ) -> Iterator[Row]:
+        message = self._message
         expected = contract.expected_responses
         asked = Contract(message.idempotency_key, expected, found, asker=message.sender)
-        until = view.now + (contract.timeout_millis or 0) + _ANSWER_GRACE
-        return decision._replace(
-            puts=(
-                put(contract_key(message.message_id), asked),
-                deadline(HELD, message.message_id, until),
-            )
-        )
+        yield put(contract_key(message.message_id), asked)
+        yield Row(RowKey(ASKING, message.sender, view.head + 1), message.message_id)
+        yield deadline(HELD, message.message_id, view.now + HOLD_MILLIS)
 
 
 class RecordStatus(Command[MessageReceipt]):

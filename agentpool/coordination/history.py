@@ -46,7 +46,7 @@ def page_of_events(
             if record_end is not None and host.after >= record_end:
                 break
             place = EventCursor(max(place.sequence, host.after), number)
-            if is_visible(view, host.envelope, host=True):
+            if host.visible:
                 events.append((place, host.envelope))
             pending.pop(0)
         if seq is None or payload is None or (host_end is not None and seq > host_end):

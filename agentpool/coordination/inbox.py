@@ -4,24 +4,37 @@ Acknowledging deletes the row. Fencing: a claim is current while the row has its
 and its lease has not run out; whatever is no longer current changes nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from agentpool.command import Command, Decision, PoolView, Row, RowKey
 from agentpool.coordination.rows import (
     ANSWER,
+    ASKING,
     HELD,
     INBOX,
+    Contract,
     InboxEntry,
+    contract_key,
+    deadline,
     deadline_key,
     inbox_key,
+    load,
     put,
     value_of,
 )
 from agentpool.errors import ClaimLostError, CorruptRecordError
 from agentpool.ids import check_identifier
-from agentpool.records import AgentPoolStoredMessage, MessageStatus, RunMessage, RunMessageRecorded
+from agentpool.records import (
+    AgentPoolStoredMessage,
+    MessageReceipt,
+    MessageStatus,
+    RunMessage,
+    RunMessageRecorded,
+)
 from agentpool.rules import require_open
 
 __all__ = (
@@ -29,14 +42,20 @@ __all__ = (
     "Claim",
     "ClaimNext",
     "RenewClaims",
+    "RenewHolds",
     "ReturnMessage",
     "TakeAnswers",
+    "hold_on",
     "next_available",
+    "on_asker_left",
     "peek",
     "release_answers",
 )
 
 WITHDRAWN: Final = frozenset({MessageStatus.EXPIRED, MessageStatus.CANCELLED, MessageStatus.FAILED})
+HOLD_MILLIS: Final = 30_000
+"""How long answers are kept for an asker that gives no sign of life."""
+
 _SCAN: Final = 64
 _ALL: Final = 2**31
 
@@ -122,6 +141,27 @@ class RenewClaims(Command[frozenset[Claim]]):
         return Decision(frozenset(lost), puts=tuple(puts))
 
 
+class RenewHolds(Command[None]):
+    """Keep the answers to messages for those who wait for them; appends nothing."""
+
+    must_survive_power_cut = False
+
+    def __init__(self, message_ids: Sequence[str]) -> None:
+        self._message_ids = message_ids
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        held = [each for each in self._message_ids if view.row(deadline_key(HELD, each))]
+        until = view.now + HOLD_MILLIS
+        return Decision(None, puts=tuple(deadline(HELD, each, until) for each in held))
+
+
+def hold_on(view: PoolView, message_id: str, receipt: MessageReceipt) -> Decision[MessageReceipt]:
+    """Keep answers for an asker that has come back, if they are still kept."""
+    if view.row(deadline_key(HELD, message_id)) is None:
+        return Decision(receipt)
+    return Decision(receipt, puts=(deadline(HELD, message_id, view.now + HOLD_MILLIS),))
+
+
 class TakeAnswers(Command[tuple[RunMessage, ...]]):
     """Take the answers that were held for whoever asked, in the order they came.
 
@@ -130,28 +170,45 @@ class TakeAnswers(Command[tuple[RunMessage, ...]]):
 
     must_survive_power_cut = False
 
-    def __init__(self, message_id: str) -> None:
-        self._message_id = message_id
+    def __init__(self, run_id: str, message_id: str) -> None:
+        self._run_id, self._message_id = run_id, message_id
 
     def decide(self, view: PoolView) -> Decision[tuple[RunMessage, ...]]:
         rows = view.rows(ANSWER, self._message_id, limit=_ALL)
         answers = tuple(message_at(view, row.key.number).message for row in rows)
+        asking = [
+            row.key
+            for row in view.rows(ASKING, self._run_id, limit=_ALL)
+            if row.value == self._message_id
+        ]
         held = deadline_key(HELD, self._message_id)
-        return Decision(answers, deletes=(held, *(row.key for row in rows)))
+        return Decision(answers, deletes=(held, *asking, *(row.key for row in rows)))
 
 
 def release_answers(view: PoolView, message_id: str) -> Decision[None]:
-    """Put answers that nobody came to take into the inbox of the run that asked."""
+    """Put answers that nobody comes to take into the inbox of the run that asked.
+
+    Those that are still to come go there by themselves.
+    """
     rows = view.rows(ANSWER, message_id, limit=_ALL)
+    puts = [put(inbox_key(row.value, row.key.number), InboxEntry()) for row in rows]
+    contract = load(view, contract_key(message_id), Contract)
+    if contract is not None:
+        puts.append(put(contract_key(message_id), replace(contract, asker=None)))
     return Decision(
-        None,
-        puts=tuple(put(inbox_key(row.value, row.key.number), InboxEntry()) for row in rows),
-        deletes=tuple(row.key for row in rows),
-        announce=True,
+        None, puts=tuple(puts), deletes=tuple(row.key for row in rows), announce=bool(rows)
     )
 
 
-def peek(view: PoolView, run_id: str, limit: int) -> tuple[RunMessage, ...]:
+def on_asker_left(view: PoolView, run_id: str) -> Iterator[Decision[None]]:
+    """Release the answers that a run which has left waited for."""
+    for row in view.rows(ASKING, run_id, limit=_ALL):
+        released = release_answers(view, row.value)
+        held = deadline_key(HELD, row.value)
+        yield released._replace(deletes=(*released.deletes, row.key, held))
+
+
+def peek(view: PoolView, run_id: str, limit: int | None) -> tuple[RunMessage, ...]:
     """List the unacknowledged messages of a run, claimed ones too, in order of the log."""
     require_open(view)
     found = (message_at(view, row.key.number) for row in _in_order(view, run_id))

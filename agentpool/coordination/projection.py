@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from agentpool.command import Command, Decision, PoolTransaction, PoolView
 from agentpool.coordination.deadlines import carry_out_due
 from agentpool.coordination.delivery import on_message
+from agentpool.coordination.inbox import on_asker_left
 from agentpool.coordination.record_events import event_of, kind_of, run_of
 from agentpool.coordination.rows import LEASE, deadline_key
 from agentpool.coordination.wakes import end_wake, on_wake, trigger
@@ -104,5 +105,6 @@ def _on_left(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
     if run_id in view.state.members:
         return  # it joined again since
     yield Decision(None, deletes=(deadline_key(LEASE, run_id),))
+    yield from on_asker_left(view, run_id)
     for stored in view.state.open_wakes.of_run(run_id):
         yield end_wake(stored, WakeRegistrationStatus.FAILED)

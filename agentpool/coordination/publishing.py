@@ -4,7 +4,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from agentpool._codec import decode, encode
 from agentpool.command import Command, Decision, PoolView, Row, RowKey
+from agentpool.coordination.history import is_visible
 from agentpool.coordination.rows import EVENT, EVENT_ID, HostEvent, put, value_of
 from agentpool.coordination.wakes import trigger
 from agentpool.errors import CorruptRecordError, IdempotencyConflictError
@@ -19,8 +21,7 @@ class Publish(Command[int]):
 
     def __init__(self, envelope: EventEnvelope) -> None:
         require_type(envelope, EventEnvelope, "envelope")
-        self._envelope = envelope
-        put(RowKey(EVENT, ""), HostEvent(0, envelope))  # what cannot be written is refused here
+        self._envelope = decode(encode(envelope), EventEnvelope)  # refuses what has no such JSON
 
     def decide(self, view: PoolView) -> Decision[int]:
         require_open(view)
@@ -29,8 +30,9 @@ class Publish(Command[int]):
             return self._again(view, int(known.value))
         number = view.event_sequence + 1
         envelope = replace(self._envelope, event_seq=number)
+        visible = is_visible(view, envelope, host=True)
         puts: list[Row] = [
-            put(RowKey(EVENT, "", number), HostEvent(view.head, envelope)),
+            put(RowKey(EVENT, "", number), HostEvent(view.head, envelope, visible)),
             Row(RowKey(EVENT_ID, envelope.event_id), str(number)),
         ]
         ended: list[Decision[Any]] = list(

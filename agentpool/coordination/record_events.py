@@ -70,20 +70,15 @@ def run_of(pool_id: str, payload: AgentPoolStoreRecordPayload) -> str:
 
 
 def event_of(
-    view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload, agent_id: str | None = None
+    view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
 ) -> EventEnvelope | None:
-    """Derive the event of a record; ``None`` for the opening of a pool, which is none.
-
-    :param agent_id: the agent of the record's run, where the record itself does not name it
-    """
+    """Derive the event of a record; ``None`` for the opening of a pool, which is none."""
     pool_id = view.pool_id
     kind = kind_of(payload)
     if kind is None:
         return None
     run_id = run_of(pool_id, payload)
-    if agent_id is None:
-        member = view.state.members.get(run_id)
-        agent_id = member.agent_id if member else run_id
+    agent_id = view.agent_of(run_id, seq) or run_id
     base = _Base(pool_id, seq, kind, run_id, agent_id, view.time_of(seq) or 0)
     match payload:
         case RunMessageRecorded(stored):

@@ -27,6 +27,7 @@ W = TypeVar("W", bound=Wire)
 
 INBOX: Final = "inbox"
 ANSWER: Final = "answer"
+ASKING: Final = "asking"
 CONTRACT: Final = "contract"
 EVENT: Final = "event"
 EVENT_ID: Final = "event_id"
@@ -64,10 +65,14 @@ class Contract(Wire):
 
 
 class HostEvent(Wire):
-    """A published event, and the last record that was in the log before it."""
+    """A published event, and the last record that was in the log before it.
+
+    :ivar visible: whether its run was a member that carried the pool's policies
+    """
 
     after: int
     envelope: EventEnvelope
+    visible: bool
 
 
 class WakeCause(Wire):

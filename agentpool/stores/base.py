@@ -11,9 +11,8 @@ from agentpool.command import Command, PoolView
 from agentpool.content import OCTETS
 from agentpool.errors import InvalidValueError, PoolNotOpenError
 from agentpool.filters import CompiledEventFilter
-from agentpool.ids import U64_MAX, check_identifier
+from agentpool.ids import check_identifier
 from agentpool.records import (
-    START,
     AgentPoolMember,
     AgentPoolStoreConfig,
     AgentPoolStoreCursor,
@@ -32,6 +31,7 @@ from agentpool.rules import (
     RecordMessage,
     RecordPoolCreated,
     RecordWake,
+    checked_cursor,
     require_open,
 )
 from agentpool.snapshot import AgentPoolSnapshot
@@ -298,14 +298,8 @@ _LAST_PLACE: Final = 2**63 - 1
 def checked_place(pool_id: str, cursor: AgentPoolStoreCursor | None) -> int:
     """Check the arguments that say where to read, and give the sequence number to read after."""
     check_identifier(pool_id, "pool_id")
-    place = START if cursor is None else cursor
-    if not isinstance(place, AgentPoolStoreCursor):
-        msg = f"cursor: expected an AgentPoolStoreCursor, got {type(place).__name__}"
-        raise InvalidValueError(msg)
-    if not isinstance(place.sequence, int) or not 0 <= place.sequence <= U64_MAX:
-        msg = f"cursor: {place.sequence!r} is no place in a log"
-        raise InvalidValueError(msg)
-    return min(place.sequence, _LAST_PLACE)
+    place = checked_cursor(cursor)
+    return 0 if place is None else min(place.sequence, _LAST_PLACE)
 
 
 def checked_limit(limit: int | None) -> int | None:

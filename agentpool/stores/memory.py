@@ -8,7 +8,7 @@ import anyio.lowlevel
 from agentpool._tasks import uninterrupted
 from agentpool.clock import Clock, wall_clock
 from agentpool.command import Command, PoolView
-from agentpool.content import OCTETS, content_ref, no_content
+from agentpool.content import OCTETS, checked_content, content_ref, no_content
 from agentpool.coordination.projection import carry_out
 from agentpool.errors import StoreClosedError
 from agentpool.ids import check_identifier
@@ -87,13 +87,13 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         return self._tailer.changes()
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        del media_type
+        body = checked_content(data, media_type)
         self._refuse_closed()
-        ref = content_ref(data)
-        self._content[ref] = bytes(data)
-        return ref
+        self._content[content_ref(body)] = body
+        return content_ref(body)
 
     async def get_content(self, ref: str) -> bytes:
+        check_identifier(ref, "ref")
         self._refuse_closed()
         if ref not in self._content:
             raise no_content(ref)

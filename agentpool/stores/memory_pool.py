@@ -11,6 +11,7 @@ from agentpool.records import (
     AgentPoolStoredWake,
     AgentPoolStoreRecord,
     AgentPoolStoreRecordPayload,
+    MemberJoined,
     RunMessageRecorded,
     WakeRecorded,
     record_at,
@@ -35,6 +36,7 @@ class MemoryPool:
         self._messages_by_key: dict[str, Placed[AgentPoolStoredMessage]] = {}
         self._wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._wakes_by_key: dict[str, Placed[AgentPoolStoredWake]] = {}
+        self._joined: dict[str, list[tuple[int, str]]] = {}
         self._rows: dict[tuple[str, str], dict[int, Row]] = {}
         self._deadlines: dict[RowKey, Row] = {}
 
@@ -49,6 +51,10 @@ class MemoryPool:
     @property
     def now(self) -> int:
         return self._clock()
+
+    def agent_of(self, run_id: str, seq: int) -> str | None:
+        joined = self._joined.get(run_id, [])
+        return next((agent for at, agent in reversed(joined) if at < seq), None)
 
     def time_of(self, seq: int) -> int | None:
         return self._times[seq - 1]
@@ -117,6 +123,8 @@ class MemoryPool:
         match payload:
             case RunMessageRecorded(stored):
                 self._messages_by_key[stored.message.idempotency_key] = Placed(seq, stored)
+            case MemberJoined(member):
+                self._joined.setdefault(member.run_id, []).append((seq, member.agent_id))
             case WakeRecorded(wake):
                 placed = Placed(seq, wake)
                 self._wakes[wake.condition.condition_id] = placed

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,8 @@ from agentpool.testing.conformance.kit import EVERY_CALL
 
 def test_the_suite_calls_every_public_method() -> None:
     public = {name for name in vars(AgentPoolStore) if not name.startswith("_")}
-    assert public - {"aclose", "execute", "query"} == set(EVERY_CALL)
+    for_builders = {"execute", "query", "companion", "spawn"}
+    assert public - for_builders - {"aclose"} == set(EVERY_CALL)
 
 
 class LosesRetries(InMemoryAgentPoolStore):
@@ -53,6 +55,23 @@ class ChecksThenAppends(InMemoryAgentPoolStore):
         return decision.result
 
 
+class MakesRefsAnew(InMemoryAgentPoolStore):
+    async def put_content(self, data: bytes, **options: Any) -> str:
+        ref = f"{await super().put_content(data, **options)}#{next(self._numbers)}"
+        self._content[ref] = data
+        return ref
+
+    _numbers = itertools.count()
+
+
+class KeepsItsSignal(InMemoryAgentPoolStore):
+    @contextmanager
+    def changes(self) -> Iterator[Callable[[], asyncio.Event]]:
+        with super().changes() as current:
+            signal = current()
+            yield lambda: signal
+
+
 class ClosesLate(InMemoryAgentPoolStore):
     async def aclose(self) -> None:
         await asyncio.sleep(0)
@@ -66,6 +85,8 @@ class ClosesLate(InMemoryAgentPoolStore):
         (ReadsBeyondLimit, "test_a_limit_takes_the_first_records_after_the_cursor"),
         (ForgivesLeaving, "test_leaving_twice_is_refused"),
         (ChecksThenAppends, "test_one_key_is_recorded_once_however_many_tasks_send_it"),
+        (MakesRefsAnew, "test_a_body_put_twice_has_one_ref"),
+        (KeepsItsSignal, "test_a_signal_that_fired_is_followed_by_a_new_one"),
         (ClosesLate, "test_a_cancelled_close_closes_all_the_same"),
     ],
 )

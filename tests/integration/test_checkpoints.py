@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
-from agentpool import AgentPoolMember, SqliteAgentPoolStore, StoreFullError
-from agentpool.replay import PoolState
+from agentpool import (
+    AgentPoolMember,
+    SqliteAgentPoolStore,
+    StoreFullError,
+    WakeRegistrationStatus,
+)
 from agentpool.command import PoolView
+from agentpool.replay import PoolState
 from agentpool.stores.sqlite import log
+from agentpool.testing import a_condition, a_registration
 
 from .helpers import POOL, member, send, sql
 
@@ -19,15 +25,19 @@ Facts = dict[str, Any]
 
 
 def facts_of(state: PoolState) -> Facts:
-    return {name: value for name, value in vars(state).items() if name != "sequence"}
+    facts = {name: value for name, value in vars(state).items() if name != "sequence"}
+    return facts | {
+        "members": dict(state.members),
+        "joined_at": dict(state.joined_at),
+        "open_wakes": {wake.condition.condition_id: wake for wake in state.open_wakes},
+    }
 
 
 async def kept_state(store: SqliteAgentPoolStore) -> Facts:
     """Ask for the state that commands and questions are decided on."""
 
     def ask(view: PoolView) -> Facts:
-        facts = facts_of(view.state)
-        return facts | {"members": dict(facts["members"]), "joined_at": dict(facts["joined_at"])}
+        return facts_of(view.state)
 
     return await store.query(POOL, ask)
 
@@ -40,13 +50,34 @@ async def replayed_state(store: SqliteAgentPoolStore) -> Facts:
     return facts_of(state)
 
 
-async def come_and_go(store: SqliteAgentPoolStore, times: int) -> None:
-    """Let members join and leave, with a message after each."""
-    for number in range(times):
+async def come_and_go(store: SqliteAgentPoolStore, numbers: range) -> None:
+    """Let members join and leave, and wakes come and end, with a message after each."""
+    for number in numbers:
         run = member(number % 40, topics=(f"topic.{number}",))
-        await asyncio.gather(store.join_member(POOL, run), send(store, number))
+        waits = record_wake(store, number)
+        await asyncio.gather(store.join_member(POOL, run), send(store, number), waits)
         if number % 3:
             await store.leave_member(POOL, run.run_id)
+        if number % 5:
+            await record_wake(store, number, WakeRegistrationStatus.TRIGGERED)
+
+
+async def record_wake(
+    store: SqliteAgentPoolStore,
+    number: int,
+    status: WakeRegistrationStatus = WakeRegistrationStatus.REGISTERED,
+) -> None:
+    waits = a_condition(f"wake.{number}", run_id=f"run.{number % 40}")
+    registration = a_registration(waits, status)
+    await store.record_wake(POOL, waits, waits.filter.compile(), registration)
+
+
+async def leave_checkpoint_behind(store: SqliteAgentPoolStore, path: Path) -> None:
+    """Append a record that is in no checkpoint."""
+    last = (await store.join_member(POOL, member(900))).sequence
+    kept = checkpoint(path)
+    if kept is not None and kept[0] == last:
+        await store.join_member(POOL, member(901))
 
 
 def checkpoint(path: Path) -> tuple[int, str] | None:
@@ -62,14 +93,15 @@ async def busy_pool(path: Path) -> Path:
     async with SqliteAgentPoolStore.open(path) as store:
         await store.open_pool(POOL)
         await store.record_pool_created(POOL)
-        await come_and_go(store, 250)
+        await come_and_go(store, range(250))
         assert checkpoint(path) is not None
-        await come_and_go(store, 10)
+        await come_and_go(store, range(250, 260))
+        await leave_checkpoint_behind(store, path)
     return path
 
 
 async def test_a_quiet_pool_needs_no_checkpoint(store: SqliteAgentPoolStore, path: Path) -> None:
-    await come_and_go(store, 10)
+    await come_and_go(store, range(10))
     assert checkpoint(path) is None
 
 
@@ -119,6 +151,16 @@ async def test_a_checkpoint_that_was_deleted_is_done_without(busy_pool: Path) ->
         connection.execute("DELETE FROM agentpool_checkpoints")
     async with SqliteAgentPoolStore.open(busy_pool) as store:
         assert await kept_state(store) == await replayed_state(store)
+
+
+async def test_open_wakes_are_kept_over_a_checkpoint(busy_pool: Path) -> None:
+    async with SqliteAgentPoolStore.open(busy_pool) as store:
+        wakes = (await store.snapshot(POOL)).wakes
+        state = await kept_state(store)
+    registered = WakeRegistrationStatus.REGISTERED
+    waiting = [wake for wake in wakes if wake.registration.status is registered]
+    assert len(waiting) == 52
+    assert state["open_wakes"] == {wake.condition.condition_id: wake for wake in waiting}
 
 
 async def test_members_keep_their_places_over_a_checkpoint(busy_pool: Path) -> None:

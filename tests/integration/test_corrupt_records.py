@@ -31,6 +31,8 @@ DAMAGE = {
     "JSON null": "payload_json = 'null'",
     "a field is missing": f"payload_json = '{KEYED}}}}}'",
     "a BLOB": "payload_json = x'00ff'",
+    "a BLOB of what was text": "payload_json = CAST(payload_json AS BLOB)",
+    "a number": "payload_json = 7",
     "no UTF-8": "payload_json = CAST(x'7bff7d' AS TEXT)",
     "kind does not match type": "kind = 'wake'",
 }
@@ -89,10 +91,22 @@ async def test_a_watcher_gets_what_is_before_it_and_then_the_error(
 async def test_appends_and_lookups_of_whole_records_go_on(damaged: SqliteAgentPoolStore) -> None:
     assert await send(damaged, "d") == 6
     assert await send(damaged, "a") == 3
-    assert (await damaged.join_member(POOL, member(1))).sequence == 2
     receipt = await damaged.message_receipt(POOL, "key.c")
     assert receipt is not None
     assert receipt.message_id == "message.c"
+
+
+async def test_members_may_come_and_go_beside_a_damaged_message(
+    damaged: SqliteAgentPoolStore, request: pytest.FixtureRequest
+) -> None:
+    if "kind does not match type" in request.node.name:  # then it might be a wake that is open
+        with pytest.raises(CorruptRecordError) as caught:
+            await damaged.join_member(POOL, member(1))
+        assert (caught.value.pool_id, caught.value.seq) == (POOL, 4)
+        return
+    assert (await damaged.join_member(POOL, member(1))).sequence == 2
+    assert (await damaged.join_member(POOL, member(2))).sequence == 6
+    assert (await damaged.leave_member(POOL, "run.1"))[1].sequence == 7
 
 
 async def test_other_pools_are_unharmed(damaged: SqliteAgentPoolStore) -> None:
@@ -114,18 +128,25 @@ async def test_commands_of_one_batch_that_meet_it_fail_alone(damaged: SqliteAgen
     assert rest[1:] == [5, 6]
 
 
-async def test_a_corrupt_member_stops_the_commands_of_its_pool_only(path: Path) -> None:
+async def test_a_corrupt_member_stops_what_needs_the_members_of_its_pool_only(path: Path) -> None:
     async with SqliteAgentPoolStore.open(path) as store:
         await fill(store, POOL)
         await fill(store, OTHER)
     damage(path, 2, "payload_json = '{}'")
     async with SqliteAgentPoolStore.open(path) as store:
-        mine, other = await asyncio.gather(
-            send(store, "d"), send(store, "d", OTHER), return_exceptions=True
+        *mine, other = await asyncio.gather(
+            store.join_member(POOL, member(2)),
+            store.leave_member(POOL, "run.1"),
+            store.record_pool_created(POOL),
+            send(store, "d", OTHER),
+            return_exceptions=True,
         )
-        assert isinstance(mine, CorruptRecordError)
-        assert (mine.pool_id, mine.seq) == (POOL, 2)
+        for refused in mine:
+            assert isinstance(refused, CorruptRecordError)
+            assert (refused.pool_id, refused.seq) == (POOL, 2)
         assert other == 6
+        assert (await store.join_member(OTHER, member(2))).sequence == 7
+        assert await send(store, "d") == 6  # to record a message takes no member
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentpool import SqliteAgentPoolStore
-from agentpool.stores.sqlite import log
+from agentpool.stores.sqlite import log, rows
 
 from .helpers import POOL, member, send, sql
 
@@ -61,6 +61,30 @@ async def test_many_values(connection: sqlite3.Connection, index: log.Index, nam
 
 async def test_members_and_config(connection: sqlite3.Connection) -> None:
     assert_uses(plan(connection, log._POOL_PAGE, POOL, 0, 100), "agentpool_pool_records")
+
+
+async def test_the_config(connection: sqlite3.Connection) -> None:
+    [step] = plan(connection, log._FIRST_POOL_RECORD, POOL)
+    assert_uses([step], "agentpool_pool_records")  # it comes in order, nothing is sorted
+
+
+ROWS = {
+    "one": (rows._GET, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
+    "of one name": (rows._LISTING, (POOL, "inbox", "run.1", 7, 9, 100), "PRIMARY KEY"),
+    "next due of one name": (rows._NEXT_DUE, (POOL, "inbox", "run.1"), "PRIMARY KEY"),
+    "delete": (rows._DELETE, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
+    "due": (rows._DEADLINES, (POOL, 9, 100), "INDEX agentpool_deadlines"),
+    "next due": (rows._NEXT_DEADLINE, (POOL,), "INDEX agentpool_deadlines"),
+}
+
+
+@pytest.mark.parametrize(("query", "values", "by"), ROWS.values(), ids=ROWS)
+async def test_rows(
+    connection: sqlite3.Connection, query: str, values: tuple[object, ...], by: str
+) -> None:
+    [step] = plan(connection, query, *values)
+    assert step.startswith("SEARCH agentpool_rows USING ")
+    assert f" {by} " in step
 
 
 async def test_pages(connection: sqlite3.Connection) -> None:

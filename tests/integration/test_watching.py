@@ -112,6 +112,31 @@ async def test_watchers_come_and_go_and_the_next_still_hears(
     await watch_another_process(store, path)
 
 
+async def test_a_signal_of_one_handle_fires_for_the_commits_of_another(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    async with SqliteAgentPoolStore.open(path) as other, asyncio.timeout(BOUND):
+        with store.changes() as current:
+            for number in range(3):
+                signal = current()
+                await send(other, number)
+                await signal.wait()
+                assert len(await store.read(POOL)) == 2 + number
+
+
+async def test_a_signal_fires_for_what_another_process_appends(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    async with worker("append.py", path, "other", 1, 1) as other, asyncio.timeout(BOUND):
+        assert await other.line() == "ready"
+        with store.changes() as current:
+            signal = current()
+            other.tell("go")
+            while len(await store.read(POOL)) < 2:
+                await signal.wait()
+                signal = current()
+
+
 def open_descriptors() -> int:
     """Count the open files of this process, where that can be told."""
     descriptors = Path("/proc/self/fd")

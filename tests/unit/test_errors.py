@@ -104,11 +104,10 @@ def test_survives_pickling_and_copying(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["AgentPoolError", *TREE])
 def test_a_copy_is_the_same_error_without_the_traceback(name: str) -> None:
+    raised = error_type(name)("it broke", pool_id="pool.x", seq=7)
     cause = LookupError("of the engine")
-    try:
-        raise error_type(name)("it broke", pool_id="pool.x", seq=7) from cause
-    except AgentPoolError as error:
-        raised = error
+    with pytest.raises(error_type(name)):
+        raise raised from cause
     own = raised.copy()
     assert type(own) is error_type(name)
     assert own is not raised

@@ -110,8 +110,12 @@ def test_what_a_public_module_defines_for_others_is_public(name: str) -> None:
 def defined_in(tree: ast.Module) -> set[str]:
     """List the names that a module defines itself."""
     names = {node.name for node in tree.body if hasattr(node, "name")}
-    targets = [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
-    targets += [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
+    targets: list[ast.expr] = []
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign):
+            targets.append(node.target)
+        elif isinstance(node, ast.Assign):
+            targets += node.targets
     return names | {target.id for target in targets if isinstance(target, ast.Name)}
 
 

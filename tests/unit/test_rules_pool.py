@@ -19,8 +19,8 @@ from agentpool import (
     PoolConfigConflictError,
     PoolNotOpenError,
 )
+from agentpool.command import Command
 from agentpool.rules import (
-    Command,
     JoinMember,
     LeaveMember,
     NextEventSequence,

@@ -16,7 +16,8 @@ def put(
     ref = content_ref(data)
     with write_transaction(connection, committer.patience, committer.give_up):
         connection.execute(
-            "INSERT OR IGNORE INTO agentpool_content (sha256, media_type, data) VALUES (?, ?, ?)",
+            "INSERT INTO agentpool_content (sha256, media_type, data) VALUES (?, ?, ?)"
+            " ON CONFLICT (sha256) DO NOTHING",
             (ref, media_type, data),
         )
     return ref

@@ -13,9 +13,11 @@ from agentpool.command import Placed
 from agentpool.errors import AgentPoolError
 from agentpool.stores.sqlite.schema import (
     CONDITION_ID,
+    MEMBER_RUN,
     MESSAGE_KEY,
     POOL_KINDS,
     WAKE_KEY,
+    json_field,
 )
 
 __all__ = (
@@ -23,6 +25,7 @@ __all__ = (
     "MESSAGES_BY_KEY",
     "WAKES_BY_KEY",
     "Index",
+    "agent_before",
     "find",
     "find_all",
     "first_pool_record",
@@ -68,6 +71,11 @@ _PAGE: Final = f"""
 _POOL_PAGE: Final = f"""
     SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records
     WHERE pool_id = ? AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq
+"""
+_AGENT_BEFORE: Final = f"""
+    SELECT {json_field("$.member.agent_id")} FROM agent_pool_records
+    WHERE pool_id = ? AND kind = 'member_joined' AND {MEMBER_RUN} = ? AND seq < ?
+    ORDER BY seq DESC LIMIT 1
 """
 _FIRST_POOL_RECORD: Final = f"""
     SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records
@@ -124,6 +132,12 @@ def first_pool_record(connection: sqlite3.Connection, pool_id: str) -> Row | Non
     """Fetch the first record that is not a message."""
     found: Row | None = connection.execute(_FIRST_POOL_RECORD, (pool_id,)).fetchone()
     return found
+
+
+def agent_before(connection: sqlite3.Connection, pool_id: str, run_id: str, seq: int) -> str | None:
+    """Find the agent that a run last joined for before a record."""
+    row = connection.execute(_AGENT_BEFORE, (pool_id, run_id, seq)).fetchone()
+    return None if row is None else row[0]
 
 
 def insert(

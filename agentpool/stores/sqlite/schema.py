@@ -44,6 +44,7 @@ def json_field(path: str) -> str:
 
 MESSAGE_KEY: Final = json_field("$.stored.message.idempotency_key")
 CONDITION_ID: Final = json_field("$.stored.condition.condition_id")
+MEMBER_RUN: Final = json_field("$.member.run_id")
 WAKE_KEY: Final = json_field("$.stored.condition.idempotency_key")
 POOL_KINDS: Final = "kind <> 'run_message'"
 
@@ -59,6 +60,10 @@ _DERIVED: Final = (
     f"""
     CREATE INDEX agentpool_wake_by_id ON agent_pool_records (pool_id, {CONDITION_ID}, seq)
     WHERE kind = 'wake'
+    """,
+    f"""
+    CREATE INDEX agentpool_joins_by_run ON agent_pool_records (pool_id, {MEMBER_RUN}, seq)
+    WHERE kind = 'member_joined'
     """,
     f"CREATE INDEX agentpool_pool_records ON agent_pool_records (pool_id, seq) WHERE {POOL_KINDS}",
     # The small state of a pool as of one record, so that opening a pool where members have come

@@ -14,7 +14,7 @@ from agentpool._payload import open_payload, open_record
 from agentpool._tasks import uninterrupted
 from agentpool.clock import Clock, wall_clock
 from agentpool.command import Command, PoolView
-from agentpool.content import OCTETS
+from agentpool.content import OCTETS, checked_content
 from agentpool.errors import AgentPoolError, StoreClosedError, StoreError
 from agentpool.ids import check_identifier
 from agentpool.records import AgentPoolStoreCursor, AgentPoolStoreRecord
@@ -187,12 +187,14 @@ class SqliteAgentPoolStore(AgentPoolStore):
         return self._tailer.changes()
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
+        body = checked_content(data, media_type)
         self._refuse_closed()
         return await self._writer.run(
-            lambda writer: content.put(writer, self._committer, data, media_type)
+            lambda writer: content.put(writer, self._committer, body, media_type)
         )
 
     async def get_content(self, ref: str) -> bytes:
+        check_identifier(ref, "ref")
         self._refuse_closed()
         return await self._reader.run(lambda reader: content.get(reader, ref))
 

@@ -94,6 +94,12 @@ class SqlView:
         row = self._connection.execute(sql, (self.pool_id,)).fetchone()
         return None if row is None else int(row[0])
 
+    def agent_of(self, run_id: str, seq: int) -> str | None:
+        joined_at = self.state.joined_at.get(run_id)
+        if joined_at is not None and joined_at < seq:
+            return self.state.members[run_id].agent_id
+        return log.agent_before(self._connection, self.pool_id, run_id, seq)
+
     def time_of(self, seq: int) -> int | None:
         if seq > self._stored_head:
             return self.now

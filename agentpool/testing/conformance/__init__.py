@@ -1,7 +1,9 @@
 """The conformance suite: everything that a caller of any store may rely on."""
 
+from agentpool.testing.conformance.changes import ChangesTests
 from agentpool.testing.conformance.closing import ClosingTests
 from agentpool.testing.conformance.concurrency import ConcurrencyTests
+from agentpool.testing.conformance.content import ContentTests
 from agentpool.testing.conformance.event_numbers import EventNumberTests
 from agentpool.testing.conformance.executing import ExecutingTests
 from agentpool.testing.conformance.interruption import InterruptionTests
@@ -24,6 +26,8 @@ class StoreConformance(
     EventNumberTests,
     ReadingTests,
     WatchingTests,
+    ChangesTests,
+    ContentTests,
     RefusalTests,
     ExecutingTests,
     ConcurrencyTests,

@@ -8,6 +8,8 @@ from agentpool._payload import seal
 from agentpool.command import Command, Decision, PoolView
 from agentpool.errors import NotAMemberError
 from agentpool.records import MemberJoined, MemberLeft
+from agentpool.stores.base import AgentPoolStore
+from agentpool.testing.cancellation import tasks_left
 from agentpool.testing.conformance.kit import (
     POOL,
     StoreKit,
@@ -33,8 +35,23 @@ class Ask(Command[R]):
         return self._decide(view)
 
 
+class Companion:
+    """Something that goes with a handle."""
+
+    def __init__(self, store: AgentPoolStore) -> None:
+        self.store = store
+
+
+class AnotherCompanion(Companion):
+    """Of another kind."""
+
+
 class BrokenError(Exception):
     """An error that no store knows."""
+
+
+async def _wait_for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 def _fail(_view: PoolView) -> Decision[None]:
@@ -115,3 +132,43 @@ class ExecutingTests(StoreKit):
                 raise AssertionError
             assert len(await payloads(store)) == 5
             await refusal(NotAMemberError, store.leave_member(POOL, "run.c"))
+
+    async def test_the_companion_of_a_kind_is_made_once_for_each_handle(self) -> None:
+        async with self.empty() as store, self.empty() as other:
+            mine = store.companion(Companion)
+            assert mine.store is store
+            assert store.companion(Companion) is mine
+            assert other.companion(Companion) is not mine
+            assert store.companion(AnotherCompanion) is not mine
+
+    async def test_what_runs_in_the_background_ends_with_the_store_at_the_latest(self) -> None:
+        before = asyncio.all_tasks()
+        async with self.opened() as store:
+            done = store.spawn(asyncio.sleep(0))
+            running = [store.spawn(_wait_for_ever()) for _ in range(3)]
+            await done
+            assert not any(task.done() for task in running)
+            await store.aclose()
+            assert all(task.cancelled() for task in running)
+        assert not await tasks_left(before)
+
+    async def test_what_runs_in_the_background_can_use_the_store_until_it_is_cancelled(
+        self,
+    ) -> None:
+        joined = asyncio.Event()
+
+        async def join_then_wait(store: AgentPoolStore) -> None:
+            await store.join_member(POOL, a_member("run.a"))
+            joined.set()
+            try:
+                await _wait_for_ever()
+            finally:
+                cleaned_up.append("yes")
+
+        cleaned_up: list[str] = []
+        async with self.opened() as store:
+            store.spawn(join_then_wait(store))
+            await joined.wait()
+            assert len(await payloads(store)) == 2
+            assert cleaned_up == []
+        assert cleaned_up == ["yes"]

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
+from agentpool.content import content_ref
 from agentpool.errors import AgentPoolError
 from agentpool.records import (
     AgentPoolStoreCursor,
@@ -16,11 +17,14 @@ from agentpool.records import (
     WakeCondition,
     WakeRegistrationStatus,
 )
+from agentpool.signals import Signal
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.values import a_condition, a_member, a_message, a_receipt, a_registration
 
 __all__ = (
     "ABOUT_OPENED_POOL",
+    "ABOUT_POOL",
+    "BODY",
     "EVERY_CALL",
     "PATIENCE",
     "POOL",
@@ -35,6 +39,7 @@ __all__ = (
     "record_wake",
     "refusal",
     "refusals",
+    "signal_of",
     "take",
 )
 
@@ -44,6 +49,7 @@ T = TypeVar("T")
 POOL: Final = "pool.conformance"
 PATIENCE: Final = 30.0
 """Seconds after which a test gives up to wait. No test measures time."""
+BODY: Final = b"the body of a message"
 
 Call: TypeAlias = Callable[[AgentPoolStore, str], Awaitable[object]]
 
@@ -93,7 +99,11 @@ class _Opened(AbstractAsyncContextManager[AgentPoolStore]):
 
 
 async def furnish(store: AgentPoolStore, pool_id: str = POOL) -> None:
-    """Open a pool with two members, an accepted message and a registered wake: five records."""
+    """Open a pool with two members, an accepted message and a registered wake: five records.
+
+    Beside them the store keeps `BODY`.
+    """
+    await store.put_content(BODY)
     await store.open_pool(pool_id)
     await store.join_member(pool_id, a_member("run.a"))
     await store.join_member(pool_id, a_member("run.b"))
@@ -145,6 +155,12 @@ async def first_of(
     """Watch for one record."""
     async with aclosing(store.watch(pool_id, cursor)) as watch:
         return await anext(watch)
+
+
+async def signal_of(store: AgentPoolStore) -> Signal:
+    """Take the current signal of a store."""
+    with store.changes() as current:
+        return current()
 
 
 # --- looking at what came of it
@@ -207,9 +223,15 @@ ABOUT_OPENED_POOL: Final[dict[str, Call]] = {
     "read": lambda store, pool_id: store.read(pool_id),
     "watch": first_of,
 }
-EVERY_CALL: Final[dict[str, Call]] = {
+ABOUT_POOL: Final[dict[str, Call]] = {
     **ABOUT_OPENED_POOL,
     "open_pool": lambda store, pool_id: store.open_pool(pool_id),
     "next_event_sequence": lambda store, pool_id: store.next_event_sequence(pool_id),
 }
-"""Every public method about a pool. A new one needs a line here, or above when it needs opening."""
+EVERY_CALL: Final[dict[str, Call]] = {
+    **ABOUT_POOL,
+    "put_content": lambda store, _: store.put_content(BODY),
+    "get_content": lambda store, _: store.get_content(content_ref(BODY)),
+    "changes": lambda store, _: signal_of(store),
+}
+"""Every public method. A new one needs a line here, or above when it is about a pool."""

@@ -5,11 +5,13 @@ from typing import Any, Final
 
 import msgspec
 
-from agentpool.errors import InvalidValueError, RetryClassification
+from agentpool.content import content_ref
+from agentpool.errors import ContentNotFoundError, InvalidValueError, RetryClassification
 from agentpool.records import START, RunAddress
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.conformance.kit import (
-    EVERY_CALL,
+    ABOUT_POOL,
+    BODY,
     POOL,
     StoreKit,
     first_of,
@@ -17,6 +19,7 @@ from agentpool.testing.conformance.kit import (
     payloads,
     record,
     record_wake,
+    refusal,
     refusals,
 )
 from agentpool.testing.values import (
@@ -112,7 +115,7 @@ class RefusalTests(StoreKit):
 
     async def test_a_pool_id_that_is_no_identifier_is_refused_by_every_method(self) -> None:
         async with self.empty() as store:
-            for call in EVERY_CALL.values():
+            for call in ABOUT_POOL.values():
                 calls = (call(store, bad) for bad in NO_IDENTIFIERS)
                 for error in await refusals(InvalidValueError, calls):
                     assert isinstance(error, ValueError)
@@ -147,6 +150,20 @@ class RefusalTests(StoreKit):
             calls = (store.open_pool(POOL, bad) for bad in not_configs)
             await refusals(InvalidValueError, calls)
             assert len(await payloads(store)) == 1
+
+    async def test_a_ref_of_content_that_is_no_identifier_is_refused(self) -> None:
+        async with self.empty() as store:
+            refs: list[Any] = [*NO_IDENTIFIERS, b"sha256:", [BODY]]
+            await refusals(InvalidValueError, (store.get_content(ref) for ref in refs))
+
+    async def test_a_body_that_is_no_bytes_is_refused(self) -> None:
+        async with self.empty() as store:
+            bodies: list[Any] = ["text", None, 7, [1], a_config()]
+            await refusals(InvalidValueError, (store.put_content(bad) for bad in bodies))
+            media_types: list[Any] = [None, 7, b"text/plain", ["text/plain"], "\ud800"]
+            calls = (store.put_content(b"body", media_type=bad) for bad in media_types)
+            await refusals(InvalidValueError, calls)
+            await refusal(ContentNotFoundError, store.get_content(content_ref(b"body")))
 
     async def test_a_place_that_is_none_is_refused(self) -> None:
         places: list[Any] = [1, "1", (1,), a_member(), _forged(START, sequence=-1)]

@@ -1,0 +1,161 @@
+"""Bodies of messages, which are kept once, beside the log, under a ref made of what they say."""
+
+import asyncio
+import itertools
+from typing import Final
+
+from agentpool.errors import ContentNotFoundError, PoolNotOpenError, RetryClassification
+from agentpool.ids import check_identifier
+from agentpool.testing.cancellation import Moment, cancel_at, tasks_left
+from agentpool.testing.conformance.kit import (
+    BODY,
+    POOL,
+    StoreKit,
+    append_many,
+    furnish,
+    outcome_of,
+    payloads,
+    record,
+    refusal,
+    refusals,
+)
+from agentpool.testing.values import a_message
+
+__all__ = ("ContentTests",)
+
+BODIES: Final = [
+    b"",
+    b"\x00",
+    b"\xff\xfe",
+    bytes(range(256)),
+    b"'; DROP TABLE x; --",
+    "é\u2028\U0001f600".encode(),
+    b"x" * 2**20,
+]
+UNKNOWN_REFS: Final = [
+    f"sha256:{'0' * 64}",
+    "sha256:",
+    "s3://bucket/key",
+    "content.1",
+    "é\U0001f600",
+    "%",
+]
+
+
+class ContentTests(StoreKit):
+    """``put_content`` and ``get_content``."""
+
+    async def test_a_body_is_given_back_as_it_was_put(self) -> None:
+        async with self.empty() as store:
+            refs = [await store.put_content(body) for body in BODIES]
+            given = [await store.get_content(ref) for ref in refs]
+            assert given == BODIES
+            assert all(type(body) is bytes for body in given)
+
+    async def test_a_body_put_twice_has_one_ref(self) -> None:
+        async with self.empty() as store:
+            first = await store.put_content(BODY)
+            assert await store.put_content(BODY) == first
+            assert await store.put_content(bytes(bytearray(BODY))) == first
+            assert await store.get_content(first) == BODY
+
+    async def test_different_bodies_have_different_refs(self) -> None:
+        async with self.empty() as store:
+            refs = [await store.put_content(body) for body in (*BODIES, BODY, BODY + b"\n")]
+            assert len(set(refs)) == len(refs)
+
+    async def test_a_ref_is_the_same_in_every_store(self) -> None:
+        async with self.empty() as store, self.empty() as other:
+            ref = await store.put_content(BODY)
+            await refusal(ContentNotFoundError, other.get_content(ref))
+            assert await other.put_content(BODY) == ref
+
+    async def test_the_media_type_does_not_make_another_body(self) -> None:
+        async with self.empty() as store:
+            ref = await store.put_content(BODY, media_type="text/plain; charset=utf-8")
+            assert await store.put_content(BODY) == ref
+            assert await store.get_content(ref) == BODY
+
+    async def test_what_was_never_put_is_not_found(self) -> None:
+        async with self.empty() as store:
+            await store.put_content(BODY)
+            calls = (store.get_content(ref) for ref in UNKNOWN_REFS)
+            for error, ref in zip(
+                await refusals(ContentNotFoundError, calls), UNKNOWN_REFS, strict=True
+            ):
+                assert error.retry is RetryClassification.NOT_RETRYABLE
+                assert repr(ref) in str(error)
+
+    async def test_content_needs_no_pool_and_opens_none(self) -> None:
+        async with self.empty() as store:
+            assert await store.get_content(await store.put_content(BODY)) == BODY
+            await refusal(PoolNotOpenError, store.read(POOL))
+
+    async def test_a_ref_can_stand_in_a_message_and_the_body_is_in_no_record(self) -> None:
+        async with self.empty() as store:
+            await furnish(store)
+            ref = await store.put_content(BODY)
+            check_identifier(ref, "ref")
+            await record(store, a_message("with.body", content_ref=ref))
+            [*_, last] = await payloads(store)
+            assert getattr(last, "stored").message.content_ref == ref  # noqa: B009  # of a union
+            assert BODY.decode() not in repr(await payloads(store))
+            assert await store.get_content(ref) == BODY
+
+    async def test_putting_appends_nothing_to_any_log(self) -> None:
+        async with self.empty() as store:
+            await furnish(store)
+            before = await payloads(store)
+            await store.put_content(b"another body")
+            assert await payloads(store) == before
+            assert await store.next_event_sequence(POOL) == 1
+
+    async def test_many_tasks_put_and_get_at_once(self) -> None:
+        bodies = [f"body {number % 10}".encode() for number in range(50)]
+        async with self.opened() as store:
+            refs, _ = await asyncio.gather(
+                asyncio.gather(*(store.put_content(body) for body in bodies)),
+                append_many(store, 50),
+            )
+            assert len(set(refs)) == 10
+            given = await asyncio.gather(*(store.get_content(ref) for ref in refs))
+            assert list(given) == bodies
+            assert len(await payloads(store)) == 51
+
+    async def test_a_cancelled_put_has_kept_the_whole_body_or_nothing(self) -> None:
+        for moment in Moment:
+            async with self.empty() as store:
+                before = asyncio.all_tasks()
+                for suspension in itertools.count():
+                    body = f"body {suspension}".encode() * 1000
+                    reached = await cancel_at(
+                        suspension,
+                        lambda: store.put_content(body),  # noqa: B023  # run here
+                        moment=moment,
+                    )
+                    assert not await tasks_left(before)
+                    ref = await store.put_content(body)
+                    assert await store.get_content(ref) == body
+                    if not reached:
+                        break
+
+    async def test_a_cancelled_get_leaves_the_body_where_it_is(self) -> None:
+        for moment in Moment:
+            async with self.empty() as store:
+                ref = await store.put_content(BODY)
+                for suspension in itertools.count():
+                    reached = await cancel_at(
+                        suspension,
+                        lambda: store.get_content(ref),  # noqa: B023  # run here
+                        moment=moment,
+                    )
+                    assert await store.get_content(ref) == BODY
+                    if not reached:
+                        break
+
+    async def test_a_refusal_does_not_tell_what_bodies_say(self) -> None:
+        async with self.empty() as store:
+            ref = await store.put_content(b"a secret")
+            await store.aclose()
+            for call in (store.put_content(b"a secret"), store.get_content(ref)):
+                assert "secret" not in str(await outcome_of(call))

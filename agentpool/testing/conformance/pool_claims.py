@@ -1,0 +1,211 @@
+"""Claims: a message is with one consumer at a time, and comes back from one that is gone."""
+
+import asyncio
+import gc
+from contextlib import suppress
+
+from agentpool.clock import wall_clock
+from agentpool.errors import ClaimLostError
+from agentpool.inbox import Delivery
+from agentpool.pool import AgentPool
+from agentpool.records import MessageStatus
+from agentpool.testing.conformance.kit import POOL, payloads, refusal
+from agentpool.testing.conformance.pool_kit import (
+    ManualClock,
+    PoolKit,
+    acked,
+    attempts,
+    deliver,
+    nothing_comes,
+    peeked,
+)
+from agentpool.testing.values import a_member, a_message
+
+__all__ = ("PoolClaimTests",)
+
+LEASE = 30_000
+
+
+class PoolClaimTests(PoolKit):
+    """``Inbox.take``, ``Delivery.ack``, ``Delivery.nack`` and leases."""
+
+    async def test_a_claimed_message_is_handed_to_nobody_else(self) -> None:
+        async with self.opened("run.a", "run.b") as pool, AgentPool.open(pool.store, POOL) as other:
+            await deliver(pool, 2)
+            first = await pool.inbox("run.b").take()
+            second = await other.inbox("run.b").take()
+            assert attempts([first, second]) == [("message.1", 1), ("message.2", 1)]
+            await nothing_comes(other.inbox("run.b").take(), pool)
+
+    async def test_claiming_and_ending_a_claim_append_nothing(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await deliver(pool, 2)
+            before = await payloads(pool.store)
+            inbox = pool.inbox("run.b")
+            await (await inbox.take()).nack()
+            await acked(inbox, 2)
+            assert await payloads(pool.store) == before
+
+    async def test_a_returned_message_comes_again_with_the_next_attempt(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await deliver(pool, 2)
+            inbox = pool.inbox("run.b")
+            for attempt in range(1, 5):
+                delivery = await inbox.take()
+                assert attempts([delivery]) == [("message.1", attempt)]
+                await delivery.nack()
+            assert await acked(inbox, 2) == ["message.1", "message.2"]
+
+    async def test_a_returned_message_stays_away_for_its_delay(self) -> None:
+        clock = ManualClock()
+        async with self.opened("run.a", "run.b", clock=clock) as pool:
+            await deliver(pool, 2)
+            inbox = pool.inbox("run.b")
+            await (await inbox.take()).nack(delay=5)
+            assert await peeked(inbox) == ["message.1", "message.2"]
+            assert await acked(inbox, 1) == ["message.2"]
+            clock.advance(4_999)
+            await nothing_comes(pool.inbox("run.b").take(), pool)
+            clock.advance(1)
+            assert attempts([await inbox.take()]) == [("message.1", 2)]
+
+    async def test_a_returned_message_wakes_who_waits_for_one(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await deliver(pool, 1)
+            delivery = await pool.inbox("run.b").take()
+            waiting = asyncio.ensure_future(pool.inbox("run.b").take())
+            await asyncio.sleep(0)
+            await delivery.nack(delay=0.01)
+            assert attempts([await waiting]) == [("message.1", 2)]
+
+    async def test_a_claim_that_ran_out_returns_the_message_with_the_next_attempt(self) -> None:
+        clock = ManualClock()
+        async with self.opened("run.a", "run.b", clock=clock) as pool:
+            await deliver(pool, 2)
+            stale = await pool.inbox("run.b").take()
+            clock.advance(LEASE - 1)
+            second = await pool.inbox("run.b").take()
+            clock.advance(1)
+            again = await pool.inbox("run.b").take()
+            expected = [("message.1", 1), ("message.2", 1), ("message.1", 2)]
+            assert attempts([stale, second, again]) == expected
+
+    async def test_a_stale_claim_can_neither_acknowledge_nor_return(self) -> None:
+        clock = ManualClock()
+        async with self.opened("run.a", "run.b", clock=clock) as pool:
+            await deliver(pool, 1)
+            stale = await pool.inbox("run.b").take()
+            clock.advance(LEASE)
+            await refusal(ClaimLostError, stale.ack())
+            await refusal(ClaimLostError, stale.nack())
+            current = await pool.inbox("run.b").take()
+            await refusal(ClaimLostError, stale.ack())
+            await refusal(ClaimLostError, stale.nack())
+            await nothing_comes(pool.inbox("run.b").take(), pool)
+            await current.ack()
+            assert await peeked(pool.inbox("run.b")) == []
+
+    async def test_a_claim_is_ended_once(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await deliver(pool, 2)
+            inbox = pool.inbox("run.b")
+            done = await inbox.take()
+            await done.ack()
+            await refusal(ClaimLostError, done.ack())
+            await refusal(ClaimLostError, done.nack())
+            returned = await inbox.take()
+            await returned.nack()
+            await refusal(ClaimLostError, returned.ack())
+            await refusal(ClaimLostError, returned.nack())
+            assert attempts([await inbox.take()]) == [("message.2", 2)]
+
+    async def test_a_refused_end_of_a_claim_names_pool_and_record(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await deliver(pool, 1)
+            delivery = await pool.inbox("run.b").take()
+            await delivery.ack()
+            error = await refusal(ClaimLostError, delivery.ack())
+            assert error.pool_id == POOL
+            assert error.seq == len(await payloads(pool.store))
+
+    async def test_a_claim_is_renewed_while_it_is_held(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await deliver(pool, 1)
+            before = await payloads(pool.store)
+            delivery = await pool.inbox("run.b", lease=0.6).take()
+            other = asyncio.ensure_future(pool.inbox("run.b").take())
+            await asyncio.wait([other], timeout=1.5)
+            assert not other.done()
+            await delivery.ack()
+            await deliver(pool, 2)
+            assert attempts([await other]) == [("message.2", 1)]
+            assert (await payloads(pool.store))[: len(before)] == before
+
+    async def test_a_claim_that_nobody_holds_any_more_runs_out(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await deliver(pool, 1)
+            await pool.inbox("run.b", lease=0.1).take()
+            gc.collect()
+            assert attempts([await pool.inbox("run.b").take()]) == [("message.1", 2)]
+
+    async def test_going_on_without_ending_a_claim_lets_it_run_out(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await deliver(pool, 2)
+            inbox = pool.inbox("run.b", lease=0.1)
+            seen: list[Delivery] = []
+            async for delivery in inbox:
+                seen.append(delivery)
+                if len(seen) == 3:
+                    break
+            assert [each.message.message_id for each in seen[:2]] == ["message.1", "message.2"]
+            assert seen[2].attempt == 2
+
+    async def test_a_member_that_returns_finds_what_it_held_when_it_left(self) -> None:
+        async with self.opened("run.a", clock=wall_clock) as pool:
+            with suppress(ZeroDivisionError):
+                async with pool.member(a_member("run.b"), claim_lease=0.1) as me:
+                    await deliver(pool, 1)
+                    async for delivery in me.inbox:
+                        assert delivery.attempt == 1
+                        raise ZeroDivisionError
+            async with pool.member(a_member("run.b")) as back, asyncio.timeout(5):
+                assert attempts([await back.inbox.take()]) == [("message.1", 2)]
+
+    async def test_a_message_cancelled_while_it_is_held_can_still_be_acknowledged(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await deliver(pool, 1)
+            delivery = await pool.inbox("run.b").take()
+            await pool.record_message_status(a_message("message.1"), MessageStatus.CANCELLED)
+            await delivery.ack()
+            assert await peeked(pool.inbox("run.b")) == []
+
+    async def test_no_message_is_ever_with_two_consumers(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await deliver(pool, 20)
+            held: set[str] = set()
+            done: list[str] = []
+
+            async def consume(number: int) -> None:
+                inbox = pool.inbox("run.b", lease=5)
+                while True:
+                    delivery = await inbox.take()
+                    name = delivery.message.message_id
+                    assert name not in held
+                    held.add(name)
+                    await asyncio.sleep(0)
+                    held.remove(name)
+                    if (delivery.attempt + number) % 3 == 0:
+                        await delivery.nack()
+                        continue
+                    await delivery.ack()
+                    done.append(name)
+
+            consumers = [asyncio.ensure_future(consume(number)) for number in range(5)]
+            while len(done) < 20:
+                finished, _ = await asyncio.wait(consumers, timeout=0.01)
+                for task in finished:
+                    task.result()
+            for task in consumers:
+                task.cancel()
+            await asyncio.wait(consumers)
+            assert sorted(done) == sorted(set(done))

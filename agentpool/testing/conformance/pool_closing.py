@@ -1,0 +1,147 @@
+"""Letting go of a pool, and closing the store below it: nobody hangs, nothing runs on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Final, TypeAlias
+
+from agentpool._wire import include
+from agentpool.clock import wall_clock
+from agentpool.errors import StoreClosedError
+from agentpool.filters import EventFilter
+from agentpool.pool import AgentPool
+from agentpool.records import MessageStatus
+from agentpool.testing.cancellation import tasks_left
+from agentpool.testing.conformance.kit import PATIENCE, POOL, refusals
+from agentpool.testing.conformance.pool_asking import a_question
+from agentpool.testing.conformance.pool_kit import PoolKit, an_event, deliver, events_of
+from agentpool.testing.conformance.pool_wakes import a_wait, waiting
+from agentpool.testing.values import a_member, a_message
+
+__all__ = ("PoolClosingTests",)
+
+Call: TypeAlias = Callable[[AgentPool], Awaitable[object]]
+
+
+async def _enter(pool: AgentPool) -> None:
+    async with pool.member(a_member("run.new")):
+        pass
+
+
+async def _iterate(pool: AgentPool) -> None:
+    async for _ in pool.inbox("run.a"):
+        pass
+
+
+async def _subscribe(pool: AgentPool) -> None:
+    async with aclosing(pool.subscribe(EventFilter())) as events:
+        async for _ in events:
+            pass
+
+
+async def _watch(pool: AgentPool) -> None:
+    async with aclosing(pool.watch_pool()) as records:
+        async for _ in records:
+            pass
+
+
+# Calls that go on for ever in a pool with a registered wake and nothing for run.a.
+ENDLESS: Final[dict[str, Call]] = {
+    "wait": lambda pool: pool.wait("wake.1"),
+    "take": lambda pool: pool.inbox("run.a").take(),
+    "iterate": _iterate,
+    "ask": lambda pool: pool.ask(a_question(timeout_millis=None)),
+    "subscribe": _subscribe,
+    "watch_pool": _watch,
+}
+EVERY_CALL: Final[dict[str, Call]] = {
+    **ENDLESS,
+    "open": lambda pool: AgentPool.open(pool.store, POOL),
+    "join_run": lambda pool: pool.join_run(a_member("run.new")),
+    "leave_run": lambda pool: pool.leave_run("run.a"),
+    "members": lambda pool: pool.members(),
+    "member": _enter,
+    "snapshot": lambda pool: pool.snapshot(),
+    "send": lambda pool: pool.send(a_message("new")),
+    "record_message_status": lambda pool: pool.record_message_status(
+        a_message("new"), MessageStatus.ACCEPTED
+    ),
+    "publish": lambda pool: pool.publish(an_event()),
+    "scope_filter": lambda pool: pool.scope_filter(EventFilter()),
+    "suspend_until": lambda pool: pool.suspend_until("run.a", a_wait("new")),
+    "poll_wake": lambda pool: pool.poll_wake("wake.1"),
+    "cancel_wake": lambda pool: pool.cancel_wake("wake.1"),
+    "peek": lambda pool: pool.inbox("run.a").peek(),
+}
+
+
+class PoolClosingTests(PoolKit):
+    """``aclose`` of pools and stores."""
+
+    async def test_closing_the_store_ends_every_endless_call(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await waiting(pool, filter=EventFilter(run_ids=include("run.nobody")))
+            tasks = [asyncio.ensure_future(call(pool)) for call in ENDLESS.values()]
+            await asyncio.wait(tasks, timeout=0.05)
+            await pool.store.aclose()
+            async with asyncio.timeout(PATIENCE):
+                await refusals(StoreClosedError, tasks)
+
+    async def test_everything_is_refused_once_the_store_is_closed(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await pool.store.aclose()
+            await refusals(StoreClosedError, (call(pool) for call in EVERY_CALL.values()))
+
+    async def test_a_claim_cannot_be_ended_once_the_store_is_closed(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await deliver(pool, 1)
+            delivery = await pool.inbox("run.b").take()
+            await pool.store.aclose()
+            await refusals(StoreClosedError, (delivery.ack(), delivery.nack()))
+
+    async def test_a_member_leaves_its_block_in_peace_when_the_store_was_closed(self) -> None:
+        async with self.opened() as pool, pool.member(a_member("run.a")):
+            await pool.store.aclose()
+
+    async def test_nothing_runs_on_after_pool_and_store_were_closed(self) -> None:
+        before = asyncio.all_tasks()
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await waiting(pool, timeout_millis=10)
+            async with pool.member(a_member("run.c")) as me:
+                await me.wait_until(a_wait().filter, timeout=0.01)
+                await deliver(pool, 1)
+                delivery = await pool.inbox("run.b").take()
+                await delivery.ack()
+                await events_of(pool, 4)
+            tasks = [asyncio.ensure_future(call(pool)) for call in ENDLESS.values()]
+            await asyncio.wait(tasks, timeout=0.02)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        assert not await tasks_left(before)
+
+    async def test_nothing_runs_on_after_the_last_pool_object_was_closed(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            other = await AgentPool.open(pool.store, POOL)
+            ending = asyncio.ensure_future(pool.inbox("run.a").take())
+            await asyncio.wait([ending], timeout=0.02)
+            ending.cancel()
+            await asyncio.wait([ending])
+            running = {each for each in asyncio.all_tasks() if each is not asyncio.current_task()}
+            await other.aclose()
+            await pool.aclose()
+            assert not await tasks_left(asyncio.all_tasks() - running)
+
+    async def test_closing_a_pool_twice_or_from_many_tasks_is_once(self) -> None:
+        async with self.opened("run.a") as pool:
+            other = await AgentPool.open(pool.store, POOL)
+            await asyncio.gather(*(other.aclose() for _ in range(5)))
+            await other.aclose()
+            assert await pool.members() == (a_member("run.a"),)
+
+    async def test_a_pool_can_be_opened_again_after_the_last_was_closed(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await pool.aclose()
+            async with AgentPool.open(pool.store, POOL) as again:
+                await waiting(again, timeout_millis=20)
+                assert (await again.wait("wake.1")).registration.status == "timed_out"

@@ -1,0 +1,49 @@
+"""The suite of the coordinator: everything that a user of `AgentPool` may rely on, on any store."""
+
+from agentpool.testing.conformance.pool_asking import PoolAskingTests
+from agentpool.testing.conformance.pool_cancellation import PoolCancellationTests
+from agentpool.testing.conformance.pool_claims import PoolClaimTests
+from agentpool.testing.conformance.pool_closing import PoolClosingTests
+from agentpool.testing.conformance.pool_deadlines import PoolDeadlineTests
+from agentpool.testing.conformance.pool_endings import PoolEndingTests
+from agentpool.testing.conformance.pool_events import PoolEventTests
+from agentpool.testing.conformance.pool_inbox import PoolInboxTests
+from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
+from agentpool.testing.conformance.pool_members import PoolMemberTests
+from agentpool.testing.conformance.pool_presence import PoolPresenceTests
+from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
+from agentpool.testing.conformance.pool_sending import PoolSendingTests
+from agentpool.testing.conformance.pool_statuses import PoolStatusTests
+from agentpool.testing.conformance.pool_wakes import PoolWakeTests
+
+__all__ = ("PoolConformance",)
+
+
+class PoolConformance(
+    PoolMemberTests,
+    PoolSendingTests,
+    PoolStatusTests,
+    PoolInboxTests,
+    PoolClaimTests,
+    PoolInboxModelTests,
+    PoolAskingTests,
+    PoolWakeTests,
+    PoolEndingTests,
+    PoolEventTests,
+    PoolPublishingTests,
+    PoolPresenceTests,
+    PoolDeadlineTests,
+    PoolCancellationTests,
+    PoolClosingTests,
+):
+    """Tests that `AgentPool` passes on every store, without skips.
+
+    Derive from it as from `StoreConformance`; here ``open_store`` is given the clock that the
+    store has to take its time from.
+
+    ::
+
+        class TestPoolsInMyStore(PoolConformance):
+            def open_store(self, clock: Clock) -> AbstractAsyncContextManager[AgentPoolStore]:
+                return MyStore.open(new_place(), clock=clock)
+    """

@@ -1,0 +1,10 @@
+from contextlib import AbstractAsyncContextManager
+
+from agentpool import AgentPoolStore, InMemoryAgentPoolStore
+from agentpool.clock import Clock
+from agentpool.testing.conformance.pools import PoolConformance
+
+
+class TestPoolsInMemory(PoolConformance):
+    def open_store(self, clock: Clock) -> AbstractAsyncContextManager[AgentPoolStore]:
+        return InMemoryAgentPoolStore(clock=clock)

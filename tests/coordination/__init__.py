@@ -1,0 +1,1 @@
+"""Tests of `AgentPool` in several processes at once, over one file."""

@@ -1,0 +1,86 @@
+"""What the tests of pools in several processes share.
+
+``AGENTPOOL_FULL=1`` makes the random tests as long as they can be, ``AGENTPOOL_SEED`` starts them
+from another seed.
+"""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+from integration.helpers import BOUND, POOL, Worker, worker
+
+from agentpool import AgentPool, AgentPoolStoreRecordPayload
+from agentpool.clock import wall_clock
+
+__all__ = (
+    "BOUND",
+    "FULL",
+    "POOL",
+    "SEED",
+    "Worker",
+    "amount",
+    "in_a_minute",
+    "next_record",
+    "payloads",
+    "process",
+    "say",
+    "until",
+)
+
+FULL: Final = os.environ.get("AGENTPOOL_FULL", "") not in {"", "0"}
+SEED: Final = int(os.environ.get("AGENTPOOL_SEED", "1"))
+
+_WORKERS: Final = Path(__file__).parent / "workers"
+_POLL_SECONDS: Final = 0.01
+
+T = TypeVar("T")
+
+
+def amount(normal: int, full: int) -> int:
+    """Choose how much to do."""
+    return full if FULL else normal
+
+
+def process(script: str, *arguments: object) -> AbstractAsyncContextManager[Worker]:
+    """Run a script from ``workers/``; it does not outlive the block."""
+    return worker(str(_WORKERS / script), *arguments)
+
+
+def say(line: str) -> None:
+    """Print what a random test did, for ``pytest -rP`` and for failures."""
+    sys.stdout.write(f"{line}\n")
+
+
+def in_a_minute() -> int:
+    """Be a clock by which all that is due within a minute is due already."""
+    return wall_clock() + 60_000
+
+
+async def payloads(pool: AgentPool) -> list[AgentPoolStoreRecordPayload]:
+    """Read the whole log of a pool."""
+    return [record.payload for record in await pool.store.read(pool.pool_id)]  # type: ignore[misc]
+
+
+async def next_record(
+    pool: AgentPool, wanted: Callable[[AgentPoolStoreRecordPayload], bool]
+) -> AgentPoolStoreRecordPayload:
+    """Wait for a record, past or live, that is wanted."""
+    with anyio.fail_after(BOUND):
+        async for record in pool.watch_pool():
+            if wanted(record.payload):  # type: ignore[arg-type]
+                return record.payload  # type: ignore[return-value]
+    raise AssertionError
+
+
+async def until(look: Callable[[], Awaitable[bool]], bound: float = BOUND) -> None:
+    """Look again and again until something is so, in another process say."""
+    with anyio.fail_after(bound):
+        while True:
+            if await look():
+                return
+            await anyio.sleep(_POLL_SECONDS)

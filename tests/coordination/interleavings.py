@@ -1,0 +1,190 @@
+"""Makes up what happens to wakes, at random from a seed, and judges what a log says of it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+from samples import envelope
+
+from agentpool import (
+    AgentPool,
+    AgentPoolStoreRecordPayload,
+    CorrelationEntry,
+    EventCorrelation,
+    EventFamily,
+    EventFilter,
+    EventKind,
+    FilterSet,
+    MessageStatus,
+    RunAddress,
+    RunMessageRecorded,
+    WakeRecorded,
+    WakeRegistrationStatus,
+    encode,
+    include,
+)
+from agentpool.coordination.rows import EVENT, HostEvent, value_of
+from agentpool.testing import a_condition, a_message
+
+__all__ = ("HOST", "SINK", "Action", "Ledger", "Scenario", "actions_of", "read_ledger")
+
+HOST: Final = "run.host"
+SINK: Final = "run.sink"
+
+_KINDS: Final = include(EventKind.TOOL_COMPLETED, EventKind.RUN_MESSAGE_DELIVERED)
+_TIMEOUTS: Final = (0, 5, 30, 60, 120, 250)
+_LATEST: Final = {"register": 20.0, "publish": 60.0, "send": 60.0}
+_LATEST_OTHERWISE: Final = 120.0
+REGISTERED: Final = WakeRegistrationStatus.REGISTERED
+
+Action = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One wake: which run waits, and after which record its events come."""
+
+    number: int
+    run_id: str
+    since: int
+
+    @property
+    def key(self) -> str:
+        """The correlation key that its events have and no others."""
+        return f"scenario.{self.number}"
+
+    @property
+    def has_own_run(self) -> bool:
+        return self.run_id.endswith(f".wait.{self.number}")
+
+    @property
+    def condition_id(self) -> str:
+        return f"wake.{self.number}"
+
+
+def actions_of(random: Random, scenario: Scenario) -> Iterator[Action]:
+    """Make up what happens to one wake; in which process each happens is the caller's choice."""
+    condition = _condition(random, scenario)
+    yield _action(random, "register", condition, _since(random, scenario))
+    if random.random() < 0.3:  # the same again, in the other process perhaps
+        yield _action(random, "register", condition, scenario.since)
+    for each in range(random.choice((0, 0, 1, 2))):
+        make = random.choice((_published, _sent))
+        yield make(random, scenario, each)
+    if random.random() < 0.4:
+        yield _action(random, "cancel", scenario.condition_id)
+    if scenario.has_own_run and random.random() < 0.3:
+        yield _action(random, "leave", scenario.run_id)
+    if random.random() < 0.5:
+        yield _action(random, "wait", scenario.condition_id)
+
+
+def _action(random: Random, what: str, value: str, since: int | None = None) -> Action:
+    latest = _LATEST.get(what, _LATEST_OTHERWISE)
+    delay = random.uniform(0, latest) if random.random() < 0.8 else 0.0
+    return {"do": what, "value": value, "since": since, "delay": delay}
+
+
+def _since(random: Random, scenario: Scenario) -> int | None:
+    """Look at the whole history now and then; it takes the longer, the longer that is."""
+    return None if random.random() < 0.05 else scenario.since
+
+
+def _condition(random: Random, scenario: Scenario) -> str:
+    runs: FilterSet[str] = include(HOST) if random.random() < 0.5 else "any"
+    wanted = EventFilter(run_ids=runs, kinds=_KINDS, correlation_keys=include(scenario.key))
+    return encode(
+        a_condition(
+            scenario.condition_id,
+            run_id=scenario.run_id,
+            filter=wanted,
+            timeout_millis=random.choice(_TIMEOUTS),
+        )
+    ).decode()
+
+
+def _correlation(scenario: Scenario) -> EventCorrelation:
+    return EventCorrelation((CorrelationEntry(scenario.key, "x"),))
+
+
+def _published(random: Random, scenario: Scenario, each: int) -> Action:
+    event = envelope(
+        event_id=f"event.{scenario.number}.{each}",
+        event_family=EventFamily.TOOL,
+        event_kind=EventKind.TOOL_COMPLETED,
+        run_id=HOST,
+        correlation=_correlation(scenario),
+    )
+    return _action(random, "publish", encode(event).decode())
+
+
+def _sent(random: Random, scenario: Scenario, each: int) -> Action:
+    message = a_message(
+        f"message.{scenario.number}.{each}",
+        sender=HOST,
+        to=RunAddress.run(SINK),
+        correlation=_correlation(scenario),
+    )
+    return _action(random, "send", encode(message).decode())
+
+
+class Ledger:
+    """What a log says of the wakes, in terms of the places of its records."""
+
+    def __init__(self) -> None:
+        self.statuses: defaultdict[str, list[tuple[int, WakeRegistrationStatus]]]
+        self.statuses = defaultdict(list)
+        self.events: defaultdict[str, list[int]] = defaultdict(list)
+
+    def add(self, seq: int, payload: AgentPoolStoreRecordPayload) -> None:
+        """Take in a record."""
+        if isinstance(payload, WakeRecorded):
+            stored = payload.stored
+            placed = (seq, stored.registration.status)
+            self.statuses[stored.condition.condition_id].append(placed)
+        elif isinstance(payload, RunMessageRecorded):
+            stored_message = payload.stored
+            if stored_message.receipt.status is MessageStatus.DELIVERED:
+                self.add_event(seq, stored_message.message.correlation)
+
+    def add_event(self, seq: int, correlation: EventCorrelation) -> None:
+        """Take in an event that was there once the log had come to this record."""
+        for entry in correlation.entries:
+            self.events[entry.key].append(seq)
+
+    def final(self, scenario: Scenario) -> WakeRegistrationStatus | None:
+        """Give the status that a wake ended with; ``None``: it was never registered."""
+        statuses = self.statuses.get(scenario.condition_id)
+        return statuses[-1][1] if statuses else None
+
+    def faults(self, scenario: Scenario) -> Iterator[str]:
+        """Say what of a wake's history ought not to be."""
+        statuses = self.statuses.get(scenario.condition_id, [])
+        if not statuses:
+            return
+        ends = [placed for placed in statuses if placed[1] is not REGISTERED]
+        if len(ends) != 1 or len(statuses) > 2 or statuses[-1] != ends[0]:
+            yield f"{scenario}: {statuses}"
+            return
+        end, status = ends[0]
+        happened = any(seq < end for seq in self.events[scenario.key])
+        if happened is not (status is WakeRegistrationStatus.TRIGGERED):
+            yield f"{scenario}: {statuses}, but its events came at {self.events[scenario.key]}"
+
+    def counts(self) -> Counter[str]:
+        """Count how the wakes ended."""
+        return Counter(str(statuses[-1][1]) for statuses in self.statuses.values())
+
+
+async def read_ledger(pool: AgentPool) -> Ledger:
+    """Read all records of a pool, and where between them its host events came."""
+    ledger = Ledger()
+    for record in await pool.store.read(pool.pool_id):
+        ledger.add(record.cursor.sequence, record.payload)  # type: ignore[arg-type]
+    rows = await pool.store.query(pool.pool_id, lambda view: view.rows(EVENT, "", limit=2**31))
+    for row in rows:
+        event = value_of(row, HostEvent)
+        ledger.add_event(event.after, event.envelope.correlation)
+    return ledger

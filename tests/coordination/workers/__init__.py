@@ -1,0 +1,1 @@
+"""Scripts that tests run as processes of their own."""
