@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from types import TracebackType
 from typing import Final, Self
 
+from agentpool._tasks import uninterrupted
 from agentpool.command import PoolView
 from agentpool.coordination.inbox import (
     Acknowledge,
@@ -25,6 +27,9 @@ __all__ = ("Delivery", "Inbox")
 class Delivery:
     """A message under a claim, which is renewed for as long as somebody holds this object.
 
+    ``async with delivery:`` acknowledges at the end of the block, and returns the message to the
+    inbox when the block raises.
+
     :ivar message: the message
     :ivar attempt: 1 for the first time that this message was claimed, more after it came back
     """
@@ -38,6 +43,22 @@ class Delivery:
 
     def __repr__(self) -> str:
         return f"<Delivery of {self.message.message_id!r}, attempt {self.attempt}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Acknowledge at the end of the block, return the message when it raised."""
+        if exc_type is None:
+            await self.ack()
+        else:
+            with suppress(ClaimLostError):
+                await uninterrupted(self.nack())
 
     async def ack(self) -> None:
         """End the claim for good: the message is done and will not come again.

@@ -25,7 +25,7 @@ from agentpool.errors import InvalidValueError
 from agentpool.events import EventEnvelope
 from agentpool.filters import EventFilter, PayloadAccessMode
 from agentpool.keeper import Keeper
-from agentpool.member import Membership
+from agentpool.member import MemberHandle, Membership
 from agentpool.operations import Operations
 from agentpool.records import (
     AgentPoolMember,
@@ -137,6 +137,14 @@ class AgentPool(Operations):
             msg = f"lease: expected a number of seconds, got {lease!r}"
             raise InvalidValueError(msg)
         return Membership(self, member, lease, claim_lease)
+
+    def acting_as(self, member: AgentPoolMember, *, claim_lease: float = 30.0) -> MemberHandle:
+        """Act for a run that has joined with `join_run` and outlives this block, or this process.
+
+        :param claim_lease: see `member`
+        """
+        require_type(member, AgentPoolMember, "member")
+        return MemberHandle(self, member, claim_lease=claim_lease)
 
     async def snapshot(self) -> AgentPoolSnapshot:
         """Show what the whole log of the pool means now; see `AgentPoolStore.snapshot`."""

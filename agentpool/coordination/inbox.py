@@ -165,7 +165,8 @@ def hold_on(view: PoolView, message_id: str, receipt: MessageReceipt) -> Decisio
 class TakeAnswers(Command[tuple[RunMessage, ...]]):
     """Take the answers that were held for whoever asked, in the order they came.
 
-    Forgotten in a power cut, they go to the inbox as those of an asker that was killed do.
+    They stay, for an asker that asks again under the same key. Forgotten in a power cut, the
+    taking is as if the asker had been killed: the answers go to its inbox.
     """
 
     must_survive_power_cut = False
@@ -174,15 +175,33 @@ class TakeAnswers(Command[tuple[RunMessage, ...]]):
         self._run_id, self._message_id = run_id, message_id
 
     def decide(self, view: PoolView) -> Decision[tuple[RunMessage, ...]]:
-        rows = view.rows(ANSWER, self._message_id, limit=_ALL)
-        answers = tuple(message_at(view, row.key.number).message for row in rows)
+        held = deadline_key(HELD, self._message_id)
+        seqs = [row.key.number for row in view.rows(ANSWER, self._message_id, limit=_ALL)]
+        released = [] if view.row(held) else self._released(view)
+        seqs = sorted({*seqs, *(row.key.number for row in released)})
+        answers = tuple(message_at(view, seq).message for seq in seqs)
         asking = [
             row.key
             for row in view.rows(ASKING, self._run_id, limit=_ALL)
             if row.value == self._message_id
         ]
-        held = deadline_key(HELD, self._message_id)
-        return Decision(answers, deletes=(held, *asking, *(row.key for row in rows)))
+        return Decision(
+            answers,
+            puts=tuple(
+                Row(RowKey(ANSWER, self._message_id, row.key.number), self._run_id)
+                for row in released
+            ),
+            deletes=(held, *asking, *(row.key for row in released)),
+        )
+
+    def _released(self, view: PoolView) -> list[Row]:
+        """Find the answers that went to the inbox because the asker seemed to be gone."""
+        return [
+            row
+            for row in _in_order(view, self._run_id)
+            if value_of(row, InboxEntry).claimed_by is None
+            and message_at(view, row.key.number).message.reply_to == self._message_id
+        ]
 
 
 def release_answers(view: PoolView, message_id: str) -> Decision[None]:

@@ -1,13 +1,15 @@
 """For authors of stores and of programs that use one. Needs no test framework.
 
-`StoreConformance` is the suite that every store has to pass. `cancel_at` and `interrupt_at` disturb
-a coroutine at each place where it waits. The functions called ``a_...`` build valid values.
+`StoreConformance` and `PoolConformance` are the suites that every store has to pass. `cancel_at`
+and `interrupt_at` disturb a coroutine at each place where it waits. The functions called ``a_...``
+build valid values.
 """
 
 # The suite
 # Disturbing coroutines
 from agentpool.testing.cancellation import Moment, cancel_at, interrupt_at, tasks_left
 from agentpool.testing.conformance import StoreConformance
+from agentpool.testing.conformance.pools import PoolConformance
 
 # Values
 from agentpool.testing.values import (
@@ -21,6 +23,7 @@ from agentpool.testing.values import (
 
 __all__ = (
     "Moment",
+    "PoolConformance",
     "StoreConformance",
     "a_condition",
     "a_config",
