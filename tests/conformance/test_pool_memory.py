@@ -2,7 +2,7 @@ from contextlib import AbstractAsyncContextManager
 
 from agentpool import AgentPoolStore, InMemoryAgentPoolStore
 from agentpool.clock import Clock
-from agentpool.testing.conformance.pools import PoolConformance
+from agentpool.testing import PoolConformance
 
 
 class TestPoolsInMemory(PoolConformance):

@@ -8,7 +8,7 @@ import pytest
 
 from agentpool import AgentPoolStore, SqliteAgentPoolStore
 from agentpool.clock import Clock
-from agentpool.testing.conformance.pools import PoolConformance
+from agentpool.testing import PoolConformance
 
 
 class TestPoolsInSqlite(PoolConformance):

@@ -2,10 +2,10 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any
 
 from agentpool.clock import Clock
 from agentpool.event_kinds import EventFamily, EventKind
@@ -21,10 +21,15 @@ from agentpool.records import (
     RunMessage,
     RunMessageRecorded,
     WakeRecorded,
-    WakeRegistrationStatus,
 )
-from agentpool.refs import EntityKind, EntityRef, EventCorrelation, PrivacyClass, SourceKind
-from agentpool.refs import SourceRef as Source
+from agentpool.refs import (
+    EntityKind,
+    EntityRef,
+    EventCorrelation,
+    PrivacyClass,
+    SourceKind,
+    SourceRef,
+)
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads
 from agentpool.testing.values import a_member, a_message
@@ -43,13 +48,8 @@ __all__ = (
     "nothing_comes",
     "peeked",
     "recorded_message",
-    "recorded_wake",
     "wake_log",
 )
-
-T = TypeVar("T")
-
-RUNS: Final = ("run.a", "run.b", "run.c")
 
 
 class ManualClock:
@@ -139,7 +139,7 @@ def an_event(event_id: str = "event.1", **fields: Any) -> EventEnvelope:
         "subject_ref": EntityRef(EntityKind.RUN, run_id, redacted_summary="a run ended"),
         "related_refs": (EntityRef(EntityKind.ARTIFACT, "artifact.1"),),
         "correlation": EventCorrelation(),
-        "source": Source(SourceKind.HOST, "host.1"),
+        "source": SourceRef(SourceKind.HOST, "host.1"),
         "delivery_semantics": EventDeliverySemantics.JOURNAL_BACKED,
         "privacy": PrivacyClass.CONTENT_REFS_ONLY,
         "content_capture": ContentCaptureMode.OFF,
@@ -218,27 +218,6 @@ async def recorded_message(
             and payload.stored.receipt.status is status
         )
 
-    await _recorded(pool, is_it)
-
-
-async def recorded_wake(
-    pool: AgentPool,
-    condition_id: str,
-    status: WakeRegistrationStatus = WakeRegistrationStatus.REGISTERED,
-) -> None:
-    """Wait until a wake has a status."""
-
-    def is_it(payload: object) -> bool:
-        return (
-            isinstance(payload, WakeRecorded)
-            and payload.stored.condition.condition_id == condition_id
-            and payload.stored.registration.status is status
-        )
-
-    await _recorded(pool, is_it)
-
-
-async def _recorded(pool: AgentPool, is_it: Callable[[object], bool]) -> None:
     async with aclosing(pool.watch_pool()) as watch:
         async for record in watch:
             if is_it(record.payload):
