@@ -8,6 +8,7 @@ none is in charge.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -52,6 +53,7 @@ class Keeper:
         self._deliveries: WeakValueDictionary[tuple[str, Claim], Renewable] = WeakValueDictionary()
         self._next_beat: int | None = None
         self._poke = Signal()
+        self._beat_poke = Signal()
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -115,24 +117,43 @@ class Keeper:
         if interval is not None:
             beat = self._store.clock() + interval
             self._next_beat = beat if self._next_beat is None else min(self._next_beat, beat)
-            self._poke.fire()
+            self._beat_poke.fire()
 
     async def _run(self) -> None:
+        # Heartbeats go by themselves: a look may have to wait behind somebody's long question.
+        beating = asyncio.create_task(self._keep_beating())
         try:
             with self._store.changes() as current:
                 while self._pools:
                     changed = current()
                     self._poke = Signal()
-                    seconds = await self._guarded_step()
+                    seconds = await self._guarded(self._step)
                     await wait_for_any(changed, self._poke, seconds=seconds)
                     if changed.fired:
                         await asyncio.sleep(_COALESCE_SECONDS)  # many commits, one look
         except StoreClosedError:
             return
+        finally:
+            beating.cancel()
+            await asyncio.wait([beating])
 
-    async def _guarded_step(self) -> float:
+    async def _keep_beating(self) -> None:
         try:
-            return await self._step()
+            while True:
+                self._beat_poke = Signal()
+                seconds = await self._guarded(self._beat_if_due)
+                await wait_for_any(self._beat_poke, seconds=seconds)
+        except StoreClosedError:
+            return
+
+    async def _beat_if_due(self) -> float:
+        if self._next_beat is not None and self._next_beat <= self._store.clock():
+            await self._beat()
+        return self._seconds_until(self._next_beat)
+
+    async def _guarded(self, step: Callable[[], Awaitable[float]]) -> float:
+        try:
+            return await step()
         except StoreClosedError:
             raise
         except AgentPoolError as error:
@@ -143,14 +164,13 @@ class Keeper:
 
     async def _step(self) -> float:
         """Do what is to be done now, and say for how many seconds nothing will be."""
-        if self._next_beat is not None and self._next_beat <= self._store.clock():
-            await self._beat()
         due = [await self._look_after(pool_id) for pool_id in list(self._pools)]
-        times = [each for each in (*due, self._next_beat) if each is not None]
-        wait = min(times, default=None)
-        if wait is None:
+        return self._seconds_until(min((each for each in due if each is not None), default=None))
+
+    def _seconds_until(self, time: int | None) -> float:
+        if time is None:
             return _LONGEST_SLEEP
-        return min(max(wait - self._store.clock(), 0) / 1000, _LONGEST_SLEEP)
+        return min(max(time - self._store.clock(), 0) / 1000, _LONGEST_SLEEP)
 
     async def _look_after(self, pool_id: str) -> int | None:
         """Carry out what is due in a pool, and say when something will be again."""

@@ -1,22 +1,23 @@
 """What a run does in a pool: send, ask, wait. `AgentPool` and its member handles share it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from agentpool.command import PoolView
 from agentpool.coordination.delivery import RecordStatus, Send
-from agentpool.coordination.inbox import TakeAnswers
+from agentpool.coordination.inbox import TakeAnswers, answers_to
 from agentpool.coordination.projection import CatchUp
 from agentpool.coordination.wakes import (
     CancelWake,
     SuspendUntil,
     WakeOutcome,
     compile_for,
-    find_match,
+    find_in_page,
     known_wake,
     outcome,
 )
-from agentpool.errors import InvalidValueError
+from agentpool.errors import AgentPoolError, InvalidValueError
 from agentpool.events import EventEnvelope
 from agentpool.hub import Hub, message_topic, wake_topic
 from agentpool.ids import check_identifier
@@ -104,14 +105,28 @@ class Operations:
         keeper = Keeper.of(self.store)
         keeper.add_hold(self.pool_id, asked)
         try:
-            await self._hub.until(message_topic(key), lambda: self._asked(key))
-            return await self.store.execute(self.pool_id, TakeAnswers(message.sender, asked))
+            answers = await self._hub.until(
+                message_topic(key), lambda: self._answers(message.sender, key)
+            )
         finally:
             keeper.remove_hold(self.pool_id, asked)
+        self.store.spawn(self._take(message.sender, asked))
+        return answers
 
-    async def _asked(self, key: str) -> MessageReceipt | None:
-        receipt = await self.store.message_receipt(self.pool_id, key)
-        return receipt if receipt is not None and receipt.status in _FINAL_FOR_ASKER else None
+    async def _answers(self, run_id: str, key: str) -> tuple[RunMessage, ...] | None:
+        """Give the answers once nothing more is waited for."""
+
+        def look(view: PoolView) -> tuple[RunMessage, ...] | None:
+            known = view.message_by_key(key)
+            if known is None or known.stored.receipt.status not in _FINAL_FOR_ASKER:
+                return None
+            return answers_to(view, run_id, known.stored.message.message_id)
+
+        return await self.store.query(self.pool_id, look)
+
+    async def _take(self, run_id: str, message_id: str) -> None:
+        with suppress(AgentPoolError):
+            await self.store.execute(self.pool_id, TakeAnswers(run_id, message_id))
 
     # --- waits
 
@@ -134,15 +149,26 @@ class Operations:
             msg = f"the condition is for run {condition.run_id!r}, not for {run_id!r}"
             raise InvalidValueError(msg)
 
-        def search(view: PoolView) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None]:
-            """Go through the long past without holding the write lock."""
-            known = view.wake_by_key(condition.idempotency_key)
-            if known is not None or run_id not in view.state.members:
-                return None, since
-            return find_match(view, compile_for(require_open(view), condition.filter), since)
-
-        match, looked_until = await self.store.query(self.pool_id, search)
+        match, looked_until = await self._search(condition, since)
         return await self.store.execute(self.pool_id, SuspendUntil(condition, looked_until, match))
+
+    async def _search(
+        self, condition: WakeCondition, since: AgentPoolStoreCursor | None
+    ) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None]:
+        """Go through the long past, a page at a time, so that neither writers nor readers wait."""
+
+        def search(
+            view: PoolView,
+        ) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None, bool]:
+            known = view.wake_by_key(condition.idempotency_key)
+            if known is not None or condition.run_id not in view.state.members:
+                return None, place, False
+            return find_in_page(view, compile_for(require_open(view), condition.filter), place)
+
+        match, place, more = None, since, True
+        while more and match is None:
+            match, place, more = await self.store.query(self.pool_id, search)
+        return match, place
 
     async def poll_wake(self, condition_id: str) -> WakeRegistration:
         """Say how a wake stands, after carrying out what is due.

@@ -58,12 +58,12 @@ class PoolState:
 
     def __init__(self, pool_id: str) -> None:
         self.pool_id = pool_id
-        self.sequence = 0
+        self.sequence: int = 0
         self.config: AgentPoolStoreConfig | None = None
         self.created_at: int | None = None
         self.members: dict[str, AgentPoolMember] = {}
         self.joined_at: dict[str, int] = {}
-        self.open_wakes = OpenWakes()
+        self.open_wakes: OpenWakes = OpenWakes()
 
     def apply(self, seq: int, payload: AgentPoolStoreRecordPayload | UnknownRecord) -> None:
         """Take one record in, the next after those before.

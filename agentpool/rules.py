@@ -189,7 +189,7 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
             raise InvalidValueError(msg)
         sealed = cast("RunMessageRecorded", self._record.payload).stored
         self._message, self._receipt = sealed.message, sealed.receipt
-        self.message_keys = (message.idempotency_key,)
+        self.message_keys: tuple[str, ...] = (message.idempotency_key,)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
@@ -253,8 +253,8 @@ class RecordWake(Command[AgentPoolStoreCursor]):
             raise InvalidValueError(msg)
         sealed = cast("WakeRecorded", self._record.payload).stored
         self._condition, self._registration = sealed.condition, sealed.registration
-        self.wake_keys = (condition.idempotency_key,)
-        self.condition_ids = (condition.condition_id,)
+        self.wake_keys: tuple[str, ...] = (condition.idempotency_key,)
+        self.condition_ids: tuple[str, ...] = (condition.condition_id,)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)

@@ -11,7 +11,7 @@ class Signal:
     __slots__ = ("_waiters", "fired")
 
     def __init__(self) -> None:
-        self.fired = False
+        self.fired: bool = False
         self._waiters: set[asyncio.Future[None]] = set()
 
     def fire(self) -> None:

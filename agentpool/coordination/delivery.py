@@ -84,7 +84,7 @@ class Send(Command[MessageReceipt]):
         require_type(message, RunMessage, "message")
         self._message = message
         self._hold_answers = hold_answers
-        self.message_keys = (message.idempotency_key,)
+        self.message_keys: tuple[str, ...] = (message.idempotency_key,)
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)
@@ -151,7 +151,7 @@ class RecordStatus(Command[MessageReceipt]):
         require_type(message, RunMessage, "message")
         self._message = message
         self._receipt = MessageReceipt(message.message_id, status, delivered_to)
-        self.message_keys = (message.idempotency_key,)
+        self.message_keys: tuple[str, ...] = (message.idempotency_key,)
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)

@@ -1,11 +1,13 @@
 """The events of a pool in their order: of its records, and of hosts between them."""
 
+from collections.abc import Callable
 from typing import Final
 
 from agentpool.command import PoolView, Row
 from agentpool.coordination.membership import carries_policies
-from agentpool.coordination.record_events import event_of
+from agentpool.coordination.record_events import event_of, kind_of, run_of
 from agentpool.coordination.rows import EVENT, HostEvent, value_of
+from agentpool.event_kinds import EventKind
 from agentpool.events import EventEnvelope
 from agentpool.ids import U64
 from agentpool.records import AgentPoolStoreCursor
@@ -26,10 +28,14 @@ class EventCursor(AgentPoolStoreCursor):
 
 
 def page_of_events(
-    view: PoolView, cursor: AgentPoolStoreCursor | None
+    view: PoolView,
+    cursor: AgentPoolStoreCursor | None,
+    worth: Callable[[EventKind, str], bool] = lambda _kind, _run_id: True,
 ) -> tuple[list[tuple[EventCursor, EventEnvelope]], EventCursor, bool]:
     """Read the next events that a pool may see, each with the cursor after it.
 
+    :param worth: says of an event's kind and run whether to make it at all, which costs more than
+        to read its record
     :return: the events, the cursor after all that was looked at, and whether there may be more
     """
     place = locate(view, cursor)
@@ -52,6 +58,9 @@ def page_of_events(
         if seq is None or payload is None or (host_end is not None and seq > host_end):
             break
         place = EventCursor(seq, place.events)
+        kind = kind_of(payload)
+        if kind is None or not worth(kind, run_of(view.pool_id, payload)):
+            continue
         event = event_of(view, seq, payload)
         if event is not None and is_visible(view, event):
             events.append((place, event))

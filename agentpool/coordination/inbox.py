@@ -45,6 +45,7 @@ __all__ = (
     "RenewHolds",
     "ReturnMessage",
     "TakeAnswers",
+    "answers_to",
     "hold_on",
     "next_available",
     "on_asker_left",
@@ -162,11 +163,11 @@ def hold_on(view: PoolView, message_id: str, receipt: MessageReceipt) -> Decisio
     return Decision(receipt, puts=(deadline(HELD, message_id, view.now + HOLD_MILLIS),))
 
 
-class TakeAnswers(Command[tuple[RunMessage, ...]]):
-    """Take the answers that were held for whoever asked, in the order they came.
+class TakeAnswers(Command[None]):
+    """Keep answers out of the inbox for good, now that whoever asked has them.
 
-    They stay, for an asker that asks again under the same key. Forgotten in a power cut, the
-    taking is as if the asker had been killed: the answers go to its inbox.
+    They stay for an asker that asks again under the same key. Where this does not come to pass,
+    it is as if the asker had been killed: the answers go to its inbox.
     """
 
     must_survive_power_cut = False
@@ -174,19 +175,16 @@ class TakeAnswers(Command[tuple[RunMessage, ...]]):
     def __init__(self, run_id: str, message_id: str) -> None:
         self._run_id, self._message_id = run_id, message_id
 
-    def decide(self, view: PoolView) -> Decision[tuple[RunMessage, ...]]:
+    def decide(self, view: PoolView) -> Decision[None]:
         held = deadline_key(HELD, self._message_id)
-        seqs = [row.key.number for row in view.rows(ANSWER, self._message_id, limit=_ALL)]
-        released = [] if view.row(held) else self._released(view)
-        seqs = sorted({*seqs, *(row.key.number for row in released)})
-        answers = tuple(message_at(view, seq).message for seq in seqs)
+        released = [] if view.row(held) else _released(view, self._run_id, self._message_id)
         asking = [
             row.key
             for row in view.rows(ASKING, self._run_id, limit=_ALL)
             if row.value == self._message_id
         ]
         return Decision(
-            answers,
+            None,
             puts=tuple(
                 Row(RowKey(ANSWER, self._message_id, row.key.number), self._run_id)
                 for row in released
@@ -194,14 +192,23 @@ class TakeAnswers(Command[tuple[RunMessage, ...]]):
             deletes=(held, *asking, *(row.key for row in released)),
         )
 
-    def _released(self, view: PoolView) -> list[Row]:
-        """Find the answers that went to the inbox because the asker seemed to be gone."""
-        return [
-            row
-            for row in _in_order(view, self._run_id)
-            if value_of(row, InboxEntry).claimed_by is None
-            and message_at(view, row.key.number).message.reply_to == self._message_id
-        ]
+
+def answers_to(view: PoolView, run_id: str, message_id: str) -> tuple[RunMessage, ...]:
+    """List the answers that a run was waiting for, in the order they came."""
+    rows = [*view.rows(ANSWER, message_id, limit=_ALL)]
+    if view.row(deadline_key(HELD, message_id)) is None:
+        rows += _released(view, run_id, message_id)
+    return tuple(message_at(view, seq).message for seq in sorted({row.key.number for row in rows}))
+
+
+def _released(view: PoolView, run_id: str, message_id: str) -> list[Row]:
+    """Find the answers that went to the inbox because the asker seemed to be gone."""
+    return [
+        row
+        for row in _in_order(view, run_id)
+        if value_of(row, InboxEntry).claimed_by is None
+        and message_at(view, row.key.number).message.reply_to == message_id
+    ]
 
 
 def release_answers(view: PoolView, message_id: str) -> Decision[None]:

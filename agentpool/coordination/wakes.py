@@ -35,6 +35,7 @@ __all__ = (
     "WakeOutcome",
     "compile_for",
     "end_wake",
+    "find_in_page",
     "find_match",
     "on_wake",
     "outcome",
@@ -72,17 +73,32 @@ def find_match(
 
     :return: the event, if there is one, and the place up to which the history was searched
     """
-    place, more = since, _can_match(wanted.criteria)
-    while more:
-        events, place, more = page_of_events(view, place)
-        for _, event in events:
-            if _ends_a_wake(event.event_kind) and wanted.matches_envelope(event):
-                return event, place
-    return None, place
+    event, place, more = find_in_page(view, wanted, since)
+    while more and event is None:
+        event, place, more = find_in_page(view, wanted, place)
+    return event, place
 
 
-def _can_match(criteria: EventFilter) -> bool:
-    return not isinstance(criteria.kinds, Include) or any(map(_ends_a_wake, criteria.kinds.include))
+def find_in_page(
+    view: PoolView, wanted: CompiledEventFilter, since: AgentPoolStoreCursor | None
+) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None, bool]:
+    """Search one page as `find_match` searches all, and say whether there may be more."""
+    criteria = wanted.criteria
+    if isinstance(criteria.kinds, Include) and not any(map(_ends_a_wake, criteria.kinds.include)):
+        return None, since, False
+
+    def worth(kind: EventKind, run_id: str) -> bool:
+        return (
+            _ends_a_wake(kind)
+            and (not isinstance(criteria.kinds, Include) or kind in criteria.kinds.include)
+            and (not isinstance(criteria.run_ids, Include) or run_id in criteria.run_ids.include)
+        )
+
+    events, place, more = page_of_events(view, since, worth)
+    for _, event in events:
+        if _ends_a_wake(event.event_kind) and wanted.matches_envelope(event):
+            return event, place, more
+    return None, place, more
 
 
 def _ends_a_wake(kind: EventKind) -> bool:
@@ -103,8 +119,8 @@ class SuspendUntil(Command[WakeRegistration]):
     ) -> None:
         require_type(condition, WakeCondition, "condition")
         self._condition, self._since, self._match = condition, since, match
-        self.wake_keys = (condition.idempotency_key,)
-        self.condition_ids = (condition.condition_id,)
+        self.wake_keys: tuple[str, ...] = (condition.idempotency_key,)
+        self.condition_ids: tuple[str, ...] = (condition.condition_id,)
 
     def decide(self, view: PoolView) -> Decision[WakeRegistration]:
         config = require_open(view)
@@ -128,7 +144,7 @@ class CancelWake(Command[WakeRegistration]):
     def __init__(self, condition_id: str) -> None:
         check_identifier(condition_id, "condition_id")
         self._condition_id = condition_id
-        self.condition_ids = (condition_id,)
+        self.condition_ids: tuple[str, ...] = (condition_id,)
 
     def decide(self, view: PoolView) -> Decision[WakeRegistration]:
         stored = known_wake(view, self._condition_id)

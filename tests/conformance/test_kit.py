@@ -11,6 +11,7 @@ import pytest
 
 from agentpool import AgentPoolStore, InMemoryAgentPoolStore, NotAMemberError
 from agentpool.command import Command, Decision, PoolView
+from agentpool.signals import Signal
 from agentpool.testing import Moment, StoreConformance, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import EVERY_CALL
 
@@ -66,7 +67,7 @@ class MakesRefsAnew(InMemoryAgentPoolStore):
 
 class KeepsItsSignal(InMemoryAgentPoolStore):
     @contextmanager
-    def changes(self) -> Iterator[Callable[[], asyncio.Event]]:
+    def changes(self) -> Iterator[Callable[[], Signal]]:
         with super().changes() as current:
             signal = current()
             yield lambda: signal

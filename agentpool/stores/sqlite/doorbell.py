@@ -57,6 +57,11 @@ class Listener:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._fd, self._heard)
 
+    @property
+    def hears(self) -> bool:
+        """Whether this system lets rings be heard."""
+        return self._fd >= 0
+
     def _heard(self) -> None:
         try:
             os.read(self._fd, _EVENTS_AT_ONCE)

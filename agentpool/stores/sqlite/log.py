@@ -26,6 +26,7 @@ __all__ = (
     "WAKES_BY_KEY",
     "Index",
     "agent_before",
+    "changes",
     "find",
     "find_all",
     "first_pool_record",
@@ -35,6 +36,7 @@ __all__ = (
     "pool_page",
 )
 
+Changes: TypeAlias = tuple[int, int | None, int | None]
 Row: TypeAlias = tuple[int, str, bytes | None]
 
 # As bytes, because what another writer stored may not be UTF-8; that is for one record to suffer.
@@ -64,6 +66,10 @@ WAKES_BY_KEY: Final = Index.over("wake", WAKE_KEY)
 CONDITIONS: Final = Index.over("wake", CONDITION_ID)
 
 _HEAD: Final = "SELECT max(seq) FROM agent_pool_records WHERE pool_id = ?"
+_LAST_ROWS: Final = """
+    SELECT (SELECT max(rowid) FROM agent_pool_records),
+           (SELECT max(rowid) FROM agent_pool_event_seq)
+"""
 _PAGE: Final = f"""
     SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records
     WHERE pool_id = ? AND seq > ? ORDER BY seq LIMIT ?
@@ -87,6 +93,18 @@ _INSERT: Final = {
     + ", ".join(["(?, ?, ?, ?)"] * size)
     for size in _INSERT_SIZES
 }
+
+
+def changes(connection: sqlite3.Connection, last: Changes | None) -> Changes:
+    """Say what has changed in the file: anything at all, the records, the event numbers.
+
+    :param last: what it said before; where nothing at all has changed, it says the same again
+    """
+    [version] = connection.execute("PRAGMA data_version").fetchone()
+    if last is not None and version == last[0]:
+        return last
+    [records, events] = connection.execute(_LAST_ROWS).fetchone()
+    return version, records, events
 
 
 def head(connection: sqlite3.Connection, pool_id: str) -> int:

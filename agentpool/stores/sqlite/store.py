@@ -5,6 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -290,16 +291,19 @@ class SqliteAgentPoolStore(AgentPoolStore):
             self._poll_task.cancel()
 
     async def _poll(self) -> None:
-        """Notice commits of writers that ring no bell."""
-        last: int | None = None
+        """Notice what writers that ring no bell have appended.
+
+        Where the bell can be heard, other changes (heartbeats, claims) wake nobody.
+        """
+        last: log.Changes | None = None
         while True:
-            try:
-                version = await self._reader.run(_data_version)
-            except StoreError:
-                version = None  # the watchers find out what is wrong when they read
-            if version != last or version is None:
+            seen: log.Changes | None = None
+            with suppress(StoreError):  # the watchers find out what is wrong when they read
+                seen = await self._reader.run(partial(log.changes, last=last))
+            hears = self._listener is not None and self._listener.hears
+            if seen is None or last is None or seen[hears:] != last[hears:]:
                 self._tailer.notify()
-            last = version
+            last = seen
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _close(self) -> None:
@@ -331,8 +335,3 @@ def _open_page(pool_id: str, rows: list[log.Row], *, keep_unknown: bool) -> Page
     except AgentPoolError as error:
         return page._replace(error=error)
     return page
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    [version] = connection.execute("PRAGMA data_version").fetchone()
-    return int(version)

@@ -1,0 +1,33 @@
+"""The long proofs: ``python -m agentpool.testing PROOF [--rounds N] [--seed S]``.
+
+Each prints its seed, what it did and what it found, and exits with 1 when it found something.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from random import SystemRandom
+from typing import Final
+
+from agentpool.testing.faults import kills
+
+PROOFS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "kills": kills.run,
+}
+"""What can be run. Each gets ``rounds`` (``None``: as many as are fit) and ``seed``."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one proof."""
+    parser = argparse.ArgumentParser(prog="python -m agentpool.testing", description=__doc__)
+    parser.add_argument("proof", choices=PROOFS)
+    parser.add_argument("--rounds", type=int, help="how much to do")
+    parser.add_argument("--seed", type=int, default=SystemRandom().getrandbits(32))
+    args = parser.parse_args(arguments)
+    sys.stdout.write(f"{args.proof}: seed {args.seed}\n")
+    sys.stdout.flush()
+    return PROOFS[args.proof](args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
