@@ -1,0 +1,93 @@
+"""Run the benchmarks: ``python -m benchmarks [--quick] [--json] [--only NAME ...] [--dir DIR]``.
+
+How fast it is never decides the exit code; a benchmark that crashes, or finds the store broken,
+does.
+"""
+
+import argparse
+import logging
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from benchmarks import (
+    appends,
+    idling,
+    memory,
+    opening,
+    pool_size,
+    pools_asking,
+    pools_deadlines,
+    pools_idling,
+    pools_sending,
+    pools_size,
+    processes,
+    snapshots,
+    watching,
+)
+from benchmarks.bench import Bench
+from benchmarks.figures import Figure
+from benchmarks.machine import describe
+from benchmarks.report import Report, as_json, as_table
+
+BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Figure]]]] = {
+    "appends": appends.run,
+    "pool-size": pool_size.run,
+    "snapshots": snapshots.run,
+    "memory": memory.run,
+    "watching": watching.run,
+    "idling": idling.run,
+    "processes": processes.run,
+    "opening": opening.run,
+    "pools-sending": pools_sending.run,
+    "pools-size": pools_size.run,
+    "pools-asking": pools_asking.run,
+    "pools-deadlines": pools_deadlines.run,
+    "pools-idling": pools_idling.run,
+}
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    options = _options()
+    logging.getLogger("agentpool").setLevel(logging.ERROR)  # the report says it all
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=options.dir) as directory:
+        report = _run(Bench(Path(directory), options.quick), options.only or list(BENCHMARKS))
+    print(as_json(report) if options.json else as_table(report))
+    return 1 if report.failed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure the store against baselines."
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all run")
+    parser.add_argument("--json", action="store_true", help="print JSON, with every round")
+    parser.add_argument(
+        "--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS)
+    )
+    parser.add_argument(
+        "--dir", type=Path, default=Path.cwd(), help="a directory on the disk under test"
+    )
+    return parser.parse_args()
+
+
+def _run(bench: Bench, names: Iterable[str]) -> Report:
+    machine = describe(bench.directory)
+    figures: list[Figure] = []
+    failed = []
+    for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        try:
+            figures.extend(BENCHMARKS[name](bench))
+        except Exception:  # noqa: BLE001  # the others have their say all the same
+            traceback.print_exc()
+            failed.append(name)
+    return Report.now(machine, figures, failed, quick=bench.quick)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

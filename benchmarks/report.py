@@ -1,0 +1,98 @@
+"""A run as a table for people and as JSON for programs."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from benchmarks.figures import Figure, Target
+from benchmarks.machine import Machine, is_memory
+
+__all__ = ("Report", "as_json", "as_table")
+
+_HEADINGS = ("figure", "value", "unit", "baseline", "ratio", "target", "met", "against")
+_TEN, _HUNDRED = 10, 100
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one run has to say. ``failed`` names the benchmarks that crashed."""
+
+    finished_at: datetime
+    quick: bool
+    machine: Machine
+    figures: tuple[Figure, ...]
+    failed: tuple[str, ...]
+
+    @classmethod
+    def now(
+        cls, machine: Machine, figures: Iterable[Figure], failed: Iterable[str], *, quick: bool
+    ) -> "Report":
+        """Close a run."""
+        return cls(
+            finished_at=datetime.now(UTC),
+            quick=quick,
+            machine=machine,
+            figures=tuple(figures),
+            failed=tuple(failed),
+        )
+
+
+def as_json(report: Report) -> str:
+    """Write everything, the rounds too."""
+    return msgspec.json.format(msgspec.json.encode(report)).decode()
+
+
+def as_table(report: Report) -> str:
+    """Write what fits on a screen."""
+    rows = [_HEADINGS, *(_row(figure) for figure in report.figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return "\n".join([*_about(report), "", *(_line(row, widths) for row in rows)])
+
+
+def _about(report: Report) -> Iterable[str]:
+    machine = report.machine
+    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    yield f"{machine.processor}, {machine.cores} cores, {machine.system}"
+    yield (
+        f"{machine.file_system}, fdatasync of a page {machine.fdatasync_us:.0f} us,"
+        f" load at start {machine.load_at_start:.1f}"
+    )
+    yield f"{machine.python}, SQLite {machine.sqlite}, {packages}"
+    if report.quick:
+        yield "quick: too small to mean anything; it shows that the benchmarks run"
+    if is_memory(machine):
+        yield "the files are in memory: nothing here is durable, so nothing here is comparable"
+    if report.failed:
+        yield f"FAILED: {', '.join(report.failed)}"
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    return (
+        figure.name,
+        _number(figure.value),
+        figure.unit,
+        _number(figure.baseline),
+        _number(figure.ratio),
+        _target(figure.target),
+        {True: "yes", False: "NO", None: ""}[figure.met],
+        figure.against,
+    )
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _target(target: Target | None) -> str:
+    if target is None:
+        return ""
+    sign = ">=" if target.relation == "at least" else "<="
+    return f"{target.of} {sign} {target.bound:g}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    if abs(value) >= _HUNDRED:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= _TEN else f"{value:.2f}"

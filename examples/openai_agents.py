@@ -1,0 +1,99 @@
+"""Agents of the OpenAI Agents SDK as members of a pool: one polls the others, they vote by a tool.
+
+You learn to give an agent its place in the pool as ``context``, to make the actions of the pool its
+tools, and to go on when enough have answered. The model is a small object of our own, offline.
+
+Run it with ``python examples/openai_agents.py``; needs the extra ``examples``.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from agents import Agent, Model, ModelResponse, RunConfig, RunContextWrapper, Runner, Usage
+from agents.tool import FunctionTool, function_tool
+from openai.types.responses import ResponseFunctionToolCall
+
+import agentpool as ap
+
+
+@dataclass
+class Seat:
+    """An agent's place in a pool, and the message that it deals with."""
+
+    me: ap.MemberHandle
+    store: ap.AgentPoolStore
+    message: ap.RunMessage | None = None
+
+
+@function_tool
+async def poll(context: RunContextWrapper[Seat], question: str, quorum: int) -> str:
+    """Ask all experts, and go on when so many have answered."""
+    seat = context.context
+    ref = await seat.store.put_content(question.encode())
+    votes = await seat.me.ask(ap.RunAddress.agent("agent.expert"), ref, expected=quorum)
+    return ", ".join([(await seat.store.get_content(v.content_ref)).decode() for v in votes])
+
+
+@function_tool
+async def reply(context: RunContextWrapper[Seat], text: str) -> str:
+    """Answer the message at hand."""
+    seat = context.context
+    assert seat.message
+    ref = await seat.store.put_content(text.encode())
+    return str((await seat.me.reply(seat.message, ref)).status)
+
+
+class OneCall(Model):
+    """Stands in for a model: it calls one tool and has nothing else to say."""
+
+    def __init__(self, tool: str, **arguments: str | int) -> None:
+        self._call = ResponseFunctionToolCall(
+            type="function_call", call_id="call.1", name=tool, arguments=json.dumps(arguments)
+        )
+
+    async def get_response(self, *_args: Any, **_kwargs: Any) -> ModelResponse:
+        return ModelResponse([self._call], Usage(), response_id=None)
+
+    def stream_response(self, *_args: Any, **_kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+async def run(seat: Seat, prompt: str, tool: FunctionTool, **arguments: str | int) -> str:
+    """Run an agent whose work is one call of a tool, with what that returns as its output."""
+    model = OneCall(tool.name, **arguments)
+    agent = Agent[Seat]("agent", tools=[tool], model=model, tool_use_behavior="stop_on_first_tool")
+    done = await Runner.run(
+        agent, prompt, context=seat, run_config=RunConfig(tracing_disabled=True)
+    )
+    return str(done.final_output)
+
+
+async def vote(me: ap.MemberHandle, store: ap.AgentPoolStore, opinion: str) -> None:
+    """Run an agent on the first message that comes."""
+    delivery = await me.inbox.take()
+    question = (await store.get_content(delivery.message.content_ref)).decode()
+    await run(Seat(me, store, delivery.message), question, reply, text=opinion)
+    await delivery.ack()
+
+
+async def main() -> None:
+    """Seat a chair and three experts, one of whom stays silent; two of three are enough."""
+    async with (
+        asyncio.timeout(30),
+        ap.InMemoryAgentPoolStore() as store,
+        ap.AgentPool.open(store, "pool.board") as pool,
+        pool.member(ap.AgentPoolMember("run.chair", "agent.chair")) as chair,
+        pool.member(ap.AgentPoolMember("run.a", "agent.expert")) as a,
+        pool.member(ap.AgentPoolMember("run.b", "agent.expert")) as b,
+        pool.member(ap.AgentPoolMember("run.c", "agent.expert")),
+    ):
+        asking = run(Seat(chair, store), "Find out.", poll, question="May we?", quorum=2)
+        verdict, *_ = await asyncio.gather(asking, vote(a, store, "yes"), vote(b, store, "yes"))
+        print(verdict)
+        assert verdict == "yes, yes"
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

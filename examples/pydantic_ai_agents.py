@@ -1,0 +1,99 @@
+"""Agents of pydantic-ai as members of a pool: one asks the other and notes the answer, by tools.
+
+You learn to give an agent its place in the pool as ``deps``, to make the actions of the pool its
+tools, and to let an agent answer its inbox. The models are pydantic-ai's own offline test models.
+
+Run it with ``python examples/pydantic_ai_agents.py``; needs the extra ``examples``.
+"""
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+
+from pydantic_ai import Agent, ModelMessage, ModelResponse, RunContext, TextPart, ToolCallPart
+from pydantic_ai.messages import ToolReturnPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.test import TestModel
+
+import agentpool as ap
+
+
+@dataclass
+class Seat:
+    """An agent's place in a pool."""
+
+    me: ap.MemberHandle
+    store: ap.AgentPoolStore
+
+    async def read(self, message: ap.RunMessage) -> str:
+        """Fetch the text of a message."""
+        return (await self.store.get_content(message.content_ref)).decode()
+
+
+async def ask(context: RunContext[Seat], agent: str, question: str) -> str:
+    """Ask another agent, and wait for its answer."""
+    seat = context.deps
+    ref = await seat.store.put_content(question.encode())
+    answers = await seat.me.ask(ap.RunAddress.agent(agent), ref, timeout=10)
+    return "\n".join([await seat.read(answer) for answer in answers]) or "no answer"
+
+
+async def send(context: RunContext[Seat], agent: str, text: str) -> str:
+    """Send a message to another agent, and do not wait."""
+    ref = await context.deps.store.put_content(text.encode())
+    return str((await context.deps.me.send(ap.RunAddress.agent(agent), ref)).status)
+
+
+def barometer() -> str:
+    """Read the barometer."""
+    return "falling"
+
+
+async def serve(agent: Agent[Seat, str], seat: Seat) -> None:
+    """Run an agent on each message that comes, and answer with what it says."""
+    async for delivery in seat.me.inbox:
+        result = await agent.run(await seat.read(delivery.message), deps=seat)
+        ref = await seat.store.put_content(result.output.encode())
+        await seat.me.reply(delivery.message, ref)
+        await delivery.ack()
+
+
+def plan(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+    """Stand in for a model: ask, write it down, conclude."""
+    parts = [part for message in messages for part in message.parts]
+    results = [str(part.content) for part in parts if isinstance(part, ToolReturnPart)]
+    steps = (
+        ToolCallPart("ask", {"agent": "agent.forecaster", "question": "Rain in Oslo?"}),
+        ToolCallPart("send", {"agent": "agent.archive", "text": " ".join(results)}),
+        TextPart(", ".join(results)),
+    )
+    return ModelResponse([steps[len(results)]])
+
+
+planner = Agent(FunctionModel(plan), deps_type=Seat, tools=[ask, send])
+forecaster = Agent(TestModel(), deps_type=Seat, tools=[barometer])
+
+
+async def main(path: str) -> None:
+    """Seat a planner, a forecaster and an archive, and let the planner run."""
+    async with (
+        asyncio.timeout(30),
+        ap.SqliteAgentPoolStore.open(path) as store,
+        ap.AgentPool.open(store, "pool.weather") as pool,
+        pool.member(ap.AgentPoolMember("run.planner", "agent.planner")) as me,
+        pool.member(ap.AgentPoolMember("run.forecaster", "agent.forecaster")) as other,
+        pool.member(ap.AgentPoolMember("run.archive", "agent.archive")) as archive,
+        asyncio.TaskGroup() as tasks,
+    ):
+        serving = tasks.create_task(serve(forecaster, Seat(other, store)))
+        result = await planner.run("Do I need an umbrella?", deps=Seat(me, store))
+        (note,) = await archive.inbox.peek()
+        serving.cancel()
+        print(result.output)
+        assert result.output == '{"barometer":"falling"}, delivered'
+        assert await Seat(archive, store).read(note) == '{"barometer":"falling"}'
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(main(f"{directory}/pool.db"))

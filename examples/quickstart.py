@@ -1,0 +1,56 @@
+"""Two agents of one program: one asks, the other answers, and neither can miss the other.
+
+You learn to join a pool, to wait for another agent, to ask it, and to handle a message so that a
+crash in the middle repeats it and loses nothing. In two processes the code would be the same.
+
+Run it with ``python examples/quickstart.py``.
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import agentpool as ap
+
+
+async def librarian(pool: ap.AgentPool) -> None:
+    """Join, and answer one question."""
+    async with pool.member(ap.AgentPoolMember("run.ada", "agent.librarian")) as me:
+        delivery = await me.inbox.take()  # ours for now; it comes again unless acknowledged
+        question = (await pool.store.get_content(delivery.message.content_ref)).decode()
+        answer = await pool.store.put_content(f"{question} Shelf 42.".encode())
+        await me.reply(
+            delivery.message, answer, idempotency_key=delivery.message.message_id + ".re"
+        )
+        await delivery.ack()
+
+
+async def reader(pool: ap.AgentPool) -> str:
+    """Join, wait for the librarian, ask it, wait until it has gone home."""
+    async with pool.member(ap.AgentPoolMember("run.bob", "agent.reader")) as me:
+        ada = ap.include("run.ada")
+        joined = ap.EventFilter(kinds=ap.include(ap.EventKind.AGENT_POOL_RUN_JOINED), run_ids=ada)
+        left = ap.EventFilter(kinds=ap.include(ap.EventKind.AGENT_POOL_RUN_LEFT), run_ids=ada)
+        await me.wait_until(joined, timeout=10)  # now, later, or long ago: it is not missed
+        question = await pool.store.put_content(b"Where is Dune?")
+        (answer,) = await me.ask(ap.RunAddress.agent("agent.librarian"), question, timeout=10)
+        await me.wait_until(left, timeout=10)
+        return (await pool.store.get_content(answer.content_ref)).decode()
+
+
+async def main(path: Path) -> None:
+    """Let the two meet in a pool, which is one file."""
+    async with (
+        asyncio.timeout(30),
+        ap.SqliteAgentPoolStore.open(path) as store,
+        ap.AgentPool.open(store, "pool.library") as pool,
+    ):
+        answer, _ = await asyncio.gather(reader(pool), librarian(pool))
+        print(answer)
+        assert answer == "Where is Dune? Shelf 42."
+        assert await pool.members() == ()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(main(Path(directory) / "pool.db"))
