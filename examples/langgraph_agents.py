@@ -38,7 +38,7 @@ def nodes(pool: ap.AgentPool, me: ap.MemberHandle) -> list[Any]:
     """Make the nodes. One that runs again after a crash finds, by its key, what it did."""
 
     async def ask(_: State) -> State:
-        (answer,) = await me.ask(EDITOR, "question:topic", timeout=20)
+        (answer,) = await me.ask(EDITOR, "question:topic", timeout=20, idempotency_key="topic-1")
         return {"text": answer.content_ref}
 
     async def submit(state: State) -> State:
@@ -56,7 +56,7 @@ def nodes(pool: ap.AgentPool, me: ap.MemberHandle) -> list[Any]:
 async def author(pool: ap.AgentPool, path: str) -> None:
     """Run the graph from where it is: to the wait or, resumed, to its end."""
     await pool.join_run(AUTHOR)  # and stay a member when the process ends
-    me = ap.MemberHandle(pool, AUTHOR, claim_lease=30)
+    me = pool.acting_as(AUTHOR)
     async with AsyncSqliteSaver.from_conn_string(f"{path}.graph") as db:
         graph = StateGraph(State).add_sequence(nodes(pool, me)).add_edge(START, "ask").compile(db)
         suspended = (await graph.aget_state(THREAD)).interrupts
@@ -64,9 +64,8 @@ async def author(pool: ap.AgentPool, path: str) -> None:
             await graph.ainvoke({"text": ""}, THREAD)
         else:
             await pool.wait(suspended[0].value)
-            delivery = await me.inbox.take()
-            state = await graph.ainvoke(Command(resume=delivery.message.content_ref), THREAD)
-            await delivery.ack()
+            async with await me.inbox.take() as delivery:
+                state = await graph.ainvoke(Command(resume=delivery.message.content_ref), THREAD)
             print(state["text"])
             assert state["text"] == "tea: print it"
 
@@ -77,9 +76,8 @@ async def editor(pool: ap.AgentPool, path: str) -> None:
         start = partial(asyncio.create_subprocess_exec, sys.executable, __file__, path)
         process = await start()
         for answer in ("tea", "print it"):
-            delivery = await me.inbox.take()
-            await me.reply(delivery.message, answer)
-            await delivery.ack()
+            async with await me.inbox.take() as delivery:
+                await me.reply(delivery.message, answer)
             assert await process.wait() == 0  # suspended
         assert await (await start()).wait() == 0
 

@@ -23,17 +23,16 @@ class Seat:
     """An agent's place in a pool, and the message that it deals with."""
 
     me: ap.MemberHandle
-    store: ap.AgentPoolStore
     message: ap.RunMessage | None = None
 
 
 @function_tool
 async def poll(context: RunContextWrapper[Seat], question: str, quorum: int) -> str:
     """Ask all experts, and go on when so many have answered."""
-    seat = context.context
-    ref = await seat.store.put_content(question.encode())
-    votes = await seat.me.ask(ap.RunAddress.agent("agent.expert"), ref, expected=quorum)
-    return ", ".join([(await seat.store.get_content(v.content_ref)).decode() for v in votes])
+    me = context.context.me
+    experts = ap.RunAddress.agent("agent.expert")
+    votes = await me.ask(experts, await me.write(question), expected=quorum)
+    return ", ".join([await me.read(vote) for vote in votes])
 
 
 @function_tool
@@ -41,8 +40,7 @@ async def reply(context: RunContextWrapper[Seat], text: str) -> str:
     """Answer the message at hand."""
     seat = context.context
     assert seat.message
-    ref = await seat.store.put_content(text.encode())
-    return str((await seat.me.reply(seat.message, ref)).status)
+    return str((await seat.me.reply(seat.message, await seat.me.write(text))).status)
 
 
 class OneCall(Model):
@@ -70,12 +68,11 @@ async def run(seat: Seat, prompt: str, tool: FunctionTool, **arguments: str | in
     return str(done.final_output)
 
 
-async def vote(me: ap.MemberHandle, store: ap.AgentPoolStore, opinion: str) -> None:
+async def vote(me: ap.MemberHandle, opinion: str) -> None:
     """Run an agent on the first message that comes."""
-    delivery = await me.inbox.take()
-    question = (await store.get_content(delivery.message.content_ref)).decode()
-    await run(Seat(me, store, delivery.message), question, reply, text=opinion)
-    await delivery.ack()
+    async with await me.inbox.take() as delivery:
+        question = await me.read(delivery.message)
+        await run(Seat(me, delivery.message), question, reply, text=opinion)
 
 
 async def main() -> None:
@@ -89,8 +86,8 @@ async def main() -> None:
         pool.member(ap.AgentPoolMember("run.b", "agent.expert")) as b,
         pool.member(ap.AgentPoolMember("run.c", "agent.expert")),
     ):
-        asking = run(Seat(chair, store), "Find out.", poll, question="May we?", quorum=2)
-        verdict, *_ = await asyncio.gather(asking, vote(a, store, "yes"), vote(b, store, "yes"))
+        asking = run(Seat(chair), "Find out.", poll, question="May we?", quorum=2)
+        verdict, *_ = await asyncio.gather(asking, vote(a, "yes"), vote(b, "yes"))
         print(verdict)
         assert verdict == "yes, yes"
 

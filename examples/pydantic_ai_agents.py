@@ -8,7 +8,6 @@ Run it with ``python examples/pydantic_ai_agents.py``; needs the extra ``example
 
 import asyncio
 import tempfile
-from dataclasses import dataclass
 
 from pydantic_ai import Agent, ModelMessage, ModelResponse, RunContext, TextPart, ToolCallPart
 from pydantic_ai.messages import ToolReturnPart
@@ -18,30 +17,17 @@ from pydantic_ai.models.test import TestModel
 import agentpool as ap
 
 
-@dataclass
-class Seat:
-    """An agent's place in a pool."""
-
-    me: ap.MemberHandle
-    store: ap.AgentPoolStore
-
-    async def read(self, message: ap.RunMessage) -> str:
-        """Fetch the text of a message."""
-        return (await self.store.get_content(message.content_ref)).decode()
-
-
-async def ask(context: RunContext[Seat], agent: str, question: str) -> str:
+async def ask(context: RunContext[ap.MemberHandle], agent: str, question: str) -> str:
     """Ask another agent, and wait for its answer."""
-    seat = context.deps
-    ref = await seat.store.put_content(question.encode())
-    answers = await seat.me.ask(ap.RunAddress.agent(agent), ref, timeout=10)
-    return "\n".join([await seat.read(answer) for answer in answers]) or "no answer"
+    me = context.deps
+    answers = await me.ask(ap.RunAddress.agent(agent), await me.write(question), timeout=10)
+    return "\n".join([await me.read(answer) for answer in answers]) or "no answer"
 
 
-async def send(context: RunContext[Seat], agent: str, text: str) -> str:
+async def send(context: RunContext[ap.MemberHandle], agent: str, text: str) -> str:
     """Send a message to another agent, and do not wait."""
-    ref = await context.deps.store.put_content(text.encode())
-    return str((await context.deps.me.send(ap.RunAddress.agent(agent), ref)).status)
+    me = context.deps
+    return str((await me.send(ap.RunAddress.agent(agent), await me.write(text))).status)
 
 
 def barometer() -> str:
@@ -49,13 +35,12 @@ def barometer() -> str:
     return "falling"
 
 
-async def serve(agent: Agent[Seat, str], seat: Seat) -> None:
+async def serve(agent: Agent[ap.MemberHandle, str], me: ap.MemberHandle) -> None:
     """Run an agent on each message that comes, and answer with what it says."""
-    async for delivery in seat.me.inbox:
-        result = await agent.run(await seat.read(delivery.message), deps=seat)
-        ref = await seat.store.put_content(result.output.encode())
-        await seat.me.reply(delivery.message, ref)
-        await delivery.ack()
+    async for delivery in me.inbox:
+        async with delivery:
+            result = await agent.run(await me.read(delivery.message), deps=me)
+            await me.reply(delivery.message, await me.write(result.output))
 
 
 def plan(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
@@ -70,8 +55,8 @@ def plan(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
     return ModelResponse([steps[len(results)]])
 
 
-planner = Agent(FunctionModel(plan), deps_type=Seat, tools=[ask, send])
-forecaster = Agent(TestModel(), deps_type=Seat, tools=[barometer])
+planner = Agent(FunctionModel(plan), deps_type=ap.MemberHandle, tools=[ask, send])
+forecaster = Agent(TestModel(), deps_type=ap.MemberHandle, tools=[barometer])
 
 
 async def main(path: str) -> None:
@@ -85,13 +70,13 @@ async def main(path: str) -> None:
         pool.member(ap.AgentPoolMember("run.archive", "agent.archive")) as archive,
         asyncio.TaskGroup() as tasks,
     ):
-        serving = tasks.create_task(serve(forecaster, Seat(other, store)))
-        result = await planner.run("Do I need an umbrella?", deps=Seat(me, store))
+        serving = tasks.create_task(serve(forecaster, other))
+        result = await planner.run("Do I need an umbrella?", deps=me)
         (note,) = await archive.inbox.peek()
         serving.cancel()
         print(result.output)
         assert result.output == '{"barometer":"falling"}, delivered'
-        assert await Seat(archive, store).read(note) == '{"barometer":"falling"}'
+        assert await archive.read(note) == '{"barometer":"falling"}'
 
 
 if __name__ == "__main__":

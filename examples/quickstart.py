@@ -15,14 +15,13 @@ import agentpool as ap
 
 async def librarian(pool: ap.AgentPool) -> None:
     """Join, and answer one question."""
-    async with pool.member(ap.AgentPoolMember("run.ada", "agent.librarian")) as me:
-        delivery = await me.inbox.take()  # ours for now; it comes again unless acknowledged
-        question = (await pool.store.get_content(delivery.message.content_ref)).decode()
-        answer = await pool.store.put_content(f"{question} Shelf 42.".encode())
-        await me.reply(
-            delivery.message, answer, idempotency_key=delivery.message.message_id + ".re"
-        )
-        await delivery.ack()
+    async with (
+        pool.member(ap.AgentPoolMember("run.ada", "agent.librarian")) as me,
+        await me.inbox.take() as delivery,  # ours for the block; done at its end, back if it fails
+    ):
+        message = delivery.message
+        answer = await me.write(f"{await me.read(message)} Shelf 42.")
+        await me.reply(message, answer, idempotency_key=f"{message.message_id}.re")
 
 
 async def reader(pool: ap.AgentPool) -> str:
@@ -32,10 +31,10 @@ async def reader(pool: ap.AgentPool) -> str:
         joined = ap.EventFilter(kinds=ap.include(ap.EventKind.AGENT_POOL_RUN_JOINED), run_ids=ada)
         left = ap.EventFilter(kinds=ap.include(ap.EventKind.AGENT_POOL_RUN_LEFT), run_ids=ada)
         await me.wait_until(joined, timeout=10)  # now, later, or long ago: it is not missed
-        question = await pool.store.put_content(b"Where is Dune?")
+        question = await me.write("Where is Dune?")
         (answer,) = await me.ask(ap.RunAddress.agent("agent.librarian"), question, timeout=10)
         await me.wait_until(left, timeout=10)
-        return (await pool.store.get_content(answer.content_ref)).decode()
+        return await me.read(answer)
 
 
 async def main(path: Path) -> None:
