@@ -27,10 +27,10 @@ class MemoryPool:
     def __init__(self, pool_id: str, clock: Clock) -> None:
         self.pool_id = pool_id
         self.log: list[AgentPoolStoreRecord] = []
-        self.state = ReplayState(pool_id)
-        self.event_sequence = 0
+        self.state: ReplayState = ReplayState(pool_id)
+        self.event_sequence: int = 0
         self.projected: int | None = None
-        self.announced = False
+        self.announced: bool = False
         self._clock = clock
         self._times: list[int] = []
         self._messages_by_key: dict[str, Placed[AgentPoolStoredMessage]] = {}

@@ -10,9 +10,11 @@ from random import SystemRandom
 from typing import Final
 
 from agentpool.testing.faults import kills
+from agentpool.testing.history import command as history
 
 PROOFS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "kills": kills.run,
+    "history": history.run,
 }
 """What can be run. Each gets ``rounds`` (``None``: as many as are fit) and ``seed``."""
 

@@ -29,6 +29,7 @@ ONLY_CONVERTS = {"coordination.record_events": "datetime"}
 
 IN_MEMORY = ["agentpool.stores.memory", "agentpool.stores.memory_pool"]
 ON_SQLITE = ["agentpool.stores.sqlite"]
+DOCTOR = "agentpool.doctor"
 FILES = {"sqlite3", "aiosqlite", "os", "pathlib", "io", "socket", "tempfile", "subprocess"}
 
 
@@ -99,15 +100,24 @@ def test_one_module_knows_aiosqlite() -> None:
     assert users_of("aiosqlite") == {"agentpool.stores.sqlite.connection"}
 
 
-def test_only_the_store_on_sqlite_knows_sqlite() -> None:
-    assert all(is_below(module, "agentpool.stores.sqlite") for module in users_of("sqlite3"))
-    assert users_of("sqlite3")
+def test_only_the_store_on_sqlite_and_the_doctor_know_sqlite() -> None:
+    users = users_of("sqlite3")
+    for package in (*ON_SQLITE, DOCTOR):
+        assert any(is_below(module, package) for module in users)
+        users = {module for module in users if not is_below(module, package)}
+    assert users == set()
+
+
+def test_nobody_needs_the_doctor_but_the_command_line() -> None:
+    users = {user for user in users_of(DOCTOR) if not is_below(user, DOCTOR)}
+    assert users == {"agentpool.__main__"}
 
 
 @pytest.mark.parametrize("store", [IN_MEMORY, ON_SQLITE], ids=["memory", "sqlite"])
 def test_nobody_but_the_package_itself_knows_a_concrete_store(store: list[str]) -> None:
     users = set().union(*map(users_of, store))
-    outside = {user for user in users if not any(is_below(user, part) for part in store)}
+    insiders = [*store, DOCTOR] if store is ON_SQLITE else store
+    outside = {user for user in users if not any(is_below(user, part) for part in insiders)}
     assert outside == {"agentpool"}
 
 

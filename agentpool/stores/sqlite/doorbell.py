@@ -26,7 +26,7 @@ class Doorbell:
     """The ringing side. Ringing costs about a microsecond and never fails."""
 
     def __init__(self, database: Path) -> None:
-        self.path = database.with_name(database.name + "-bell")
+        self.path: Path = database.with_name(database.name + "-bell")
         try:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
