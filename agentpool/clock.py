@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-__all__ = ("Clock", "wall_clock")
+from agentpool.errors import InvalidValueError
+
+__all__ = ("Clock", "millis", "positive_millis", "wall_clock")
 
 Clock: TypeAlias = Callable[[], int]
 
@@ -12,3 +14,29 @@ Clock: TypeAlias = Callable[[], int]
 def wall_clock() -> int:
     """Read the machine's wall clock, in milliseconds of the Unix epoch."""
     return time.time_ns() // 1_000_000
+
+
+# Far more than anybody waits, and few enough to add to any time.
+_MOST_SECONDS: Final = 2**43
+
+
+def millis(seconds: float, name: str) -> int:
+    """Turn a caller's seconds into milliseconds.
+
+    :raises InvalidValueError: it is negative, no number, or beyond all reason
+    """
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= _MOST_SECONDS:
+        msg = f"{name}: expected a number of seconds, got {seconds!r}"
+        raise InvalidValueError(msg)
+    return round(seconds * 1000)
+
+
+def positive_millis(seconds: float, name: str) -> int:
+    """Turn a caller's seconds into milliseconds, at least one.
+
+    :raises InvalidValueError: it is not above zero, no number, or beyond all reason
+    """
+    if seconds == 0:
+        msg = f"{name}: expected more than 0 seconds"
+        raise InvalidValueError(msg)
+    return max(millis(seconds, name), 1)

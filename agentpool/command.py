@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
 from agentpool._payload import SealedPayload
 from agentpool._wire import Wire
 from agentpool.records import (
+    AgentPoolMember,
     AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
@@ -22,6 +23,7 @@ from agentpool.replay import PoolState
 
 __all__ = (
     "DEADLINE",
+    "INBOX",
     "Command",
     "Decision",
     "Placed",
@@ -36,6 +38,9 @@ T = TypeVar("T", bound=Wire)
 
 DEADLINE: Final = "deadline"
 """The kind of the rows that `PoolView.deadlines` lists by the time they are due at."""
+
+INBOX: Final = "inbox"
+"""The kind of the rows that `PoolView.next_due` looks at."""
 
 
 class Placed(NamedTuple, Generic[T]):
@@ -92,8 +97,8 @@ class PoolView(Protocol):
     def projected(self) -> int | None:
         """The last record that was worked into the rows; ``None``: this pool is not coordinated."""
 
-    def agent_of(self, run_id: str, seq: int) -> str | None:
-        """Say whose run it was when a record was appended; ``None``: it had never joined."""
+    def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
+        """Look up what a run had last joined with before a record; ``None``: it never had."""
 
     def time_of(self, seq: int) -> int | None:
         """Say when a record was appended, in milliseconds, where that is known."""
@@ -121,8 +126,8 @@ class PoolView(Protocol):
         :param due_by: only those whose ``due_at`` is not later
         """
 
-    def next_due(self, kind: str, name: str) -> int | None:
-        """Find the earliest ``due_at`` of the rows of one name."""
+    def next_due(self, name: str) -> int | None:
+        """Find the earliest ``due_at`` of the rows of kind `INBOX` and one name."""
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
         """List the rows of kind `DEADLINE` that are due, the earliest first."""
@@ -167,7 +172,7 @@ class Command(ABC, Generic[R]):
 
 
 class PoolTransaction(PoolView, Protocol):
-    """A pool that can be changed: what a store gives to `agentpool.coordination.carry_out`."""
+    """A pool that can be changed: what a store gives to `projection.carry_out`."""
 
     def apply(self, decision: Decision[Any]) -> None:
         """Append records and write rows, so that later look-ups of this transaction see them."""

@@ -1,30 +1,33 @@
 """Wakes the tasks of one process that wait for something in one pool, and only those concerned.
 
-A task registers a *topic*, then looks at the state, then sleeps until a record touches its topic.
+A task registers a *topic*, then looks at the state, then sleeps until something touches its topic.
 One follower per pool object reads the log for all of them; it runs while somebody waits.
 """
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
 from agentpool.command import PoolView
 from agentpool.coordination.inbox import next_available
-from agentpool.errors import StoreClosedError
+from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.records import AgentPoolStoreRecordPayload, RunMessageRecorded, WakeRecorded
 from agentpool.signals import Signal, wait_for_any
 from agentpool.stores.base import AgentPoolStore
 
 __all__ = ("Hub", "inbox_topic", "message_topic", "wake_topic")
 
+_LOG = logging.getLogger("agentpool")
+
 R = TypeVar("R")
 
 _PAGE: Final = 500
 _INBOX: Final = "inbox "
-_RECHECK_SECONDS: Final = 0.02
-_LONGEST_SLEEP: Final = 1.0
+_LOOK_EVERY_MILLIS: Final = 20
+_LONGEST_SLEEP_MILLIS: Final = 1000
 
 
 def inbox_topic(run_id: str) -> str:
@@ -43,11 +46,10 @@ def wake_topic(condition_id: str) -> str:
 
 
 class _Seen(NamedTuple):
-    """What one look at the pool showed."""
+    """What one look at the log showed."""
 
     records: Sequence[tuple[int, AgentPoolStoreRecordPayload]]
     now: int
-    available: dict[str, int | None]
 
 
 class Hub:
@@ -59,11 +61,17 @@ class Hub:
         self._waiters: Counter[str] = Counter()
         self._signals: dict[str, Signal] = {}
         self._started: asyncio.Future[None] | None = None
-        self._poke = Signal()
         self._follower: asyncio.Task[None] | None = None
+        self._poke = Signal()
+        self._closed = False
+        self._inboxes_seen_at = 0
+        self._next_available: int | None = None
 
     async def until(self, topic: str, look: Callable[[], Awaitable[R | None]]) -> R:
-        """Look again and again, whenever the topic is touched, until something is found."""
+        """Look again and again, whenever the topic is touched, until something is found.
+
+        :raises StoreClosedError: the pool, or its store, was closed
+        """
         with self._waiting(topic):
             while True:
                 # In this order nothing is missed: the follower has its place in the log before
@@ -75,9 +83,15 @@ class Hub:
                     return found
                 await touched.wait()
 
+    def close(self) -> None:
+        """End all waiting."""
+        self._closed = True
+        self._poke.fire()
+        self._touch(list(self._signals))
+
     async def settle(self) -> None:
-        """Wait for the follower to end, when nobody waits any more."""
-        if self._follower is not None and not self._waiters:
+        """Wait for the follower to end, which it does when nobody waits any more."""
+        if self._follower is not None:
             await asyncio.wait([self._follower])
 
     @contextmanager
@@ -93,71 +107,90 @@ class Hub:
                 self._poke.fire()
 
     async def _follower_ready(self) -> None:
+        if self._closed:
+            msg = "the pool is closed"
+            raise StoreClosedError(msg, pool_id=self._pool_id)
         if self._started is None:
             self._started = asyncio.get_running_loop().create_future()
             self._follower = self._store.spawn(self._follow(self._started))
-        else:
-            self._poke.fire()
         await asyncio.shield(self._started)
 
     async def _follow(self, started: "asyncio.Future[None]") -> None:
         try:
             with self._store.changes() as current:
-                place = await self._store.query(self._pool_id, _sequence)
+                place = await self._store.query(self._pool_id, _head)
                 started.set_result(None)
-                while self._waiters:
+                while self._waiters and not self._closed:
                     changed = current()
                     self._poke = Signal()
                     place, more, millis = await self._look(place)
                     if not more:
-                        await self._sleep(changed, millis)
+                        await wait_for_any(changed, self._poke, seconds=millis / 1000)
         except StoreClosedError:
             pass  # whoever waits finds that out by looking
+        except AgentPoolError as error:
+            _LOG.warning("waiting was interrupted: %s", error, extra={"action": "hub_failed"})
         finally:
             self._started = None
             if not started.done():
                 started.set_result(None)
-            for topic in list(self._signals):
-                self._touch(topic)
+            self._touch(list(self._signals))
 
-    async def _look(self, place: int) -> tuple[int, bool, int | None]:
-        """Touch what the records after a place concern, and the inboxes with something to take.
+    async def _look(self, place: int) -> tuple[int, bool, int]:
+        """Touch what the records after a place concern; without any, the inboxes.
 
-        :return: the place after them, whether there may be more, and in how many milliseconds an
-            inbox will have something to take again
+        :return: the place after them, whether there may be more, and for how many milliseconds
+            to sleep at most
         """
+        seen = await self._store.query(
+            self._pool_id, lambda view: _Seen(view.records(place, _PAGE), view.now)
+        )
+        if seen.records:
+            for _, payload in seen.records:
+                self._touch(_topics(payload))
+            place = seen.records[-1][0]
+        sleep = await self._look_at_inboxes(seen.now, due=not seen.records)
+        return place, len(seen.records) == _PAGE, sleep
+
+    async def _look_at_inboxes(self, now: int, *, due: bool) -> int:
+        """Touch the inboxes with something to take, when that may have changed without a record.
+
+        Not more often than pays: most changes without a record do not concern an inbox.
+        """
+        if self._next_available is not None and self._next_available <= now:
+            due = True
+        rest = self._inboxes_seen_at + _LOOK_EVERY_MILLIS - now
+        if due and rest <= 0:
+            self._inboxes_seen_at = now
+            self._next_available = await self._touch_inboxes()
+        elif due:
+            return rest
+        if self._next_available is None:
+            return _LONGEST_SLEEP_MILLIS
+        return min(max(self._next_available - now, 1), _LONGEST_SLEEP_MILLIS)
+
+    async def _touch_inboxes(self) -> int | None:
+        """Touch the inboxes with something to take; say when another will have something."""
         runs = [t.removeprefix(_INBOX) for t in self._waiters if t.startswith(_INBOX)]
+        if not runs:
+            return None
 
-        def look(view: PoolView) -> _Seen:
-            available = {run_id: next_available(view, run_id) for run_id in runs}
-            return _Seen(view.records(place, _PAGE), view.now, available)
+        def look(view: PoolView) -> tuple[int, dict[str, int | None]]:
+            return view.now, {run_id: next_available(view, run_id) for run_id in runs}
 
-        seen = await self._store.query(self._pool_id, look)
-        for _, payload in seen.records:
-            for topic in _topics(payload):
-                self._touch(topic)
-        later: list[int] = []
-        for run_id, at in seen.available.items():
-            if at is not None and at <= seen.now:
-                self._touch(inbox_topic(run_id))
-            elif at is not None:
-                later.append(at - seen.now)
-        place = seen.records[-1][0] if seen.records else place
-        return place, len(seen.records) == _PAGE, min(later, default=None)
+        now, available = await self._store.query(self._pool_id, look)
+        self._touch(inbox_topic(r) for r, at in available.items() if at is not None and at <= now)
+        return min((at for at in available.values() if at is not None and at > now), default=None)
 
-    async def _sleep(self, changed: Signal, millis: int | None) -> None:
-        """Sleep until a change, a new waiter or a time; not for shorter than pays."""
-        longest = _LONGEST_SLEEP if millis is None else min(millis / 1000, _LONGEST_SLEEP)
-        await wait_for_any(changed, self._poke, seconds=max(longest, _RECHECK_SECONDS))
-
-    def _touch(self, topic: str) -> None:
-        signal = self._signals.get(topic)
-        if signal is not None:
-            self._signals[topic] = Signal()
-            signal.fire()
+    def _touch(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            signal = self._signals.get(topic)
+            if signal is not None:
+                self._signals[topic] = Signal()
+                signal.fire()
 
 
-def _sequence(view: PoolView) -> int:
+def _head(view: PoolView) -> int:
     return view.head
 
 

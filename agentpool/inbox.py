@@ -1,11 +1,15 @@
 """The inbox of a member: look, take one message after another, acknowledge."""
 
-from collections.abc import AsyncIterator
+import os
+import platform
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
+from weakref import WeakSet
 
 from agentpool._tasks import uninterrupted
+from agentpool.clock import millis
 from agentpool.command import PoolView
 from agentpool.coordination.inbox import (
     Acknowledge,
@@ -15,13 +19,15 @@ from agentpool.coordination.inbox import (
     next_available,
     peek,
 )
-from agentpool.errors import ClaimLostError, InvalidValueError
+from agentpool.errors import AgentPoolError, ClaimLostError
 from agentpool.hub import Hub, inbox_topic
 from agentpool.keeper import Keeper
 from agentpool.records import RunMessage
 from agentpool.stores.base import AgentPoolStore, checked_limit
 
 __all__ = ("Delivery", "Inbox")
+
+_MOST: Final = 2**31
 
 
 class Delivery:
@@ -40,6 +46,7 @@ class Delivery:
         self.message: Final[RunMessage] = claim.message
         self.attempt: Final = claim.attempt
         self.lease: Final = inbox.lease
+        self._ended = False
 
     def __repr__(self) -> str:
         return f"<Delivery of {self.message.message_id!r}, attempt {self.attempt}>"
@@ -53,11 +60,16 @@ class Delivery:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Acknowledge at the end of the block, return the message when it raised."""
+        """Acknowledge at the end of the block, return the message when it raised.
+
+        Nothing of both where the block did one itself.
+        """
+        if self._ended:
+            return
         if exc_type is None:
             await self.ack()
         else:
-            with suppress(ClaimLostError):
+            with suppress(AgentPoolError):  # then the lease gives it back
                 await uninterrupted(self.nack())
 
     async def ack(self) -> None:
@@ -68,6 +80,7 @@ class Delivery:
         :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         """
         await self._inbox.settle(self, Acknowledge(self.claim))
+        self._ended = True
 
     async def nack(self, delay: float = 0) -> None:
         """End the claim by giving the message back; it comes again, with the next attempt.
@@ -75,40 +88,41 @@ class Delivery:
         :param delay: seconds before it can be taken again
         :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         """
-        if not 0 <= delay < float("inf"):
-            msg = f"delay: expected a number of seconds, got {delay!r}"
-            raise InvalidValueError(msg)
-        await self._inbox.settle(self, ReturnMessage(self.claim, round(delay * 1000)))
+        await self._inbox.settle(self, ReturnMessage(self.claim, millis(delay, "delay")))
+        self._ended = True
 
 
-class Inbox(AsyncIterator[Delivery]):
+class Inbox:
     """The unacknowledged messages of one run, in order of the log.
 
     ``async for delivery in inbox`` claims the next message and waits where there is none. Going on
     to the next without `Delivery.ack` or `Delivery.nack` lets the claim run out: the message comes
-    again, at the end of its lease. Several consumers, in any processes, may share a run's inbox;
-    each message is with one of them at a time.
+    again, at the end of its lease. Several consumers, in any tasks and processes, may share a
+    run's inbox; each message is with one of them at a time.
     """
 
     def __init__(
-        self, store: AgentPoolStore, pool_id: str, run_id: str, hub: Hub, *, lease: float
+        self, store: AgentPoolStore, pool_id: str, run_id: str, hub: Hub, *, lease: int
     ) -> None:
         self._store = store
         self._pool_id = pool_id
         self._run_id = run_id
         self._hub = hub
-        self._current: Delivery | None = None
-        self.lease: Final = round(lease * 1000)
+        self._keeper = Keeper.of(store)
+        self._held: WeakSet[Delivery] = WeakSet()
+        self.lease: Final = lease
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Delivery:
-        return await self.take()
+    async def __aiter__(self) -> AsyncGenerator[Delivery, None]:
+        while True:
+            delivery = await self.take()
+            try:
+                yield delivery
+            finally:
+                self._keeper.remove_delivery(self._pool_id, delivery)
 
     async def peek(self, limit: int = 100) -> tuple[RunMessage, ...]:
         """Look at the first unacknowledged messages. Changes nothing."""
-        limit = checked_limit(limit) or 0
+        limit = min(checked_limit(limit) or 0, _MOST)
         return await self._store.query(self._pool_id, lambda view: peek(view, self._run_id, limit))
 
     async def take(self) -> Delivery:
@@ -116,25 +130,22 @@ class Inbox(AsyncIterator[Delivery]):
 
         Cancelled, a message may have been claimed; it comes back when its lease runs out.
         """
-        if self._current is not None:
-            Keeper.of(self._store).remove_delivery(self._pool_id, self._current)
-            self._current = None
         claim = await self._hub.until(inbox_topic(self._run_id), self._claim)
         delivery = Delivery(self, claim)
-        self._current = delivery
-        Keeper.of(self._store).add_delivery(self._pool_id, delivery)
+        self._held.add(delivery)
+        self._keeper.add_delivery(self._pool_id, delivery)
         return delivery
 
     async def let_go(self) -> None:
-        """Return the message that is claimed, if there is one."""
-        if self._current is not None:
+        """Return the messages that are claimed, to be taken again at once."""
+        for delivery in list(self._held):
             with suppress(ClaimLostError):
-                await self._current.nack()
+                await delivery.nack()
 
     async def _claim(self) -> Claim | None:
         if not await self._store.query(self._pool_id, self._has_something):
             return None
-        command = ClaimNext(self._run_id, self._run_id, self.lease)
+        command = ClaimNext(self._run_id, f"{platform.node()}:{os.getpid()}", self.lease)
         return await self._store.execute(self._pool_id, command)
 
     def _has_something(self, view: PoolView) -> bool:
@@ -143,7 +154,6 @@ class Inbox(AsyncIterator[Delivery]):
 
     async def settle(self, delivery: Delivery, command: Acknowledge | ReturnMessage) -> None:
         """End the claim of a delivery."""
-        Keeper.of(self._store).remove_delivery(self._pool_id, delivery)
-        if self._current is delivery:
-            self._current = None
+        self._keeper.remove_delivery(self._pool_id, delivery)
+        self._held.discard(delivery)
         await self._store.execute(self._pool_id, command)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -16,7 +17,7 @@ from agentpool.command import PoolView
 from agentpool.coordination.inbox import HOLD_MILLIS, Claim, RenewClaims, RenewHolds
 from agentpool.coordination.membership import Heartbeat
 from agentpool.coordination.projection import CatchUp
-from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.errors import StoreClosedError
 from agentpool.signals import Signal, wait_for_any
 from agentpool.stores.base import AgentPoolStore
 
@@ -52,6 +53,7 @@ class Keeper:
         self._holds: Counter[tuple[str, str]] = Counter()
         self._deliveries: WeakValueDictionary[tuple[str, Claim], Renewable] = WeakValueDictionary()
         self._next_beat: int | None = None
+        self._last_error = ""
         self._poke = Signal()
         self._beat_poke = Signal()
         self._task: asyncio.Task[None] | None = None
@@ -64,9 +66,8 @@ class Keeper:
     def add_pool(self, pool_id: str) -> None:
         """Look after a pool, until it is removed as often as it was added."""
         self._pools[pool_id] += 1
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = self._store.spawn(self._run())
-            self._task.add_done_callback(self._ended)
         self._poke.fire()
 
     async def remove_pool(self, pool_id: str) -> None:
@@ -74,7 +75,9 @@ class Keeper:
         self._pools -= Counter({pool_id: 1})
         self._poke.fire()
         if not self._pools and self._task is not None:
-            await asyncio.wait([self._task])
+            # Whoever comes meanwhile gets a task of their own, so that this one surely ends.
+            task, self._task = self._task, None
+            await asyncio.wait([task])
 
     def add_lease(self, pool_id: str, run_id: str, millis: int) -> None:
         """Renew the lease of a member from now on."""
@@ -103,9 +106,6 @@ class Keeper:
         """Renew a claim no longer."""
         self._deliveries.pop((pool_id, delivery.claim), None)
 
-    def _ended(self, _task: "asyncio.Task[None]") -> None:
-        self._task = None
-
     def _interval(self) -> int | None:
         claims = [delivery.lease for delivery in self._deliveries.values()]
         holds = [HOLD_MILLIS] if self._holds else []
@@ -124,10 +124,10 @@ class Keeper:
         beating = asyncio.create_task(self._keep_beating())
         try:
             with self._store.changes() as current:
-                while self._pools:
+                while self._task is asyncio.current_task():
                     changed = current()
                     self._poke = Signal()
-                    seconds = await self._guarded(self._step)
+                    seconds = await self._step()
                     await wait_for_any(changed, self._poke, seconds=seconds)
                     if changed.fired:
                         await asyncio.sleep(_COALESCE_SECONDS)  # many commits, one look
@@ -156,29 +156,35 @@ class Keeper:
             return await step()
         except StoreClosedError:
             raise
-        except AgentPoolError as error:
-            _LOG.warning(
-                "deadlines could not be carried out: %s", error, extra={"action": "keeper_failed"}
-            )
+        except Exception as error:  # noqa: BLE001  # the others still have to be looked after
+            if str(error) != self._last_error:
+                _LOG.warning("cannot keep up: %s", error, extra={"action": "keeper_failed"})
+            self._last_error = str(error)
             return _AFTER_ERROR
 
     async def _step(self) -> float:
         """Do what is to be done now, and say for how many seconds nothing will be."""
-        due = [await self._look_after(pool_id) for pool_id in list(self._pools)]
-        return self._seconds_until(min((each for each in due if each is not None), default=None))
+        return min(
+            [await self._look_after(pool_id) for pool_id in list(self._pools)],
+            default=_LONGEST_SLEEP,
+        )
 
     def _seconds_until(self, time: int | None) -> float:
         if time is None:
             return _LONGEST_SLEEP
         return min(max(time - self._store.clock(), 0) / 1000, _LONGEST_SLEEP)
 
-    async def _look_after(self, pool_id: str) -> int | None:
-        """Carry out what is due in a pool, and say when something will be again."""
+    async def _look_after(self, pool_id: str) -> float:
+        """Carry out what is due in one pool; what is wrong with it is no harm to the others."""
+        return await self._guarded(partial(self._catch_up, pool_id))
+
+    async def _catch_up(self, pool_id: str) -> float:
         due, behind, now = await self._store.query(pool_id, _situation)
         if behind or (due is not None and due <= now):
-            await self._store.execute(pool_id, CatchUp())
+            if not await self._store.execute(pool_id, CatchUp()):
+                return 0
             due, _, _ = await self._store.query(pool_id, _situation)
-        return due
+        return self._seconds_until(due)
 
     async def _beat(self) -> None:
         """Renew all leases of this process, of all pools in one commit."""
@@ -194,10 +200,24 @@ class Keeper:
         for pool_id, message_id in self._holds:
             holds.setdefault(pool_id, []).append(message_id)
         await asyncio.gather(
-            *(self._store.execute(pool_id, Heartbeat(runs)) for pool_id, runs in leases.items()),
-            *(self._store.execute(pool_id, RenewClaims(held)) for pool_id, held in claims.items()),
+            *(self._renew_leases(pool_id, runs) for pool_id, runs in leases.items()),
+            *(self._renew_claims(pool_id, held) for pool_id, held in claims.items()),
             *(self._store.execute(pool_id, RenewHolds(ids)) for pool_id, ids in holds.items()),
         )
+
+    async def _renew_leases(self, pool_id: str, leases: dict[str, int]) -> None:
+        for run_id in await self._store.execute(pool_id, Heartbeat(leases)):
+            self._leases.pop((pool_id, run_id), None)
+            _LOG.warning(
+                "run %r of pool %r is no member any more: its lease ran out, or it was let go",
+                run_id,
+                pool_id,
+                extra={"action": "lease_lost"},
+            )
+
+    async def _renew_claims(self, pool_id: str, claims: dict[Claim, int]) -> None:
+        for claim in await self._store.execute(pool_id, RenewClaims(claims)):
+            self._deliveries.pop((pool_id, claim), None)
 
 
 def _situation(view: PoolView) -> tuple[int | None, bool, int]:

@@ -1,16 +1,22 @@
 """Being a member: the handle that makes an agent's code short."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from secrets import token_hex
 from types import TracebackType
 from typing import Final
 
 from agentpool._tasks import uninterrupted
-from agentpool.clock import Clock
-from agentpool.coordination.membership import JoinRun, LeaveRun
+from agentpool.clock import Clock, millis, positive_millis
+from agentpool.coordination.membership import JoinRun
 from agentpool.coordination.wakes import WakeOutcome
-from agentpool.errors import InvalidValueError, NotAMemberError, StoreClosedError
+from agentpool.errors import (
+    AgentPoolError,
+    InvalidValueError,
+    NotAMemberError,
+    StoreClosedError,
+)
 from agentpool.filters import EventFilter
 from agentpool.keeper import Keeper
 from agentpool.operations import Operations
@@ -23,9 +29,9 @@ from agentpool.records import (
     RunAddress,
     RunMessage,
     WakeCondition,
-    WakeRegistrationStatus,
 )
 from agentpool.refs import EventCorrelation, PolicyRef
+from agentpool.rules import LeaveMember
 
 __all__ = ("MemberHandle", "Membership", "fresh_id")
 
@@ -57,15 +63,25 @@ class MemberHandle:
 
     async def write(self, body: bytes | str) -> str:
         """Keep a body in the store, text as UTF-8, and give the ref to send."""
-        data = body.encode() if isinstance(body, str) else body
+        try:
+            data = body.encode() if isinstance(body, str) else body
+        except UnicodeEncodeError as error:
+            msg = "body: text is not valid UTF-8"
+            raise InvalidValueError(msg) from error
         return await self._pool.store.put_content(data)
 
     async def read(self, message: RunMessage) -> str:
         """Give the body of a message back as text.
 
         :raises ContentNotFoundError: its ref is not one of this store
+        :raises InvalidValueError: the body is no text; ``get_content()`` of the store gives it
         """
-        return (await self._pool.store.get_content(message.content_ref)).decode()
+        data = await self._pool.store.get_content(message.content_ref)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            msg = f"the body of message {message.message_id!r} is no text"
+            raise InvalidValueError(msg) from error
 
     async def send(
         self,
@@ -119,20 +135,32 @@ class MemberHandle:
             message_id=message_id,
             correlation=correlation,
             policy_refs=policy_refs,
-            contract=MessageResponseContract(expected, _millis(timeout, "timeout")),
+            contract=MessageResponseContract(expected, millis(timeout, "timeout")),
         )
         return await self._pool.ask(message)
 
     async def reply(
-        self, message: RunMessage, content_ref: str, *, idempotency_key: str | None = None
+        self,
+        message: RunMessage,
+        content_ref: str,
+        *,
+        idempotency_key: str | None = None,
+        policy_refs: Sequence[PolicyRef] | None = None,
     ) -> MessageReceipt:
-        """Answer a message, to its sender and with its correlation."""
+        """Answer a message, to its sender and with its correlation; see `AgentPool.send`.
+
+        A message that comes again after a crash is answered again, unless a key derived from it
+        is given; to an asker only the first answer of a run counts.
+
+        :param policy_refs: ``None``: those of the message
+        """
         return await self.send(
             RunAddress.run(message.sender),
             content_ref,
             idempotency_key=idempotency_key,
             reply_to=message.message_id,
             correlation=message.correlation,
+            policy_refs=message.policy_refs if policy_refs is None else policy_refs,
         )
 
     async def wait_until(
@@ -152,12 +180,14 @@ class MemberHandle:
         :param timeout: seconds until the wait ends as timed out
         :param since: where to begin to look; ``None`` for the start of the pool
         """
-        key = idempotency_key or fresh_id("wait", self._pool.store.clock)
+        key = idempotency_key
+        if key is None:
+            key = fresh_id("wait", self._pool.store.clock)
         condition = WakeCondition(
             condition_id=f"wake.{sha256(key.encode()).hexdigest()}",
             run_id=self.run_id,
             filter=filter,
-            timeout_millis=None if timeout is None else _millis(timeout, "timeout"),
+            timeout_millis=None if timeout is None else millis(timeout, "timeout"),
             resume_with=resume_with,
             idempotency_key=key,
         )
@@ -170,12 +200,8 @@ class MemberHandle:
             raise
 
     async def _forget(self, condition_id: str) -> None:
-        try:
-            registration = await self._pool.poll_wake(condition_id)
-            if registration.status is WakeRegistrationStatus.REGISTERED:
-                await self._pool.cancel_wake(condition_id)
-        except (StoreClosedError, InvalidValueError):
-            return  # nobody waits in a closed store; and it may not have come to registering
+        with suppress(AgentPoolError):  # it ended, was never registered, or the store is gone
+            await self._pool.cancel_wake(condition_id)
 
     def _message(
         self,
@@ -191,8 +217,8 @@ class MemberHandle:
         contract: MessageResponseContract | None = None,
     ) -> RunMessage:
         clock = self._pool.store.clock
-        identity = message_id or fresh_id("message", clock)
-        expires_at = None if expires_in is None else clock() + _millis(expires_in, "expires_in")
+        identity = fresh_id("message", clock) if message_id is None else message_id
+        expires_at = None if expires_in is None else clock() + millis(expires_in, "expires_in")
         return RunMessage(
             message_id=identity,
             sender=self.run_id,
@@ -202,7 +228,7 @@ class MemberHandle:
             reply_to=reply_to,
             response_contract=contract,
             expires_at_millis=expires_at,
-            idempotency_key=idempotency_key or identity,
+            idempotency_key=identity if idempotency_key is None else idempotency_key,
             policy_refs=tuple(policy_refs),
         )
 
@@ -219,12 +245,16 @@ class Membership:
     ) -> None:
         self._pool = operations
         self._member = member
-        self._lease = None if lease is None else max(_millis(lease, "lease"), 1)
+        self._lease = None if lease is None else positive_millis(lease, "lease")
         self._handle = MemberHandle(operations, member, claim_lease=claim_lease)
         self._keeper = Keeper.of(operations.store)
 
     async def __aenter__(self) -> MemberHandle:
-        await self._pool.store.execute(self._pool.pool_id, JoinRun(self._member, self._lease))
+        try:
+            await self._pool.store.execute(self._pool.pool_id, JoinRun(self._member, self._lease))
+        except BaseException:
+            await uninterrupted(self._leave())  # cancelled, it may have joined
+            raise
         if self._lease is not None:
             self._keeper.add_lease(self._pool.pool_id, self._member.run_id, self._lease)
         return self._handle
@@ -239,15 +269,7 @@ class Membership:
         await uninterrupted(self._leave())
 
     async def _leave(self) -> None:
-        try:
+        with suppress(AgentPoolError):  # then its claims run out
             await self._handle.inbox.let_go()
-            await self._pool.store.execute(self._pool.pool_id, LeaveRun(self._member.run_id))
-        except (NotAMemberError, StoreClosedError):
-            return  # its lease ran out, somebody let it leave, or the lease will run out
-
-
-def _millis(seconds: float, name: str) -> int:
-    if not 0 <= seconds < float("inf"):
-        msg = f"{name}: expected a number of seconds, got {seconds!r}"
-        raise InvalidValueError(msg)
-    return round(seconds * 1000)
+        with suppress(NotAMemberError, StoreClosedError):  # its lease ran out, or will
+            await self._pool.store.execute(self._pool.pool_id, LeaveMember(self._member.run_id))

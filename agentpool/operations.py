@@ -1,9 +1,9 @@
-"""What a run does in a pool: send, ask, wait. `AgentPool` and its member handles share it."""
+"""What a run does in a pool: send, ask, wait. `AgentPool` adds to it, member handles use it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
+from agentpool.clock import positive_millis
 from agentpool.command import PoolView
 from agentpool.coordination.delivery import RecordStatus, Send
 from agentpool.coordination.inbox import TakeAnswers, answers_to
@@ -17,7 +17,7 @@ from agentpool.coordination.wakes import (
     known_wake,
     outcome,
 )
-from agentpool.errors import AgentPoolError, InvalidValueError
+from agentpool.errors import InvalidValueError
 from agentpool.events import EventEnvelope
 from agentpool.hub import Hub, message_topic, wake_topic
 from agentpool.ids import check_identifier
@@ -57,10 +57,9 @@ class Operations:
         :param lease: seconds that a message stays claimed, renewed while somebody holds it
         """
         check_identifier(run_id, "run_id")
-        if not 0 < lease < float("inf"):
-            msg = f"lease: expected a number of seconds, got {lease!r}"
-            raise InvalidValueError(msg)
-        return Inbox(self.store, self.pool_id, run_id, self._hub, lease=lease)
+        return Inbox(
+            self.store, self.pool_id, run_id, self._hub, lease=positive_millis(lease, "lease")
+        )
 
     # --- messages
 
@@ -81,7 +80,11 @@ class Operations:
     ) -> MessageReceipt:
         """Record what became of a message.
 
+        A status that the message has already changes nothing.
+
         :raises InvalidTransitionError: it is already past that status
+        :raises IdempotencyConflictError: its key was used for another sender, target or content
+        :raises NotAMemberError: it is new, and its sender is not a member
         """
         return await self.store.execute(
             self.pool_id, RecordStatus(message, status, tuple(delivered_to))
@@ -90,11 +93,15 @@ class Operations:
     async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
         """Send a message with a response contract and wait for what comes of it.
 
-        Returns the answers when as many as expected have come, or those that have come when the
-        time is up; none where nobody received the message. What comes later goes to the inbox of
-        the sender as an ordinary message, and so do the answers to an asker that is killed.
+        Returns the answers when as many runs as expected have answered, or those that have come
+        when the time is up, the first of each run; none where nobody received the message. What
+        comes later goes to the inbox of the sender as an ordinary message. So do, within half a
+        minute, the answers to an asker that was killed, or cancelled and has not asked again.
+        Asked again under the same key, the answers are the same.
 
         :raises InvalidValueError: the message has no response contract
+        :raises IdempotencyConflictError: the key was used for another sender, target or content
+        :raises NotAMemberError: the sender is not a member; nothing was recorded
         """
         require_type(message, RunMessage, "message")
         if message.response_contract is None:
@@ -105,28 +112,22 @@ class Operations:
         keeper = Keeper.of(self.store)
         keeper.add_hold(self.pool_id, asked)
         try:
-            answers = await self._hub.until(
-                message_topic(key), lambda: self._answers(message.sender, key)
-            )
+            answers = await self._hub.until(message_topic(key), lambda: self._answers(key))
+            await self.store.execute(self.pool_id, TakeAnswers(message.sender, asked))
         finally:
             keeper.remove_hold(self.pool_id, asked)
-        self.store.spawn(self._take(message.sender, asked))
         return answers
 
-    async def _answers(self, run_id: str, key: str) -> tuple[RunMessage, ...] | None:
+    async def _answers(self, key: str) -> tuple[RunMessage, ...] | None:
         """Give the answers once nothing more is waited for."""
 
         def look(view: PoolView) -> tuple[RunMessage, ...] | None:
             known = view.message_by_key(key)
             if known is None or known.stored.receipt.status not in _FINAL_FOR_ASKER:
                 return None
-            return answers_to(view, run_id, known.stored.message.message_id)
+            return answers_to(view, known.stored.message.message_id)
 
         return await self.store.query(self.pool_id, look)
-
-    async def _take(self, run_id: str, message_id: str) -> None:
-        with suppress(AgentPoolError):
-            await self.store.execute(self.pool_id, TakeAnswers(run_id, message_id))
 
     # --- waits
 
@@ -139,8 +140,10 @@ class Operations:
         on the first of these decides: an event that matches, of any process; ``timeout_millis``
         from now; `cancel_wake`; the run's leaving. A wait ends, it never cancels a run.
 
-        :param since: where to begin to look; ``None`` for the start of the pool
+        :param since: where to begin to look; ``None`` for the start of the pool, which reads the
+            whole log, a page at a time
         :raises IdempotencyConflictError: the key was used for another run or filter
+        :raises NotAMemberError: the run is not a member
         """
         check_identifier(run_id, "run_id")
         require_type(condition, WakeCondition, "condition")
@@ -190,6 +193,8 @@ class Operations:
 
     async def wait(self, condition_id: str) -> WakeOutcome:
         """Wait until a wake has its final status, whoever gives it, and say how it ended.
+
+        Cancelled, the wake stays as it is; waiting again is safe.
 
         :raises InvalidValueError: there is no such wake
         """

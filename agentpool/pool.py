@@ -12,16 +12,16 @@ from typing import Self
 from msgspec.structs import replace
 
 from agentpool._opening import Opening
+from agentpool._tasks import uninterrupted
 from agentpool._wire import Include
 from agentpool.command import PoolView
 from agentpool.coordination.history import page_of_events
-from agentpool.coordination.membership import JoinRun, LeaveRun, carries_policies
+from agentpool.coordination.membership import JoinRun, carries_policies
 from agentpool.coordination.projection import CatchUp
 from agentpool.coordination.publishing import Publish
 from agentpool.coordination.wakes import (
     compile_for,
 )
-from agentpool.errors import InvalidValueError
 from agentpool.events import EventEnvelope
 from agentpool.filters import EventFilter, PayloadAccessMode
 from agentpool.keeper import Keeper
@@ -36,7 +36,7 @@ from agentpool.records import (
     AgentPoolWakePolicy,
 )
 from agentpool.refs import PolicyRef
-from agentpool.rules import OpenPool, checked_cursor, require_open, require_type
+from agentpool.rules import LeaveMember, OpenPool, checked_cursor, require_open, require_type
 from agentpool.snapshot import AgentPoolSnapshot
 from agentpool.stores.base import AgentPoolStore
 
@@ -100,21 +100,33 @@ class AgentPool(Operations):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Let go of the pool; the store stays open. Idempotent."""
+        """Let go of the pool; the store stays open. Idempotent.
+
+        Whoever waits in the pool by this object gets `StoreClosedError`: nobody would carry out
+        their deadlines. A cancelled close closes all the same.
+        """
         if not self._closed:
             self._closed = True
-            await self._hub.settle()
-            await Keeper.of(self.store).remove_pool(self.pool_id)
+            self._hub.close()
+            await uninterrupted(self._let_go())
+
+    async def _let_go(self) -> None:
+        await self._hub.settle()
+        await Keeper.of(self.store).remove_pool(self.pool_id)
 
     # --- members
 
     async def join_run(self, member: AgentPoolMember) -> None:
-        """Let a run join, without a lease. The same member again: nothing new."""
+        """Let a run join without a lease; one that it had ends. The same member again: nothing."""
         await self.store.execute(self.pool_id, JoinRun(member))
 
     async def leave_run(self, run_id: str) -> AgentPoolMember:
-        """Let a member leave: what it waits for fails, its unread messages stay for its return."""
-        return await self.store.execute(self.pool_id, LeaveRun(run_id))
+        """Let a member leave: what it waits for fails, its unread messages stay for its return.
+
+        :raises NotAMemberError: the run is not a member
+        """
+        member, _ = await self.store.execute(self.pool_id, LeaveMember(run_id))
+        return member
 
     async def members(self) -> tuple[AgentPoolMember, ...]:
         """List the members in ascending order of their runs."""
@@ -128,14 +140,15 @@ class AgentPool(Operations):
     ) -> Membership:
         """Be a member for the length of an ``async with`` block: join, heartbeat, leave.
 
+        One block at a time for a run: the end of any lets the run leave. For a run that outlives
+        the block, see `join_run` and `acting_as`. A run whose lease ran out all the same, because
+        its process was suspended, is no member any more: what it does is refused.
+
         :param lease: seconds after which a process that was killed is no member any more;
             ``None`` for a member that stays until it leaves
         :param claim_lease: seconds that a message taken from the inbox stays claimed, renewed
             while it is handled
         """
-        if lease is not None and not 0 < lease < float("inf"):
-            msg = f"lease: expected a number of seconds, got {lease!r}"
-            raise InvalidValueError(msg)
         return Membership(self, member, lease, claim_lease)
 
     def acting_as(self, member: AgentPoolMember, *, claim_lease: float = 30.0) -> MemberHandle:
@@ -210,11 +223,18 @@ def _scoped(view: PoolView, wanted: EventFilter) -> EventFilter:
     return narrowed
 
 
+async def _catch_up(store: AgentPoolStore, pool_id: str) -> None:
+    """Work in what others have appended, in pieces, so that other writers get their turns."""
+    while not await store.execute(pool_id, CatchUp()):
+        pass
+
+
 async def _open(
     store: AgentPoolStore, pool_id: str, config: AgentPoolStoreConfig | None
 ) -> AgentPool:
+    if await store.query(pool_id, lambda view: view.config is not None):
+        await _catch_up(store, pool_id)  # `OpenPool` would do it in one piece
     await store.execute(pool_id, OpenPool(config))
-    while not await store.execute(pool_id, CatchUp()):
-        pass
+    await _catch_up(store, pool_id)
     Keeper.of(store).add_pool(pool_id)
     return AgentPool(store, pool_id)

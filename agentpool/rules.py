@@ -63,6 +63,18 @@ def require_open(view: PoolView) -> AgentPoolStoreConfig:
     return config
 
 
+def require_member(view: PoolView, run_id: str) -> AgentPoolMember:
+    """Give a member by its run.
+
+    :raises NotAMemberError: the run is not a member
+    """
+    member = view.state.members.get(run_id)
+    if member is None:
+        msg = f"run {run_id!r} is not a member"
+        raise NotAMemberError(msg, pool_id=view.pool_id)
+    return member
+
+
 def require_type(value: object, type_: type[Wire], name: str) -> None:
     """Refuse an argument of another type.
 
@@ -153,10 +165,7 @@ class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
 
     def decide(self, view: PoolView) -> Decision[tuple[AgentPoolMember, AgentPoolStoreCursor]]:
         require_open(view)
-        member = view.state.members.get(self._run_id)
-        if member is None:
-            msg = f"run {self._run_id!r} is not a member"
-            raise NotAMemberError(msg, pool_id=view.pool_id)
+        member = require_member(view, self._run_id)
         return Decision((member, cursor_at(view.head + 1)), (seal(MemberLeft(member)),))
 
 

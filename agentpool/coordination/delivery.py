@@ -9,7 +9,6 @@ from agentpool._payload import SealedPayload, seal
 from agentpool._wire import trusted
 from agentpool.command import Command, Decision, Placed, PoolView, Row, RowKey
 from agentpool.coordination.inbox import HOLD_MILLIS, hold_on
-from agentpool.coordination.membership import require_member
 from agentpool.coordination.rows import (
     ANSWER,
     ASKING,
@@ -25,7 +24,7 @@ from agentpool.coordination.rows import (
     load,
     put,
 )
-from agentpool.errors import InvalidTransitionError
+from agentpool.errors import IdempotencyConflictError, InvalidTransitionError
 from agentpool.records import (
     AgentPoolMember,
     AgentPoolStoredMessage,
@@ -39,7 +38,13 @@ from agentpool.records import (
     RunTarget,
     TopicTarget,
 )
-from agentpool.rules import MESSAGE_STEPS, earlier_message, require_open, require_type
+from agentpool.rules import (
+    MESSAGE_STEPS,
+    earlier_message,
+    require_member,
+    require_open,
+    require_type,
+)
 
 __all__ = ("RecordStatus", "Send", "can_become", "on_message", "recipients", "record_status")
 
@@ -100,8 +105,9 @@ class Send(Command[MessageReceipt]):
 
     def _first(self, view: PoolView) -> Decision[MessageReceipt]:
         message = self._message
-        if message.expires_at_millis is not None and message.expires_at_millis <= view.now:
+        if _is_expired(view, message):
             return _recorded(message, MessageStatus.EXPIRED)
+        self._refuse_used_id(view)
         found = recipients(view, message)
         if not found:
             return _recorded(message, MessageStatus.FAILED)
@@ -113,6 +119,8 @@ class Send(Command[MessageReceipt]):
     ) -> Decision[MessageReceipt]:
         """Deliver what another implementation accepted and then did not live to deliver."""
         message = known.stored.message
+        if _is_expired(view, message):
+            return _recorded(message, MessageStatus.EXPIRED)
         found = known.stored.receipt.delivered_to or recipients(view, message)
         if not found:
             return _recorded(message, MessageStatus.FAILED)
@@ -129,17 +137,35 @@ class Send(Command[MessageReceipt]):
         contract = message.response_contract
         if not self._hold_answers or contract is None:
             return decision
-        return decision._replace(puts=tuple(self._hold(view, contract, found)))
+        return decision._replace(puts=tuple(_hold(view, message, contract, found)))
 
-    def _hold(
-        self, view: PoolView, contract: MessageResponseContract, found: tuple[str, ...]
-    ) -> Iterator[Row]:
+    def _refuse_used_id(self, view: PoolView) -> None:
+        """Refuse a question whose id another one still waits under: answers name the id only."""
         message = self._message
-        expected = contract.expected_responses
-        asked = Contract(message.idempotency_key, expected, found, asker=message.sender)
-        yield put(contract_key(message.message_id), asked)
-        yield Row(RowKey(ASKING, message.sender, view.head + 1), message.message_id)
-        yield deadline(HELD, message.message_id, view.now + HOLD_MILLIS)
+        if message.response_contract is None:
+            return
+        other = load(view, contract_key(message.message_id), Contract)
+        if other is not None and other.idempotency_key != message.idempotency_key:
+            msg = f"message id {message.message_id!r} waits for answers under another key"
+            raise IdempotencyConflictError(msg, pool_id=view.pool_id)
+
+
+def _is_expired(view: PoolView, message: RunMessage) -> bool:
+    return message.expires_at_millis is not None and message.expires_at_millis <= view.now
+
+
+def _hold(
+    view: PoolView,
+    message: RunMessage,
+    contract: MessageResponseContract,
+    found: tuple[str, ...],
+) -> Iterator[Row]:
+    """Set what keeps the answers to a message for the run that asks."""
+    expected = contract.expected_responses
+    asked = Contract(message.idempotency_key, expected, found, asker=message.sender)
+    yield put(contract_key(message.message_id), asked)
+    yield Row(RowKey(ASKING, message.sender, view.head + 1), message.message_id)
+    yield deadline(HELD, message.message_id, view.now + HOLD_MILLIS)
 
 
 class RecordStatus(Command[MessageReceipt]):
@@ -253,23 +279,27 @@ def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[
 
 def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[Any]:
     """Put a message into the inboxes; an answer that somebody waits for is kept for them."""
-    asked = _held_contract(view, stored.message)
-    puts = [
-        put(inbox_key(run_id, seq), InboxEntry())
-        if asked is None or run_id != asked.asker
-        else Row(RowKey(ANSWER, str(stored.message.reply_to), seq), run_id)
-        for run_id in stored.receipt.delivered_to
-    ]
-    return Decision(None, puts=tuple(puts))
+    question = stored.message.reply_to
+    asker = _asker_of(view, stored.message)
+    puts: list[Row] = []
+    for run_id in stored.receipt.delivered_to:
+        is_answer = question is not None and run_id == asker
+        if is_answer:
+            puts.append(Row(RowKey(ANSWER, str(question), seq), run_id))
+        if not (is_answer and view.row(deadline_key(HELD, str(question)))):
+            puts.append(put(inbox_key(run_id, seq), InboxEntry()))
+    # Announced, because a foreign record was told of before it was worked in here.
+    return Decision(None, puts=tuple(puts), announce=True)
 
 
-def _held_contract(view: PoolView, message: RunMessage) -> Contract | None:
+def _asker_of(view: PoolView, message: RunMessage) -> str | None:
+    """Say which run waits itself for this message, as one of the answers to its question."""
     if message.reply_to is None:
         return None
     contract = load(view, contract_key(message.reply_to), Contract)
-    if contract is None or contract.asker is None or message.sender not in contract.recipients:
+    if contract is None or message.sender not in contract.recipients:
         return None
-    return contract
+    return contract.asker
 
 
 def _count_answer(view: PoolView, message_id: str, sender: str) -> Decision[Any]:

@@ -12,9 +12,10 @@ from agentpool.events import EventEnvelope
 from agentpool.ids import U64
 from agentpool.records import AgentPoolStoreCursor
 
-__all__ = ("EventCursor", "is_visible", "page_of_events")
+__all__ = ("EventCursor", "is_member", "is_visible", "page_of_events")
 
 _PAGE: Final = 500
+_LAST: Final = 2**63 - 1
 
 
 class EventCursor(AgentPoolStoreCursor):
@@ -62,23 +63,27 @@ def page_of_events(
         if kind is None or not worth(kind, run_of(view.pool_id, payload)):
             continue
         event = event_of(view, seq, payload)
-        if event is not None and is_visible(view, event):
+        if event is not None and is_visible(view, event, seq):
             events.append((place, event))
     return events, place, record_end is not None or host_end is not None
 
 
-def is_visible(view: PoolView, event: EventEnvelope, *, host: bool = False) -> bool:
-    """Say whether a pool may see an event: those of members that carry the pool's policies.
+def is_visible(view: PoolView, event: EventEnvelope, seq: int) -> bool:
+    """Say whether a pool may see the event of a record, or one published after it.
 
-    A pool's own records are of members by themselves; what a run did before it left still counts.
+    Those of runs that are members then and carry the pool's policies; what a run did before it
+    left still counts.
     """
-    member = view.state.members.get(event.run_id)
+    member = view.member_at(event.run_id, seq + 1)
     if member is not None:
         return carries_policies(view.config, member)
-    if host:
-        return False
-    config = view.config
-    return config is not None and set(config.policy_refs) <= set(event.policy_refs)
+    return view.config is not None and not view.config.policy_refs
+
+
+def is_member(view: PoolView, event: EventEnvelope) -> bool:
+    """Say whether a pool may see an event that is published now."""
+    member = view.state.members.get(event.run_id)
+    return member is not None and carries_policies(view.config, member)
 
 
 def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
@@ -86,8 +91,9 @@ def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
     if cursor is None:
         return EventCursor(0, 0)
     if isinstance(cursor, EventCursor):
-        return cursor
-    return EventCursor(cursor.sequence, _host_events_before(view, cursor.sequence))
+        return EventCursor(min(cursor.sequence, _LAST), min(cursor.events, _LAST))
+    sequence = min(cursor.sequence, _LAST)
+    return EventCursor(sequence, _host_events_before(view, sequence))
 
 
 def _host_events_before(view: PoolView, seq: int) -> int:

@@ -5,24 +5,19 @@ and its lease has not run out; whatever is no longer current changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
-from agentpool.command import Command, Decision, PoolView, Row, RowKey
+from agentpool.command import INBOX, Command, Decision, PoolView, Row, RowKey
 from agentpool.coordination.rows import (
     ANSWER,
     ASKING,
     HELD,
-    INBOX,
-    Contract,
     InboxEntry,
-    contract_key,
     deadline,
     deadline_key,
     inbox_key,
-    load,
     put,
     value_of,
 )
@@ -138,7 +133,7 @@ class RenewClaims(Command[frozenset[Claim]]):
             except ClaimLostError:
                 lost.add(claim)
             else:
-                puts.append(row._replace(due_at=view.now + lease))
+                puts.append(put(row.key, value_of(row, InboxEntry), view.now + lease))
         return Decision(frozenset(lost), puts=tuple(puts))
 
 
@@ -177,53 +172,44 @@ class TakeAnswers(Command[None]):
 
     def decide(self, view: PoolView) -> Decision[None]:
         held = deadline_key(HELD, self._message_id)
-        released = [] if view.row(held) else _released(view, self._run_id, self._message_id)
+        answers = view.rows(ANSWER, self._message_id, limit=_ALL)
+        released = [each for each in map(partial(_unclaimed, view), answers) if each]
         asking = [
             row.key
             for row in view.rows(ASKING, self._run_id, limit=_ALL)
             if row.value == self._message_id
         ]
-        return Decision(
-            None,
-            puts=tuple(
-                Row(RowKey(ANSWER, self._message_id, row.key.number), self._run_id)
-                for row in released
-            ),
-            deletes=(held, *asking, *(row.key for row in released)),
-        )
+        return Decision(None, deletes=(held, *asking, *(row.key for row in released)))
 
 
-def answers_to(view: PoolView, run_id: str, message_id: str) -> tuple[RunMessage, ...]:
-    """List the answers that a run was waiting for, in the order they came."""
-    rows = [*view.rows(ANSWER, message_id, limit=_ALL)]
-    if view.row(deadline_key(HELD, message_id)) is None:
-        rows += _released(view, run_id, message_id)
-    return tuple(message_at(view, seq).message for seq in sorted({row.key.number for row in rows}))
+def answers_to(view: PoolView, message_id: str) -> tuple[RunMessage, ...]:
+    """List the answers that came in time, one of each run, in the order they came.
+
+    Without those that went to the inbox, because the asker seemed to be gone, and are claimed.
+    """
+    answers: dict[str, RunMessage] = {}
+    for row in view.rows(ANSWER, message_id, limit=_ALL):
+        in_inbox = view.row(inbox_key(row.value, row.key.number))
+        if in_inbox is None or _unclaimed(view, row):
+            answer = message_at(view, row.key.number).message
+            answers.setdefault(answer.sender, answer)
+    return tuple(answers.values())
 
 
-def _released(view: PoolView, run_id: str, message_id: str) -> list[Row]:
-    """Find the answers that went to the inbox because the asker seemed to be gone."""
-    return [
-        row
-        for row in _in_order(view, run_id)
-        if value_of(row, InboxEntry).claimed_by is None
-        and message_at(view, row.key.number).message.reply_to == message_id
-    ]
+def _unclaimed(view: PoolView, answer: Row) -> Row | None:
+    """Find the row of an answer that went to the inbox and that nobody has taken there."""
+    row = view.row(inbox_key(answer.value, answer.key.number))
+    return row if row is not None and value_of(row, InboxEntry).claimed_by is None else None
 
 
 def release_answers(view: PoolView, message_id: str) -> Decision[None]:
     """Put answers that nobody comes to take into the inbox of the run that asked.
 
-    Those that are still to come go there by themselves.
+    What is still to come goes there too, once the hold is gone.
     """
     rows = view.rows(ANSWER, message_id, limit=_ALL)
     puts = [put(inbox_key(row.value, row.key.number), InboxEntry()) for row in rows]
-    contract = load(view, contract_key(message_id), Contract)
-    if contract is not None:
-        puts.append(put(contract_key(message_id), replace(contract, asker=None)))
-    return Decision(
-        None, puts=tuple(puts), deletes=tuple(row.key for row in rows), announce=bool(rows)
-    )
+    return Decision(None, puts=tuple(puts), announce=bool(rows))
 
 
 def on_asker_left(view: PoolView, run_id: str) -> Iterator[Decision[None]]:
@@ -243,7 +229,7 @@ def peek(view: PoolView, run_id: str, limit: int | None) -> tuple[RunMessage, ..
 
 def next_available(view: PoolView, run_id: str) -> int | None:
     """Say when the next message of a run can be taken; not after now: there is one now."""
-    return view.next_due(INBOX, run_id)
+    return view.next_due(run_id)
 
 
 def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:

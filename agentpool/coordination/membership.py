@@ -6,30 +6,15 @@ from typing import ClassVar
 from agentpool._payload import SealedPayload, seal
 from agentpool.command import Command, Decision, PoolView
 from agentpool.coordination.rows import LEASE, deadline, deadline_key
-from agentpool.errors import NotAMemberError
-from agentpool.ids import check_identifier
 from agentpool.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
     MemberJoined,
-    MemberLeft,
     PoolCreated,
 )
 from agentpool.rules import require_open, require_type
 
-__all__ = ("Heartbeat", "JoinRun", "LeaveRun", "carries_policies", "require_member")
-
-
-def require_member(view: PoolView, run_id: str) -> AgentPoolMember:
-    """Give a member by its run.
-
-    :raises NotAMemberError: the run is not a member
-    """
-    member = view.state.members.get(run_id)
-    if member is None:
-        msg = f"run {run_id!r} is not a member"
-        raise NotAMemberError(msg, pool_id=view.pool_id)
-    return member
+__all__ = ("Heartbeat", "JoinRun", "carries_policies")
 
 
 def carries_policies(config: AgentPoolStoreConfig | None, member: AgentPoolMember) -> bool:
@@ -61,20 +46,7 @@ class JoinRun(Command[None]):
         if self._lease is None:
             return Decision(None, tuple(records), deletes=(deadline_key(LEASE, run_id),))
         until = deadline(LEASE, run_id, view.now + self._lease)
-        return Decision(None, tuple(records), puts=(until,))
-
-
-class LeaveRun(Command[AgentPoolMember]):
-    """Let a member leave. What it waited for fails; its unread messages stay."""
-
-    def __init__(self, run_id: str) -> None:
-        check_identifier(run_id, "run_id")
-        self._run_id = run_id
-
-    def decide(self, view: PoolView) -> Decision[AgentPoolMember]:
-        require_open(view)
-        member = require_member(view, self._run_id)
-        return Decision(member, (seal(MemberLeft(member)),))
+        return Decision(None, tuple(records), puts=(until,), announce=not records)
 
 
 class Heartbeat(Command[frozenset[str]]):

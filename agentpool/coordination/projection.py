@@ -47,19 +47,26 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
 
     :raises AgentPoolError: the command is refused, and has changed nothing
     """
-    if isinstance(command, CatchUp):
-        if transaction.projected is None:
-            transaction.set_projected(0)
-        _catch_up(transaction, CATCH_UP_AT_ONCE)
+    only_catch_up = isinstance(command, CatchUp)
+    if only_catch_up:
+        _catch_up_some(transaction)
     elif transaction.projected is not None:
         _catch_up(transaction)
-    if transaction.projected == transaction.head:
         _carry_out_due(transaction)
     decision = command.decide(transaction)
     transaction.apply(decision)
-    if transaction.projected is not None:
+    if transaction.projected is not None and not only_catch_up:
         _catch_up(transaction)
     return decision.result
+
+
+def _catch_up_some(transaction: PoolTransaction) -> None:
+    """Do what `CatchUp` is there for, in a transaction of bounded length."""
+    if transaction.projected is None:
+        transaction.set_projected(0)
+    _catch_up(transaction, CATCH_UP_AT_ONCE)
+    if transaction.projected == transaction.head:
+        _carry_out_due(transaction)
 
 
 def _catch_up(transaction: PoolTransaction, at_most: int | None = None) -> None:

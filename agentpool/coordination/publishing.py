@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from agentpool._codec import decode, encode
 from agentpool.command import Command, Decision, PoolView, Row, RowKey
-from agentpool.coordination.history import is_visible
+from agentpool.coordination.history import is_member
 from agentpool.coordination.rows import EVENT, EVENT_ID, HostEvent, put, value_of
 from agentpool.coordination.wakes import trigger
 from agentpool.errors import CorruptRecordError, IdempotencyConflictError
@@ -30,7 +30,7 @@ class Publish(Command[int]):
             return self._again(view, int(known.value))
         number = view.event_sequence + 1
         envelope = replace(self._envelope, event_seq=number)
-        visible = is_visible(view, envelope, host=True)
+        visible = is_member(view, envelope)
         puts: list[Row] = [
             put(RowKey(EVENT, "", number), HostEvent(view.head, envelope, visible)),
             Row(RowKey(EVENT_ID, envelope.event_id), str(number)),

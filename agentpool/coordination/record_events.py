@@ -78,7 +78,8 @@ def event_of(
     if kind is None:
         return None
     run_id = run_of(pool_id, payload)
-    agent_id = view.agent_of(run_id, seq) or run_id
+    member_then = view.member_at(run_id, seq)
+    agent_id = member_then.agent_id if member_then else run_id
     base = _Base(pool_id, seq, kind, run_id, agent_id, view.time_of(seq) or 0)
     match payload:
         case RunMessageRecorded(stored):

@@ -4,7 +4,7 @@ from typing import Final, TypeVar
 
 from agentpool._codec import decode, encode
 from agentpool._wire import Wire, written
-from agentpool.command import DEADLINE, PoolView, Row, RowKey
+from agentpool.command import DEADLINE, INBOX, PoolView, Row, RowKey
 from agentpool.event_kinds import EventKind
 from agentpool.events import EventEnvelope
 from agentpool.ids import EventId, IdempotencyKey, RunId
@@ -25,7 +25,6 @@ __all__ = (
 
 W = TypeVar("W", bound=Wire)
 
-INBOX: Final = "inbox"
 ANSWER: Final = "answer"
 ASKING: Final = "asking"
 CONTRACT: Final = "contract"

@@ -8,8 +8,7 @@ from msgspec.structs import replace
 from agentpool._payload import SealedPayload, seal
 from agentpool._wire import Include, Wire, trusted
 from agentpool.command import Command, Decision, PoolView, RowKey
-from agentpool.coordination.history import is_visible, page_of_events
-from agentpool.coordination.membership import require_member
+from agentpool.coordination.history import is_member, is_visible, page_of_events
 from agentpool.coordination.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
 from agentpool.errors import InvalidTransitionError, InvalidValueError
 from agentpool.event_kinds import EventKind
@@ -27,7 +26,7 @@ from agentpool.records import (
     WakeRegistrationStatus,
 )
 from agentpool.refs import EntityRef
-from agentpool.rules import earlier_wake, require_open, require_type
+from agentpool.rules import earlier_wake, require_member, require_open, require_type
 
 __all__ = (
     "CancelWake",
@@ -193,7 +192,9 @@ def trigger(
         return
     waiting = view.state.open_wakes.candidates(run_id, kind)
     envelope = event() if waiting else None
-    if envelope is None or not is_visible(view, envelope, host=seq is None):
+    if envelope is None:
+        return
+    if not (is_member(view, envelope) if seq is None else is_visible(view, envelope, seq)):
         return
     for stored in waiting:
         if stored.compiled_filter.matches_envelope(envelope):

@@ -1,11 +1,13 @@
 """One pool in memory: its log and everything derived from it, as a `PoolTransaction`."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from agentpool.clock import Clock
-from agentpool.command import DEADLINE, Decision, Placed, Row, RowKey
+from agentpool.command import DEADLINE, INBOX, Decision, Placed, Row, RowKey
 from agentpool.records import (
+    AgentPoolMember,
     AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
@@ -17,6 +19,7 @@ from agentpool.records import (
     record_at,
 )
 from agentpool.replay import ReplayState
+from agentpool.stores.row_table import RowTable
 
 __all__ = ("MemoryPool",)
 
@@ -36,9 +39,9 @@ class MemoryPool:
         self._messages_by_key: dict[str, Placed[AgentPoolStoredMessage]] = {}
         self._wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._wakes_by_key: dict[str, Placed[AgentPoolStoredWake]] = {}
-        self._joined: dict[str, list[tuple[int, str]]] = {}
-        self._rows: dict[tuple[str, str], dict[int, Row]] = {}
-        self._deadlines: dict[RowKey, Row] = {}
+        self._joined: dict[str, list[tuple[int, AgentPoolMember]]] = {}
+        self._rows: dict[tuple[str, str], RowTable[int]] = {}
+        self._deadlines: RowTable[str] = RowTable()
 
     @property
     def head(self) -> int:
@@ -52,9 +55,9 @@ class MemoryPool:
     def now(self) -> int:
         return self._clock()
 
-    def agent_of(self, run_id: str, seq: int) -> str | None:
-        joined = self._joined.get(run_id, [])
-        return next((agent for at, agent in reversed(joined) if at < seq), None)
+    def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
+        joined = reversed(self._joined.get(run_id, []))
+        return next((member for at, member in joined if at < seq), None)
 
     def time_of(self, seq: int) -> int | None:
         return self._times[seq - 1]
@@ -73,41 +76,43 @@ class MemoryPool:
         return [(record.cursor.sequence, record.payload) for record in page]  # type: ignore[misc]
 
     def row(self, key: RowKey) -> Row | None:
-        return self._rows.get((key.kind, key.name), {}).get(key.number)
+        return self._table(key.kind, key.name).rows.get(key.number)
 
     def rows(
         self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
     ) -> Sequence[Row]:
-        found = [
-            row
-            for number, row in sorted(self._rows.get((kind, name), {}).items())
-            if number > after and (due_by is None or row.due_at <= due_by)
-        ]
-        return found[:limit]
+        found = self._table(kind, name).in_order(after)
+        return list(islice((row for row in found if due_by is None or row.due_at <= due_by), limit))
 
-    def next_due(self, kind: str, name: str) -> int | None:
-        return min((row.due_at for row in self._rows.get((kind, name), {}).values()), default=None)
+    def next_due(self, name: str) -> int | None:
+        first = self._table(INBOX, name).first_due()
+        return None if first is None else first.due_at
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
-        due = [row for row in self._deadlines.values() if row.due_at <= due_by]
-        return sorted(due, key=lambda row: row.due_at)[:limit]
+        first = self._deadlines.first_due()
+        return [first] if first is not None and first.due_at <= due_by and limit else []
 
     def next_deadline(self) -> int | None:
-        return min((row.due_at for row in self._deadlines.values()), default=None)
+        first = self._deadlines.first_due()
+        return None if first is None else first.due_at
+
+    def _table(self, kind: str, name: str) -> RowTable[int]:
+        return self._rows.get((kind, name)) or RowTable()
 
     def apply(self, decision: Decision[Any]) -> None:
         for sealed in decision.records:
             self._append(sealed.payload)
         for row in decision.puts:
-            self._rows.setdefault((row.key.kind, row.key.name), {})[row.key.number] = row
-            if row.key.kind == DEADLINE:
-                self._deadlines[row.key] = row
-        for key in decision.deletes:
-            named = self._rows.get((key.kind, key.name), {})
-            named.pop(key.number, None)
-            if not named:
-                self._rows.pop((key.kind, key.name), None)
-            self._deadlines.pop(key, None)
+            kind, name, number = row.key
+            self._rows.setdefault((kind, name), RowTable()).put(number, row)
+            if kind == DEADLINE:
+                self._deadlines.put(name, row)
+        for kind, name, number in decision.deletes:
+            table = self._rows.get((kind, name))
+            if table is not None and table.delete(number):
+                del self._rows[kind, name]
+            if kind == DEADLINE:
+                self._deadlines.delete(name)
         if decision.event_sequence is not None:
             self.event_sequence = decision.event_sequence
         self.announced |= decision.announce
@@ -124,7 +129,7 @@ class MemoryPool:
             case RunMessageRecorded(stored):
                 self._messages_by_key[stored.message.idempotency_key] = Placed(seq, stored)
             case MemberJoined(member):
-                self._joined.setdefault(member.run_id, []).append((seq, member.agent_id))
+                self._joined.setdefault(member.run_id, []).append((seq, member))
             case WakeRecorded(wake):
                 placed = Placed(seq, wake)
                 self._wakes[wake.condition.condition_id] = placed

@@ -11,13 +11,13 @@ from typing import Any, Final, TypeAlias
 from agentpool._payload import SealedPayload, open_payload
 from agentpool.command import Placed
 from agentpool.errors import AgentPoolError
+from agentpool.records import AgentPoolMember
 from agentpool.stores.sqlite.schema import (
     CONDITION_ID,
     MEMBER_RUN,
     MESSAGE_KEY,
     POOL_KINDS,
     WAKE_KEY,
-    json_field,
 )
 
 __all__ = (
@@ -25,13 +25,13 @@ __all__ = (
     "MESSAGES_BY_KEY",
     "WAKES_BY_KEY",
     "Index",
-    "agent_before",
     "changes",
     "find",
     "find_all",
     "first_pool_record",
     "head",
     "insert",
+    "member_before",
     "page",
     "pool_page",
 )
@@ -78,8 +78,8 @@ _POOL_PAGE: Final = f"""
     SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records
     WHERE pool_id = ? AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq
 """
-_AGENT_BEFORE: Final = f"""
-    SELECT {json_field("$.member.agent_id")} FROM agent_pool_records
+_MEMBER_BEFORE: Final = f"""
+    SELECT seq, {_PAYLOAD} FROM agent_pool_records
     WHERE pool_id = ? AND kind = 'member_joined' AND {MEMBER_RUN} = ? AND seq < ?
     ORDER BY seq DESC LIMIT 1
 """
@@ -152,10 +152,15 @@ def first_pool_record(connection: sqlite3.Connection, pool_id: str) -> Row | Non
     return found
 
 
-def agent_before(connection: sqlite3.Connection, pool_id: str, run_id: str, seq: int) -> str | None:
-    """Find the agent that a run last joined for before a record."""
-    row = connection.execute(_AGENT_BEFORE, (pool_id, run_id, seq)).fetchone()
-    return None if row is None else row[0]
+def member_before(
+    connection: sqlite3.Connection, pool_id: str, run_id: str, seq: int
+) -> AgentPoolMember | None:
+    """Find what a run last joined with before a record."""
+    row = connection.execute(_MEMBER_BEFORE, (pool_id, run_id, seq)).fetchone()
+    if row is None:
+        return None
+    member: AgentPoolMember = open_payload(pool_id, row[0], "member_joined", row[1]).member
+    return member
 
 
 def insert(

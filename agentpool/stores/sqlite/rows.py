@@ -17,7 +17,7 @@ _LISTING: Final = """
     ORDER BY number LIMIT ?
 """
 _NEXT_DUE: Final = """
-    SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = ? AND name = ?
+    SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'inbox' AND name = ?
 """
 _DEADLINES: Final = """
     SELECT kind, name, number, value, due_at FROM agentpool_rows
@@ -58,9 +58,9 @@ def listing(
     return [_row(each) for each in found]
 
 
-def next_due(connection: sqlite3.Connection, pool_id: str, kind: str, name: str) -> int | None:
-    """Find the earliest time that the rows of one name are due at."""
-    [due_at] = connection.execute(_NEXT_DUE, (pool_id, kind, name)).fetchone()
+def next_due(connection: sqlite3.Connection, pool_id: str, name: str) -> int | None:
+    """Find the earliest time that the rows of one inbox are due at."""
+    [due_at] = connection.execute(_NEXT_DUE, (pool_id, name)).fetchone()
     return due_at if due_at is None else int(due_at)
 
 

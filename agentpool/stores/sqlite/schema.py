@@ -98,6 +98,10 @@ _DERIVED: Final = (
     CREATE INDEX agentpool_deadlines ON agentpool_rows (pool_id, due_at)
     WHERE kind = 'deadline'
     """,
+    """
+    CREATE INDEX agentpool_inboxes ON agentpool_rows (pool_id, name, due_at)
+    WHERE kind = 'inbox'
+    """,
     # When the records from one number on were appended, as far as we appended them.
     """
     CREATE TABLE agentpool_times (

@@ -298,7 +298,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         last: log.Changes | None = None
         while True:
             seen: log.Changes | None = None
-            with suppress(StoreError):  # the watchers find out what is wrong when they read
+            with suppress(AgentPoolError):  # the watchers find out what is wrong when they read
                 seen = await self._reader.run(partial(log.changes, last=last))
             hears = self._listener is not None and self._listener.hears
             if seen is None or last is None or seen[hears:] != last[hears:]:

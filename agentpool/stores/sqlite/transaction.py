@@ -4,6 +4,7 @@ Runs as one function on the worker thread. A refused command fails alone; an err
 rolls all of the batch back and fails all of it.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from agentpool.errors import AgentPoolError
 from agentpool.stores.sqlite.connection import write_transaction
 from agentpool.stores.sqlite.state_cache import StateCache
 from agentpool.stores.sqlite.views import SqlView
+
+_LOG = logging.getLogger("agentpool")
 
 __all__ = ("BatchCommitter", "Outcome", "Refusal", "Request")
 
@@ -83,9 +86,20 @@ class BatchCommitter:
         finally:
             connection.execute("PRAGMA synchronous = FULL")
         if appended:
-            with write_transaction(connection, self.patience, self.give_up):
-                connection.execute("UPDATE agentpool_pools SET projected = projected")
+            self._bring_to_disk(connection, requests[0].pool_id)
         return outcomes, told
+
+    def _bring_to_disk(self, connection: sqlite3.Connection, pool_id: str) -> None:
+        """Commit once more, which brings what was committed before to the disk too."""
+        try:
+            with write_transaction(connection, self.patience, self.give_up):
+                connection.execute(
+                    "UPDATE agentpool_pools SET projected = projected WHERE pool_id = ?",
+                    (pool_id,),
+                )
+        except (AgentPoolError, sqlite3.Error) as error:
+            # Committed it is, and the next commit of anybody brings it to the disk.
+            _LOG.warning("%s", error, extra={"action": "late_sync"})
 
     def _commit(
         self, connection: sqlite3.Connection, requests: Sequence[Request]

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from agentpool._payload import SealedPayload, open_payload
 from agentpool.command import Command, Decision, Placed, Row, RowKey
 from agentpool.records import (
+    AgentPoolMember,
     AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
@@ -94,11 +95,11 @@ class SqlView:
         row = self._connection.execute(sql, (self.pool_id,)).fetchone()
         return None if row is None else int(row[0])
 
-    def agent_of(self, run_id: str, seq: int) -> str | None:
+    def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
         joined_at = self.state.joined_at.get(run_id)
         if joined_at is not None and joined_at < seq:
-            return self.state.members[run_id].agent_id
-        return log.agent_before(self._connection, self.pool_id, run_id, seq)
+            return self.state.members[run_id]
+        return log.member_before(self._connection, self.pool_id, run_id, seq)
 
     def time_of(self, seq: int) -> int | None:
         if seq > self._stored_head:
@@ -146,8 +147,8 @@ class SqlView:
         where = (self.pool_id, kind, name)
         return rows.listing(self._connection, *where, after=after, limit=limit, due_by=due_by)
 
-    def next_due(self, kind: str, name: str) -> int | None:
-        return rows.next_due(self._connection, self.pool_id, kind, name)
+    def next_due(self, name: str) -> int | None:
+        return rows.next_due(self._connection, self.pool_id, name)
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
         return rows.deadlines(self._connection, self.pool_id, due_by, limit)
