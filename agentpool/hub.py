@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 _PAGE: Final = 500
 _INBOX: Final = "inbox "
-_LOOK_EVERY_MILLIS: Final = 20
+_LOOK_EVERY_SECONDS: Final = 0.02
 _LONGEST_SLEEP_MILLIS: Final = 1000
 
 
@@ -64,7 +64,7 @@ class Hub:
         self._follower: asyncio.Task[None] | None = None
         self._poke = Signal()
         self._closed = False
-        self._inboxes_seen_at = 0
+        self._inboxes_seen_at = 0.0
         self._next_available: int | None = None
 
     async def until(self, topic: str, look: Callable[[], Awaitable[R | None]]) -> R:
@@ -159,12 +159,13 @@ class Hub:
         """
         if self._next_available is not None and self._next_available <= now:
             due = True
-        rest = self._inboxes_seen_at + _LOOK_EVERY_MILLIS - now
+        moment = asyncio.get_running_loop().time()
+        rest = self._inboxes_seen_at + _LOOK_EVERY_SECONDS - moment
         if due and rest <= 0:
-            self._inboxes_seen_at = now
+            self._inboxes_seen_at = moment
             self._next_available = await self._touch_inboxes()
         elif due:
-            return rest
+            return round(rest * 1000) + 1
         if self._next_available is None:
             return _LONGEST_SLEEP_MILLIS
         return min(max(self._next_available - now, 1), _LONGEST_SLEEP_MILLIS)

@@ -9,12 +9,18 @@ from collections.abc import Callable
 from random import SystemRandom
 from typing import Final
 
-from agentpool.testing.faults import kills
+from agentpool.testing.faults import engine_faults, kills, power_cut
 from agentpool.testing.history import command as history
+from agentpool.testing.model import command as model
+
+__all__ = ("PROOFS", "main")
 
 PROOFS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "kills": kills.run,
+    "powercut": power_cut.run,
+    "engine": engine_faults.run,
     "history": history.run,
+    "model": model.run,
 }
 """What can be run. Each gets ``rounds`` (``None``: as many as are fit) and ``seed``."""
 
