@@ -1,0 +1,20 @@
+"""Examining a store file without changing it: ``python -m agentpool doctor FILE``.
+
+======================= =======================================================================
+`report`                findings, and the exit code that they come to
+`reading`               connecting to a file so that nothing is left behind
+`processes`             who has a file open, and who reads it right now
+`environment`           the SQLite library, the mount, permissions, modes
+`file`                  the write-ahead log, the pages, the schema
+`records`               every record of every pool, read once
+`checkpoints`           kept states against what the records replay to
+`coordination`          the rows of a pool against its records; `rows` and `deadlines` say how
+`derived`               what else was derived: host events, times, bodies
+`liveness`              what nobody has taken care of
+======================= =======================================================================
+"""
+
+from agentpool.doctor.examination import examine
+from agentpool.doctor.report import Finding, Level, Report
+
+__all__ = ("Finding", "Level", "Report", "examine")

@@ -1,0 +1,73 @@
+"""Kept states against what the records replay to."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from agentpool.doctor.report import Finding, Places, broken, note, ok
+from agentpool.replay import PoolState
+from agentpool.stores.sqlite.state_cache import StateCache
+
+__all__ = ("Checkpoints",)
+
+_SEQ = "SELECT seq FROM agentpool_checkpoints WHERE pool_id = ?"
+_ORPHANS = """
+    SELECT pool_id FROM agentpool_checkpoints AS kept WHERE NOT EXISTS
+    (SELECT 1 FROM agent_pool_records AS record WHERE record.pool_id = kept.pool_id)
+"""
+
+
+class Checkpoints:
+    """Observes the records until each comes to the place of its pool's checkpoint."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._count = 0
+        self._unreadable, self._wrong = Places(), Places()
+        self._kept: PoolState | None = None
+
+    def begin(self, pool_id: str) -> None:
+        """Read the checkpoint of a pool."""
+        self._kept = None
+        row = self._connection.execute(_SEQ, (pool_id,)).fetchone()
+        if row is None:
+            return
+        self._count += 1
+        kept = StateCache().current(self._connection, pool_id, 0)
+        if kept.sequence == row[0]:
+            self._kept = kept
+        else:
+            self._unreadable.add(repr(pool_id))
+
+    def record(self, seq: int, payload: Any, state: PoolState) -> None:  # noqa: ARG002
+        """Compare, if this is the place."""
+        if self._kept is not None and self._kept.sequence == seq:
+            if _facts(self._kept) != _facts(state):
+                self._wrong.add(f"pool {state.pool_id!r} at record {seq}")
+            self._kept = None
+
+    def end(self, state: PoolState, *, intact: bool) -> None:
+        """Look whether the place of the checkpoint never came."""
+        if intact and self._kept is not None:
+            self._wrong.add(
+                f"pool {state.pool_id!r} at record {self._kept.sequence} of {state.sequence}"
+            )
+
+    def findings(self) -> Iterator[Finding]:
+        """Say what was found."""
+        for [pool_id] in self._connection.execute(_ORPHANS):
+            self._wrong.add(f"pool {pool_id!r}, which has no records")
+        remedy = "stop all processes, then: sqlite3 FILE 'DELETE FROM agentpool_checkpoints'"
+        if self._wrong:
+            what = f"not what the records replay to: {self._wrong}"
+            yield broken("checkpoints", what, f"{remedy}; they are made anew")
+        elif self._unreadable:
+            what = f"cannot be read, so the records are replayed: pool {self._unreadable}"
+            yield note("checkpoints", what, remedy)
+        else:
+            yield ok("checkpoints", f"{self._count}, each what the records replay to")
+
+
+def _facts(state: PoolState) -> tuple[Any, ...]:
+    wakes = {wake.condition.condition_id: wake for wake in state.open_wakes}
+    return state.config, state.created_at, state.members, state.joined_at, wakes

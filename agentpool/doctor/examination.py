@@ -1,0 +1,100 @@
+"""All checks of a file, in order."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+from agentpool.clock import Clock, wall_clock
+from agentpool.doctor import environment, file
+from agentpool.doctor.checkpoints import Checkpoints
+from agentpool.doctor.coordination import Coordination
+from agentpool.doctor.derived import check_bodies, check_times
+from agentpool.doctor.liveness import check_claims, check_overdue
+from agentpool.doctor.reading import Way, beside, footprint, looking, way_of
+from agentpool.doctor.records import check_records
+from agentpool.doctor.report import Finding, Report, broken, note
+from agentpool.errors import AgentPoolError
+from agentpool.stores.sqlite.connection import is_busy
+
+__all__ = ("examine",)
+
+_TRIES: Final = 3
+
+
+def examine(path: str | PathLike[str], *, clock: Clock = wall_clock) -> Report:
+    """Examine a store file, which may be in use, without changing it.
+
+    Blocks, and reads the whole file. While it reads a file in use, what others write cannot be
+    moved from the write-ahead log to the file. If the file is not in use, do not open a store on
+    it in this process meanwhile; a process of its own (``python -m agentpool doctor``) is free of
+    that.
+
+    :param clock: gives the time that leases and deadlines are compared with
+    """
+    place = Path(path).resolve()
+    if not place.is_file():
+        return Report(Path(path), (broken("file", "there is no such file", "name another"),))
+    for _ in range(_TRIES):
+        before, way = footprint(place), way_of(place)
+        findings = tuple(_examine(place, way, clock))
+        if way.isolated or footprint(place) == before:
+            return Report(Path(path), findings)
+    unsteady = note("file", "was changed each time while it was read", "examine it again")
+    return Report(Path(path), (unsteady, *findings))
+
+
+def _examine(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
+    yield from environment.check_library()
+    yield from environment.check_mount(path)
+    yield from environment.check_permissions(path)
+    yield from environment.check_processes(path)
+    yield from file.check_wal(path)
+    if beside(path, "-journal").exists():
+        yield broken(
+            "file",
+            "a rollback journal lies beside it: a program without WAL is writing, or was killed",
+            "let it end; if none is running: sqlite3 FILE 'SELECT count(*) FROM sqlite_master'",
+        )
+        return
+    yield from _guarded("file", lambda: _examine_content(path, way, clock))
+
+
+def _examine_content(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
+    with looking(path, way) as connection:
+        yield from environment.check_journal_mode(connection, path, way)
+        yield from environment.check_synchronous(connection)
+        connection.execute("BEGIN")  # from here on, all is looked at as of one moment
+        yield from _guarded("schema", lambda: file.check_schema(connection))
+        yield from _guarded("pages", lambda: file.check_pages(connection))
+        if file.is_store(connection):
+            yield from _examine_store(connection, clock())
+
+
+def _examine_store(connection: sqlite3.Connection, now: int) -> Iterator[Finding]:
+    if not file.has_our_tables(connection):
+        yield from _guarded("records", lambda: check_records(connection))
+        return
+    checkpoints, coordination = Checkpoints(connection), Coordination(connection, now)
+    for name, check in (
+        ("records", lambda: check_records(connection, (checkpoints, coordination))),
+        ("checkpoints", checkpoints.findings),
+        ("rows", coordination.findings),
+        ("times", lambda: check_times(connection)),
+        ("bodies", lambda: check_bodies(connection)),
+        ("claims", lambda: check_claims(connection, now)),
+        ("overdue", lambda: check_overdue(connection, now)),
+    ):
+        yield from _guarded(name, check)
+
+
+def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Carry out a check; where it cannot read what it looks at, that is the finding."""
+    try:
+        yield from check()
+    except (sqlite3.Error, AgentPoolError, OSError, TypeError, ValueError) as error:
+        if isinstance(error, sqlite3.OperationalError) and is_busy(error):
+            yield note(name, f"another process kept it locked: {error}", "examine it again")
+        else:
+            yield broken(name, f"cannot be read: {error}", "restore a backup")

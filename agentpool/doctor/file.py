@@ -1,0 +1,154 @@
+"""Checks of the file as SQLite sees it: the write-ahead log, the pages, the schema."""
+
+import sqlite3
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from agentpool.doctor.processes import PROC, name_of, readers
+from agentpool.doctor.reading import beside, length
+from agentpool.doctor.report import Finding, Places, broken, in_bytes, note, ok
+from agentpool.stores.sqlite.schema import MIGRATIONS, SCHEMA_VERSION
+
+__all__ = ("check_pages", "check_schema", "check_wal", "has_our_tables", "is_store", "version")
+
+WAL_LIMIT: Final = 64 * 2**20
+"""Up to this a log is left as it is when it is reused; it is larger only while it is held."""
+
+_COMPLAINTS: Final = 100
+WIRE_TABLES: Final = ("agent_pool_records", "agent_pool_event_seq")
+
+
+def check_wal(path: Path, proc: Path = PROC) -> Iterator[Finding]:
+    """Look how large the write-ahead log is, and who keeps it from being emptied."""
+    size = length(beside(path, "-wal")) or 0
+    pids = readers(beside(path, "-shm"), proc)
+    held = ", ".join(name_of(pid, proc) for pid in pids)
+    what = f"the write-ahead log has {in_bytes(size)}"
+    if held:
+        what += f"; {held} is reading and keeps it from being emptied"
+    if size <= WAL_LIMIT:
+        yield ok("wal", what)
+    elif held:
+        yield note("wal", what, "let these processes end their read transactions")
+    else:
+        yield note("wal", what, "empty it: sqlite3 FILE 'PRAGMA wal_checkpoint(TRUNCATE)'")
+
+
+def check_pages(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Look whether pages and indexes are what SQLite wrote."""
+    complaints = connection.execute(f"PRAGMA integrity_check({_COMPLAINTS})")
+    pages, indexes = Places(), Places()
+    for [complaint] in complaints:
+        if complaint != "ok":
+            about_index = " index " in complaint and "***" not in complaint
+            (indexes if about_index else pages).add(complaint)
+    if pages:
+        yield broken(
+            "pages",
+            f"the file is damaged: {pages}",
+            "restore a backup, or save what `.recover` of sqlite3 finds",
+        )
+    else:
+        yield ok("pages", "every page is in its place")
+    if indexes:
+        yield broken(
+            "indexes",
+            f"indexes do not agree with the records: {indexes}",
+            "stop all processes, then: sqlite3 FILE REINDEX",
+        )
+    else:
+        yield ok("indexes", "every index agrees with its table")
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """Give the schema version of a file."""
+    [found] = connection.execute("PRAGMA user_version").fetchone()
+    return int(found)
+
+
+def is_store(connection: sqlite3.Connection) -> bool:
+    """Say whether the table of records is there, with its columns."""
+    return _columns(connection, WIRE_TABLES[0]) >= _expected()[WIRE_TABLES[0]]
+
+
+def has_our_tables(connection: sqlite3.Connection) -> bool:
+    """Say whether this library has opened the file, in a version that we know."""
+    return version(connection) == SCHEMA_VERSION and not _missing(connection)
+
+
+def check_schema(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Look whether the tables and indexes of the schema version are there."""
+    found, missing = version(connection), _missing(connection)
+    if not _names(connection):
+        yield note("schema", "the file is empty: nothing was ever stored")
+    elif not is_store(connection):
+        yield broken("schema", "no store: there is no table of records", "name another file")
+    elif found > SCHEMA_VERSION:
+        yield note(
+            "schema",
+            f"version {found}; this library knows up to {SCHEMA_VERSION}, so only the records"
+            " were examined",
+            "use the version that wrote it, or a newer one",
+        )
+    elif found < SCHEMA_VERSION:
+        yield _older(connection, found)
+    elif missing:
+        yield broken(
+            "schema",
+            f"version {found}, but without {', '.join(missing)}",
+            "restore a backup, or copy the records into a new file",
+        )
+    else:
+        yield ok("schema", f"version {found}, with all its tables and indexes")
+
+
+def _older(connection: sqlite3.Connection, found: int) -> Finding:
+    ours = sorted(name for name in _names(connection) if name.startswith("agentpool_"))
+    if found == 0 and ours:
+        return broken(
+            "schema",
+            f"no version, but tables of ours: {', '.join(ours[:3])}",
+            f"if all are there: sqlite3 FILE 'PRAGMA user_version = {SCHEMA_VERSION}'",
+        )
+    by_whom = "written by another implementation" if found == 0 else "of an earlier version"
+    return note(
+        "schema",
+        f"version {found}: {by_whom}, without tables of ours; only the records were examined",
+        "nothing: opening the store adds what is missing",
+    )
+
+
+def _missing(connection: sqlite3.Connection) -> list[str]:
+    """List what the current schema has and a file has not."""
+    names, expected = _names(connection), _expected()
+    missing = [name for name in expected if name not in names]
+    for table, columns in expected.items():
+        if table in names:
+            lost = columns - _columns(connection, table)
+            missing += [f"{table}.{column}" for column in sorted(lost)]
+    return missing
+
+
+@cache
+def _expected() -> dict[str, frozenset[str]]:
+    """Make the current schema in memory, and list what is in it with its columns."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        for statements in MIGRATIONS:
+            for statement in statements:
+                connection.execute(statement)
+        return {name: _columns(connection, name) for name in _names(connection)}
+    finally:
+        connection.close()
+
+
+def _names(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    return [name for [name] in rows]
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> frozenset[str]:
+    rows = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
+    return frozenset(name for [name] in rows)

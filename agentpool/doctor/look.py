@@ -1,0 +1,120 @@
+"""A pool as the checks of its rows see it: look-ups that remember nothing."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from agentpool._payload import open_payload
+from agentpool.command import Placed, Row, RowKey
+from agentpool.errors import AgentPoolError
+from agentpool.records import (
+    AgentPoolStoredMessage,
+    AgentPoolStoredWake,
+    MessageStatus,
+    RunMessageRecorded,
+)
+from agentpool.replay import PoolState
+from agentpool.rules import MESSAGE_STEPS
+from agentpool.stores.sqlite import log, rows
+
+__all__ = ("Look",)
+
+_PAGE: Final = 500
+_ROWS: Final = """
+    SELECT name, number, value, due_at FROM agentpool_rows
+    WHERE pool_id = ? AND kind = ? AND (name, number) > (?, ?) ORDER BY name, number LIMIT ?
+"""
+_KINDS: Final = "SELECT min(kind) FROM agentpool_rows WHERE pool_id = ? AND kind > ?"
+_ASKING: Final = """
+    SELECT 1 FROM agentpool_rows WHERE pool_id = ? AND kind = 'asking' AND value = ? LIMIT 1
+"""
+_EVENT_SEQ: Final = "SELECT seq FROM agent_pool_event_seq WHERE pool_id = ?"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One pool of a file.
+
+    :ivar state: what its records replay to
+    :ivar now: the time, in milliseconds of the Unix epoch
+    """
+
+    connection: sqlite3.Connection
+    state: PoolState
+    now: int
+
+    @property
+    def pool_id(self) -> str:
+        """Which pool this is."""
+        return self.state.pool_id
+
+    def kinds(self) -> Iterator[str]:
+        """List the kinds of the pool's rows."""
+        kind = ""
+        while kind is not None:
+            [kind] = self.connection.execute(_KINDS, (self.pool_id, kind)).fetchone()
+            if kind is not None:
+                yield kind
+
+    def rows(self, kind: str) -> Iterator[Row]:
+        """Read the rows of a kind, page by page."""
+        name, number = "", -(2**63)
+        while page := self.connection.execute(
+            _ROWS, (self.pool_id, kind, name, number, _PAGE)
+        ).fetchall():
+            for name, number, value, due_at in page:
+                yield Row(RowKey(kind, name, number), value, due_at)
+
+    def row(self, key: RowKey) -> Row | None:
+        """Look up a row."""
+        return rows.get(self.connection, self.pool_id, key)
+
+    def message(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
+        """Look up the latest record of a message."""
+        return log.find(self.connection, self.pool_id, log.MESSAGES_BY_KEY, key)
+
+    def is_latest(self, key: str, seq: int) -> bool:
+        """Say whether a record is the latest of its message; one that cannot be read is none."""
+        try:
+            found = self.message(key)
+        except AgentPoolError:
+            return False
+        return found is not None and found.seq == seq
+
+    def is_open_message(self, key: str) -> bool:
+        """Say whether a message is there and has not got its final status."""
+        found = self.message(key)
+        return found is not None and found.stored.receipt.status in MESSAGE_STEPS
+
+    def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
+        """Look up the latest record of a wake."""
+        return log.find(self.connection, self.pool_id, log.CONDITIONS, condition_id)
+
+    def message_at(self, seq: int) -> AgentPoolStoredMessage | None:
+        """Read the message that a record holds, if it does and can be read."""
+        for found, kind, raw in log.page(self.connection, self.pool_id, seq - 1, 1):
+            try:
+                payload = open_payload(self.pool_id, found, kind, raw)
+            except AgentPoolError:
+                return None
+            if found == seq and isinstance(payload, RunMessageRecorded):
+                return payload.stored
+        return None
+
+    def delivered_at(self, seq: int) -> AgentPoolStoredMessage | None:
+        """Read the message that a record delivered."""
+        stored = self.message_at(seq)
+        if stored is None or stored.receipt.status is not MessageStatus.DELIVERED:
+            return None
+        return stored
+
+    def is_asked(self, message_id: str) -> bool:
+        """Say whether a run waits for the answers to a message."""
+        found = self.connection.execute(_ASKING, (self.pool_id, message_id)).fetchone()
+        return found is not None
+
+    def event_sequence(self) -> int:
+        """Give the last number that was given to an event."""
+        found = self.connection.execute(_EVENT_SEQ, (self.pool_id,)).fetchone()
+        return 0 if found is None else int(found[0])

@@ -1,0 +1,146 @@
+"""Checks of the log: every record of every pool is read once, in order.
+
+Who wants to know more about the records than whether they can be read is an `Observer`, so that
+a large file is read only once. Pages keep the memory bounded.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+from agentpool._payload import open_payload
+from agentpool.doctor.report import Finding, Places, broken, note, ok
+from agentpool.errors import (
+    CorruptRecordError,
+    PoolConfigConflictError,
+    UnknownRecordError,
+)
+from agentpool.replay import PoolState
+from agentpool.stores.sqlite import log
+
+__all__ = ("Observer", "check_records", "head", "pools")
+
+_PAGE: Final = 500
+_BEFORE_ALL: Final = -(2**63)
+_HEAD: Final = f"""
+    SELECT max(seq) FROM agent_pool_records WHERE pool_id = ? AND seq <= {2**63 - 1}
+"""
+
+_Row: TypeAlias = tuple[int, str, bytes | None]
+
+
+class Observer(Protocol):
+    """Sees the records of one pool after another."""
+
+    def begin(self, pool_id: str) -> None:
+        """Get ready for a pool."""
+
+    def record(self, seq: int, payload: Any, state: PoolState) -> None:
+        """See a record, and the state of the pool after it."""
+
+    def end(self, state: PoolState, *, intact: bool) -> None:
+        """See the last state of the pool, and whether all records could be replayed."""
+
+
+def pools(connection: sqlite3.Connection, table: str = "agent_pool_records") -> Iterator[str]:
+    """List the pools that a table has rows of, looking up one after another."""
+    [pool_id] = connection.execute(f"SELECT min(pool_id) FROM {table}").fetchone()
+    while pool_id is not None:
+        yield pool_id
+        [pool_id] = connection.execute(
+            f"SELECT min(pool_id) FROM {table} WHERE pool_id > ?", (pool_id,)
+        ).fetchone()
+
+
+def head(connection: sqlite3.Connection, pool_id: str) -> int:
+    """Find the number of the last record of a pool, 0 for none; what is no number is passed by."""
+    [seq] = connection.execute(_HEAD, (pool_id,)).fetchone()
+    return int(seq or 0)
+
+
+def check_records(
+    connection: sqlite3.Connection, observers: Sequence[Observer] = ()
+) -> Iterator[Finding]:
+    """Read all records."""
+    reading = _Reading(connection, observers)
+    for pool_id in pools(connection):
+        reading.read(pool_id)
+    yield from reading.findings()
+
+
+class _Reading:
+    def __init__(self, connection: sqlite3.Connection, observers: Sequence[Observer]) -> None:
+        self._connection = connection
+        self._observers = observers
+        self._records = self._pools = 0
+        self._unreadable, self._unknown, self._gaps = Places(), Places(), Places()
+        self._conflicts, self._unopened = Places(), Places()
+
+    def read(self, pool_id: str) -> None:
+        """Read the records of a pool."""
+        self._pools += 1
+        state, before = PoolState(pool_id), self._faults()
+        for observer in self._observers:
+            observer.begin(pool_id)
+        for row in self._in_order(pool_id):
+            self._records += 1
+            self._take(state, row)
+        if state.config is None:
+            self._unopened.add(repr(pool_id))
+        for observer in self._observers:
+            observer.end(state, intact=self._faults() == before)
+
+    def _faults(self) -> int:
+        faults = (self._unreadable, self._unknown, self._gaps, self._conflicts)
+        return sum(map(len, faults))
+
+    def _in_order(self, pool_id: str) -> Iterator[_Row]:
+        expected, after = 1, _BEFORE_ALL
+        while rows := log.page(self._connection, pool_id, after, _PAGE):
+            for row in rows:
+                if row[0] != expected:
+                    self._gaps.add(f"pool {pool_id!r} has {row[0]!r} where {expected} was due")
+                if not isinstance(row[0], int):
+                    return
+                after, expected = row[0], row[0] + 1
+                yield row
+
+    def _take(self, state: PoolState, row: _Row) -> None:
+        seq, kind, raw = row
+        try:
+            payload = open_payload(state.pool_id, seq, kind, raw)
+            state.apply(seq, payload)
+        except CorruptRecordError as error:
+            self._unreadable.add(f"pool {state.pool_id!r}, record {seq}: {error.message}")
+        except UnknownRecordError:
+            self._unknown.add(f"pool {state.pool_id!r}, record {seq}: {kind!r}")
+        except PoolConfigConflictError:
+            self._conflicts.add(f"pool {state.pool_id!r}, record {seq}")
+        else:
+            for observer in self._observers:
+                observer.record(seq, payload, state)
+
+    def findings(self) -> Iterator[Finding]:
+        """Say what was found."""
+        if self._unreadable:
+            what = f"{len(self._unreadable)} cannot be read: {self._unreadable}"
+            yield broken("records", what, "restore them from a backup; all others can be read")
+        else:
+            counted = f"{self._records} in {self._pools} pools"
+            yield ok("records", f"{counted}; every one that is known here can be read")
+        if self._gaps:
+            yield broken("numbers", str(self._gaps), "restore the missing records from a backup")
+        else:
+            yield ok("numbers", "1, 2, 3, ... without gaps in every pool")
+        if self._conflicts:
+            what = f"opened again with another config: {self._conflicts}"
+            yield broken("configs", what, "restore the first config; nothing can use these pools")
+        elif self._unopened:
+            yield note("configs", f"never opened: pool {self._unopened}", "open_pool() does")
+        else:
+            yield ok("configs", "every pool has one config")
+        if self._unknown:
+            what = f"of kinds that this version does not know: {self._unknown}"
+            yield note("kinds", what, "use the version that wrote them, or a newer one")
+        else:
+            yield ok("kinds", "every kind of record is known")
