@@ -1,13 +1,12 @@
 """The inbox of a member: look, take one message after another, acknowledge."""
 
-import os
-import platform
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 from weakref import WeakSet
 
+from agentpool._process import process_name
 from agentpool._tasks import uninterrupted
 from agentpool.clock import millis
 from agentpool.command import PoolView
@@ -145,7 +144,7 @@ class Inbox:
     async def _claim(self) -> Claim | None:
         if not await self._store.query(self._pool_id, self._has_something):
             return None
-        command = ClaimNext(self._run_id, f"{platform.node()}:{os.getpid()}", self.lease)
+        command = ClaimNext(self._run_id, process_name(), self.lease)
         return await self._store.execute(self._pool_id, command)
 
     def _has_something(self, view: PoolView) -> bool:

@@ -27,9 +27,15 @@ IMPURE = """
 ONLY_CONVERTS = {"coordination.record_events": "datetime"}
 """What may use an impure module, for what is pure in it."""
 
-IN_MEMORY = ["agentpool.stores.memory", "agentpool.stores.memory_pool"]
+IN_MEMORY = [
+    "agentpool.stores.memory",
+    "agentpool.stores.memory_pool",
+    "agentpool.stores.row_table",
+]
 ON_SQLITE = ["agentpool.stores.sqlite"]
 DOCTOR = "agentpool.doctor"
+FAULTS = "agentpool.testing.faults"
+PROOFS = [FAULTS, "agentpool.testing.history", "agentpool.testing.model"]
 FILES = {"sqlite3", "aiosqlite", "os", "pathlib", "io", "socket", "tempfile", "subprocess"}
 
 
@@ -100,9 +106,9 @@ def test_one_module_knows_aiosqlite() -> None:
     assert users_of("aiosqlite") == {"agentpool.stores.sqlite.connection"}
 
 
-def test_only_the_store_on_sqlite_and_the_doctor_know_sqlite() -> None:
+def test_only_the_store_on_sqlite_and_those_who_examine_it_know_sqlite() -> None:
     users = users_of("sqlite3")
-    for package in (*ON_SQLITE, DOCTOR):
+    for package in (*ON_SQLITE, DOCTOR, FAULTS):
         assert any(is_below(module, package) for module in users)
         users = {module for module in users if not is_below(module, package)}
     assert users == set()
@@ -116,13 +122,14 @@ def test_nobody_needs_the_doctor_but_the_command_line() -> None:
 @pytest.mark.parametrize("store", [IN_MEMORY, ON_SQLITE], ids=["memory", "sqlite"])
 def test_nobody_but_the_package_itself_knows_a_concrete_store(store: list[str]) -> None:
     users = set().union(*map(users_of, store))
-    insiders = [*store, DOCTOR] if store is ON_SQLITE else store
+    insiders = [*store, DOCTOR, *PROOFS] if store is ON_SQLITE else [*store, *PROOFS]
     outside = {user for user in users if not any(is_below(user, part) for part in insiders)}
     assert outside == {"agentpool"}
 
 
 def test_the_parts_of_a_store_are_known_to_that_store_only() -> None:
     assert users_of("agentpool.stores.memory_pool") == {"agentpool.stores.memory"}
+    assert users_of("agentpool.stores.row_table") == {"agentpool.stores.memory_pool"}
     parts = {name for name in modules() if is_below(name, "agentpool.stores")}
     whole = {"agentpool.stores", "agentpool.stores.base", *IN_MEMORY}
     assert {name for name in parts if not is_below(name, "agentpool.stores.sqlite")} == whole
