@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 from agentpool._codec import decode, encode
 from agentpool._wire import Wire, written
 from agentpool.command import DEADLINE, INBOX, PoolView, Row, RowKey
+from agentpool.errors import CorruptRecordError, InvalidValueError
 from agentpool.event_kinds import EventKind
 from agentpool.events import EventEnvelope
 from agentpool.ids import EventId, IdempotencyKey, RunId
@@ -109,8 +110,15 @@ def put(key: RowKey, value: Wire, due_at: int = 0) -> Row:
 
 
 def value_of(row: Row, type_: type[W]) -> W:
-    """Read the value of a row."""
-    return decode(row.value, type_)
+    """Read the value of a row.
+
+    :raises CorruptRecordError: it is no such value
+    """
+    try:
+        return decode(row.value, type_)
+    except InvalidValueError as error:
+        msg = f"the row of kind {row.key.kind!r} named {row.key.name!r} is damaged: {error.message}"
+        raise CorruptRecordError(msg) from error
 
 
 def load(view: PoolView, key: RowKey, type_: type[W]) -> W | None:

@@ -71,7 +71,7 @@ async def test_the_config(connection: sqlite3.Connection) -> None:
 ROWS = {
     "one": (rows._GET, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
     "of one name": (rows._LISTING, (POOL, "inbox", "run.1", 7, 9, 100), "PRIMARY KEY"),
-    "next due of one name": (rows._NEXT_DUE, (POOL, "inbox", "run.1"), "PRIMARY KEY"),
+    "next due of one inbox": (rows._NEXT_DUE, (POOL, "run.1"), "INDEX agentpool_inboxes"),
     "delete": (rows._DELETE, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
     "due": (rows._DEADLINES, (POOL, 9, 100), "INDEX agentpool_deadlines"),
     "next due": (rows._NEXT_DEADLINE, (POOL,), "INDEX agentpool_deadlines"),

@@ -14,6 +14,7 @@ def put(
 ) -> str:
     """Keep a body, if it is not there yet."""
     ref = content_ref(data)
+    committer.sync(connection, durable=True)
     with write_transaction(connection, committer.patience, committer.give_up):
         connection.execute(
             "INSERT INTO agentpool_content (sha256, media_type, data) VALUES (?, ?, ?)"

@@ -44,6 +44,10 @@ def translated(path: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _ours(error, path) from error
+    except UnicodeDecodeError as error:
+        # The engine quotes a damaged schema in its message, and that need not be UTF-8.
+        msg = f"{path}: the file is damaged ({error.reason} in a message of the engine)"
+        raise StoreError(msg) from error
 
 
 def _ours(error: sqlite3.Error, path: str) -> AgentPoolError:

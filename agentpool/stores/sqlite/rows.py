@@ -21,7 +21,7 @@ _NEXT_DUE: Final = """
 """
 _DEADLINES: Final = """
     SELECT kind, name, number, value, due_at FROM agentpool_rows
-    WHERE pool_id = ? AND kind = 'deadline' AND due_at <= ? ORDER BY due_at LIMIT ?
+    WHERE pool_id = ? AND kind = 'deadline' AND due_at <= ? ORDER BY due_at, name LIMIT ?
 """
 _NEXT_DEADLINE: Final = """
     SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'deadline'

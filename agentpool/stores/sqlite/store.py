@@ -138,7 +138,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 _ = view.head  # refuses a log that has lost its end, whatever is asked
                 return question(view)
             finally:
-                connection.execute("ROLLBACK")
+                # Some errors have rolled back already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
         return await self._reader.run(answer)
 

@@ -44,6 +44,7 @@ class BatchCommitter:
 
     :ivar patience: seconds to wait for the write lock
     :ivar give_up: ends that waiting at once
+    :ivar level: the ``synchronous`` of the connection; ``None``: not known
     """
 
     states: StateCache
@@ -51,6 +52,7 @@ class BatchCommitter:
     patience: float
     give_up: threading.Event
     synchronous: str
+    level: str | None = None
 
     def commit(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
@@ -72,26 +74,31 @@ class BatchCommitter:
     ) -> tuple[list[Outcome], bool]:
         """Commit; without waiting for the disk where nothing has to survive a power cut.
 
-        SQLite wants to be told before the transaction. If that appended records after all (what
-        had become due, say), another commit brings both to the disk.
+        If that appended records after all (what had become due, say), another commit brings both
+        to the disk.
         """
-        if self.synchronous != "FULL" or any(
-            request.command.must_survive_power_cut for request in requests
-        ):
-            outcomes, told, _ = self._commit(connection, requests)
-            return outcomes, told
-        connection.execute("PRAGMA synchronous = NORMAL")
-        try:
-            outcomes, told, appended = self._commit(connection, requests)
-        finally:
-            connection.execute("PRAGMA synchronous = FULL")
-        if appended:
+        durable = any(request.command.must_survive_power_cut for request in requests)
+        self.sync(connection, durable=durable)
+        outcomes, told, appended = self._commit(connection, requests)
+        if appended and not durable and self.synchronous == "FULL":
             self._bring_to_disk(connection, requests[0].pool_id)
         return outcomes, told
+
+    def sync(self, connection: sqlite3.Connection, *, durable: bool) -> None:
+        """Choose whether the next commits wait for the disk.
+
+        SQLite wants to be told before the transaction, and again when telling it has failed.
+        """
+        level = self.synchronous if durable else "NORMAL"
+        if level != self.level:
+            self.level = None
+            connection.execute(f"PRAGMA synchronous = {level}")
+            self.level = level
 
     def _bring_to_disk(self, connection: sqlite3.Connection, pool_id: str) -> None:
         """Commit once more, which brings what was committed before to the disk too."""
         try:
+            self.sync(connection, durable=True)
             with write_transaction(connection, self.patience, self.give_up):
                 connection.execute(
                     "UPDATE agentpool_pools SET projected = projected WHERE pool_id = ?",

@@ -1,0 +1,216 @@
+"""The kill matrix: workers are killed at random instants, and the file is looked at after each.
+
+A scene is a file and all that ever worked on it: an empty one, or one that another implementation
+made, so that the first workers migrate it, all at once. One to four workers then do everything
+that can be done; each is killed at an instant of its own, from its first step on, and while the
+others go on: everything acknowledged is there once, no number is missing, nothing is half done,
+the file is intact and works.
+"""
+
+import argparse
+import asyncio
+import signal
+import sqlite3
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from agentpool import encode
+from agentpool.records import (
+    AgentPoolStoreConfig,
+    AgentPoolStoredMessage,
+    AgentPoolStoreRecordPayload,
+    MessageStatus,
+    PoolCreated,
+    PoolOpened,
+    RunMessageRecorded,
+)
+from agentpool.testing.faults import journal, verdict
+from agentpool.testing.faults.journal import LOG, Entry, Told
+from agentpool.testing.faults.sight import integrity, look, works
+from agentpool.testing.values import a_message, a_receipt
+
+__all__ = ("Scene", "Tally", "kill_matrix", "run", "write_foreign_file")
+
+DEFAULT_ROUNDS: Final = 250
+BOUND: Final = 60.0
+"""Seconds after which a wait is a failure."""
+
+_WORKERS_OF_A_SCENE: Final = 12
+_EARLIEST, _LATEST = 0.002, 0.5
+
+_FOREIGN_TABLES: Final = """
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE agent_pool_records (
+        pool_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,
+        payload_json TEXT NOT NULL, PRIMARY KEY (pool_id, seq)
+    );
+    CREATE TABLE agent_pool_event_seq (pool_id TEXT PRIMARY KEY, seq INTEGER NOT NULL);
+"""
+
+
+@dataclass
+class Tally:
+    """What a run of the matrix has done and found."""
+
+    kills: int = 0
+    acknowledged: Counter[Told] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{count} {told}" for told, count in sorted(self.acknowledged.items()))
+        return f"{self.kills} kills, {len(self.faults)} faults; acknowledged: {told}"
+
+
+def write_foreign_file(path: Path, messages: int) -> list[tuple[int, str, str]]:
+    """Make a file as another implementation does, and give its records."""
+    payloads: list[AgentPoolStoreRecordPayload] = [
+        PoolOpened(AgentPoolStoreConfig()),
+        PoolCreated(),
+    ]
+    for number in range(messages):
+        message = a_message(f"foreign.{number}", idempotency_key=f"foreign.{number}")
+        stored = AgentPoolStoredMessage(message, a_receipt(message, MessageStatus.DELIVERED))
+        payloads.append(RunMessageRecorded(stored))
+    rows = [(seq, *_kind_and_json(payload)) for seq, payload in enumerate(payloads, start=1)]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(_FOREIGN_TABLES)
+        connection.executemany(f"INSERT INTO agent_pool_records VALUES ('{LOG}', ?, ?, ?)", rows)
+    return rows
+
+
+def _kind_and_json(payload: AgentPoolStoreRecordPayload) -> tuple[str, str]:
+    kinds = {PoolOpened: "pool_opened", PoolCreated: "pool_created"}
+    return kinds.get(type(payload), "run_message"), encode(payload).decode()
+
+
+class Scene:
+    """A file, and the journals of all who worked on it."""
+
+    def __init__(self, folder: Path, *, foreign: bool) -> None:
+        self.path = folder / "pool.db"
+        self.folder = folder
+        self._foreign = write_foreign_file(self.path, 300) if foreign else []
+        self.workers: list[str] = []
+        self._checks = 0
+
+    def journals(self) -> list[Entry]:
+        """Read what all workers so far have written down."""
+        return journal.read(self.folder / f"{label}.journal" for label in self.workers)
+
+    @asynccontextmanager
+    async def worker(self, seed: int, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Start a worker, up to the point where a line lets it begin."""
+        label = f"w{len(self.workers)}"
+        self.workers.append(label)
+        command = (sys.executable, "-m", "agentpool.testing.faults.worker", str(self.path))
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            str(self.folder / f"{label}.journal"),
+            label,
+            str(seed),
+            *options,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    async def check(self) -> list[str]:
+        """Say what is wrong with the file, whoever is working on it meanwhile."""
+        if not self.path.exists():
+            return []  # all were killed before they made one
+        before = self.journals()
+        refs = [entry.values[0] for entry in before if entry.told is Told.CONTENT]
+        sight = await look(self.path, refs)
+        after = self.journals()
+        found = [f"integrity check: {line}" for line in integrity(self.path) if line != "ok"]
+        found += verdict.broken(sight)
+        found += verdict.lost(sight, before, after)
+        found += verdict.doubled(sight, before, after)
+        found += self._changed_foreign_records()
+        self._checks += 1
+        await works(self.path, f"check.{self._checks}")
+        return found
+
+    def _changed_foreign_records(self) -> list[str]:
+        with closing(sqlite3.connect(self.path, timeout=BOUND)) as connection:
+            rows = connection.execute(
+                "SELECT seq, kind, payload_json FROM agent_pool_records"
+                " WHERE pool_id = ? ORDER BY seq LIMIT ?",
+                (LOG, len(self._foreign)),
+            ).fetchall()
+        return [] if rows == self._foreign else ["the records of the foreign file have changed"]
+
+
+async def kill_matrix(kills: int, random: Random) -> Tally:
+    """Kill so many workers, in one scene after another."""
+    tally = Tally()
+    while tally.kills < kills and not tally.faults:
+        with tempfile.TemporaryDirectory() as folder:
+            scene = Scene(Path(folder), foreign=random.random() < 0.6)
+            end = min(kills, tally.kills + _WORKERS_OF_A_SCENE)
+            while tally.kills < end:
+                await _kill_some(scene, random, min(random.randint(1, 4), end - tally.kills), tally)
+            tally.acknowledged.update(entry.told for entry in scene.journals())
+    return tally
+
+
+@dataclass
+class _Round:
+    """Workers that begin together, and are killed one after another."""
+
+    scene: Scene
+    tally: Tally
+    barrier: asyncio.Barrier
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def kill_one(self, seed: int, delay: float) -> None:
+        async with self.scene.worker(seed) as process:
+            assert process.stdin
+            assert process.stdout
+            await process.stdout.readline()
+            await self.barrier.wait()
+            process.stdin.write(b"\n")
+            try:
+                async with asyncio.timeout(delay):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+            _, errors = await process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            self.tally.faults.append(f"a worker ended by itself: {errors.decode()[-3000:]}")
+        async with self.checking:
+            self.tally.faults += await self.scene.check()
+        self.tally.kills += 1
+
+
+async def _kill_some(scene: Scene, random: Random, count: int, tally: Tally) -> None:
+    round_ = _Round(scene, tally, asyncio.Barrier(count))
+    async with asyncio.timeout(BOUND), asyncio.TaskGroup() as group:
+        for _ in range(count):
+            # As many early ones as late ones, to hit the opening and the migration too.
+            delay = _EARLIEST * (_LATEST / _EARLIEST) ** random.random()
+            group.create_task(round_.kill_one(random.getrandbits(32), delay))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the matrix as the command line says; the exit code is 1 when something was found."""
+    kills = DEFAULT_ROUNDS if args.rounds is None else args.rounds
+    random = Random(args.seed)  # noqa: S311  # no secret
+    tally = asyncio.run(kill_matrix(kills, random))
+    sys.stdout.write(f"{tally}\n")
+    sys.stdout.writelines(f"  {fault}\n" for fault in tally.faults)
+    return 1 if tally.faults else 0

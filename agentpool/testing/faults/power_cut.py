@@ -1,0 +1,180 @@
+"""Power cuts without pulling a plug.
+
+The system calls of a worker are recorded. At random points among them the power is cut: what a
+`Disk` may have kept is written down, and opened. With ``synchronous=FULL`` whatever the worker had
+been told by then is there; with ``NORMAL`` the end of the log may be missing, but nothing is
+broken.
+"""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from agentpool.testing.faults import verdict
+from agentpool.testing.faults.disk import Disk
+from agentpool.testing.faults.journal import LOG, Entry, Told, parse
+from agentpool.testing.faults.sight import Sight, integrity, look, works
+from agentpool.testing.faults.syscalls import Call, strace_or_reason, traced
+from agentpool.testing.faults.syscalls import parse as parse_calls
+
+__all__ = ("Recording", "Tally", "cut_power", "power_cuts", "record", "run")
+
+DEFAULT_ROUNDS: Final = 250
+"""Cuts for each of the two settings."""
+BOUND: Final = 120.0
+
+_CUTS_OF_A_RECORDING: Final = 50
+_ACTIONS: Final = 300
+_CHECKPOINTS: Final = (20, 100, 1000)
+_DATABASE: Final = "pool.db"
+
+
+@dataclass
+class Tally:
+    """What cuts with one setting have shown.
+
+    :ivar lost: for each cut how many acknowledged effects were gone
+    :ivar ahead: after how many cuts somebody knew a number that other records would now get
+    """
+
+    synchronous: str
+    acknowledged: int = 0
+    lost: list[int] = field(default_factory=list)
+    ahead: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        losing = sum(1 for each in self.lost if each)
+        mean = sum(self.lost) / max(1, len(self.lost))
+        return (
+            f"{self.synchronous}: {len(self.lost)} cuts, {self.acknowledged} effects acknowledged"
+            f" before them, {len(self.faults)} faults; {losing} cuts lost something"
+            f" (mean {mean:.1f}, most {max(self.lost, default=0)} effects);"
+            f" after {self.ahead} a cursor was ahead of its log"
+        )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a worker did, call by call, and what it had been told after each."""
+
+    folder: Path
+    calls: Sequence[Call]
+
+    def told(self, upto: int | None = None) -> list[Entry]:
+        """Read what it had written down by then."""
+        lines = [
+            os.fsdecode(data)
+            for call in self.calls[:upto]
+            if call.name == "write" and (data := os.fsencode(call.arguments[1])).startswith(b'["')
+        ]
+        return list(parse(lines))
+
+
+def record(
+    strace: str, folder: Path, synchronous: str, random: Random, actions: int = _ACTIONS
+) -> Recording:
+    """Let a worker work on a new file in a folder."""
+    trace = folder / "trace"
+    worker = [sys.executable, "-m", "agentpool.testing.faults.worker", str(folder / _DATABASE)]
+    arguments = [str(folder / "journal"), "w", str(random.getrandbits(32))]
+    options = ["--actions", str(actions), "--synchronous", synchronous]
+    checkpoint = ["--checkpoint", str(random.choice(_CHECKPOINTS))]
+    subprocess.run(  # noqa: S603
+        traced(strace, trace, [*worker, *arguments, *options, *checkpoint]),
+        input=b"\n",
+        check=True,
+        capture_output=True,
+        timeout=BOUND,
+    )
+    with trace.open(encoding="ascii") as lines:
+        return Recording(folder, list(parse_calls(lines)))
+
+
+def _cuts(recording: Recording, count: int, random: Random) -> Iterator[tuple[int, Disk]]:
+    """Bring a disk to one random point after another, from the first call on the file on."""
+    disk = Disk(recording.folder, lambda name: name.startswith(_DATABASE) and "shm" not in name)
+    first = next(i for i, call in enumerate(recording.calls) if _opens_database(call))
+    cuts = sorted(random.randint(first, len(recording.calls)) for _ in range(count))
+    done = 0
+    for cut in cuts:
+        for call in recording.calls[done:cut]:
+            disk.take(call)
+        done = cut
+        yield cut, disk
+
+
+def _opens_database(call: Call) -> bool:
+    return call.name == "openat" and os.fsencode(call.arguments[1]).endswith(_DATABASE.encode())
+
+
+async def cut_power(recording: Recording, count: int, random: Random, tally: Tally) -> None:
+    """Cut the power so many times, and look at what is left each time."""
+    at_last = recording.told()
+    for cut, disk in _cuts(recording, count, random):
+        before = recording.told(cut)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / _DATABASE
+            disk.write_after_cut(Path(folder), random)
+            await _judge(path, before, at_last, tally)
+
+
+async def _judge(path: Path, before: list[Entry], at_last: list[Entry], tally: Tally) -> None:
+    """Open what is left. What comes out of it as an error is a fault too."""
+    refs = [entry.values[0] for entry in before if entry.told is Told.CONTENT]
+    try:
+        async with asyncio.timeout(BOUND):
+            sight = await look(path, refs)
+            found = [f"integrity check: {line}" for line in integrity(path) if line != "ok"]
+            await works(path, "check")
+    except Exception as error:  # noqa: BLE001  # whatever it is, the cut has broken something
+        tally.faults.append(f"{type(error).__name__}: {error}")
+        tally.lost.append(0)
+        return
+    lost = list(verdict.lost(sight, before, at_last))
+    tally.acknowledged += sum(entry.told is not Told.ACKING for entry in before)
+    tally.lost.append(len(lost))
+    tally.ahead += _is_ahead(sight, before)
+    tally.faults += [*found, *verdict.broken(sight), *(lost if tally.synchronous == "FULL" else ())]
+
+
+def _is_ahead(sight: Sight, before: list[Entry]) -> bool:
+    """Say whether somebody was told of a record behind the end of the log."""
+    seen = [entry.values[1] for entry in before if entry.told is Told.APPENDED]
+    return max(seen, default=0) > len(sight.logs.get(LOG, ()))
+
+
+def power_cuts(strace: str, synchronous: str, cuts: int, random: Random) -> Tally:
+    """Record workers and cut their power, so many times in all."""
+    tally = Tally(synchronous)
+    while len(tally.lost) < cuts:
+        with tempfile.TemporaryDirectory() as folder:
+            recording = record(strace, Path(folder).resolve(), synchronous, random)
+            count = min(_CUTS_OF_A_RECORDING, cuts - len(tally.lost))
+            asyncio.run(cut_power(recording, count, random, tally))
+    return tally
+
+
+def run(args: argparse.Namespace) -> int:
+    """Cut the power as the command line says; the exit code is 1 when something was found."""
+    strace, reason = strace_or_reason()
+    if not strace:
+        sys.stdout.write(f"skipped: {reason}\n")
+        return 0
+    found = 0
+    for synchronous in ("FULL", "NORMAL"):
+        cuts = DEFAULT_ROUNDS if args.rounds is None else args.rounds
+        random = Random(args.seed)  # noqa: S311  # no secret
+        tally = power_cuts(strace, synchronous, cuts, random)
+        sys.stdout.write(f"{tally}\n")
+        sys.stdout.writelines(f"  {fault}\n" for fault in tally.faults[:20])
+        found += len(tally.faults)
+    return 1 if found else 0

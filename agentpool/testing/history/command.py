@@ -1,0 +1,46 @@
+"""The long run: ``python -m agentpool.testing history``."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from agentpool.testing.history.stress import Round, Verdict, run_round
+
+__all__ = ("run",)
+
+_ROUNDS: Final = 40
+_SHOWN: Final = 20
+_PLANS: Final = (
+    Round(processes=2, tasks=8),
+    Round(processes=4, tasks=2, kills=6),
+    Round(processes=3, tasks=4, kills=4),
+    Round(processes=1, tasks=16, kills=2),
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge many rounds, each on a file of its own, and print what they did."""
+    began, verdict = time.monotonic(), Verdict()
+    rounds = _ROUNDS if args.rounds is None else args.rounds
+    for number in range(rounds):
+        plan = replace(_PLANS[number % len(_PLANS)], seed=args.seed + number)
+        with tempfile.TemporaryDirectory() as folder:
+            found = asyncio.run(run_round(Path(folder), plan))
+        verdict.add(found)
+        for violation in found.violations[:_SHOWN]:
+            _say(f"  {plan}: {violation}")
+    for name, count in sorted(verdict.counts.items()):
+        _say(f"  {count:8} {name}")
+    _say(f"  {rounds} rounds in {time.monotonic() - began:.0f} s")
+    _say(f"  {len(verdict.violations)} violations")
+    return 1 if verdict.violations else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -1,0 +1,83 @@
+"""The log of a store, indexed by what calls can be recognised in it by."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from agentpool.records import (
+    AgentPoolMember,
+    AgentPoolStoredMessage,
+    MemberJoined,
+    MemberLeft,
+    RunMessageRecorded,
+    WakeRecorded,
+    WakeRegistrationStatus,
+)
+from agentpool.testing.history.evidence import Evidence, Happened
+
+__all__ = ("Ledger", "MessageAt", "WakeAt")
+
+
+class MessageAt(NamedTuple):
+    """A record of a message, and who was a member when it was made."""
+
+    seq: int
+    stored: AgentPoolStoredMessage
+    members: frozenset[str]
+
+
+class WakeAt(NamedTuple):
+    """A record of a wake, and whether its run was a member when it was made."""
+
+    seq: int
+    status: WakeRegistrationStatus
+    by_member: bool
+
+
+class Ledger:
+    """One reading of the log, and of the host events.
+
+    :ivar keys: the records of messages, by idempotency key
+    :ivar wakes: the records of wakes, by condition
+    :ivar joined: where members joined, by their agents
+    :ivar left: who left where, and who was there as far as the log before says
+    :ivar events: the host events, by id
+    :ivar first_events: the first host event with each correlation key
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.keys: defaultdict[str, list[MessageAt]] = defaultdict(list)
+        self.wakes: defaultdict[str, list[WakeAt]] = defaultdict(list)
+        self.joined: defaultdict[str, list[int]] = defaultdict(list)
+        self.left: list[tuple[int, AgentPoolMember, AgentPoolMember | None]] = []
+        self.events = {event.event_id: event for event in evidence.events}
+        self.first_events: dict[str, Happened] = {}
+        for event in evidence.events:
+            for key in event.keys:
+                self.first_events.setdefault(key, event)
+        self._members: dict[str, AgentPoolMember] = {}
+        self._runs: frozenset[str] = frozenset()
+        for seq, payload in evidence.payloads():
+            self._take_in(seq, payload)
+
+    def _take_in(self, seq: int, payload: object) -> None:
+        match payload:
+            case MemberJoined(member):
+                self.joined[member.agent_id].append(seq)
+                self._members[member.run_id] = member
+                self._runs = frozenset(self._members)
+            case MemberLeft(member):
+                self.left.append((seq, member, self._members.pop(member.run_id, None)))
+                self._runs = frozenset(self._members)
+            case RunMessageRecorded(stored):
+                key = stored.message.idempotency_key
+                self.keys[key].append(MessageAt(seq, stored, self._runs))
+            case WakeRecorded(stored_wake):
+                registration = stored_wake.registration
+                by_member = registration.run_id in self._runs
+                placed = WakeAt(seq, registration.status, by_member)
+                self.wakes[registration.condition_id].append(placed)
+
+    def last_of_key(self, key: str) -> MessageAt | None:
+        """Give the last record of a message."""
+        records = self.keys.get(key)
+        return records[-1] if records else None
