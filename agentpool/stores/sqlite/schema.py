@@ -95,7 +95,7 @@ _DERIVED: Final = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE INDEX agentpool_deadlines ON agentpool_rows (pool_id, due_at)
+    CREATE INDEX agentpool_deadlines ON agentpool_rows (pool_id, due_at, name)
     WHERE kind = 'deadline'
     """,
     """
