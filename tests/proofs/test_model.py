@@ -13,8 +13,8 @@ from agentpool.testing.model.machine import ModelMachine
 from agentpool.testing.model.steps import Actor
 
 SHORT: Final = settings(
-    max_examples=30,
-    stateful_step_count=20,
+    max_examples=60,
+    stateful_step_count=25,
     derandomize=True,
     deadline=None,
     database=None,
