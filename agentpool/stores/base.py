@@ -80,6 +80,8 @@ class AgentPoolStore(ABC):
     def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
         """Decide a command on the current state of a pool and append what it decides, atomically.
 
+        A store may take the command up when this is called, before it is awaited.
+
         :return: the command's result, once what it appended is durable
         """
 
@@ -193,9 +195,9 @@ class AgentPoolStore(ABC):
     ) -> AgentPoolSnapshot:
         """Open a pool, and create it where it is new.
 
-        :param config: ``None`` for the default of a new pool, and whatever an existing one has
         Closed or cancelled before the snapshot was taken, the pool is open all the same.
 
+        :param config: ``None`` for the default of a new pool, and whatever an existing one has
         :raises PoolConfigConflictError: the pool has another config
         """
         await self.execute(pool_id, OpenPool(config))
