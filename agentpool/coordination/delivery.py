@@ -246,7 +246,8 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
     message, status = stored.message, stored.receipt.status
     if status is MessageStatus.DELIVERED:
         known = view.message_by_key(message.idempotency_key)
-        if known is None or known.seq == seq:
+        waits = message.response_contract or message.expires_at_millis is not None
+        if waits and (known is None or known.seq == seq):
             yield _open(view, seq, stored)
         yield _hand_out(view, seq, stored)
         if message.reply_to is not None:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 from agentpool._payload import SealedPayload, open_payload
-from agentpool.command import Command, Decision, Placed, Row, RowKey
+from agentpool.command import DEADLINE, Command, Decision, Placed, Row, RowKey
 from agentpool.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -174,14 +174,18 @@ class SqlView:
             self._append(record)
         for row in decision.puts:
             rows.put(self._connection, self.pool_id, row)
+            self._forget_deadline(row.key)
         for key in decision.deletes:
             rows.delete(self._connection, self.pool_id, key)
-        if decision.puts or decision.deletes:
-            self.__dict__.pop("_next_deadline", None)
+            self._forget_deadline(key)
         if decision.event_sequence is not None:
             self.__dict__["event_sequence"] = decision.event_sequence
             self._new_event_sequence = True
         self._announced |= decision.announce
+
+    def _forget_deadline(self, key: RowKey) -> None:
+        if key.kind == DEADLINE:
+            self.__dict__.pop("_next_deadline", None)
 
     def set_projected(self, seq: int) -> None:
         self.__dict__["projected"] = seq
