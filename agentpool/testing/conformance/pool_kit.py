@@ -56,7 +56,7 @@ class ManualClock:
     """A clock that stands still until it is told to go on."""
 
     def __init__(self, millis: int = 1_000_000) -> None:
-        self.millis = millis
+        self.millis: int = millis
 
     def __call__(self) -> int:
         return self.millis

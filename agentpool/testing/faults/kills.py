@@ -94,7 +94,7 @@ class Scene:
     """A file, and the journals of all who worked on it."""
 
     def __init__(self, folder: Path, *, foreign: bool) -> None:
-        self.path = folder / "pool.db"
+        self.path: Path = folder / "pool.db"
         self.folder = folder
         self._foreign = write_foreign_file(self.path, 300) if foreign else []
         self.workers: list[str] = []

@@ -49,7 +49,7 @@ class Ledger:
         self.wakes: defaultdict[str, list[WakeAt]] = defaultdict(list)
         self.joined: defaultdict[str, list[int]] = defaultdict(list)
         self.left: list[tuple[int, AgentPoolMember, AgentPoolMember | None]] = []
-        self.events = {event.event_id: event for event in evidence.events}
+        self.events: dict[str, Happened] = {each.event_id: each for each in evidence.events}
         self.first_events: dict[str, Happened] = {}
         for event in evidence.events:
             for key in event.keys:

@@ -31,6 +31,7 @@ from agentpool.records import (
     WakeRegistrationStatus,
 )
 from agentpool.rules import require_open
+from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.values import a_receipt, a_registration
 
 __all__ = ("PATIENCE", "PLAIN", "POOL", "Actor", "Outcome", "Step")
@@ -64,7 +65,8 @@ class Actor:
     """Takes steps on one handle of a store."""
 
     def __init__(self, pool: AgentPool) -> None:
-        self.pool, self.store = pool, pool.store
+        self.pool: AgentPool = pool
+        self.store: AgentPoolStore = pool.store
 
     async def take(self, step: Step) -> Outcome:
         """Take a step; an error of the library is an outcome, any other is raised."""
