@@ -22,6 +22,8 @@ _LONGEST: Final = 120.0
 _SETTLING: Final = 20.0
 _LONGEST_LIFE: Final = 0.6
 _LOOK_SECONDS: Final = 0.01
+_ENDLESS: Final = 1_000_000
+"""Calls of a task whose process is killed before it has made them."""
 _WORKER: Final = "agentpool.testing.history.worker"
 
 
@@ -103,7 +105,8 @@ async def _work(path: Path, plan: Round, number: int, random: Random) -> int:
     for life in range(kills + 1):
         name = f"{plan.seed}.{number}.{life}"
         journal = path.with_name(f"journal.{name}")
-        arguments = (path, journal, name, random.random(), plan.calls, plan.tasks)
+        calls = plan.calls if life == kills else _ENDLESS
+        arguments = (path, journal, name, random.random(), calls, plan.tasks)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", _WORKER, *map(str, arguments), stderr=asyncio.subprocess.PIPE
         )
