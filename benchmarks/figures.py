@@ -7,7 +7,16 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-__all__ = ("Figure", "Round", "Target", "Violation", "at_least", "at_most", "percentile")
+__all__ = (
+    "Curve",
+    "Figure",
+    "Round",
+    "Target",
+    "Violation",
+    "at_least",
+    "at_most",
+    "percentile",
+)
 
 
 class Violation(Exception):  # noqa: N818  # not an error of the store's user
@@ -98,6 +107,19 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             met=target.met(value, ratio) if target else None,
             rounds=rounds,
         )
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a plot.
+
+    :ivar plot: which plot it belongs to
+    :ivar label: whose it is, and at which settings
+    """
+
+    plot: Literal["rate", "growth", "wake"]
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
