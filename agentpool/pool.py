@@ -174,6 +174,9 @@ class AgentPool(Operations):
     async def publish(self, envelope: EventEnvelope) -> int:
         """Publish an event of the host, durably and for every process.
 
+        It may end waits, in the same transaction. Cancelled, it is published or not; publishing it
+        again is safe.
+
         :return: the number that it got as its ``event_seq``; the same event again keeps its number
         :raises IdempotencyConflictError: its event id was used for another event
         """
@@ -186,7 +189,10 @@ class AgentPool(Operations):
     ) -> AsyncGenerator[EventEnvelope, None]:
         """Yield the events after a cursor that match, past and live, within what the pool sees.
 
-        That is: events of runs that are members and carry the pool's policies.
+        That is: events of runs that are members and carry the pool's policies. To go on later where
+        it ended, keep ``place = place.past(event)``, from ``EventCursor(0, 0)`` on, and give that.
+
+        :param cursor: an `EventCursor`, or the place of a record; ``None``: from the start
         """
         require_type(filter, EventFilter, "filter")
         place = checked_cursor(cursor)

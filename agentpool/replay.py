@@ -181,10 +181,6 @@ class SortedTable(Generic[V]):
         if self._changed is not None:
             self._changed.add(key)
 
-    def get(self, key: str) -> V | None:
-        """Give the value with this key, if there is one."""
-        return self._values.get(key)
-
     def in_order(self) -> tuple[V, ...]:
         """List the values."""
         if self._changed is None or len(self._changed) > len(self._keys) // 64:

@@ -184,7 +184,7 @@ class RecordStatus(Command[MessageReceipt]):
         known = earlier_message(view, self._message)
         if known is None:
             require_member(view, self._message.sender)
-            return _with_receipt(self._message, self._receipt)
+            return _recorded(self._message, self._receipt.status, self._receipt.delivered_to)
         return record_status(view, known, self._receipt.status, self._receipt.delivered_to or None)
 
 
@@ -229,10 +229,6 @@ def _record(
 ) -> SealedPayload:
     receipt = trusted(MessageReceipt, message.message_id, status, delivered_to)
     return seal(trusted(RunMessageRecorded, trusted(AgentPoolStoredMessage, message, receipt)))
-
-
-def _with_receipt(message: RunMessage, receipt: MessageReceipt) -> Decision[MessageReceipt]:
-    return _recorded(message, receipt.status, receipt.delivered_to)
 
 
 # --- what a message record means for the rows

@@ -5,7 +5,7 @@ from typing import Final
 
 from agentpool.command import PoolView, Row
 from agentpool.coordination.membership import carries_policies
-from agentpool.coordination.record_events import event_of, kind_of, run_of
+from agentpool.coordination.record_events import event_of, is_of_record, kind_of, run_of
 from agentpool.coordination.rows import EVENT, HostEvent, value_of
 from agentpool.event_kinds import EventKind
 from agentpool.events import EventEnvelope
@@ -26,6 +26,12 @@ class EventCursor(AgentPoolStoreCursor):
     """
 
     events: U64
+
+    def past(self, event: EventEnvelope) -> "EventCursor":
+        """Move on past an event that a subscription yielded, to subscribe from there later."""
+        if is_of_record(event):
+            return EventCursor(max(self.sequence, event.event_seq), self.events)
+        return EventCursor(self.sequence, max(self.events, event.event_seq))
 
 
 def page_of_events(

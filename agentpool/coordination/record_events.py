@@ -32,7 +32,7 @@ from agentpool.refs import (
     SourceRef,
 )
 
-__all__ = ("event_of", "kind_of", "run_of")
+__all__ = ("event_of", "is_of_record", "kind_of", "run_of")
 
 _SOURCE: Final = SourceRef(SourceKind.SDK, "agent_pool")
 _TAGS: Final = ("feature:agent_pool",)
@@ -90,6 +90,12 @@ def event_of(
             return _member_event(base, member)
         case _:
             return _pool_event(base)
+
+
+def is_of_record(event: EventEnvelope) -> bool:
+    """Tell the event of a record, whose ids are derived, from one that a host published."""
+    pool_hash = event.trace_id.removeprefix("trace.")
+    return event.event_id == f"event.{pool_hash}.{event.event_seq}"
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,10 @@ class AgentPoolStore(ABC):
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         """Keep a body, once however often it is put, and give the ref to put into messages.
 
-        Cancelled, it may be kept or not; putting it again is safe.
+        It waits for the disk as a message does. Cancelled, it may be kept or not; putting it again
+        is safe.
+
+        :param media_type: what the body is; that of the first to put it stays
         """
 
     @abstractmethod

@@ -28,10 +28,6 @@ class TableMachine(RuleBasedStateMachine):
     def in_order(self) -> None:
         assert self.table.in_order() == tuple(v for _, v in sorted(self.model.items()))
 
-    @rule(key=KEYS)
-    def get(self, key: str) -> None:
-        assert self.table.get(key) == self.model.get(key)
-
     @invariant()
     def listing_twice_gives_the_same(self) -> None:
         assert self.table.in_order() == self.table.in_order()
@@ -65,4 +61,3 @@ def test_an_earlier_listing_does_not_change() -> None:
 def test_an_empty_table() -> None:
     table: SortedTable[int] = SortedTable()
     assert table.in_order() == ()
-    assert table.get("a") is None

@@ -1,8 +1,8 @@
 """Host events, and who sees which event: publishing, subscribing, scoping."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import aclosing
+from functools import reduce
 from typing import Any
 
 from msgspec.structs import replace
@@ -109,10 +109,11 @@ class PoolPublishingTests(PoolKit):
             await _mix(pool, "past")
             await _mix(pool, "live")
             events = await events_of(pool, 19)
-            for place in range(len(events)):
-                rest = events[place + 1 :]
-                since = _cursor_after(events[: place + 1])
-                assert await events_of(pool, len(rest), since) == rest
+            place = EventCursor(0, 0)
+            for number, event in enumerate(events, 1):
+                place = place.past(event)
+                rest = events[number:]
+                assert await events_of(pool, len(rest), place) == rest
 
     async def test_a_subscription_is_whole_however_long_the_past_is(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
@@ -126,7 +127,7 @@ class PoolPublishingTests(PoolKit):
                     names.append(f"{number} expired")
             events = await events_of(pool, 3 + 1_100)
             assert [_name(each) for each in events[3:]] == names
-            middle = _cursor_after(events[:700])
+            middle = reduce(EventCursor.past, events[:700], EventCursor(0, 0))
             assert await events_of(pool, 403, middle) == events[700:]
 
     async def test_a_subscription_yields_only_what_matches(self) -> None:
@@ -219,9 +220,3 @@ async def _mix(pool: AgentPool, when: str) -> None:
 
 def _name(event: EventEnvelope) -> str:
     return f"{event.message_id} {event.state_after}" if event.message_id else event.event_id
-
-
-def _cursor_after(events: Sequence[EventEnvelope]) -> EventCursor:
-    records = [each.event_seq for each in events if each.tags]
-    hosts = [each.event_seq for each in events if not each.tags]
-    return EventCursor(max(records, default=0), max(hosts, default=0))
