@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [--quick] [--json] [--only NAME ...] [--dir DIR]``.
+"""Run the benchmarks: ``python -m benchmarks [--quick] [--out FOLDER] [--only NAME ...]``.
 
 How fast it is never decides the exit code; a benchmark that crashes, or finds the store broken,
 does.
@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import (
+    against_peers,
     appends,
+    breakdown,
+    growth,
     idling,
     memory,
     opening,
@@ -29,11 +32,12 @@ from benchmarks import (
     watching,
 )
 from benchmarks.bench import Bench
-from benchmarks.figures import Figure
+from benchmarks.figures import Curve, Figure
 from benchmarks.machine import describe
-from benchmarks.report import Report, as_json, as_table
+from benchmarks.peers.optional import load, version_of
+from benchmarks.report import Report, as_json, as_markdown, as_table
 
-BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Figure]]]] = {
+BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Figure | Curve]]]] = {
     "appends": appends.run,
     "pool-size": pool_size.run,
     "snapshots": snapshots.run,
@@ -47,6 +51,9 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Figure]]]] = {
     "pools-asking": pools_asking.run,
     "pools-deadlines": pools_deadlines.run,
     "pools-idling": pools_idling.run,
+    "growth": growth.run,
+    "breakdown": breakdown.run,
+    "peers": against_peers.run,
 }
 
 
@@ -56,7 +63,9 @@ def main() -> int:
     logging.getLogger("agentpool").setLevel(logging.ERROR)  # the report says it all
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=options.dir) as directory:
         report = _run(Bench(Path(directory), options.quick), options.only or list(BENCHMARKS))
-    print(as_json(report) if options.json else as_table(report))
+    print(options.form(report))
+    if options.out is not None:
+        _write(report, options.out)
     return 1 if report.failed else 0
 
 
@@ -65,7 +74,18 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks", description="Measure the store against baselines."
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all run")
-    parser.add_argument("--json", action="store_true", help="print JSON, with every round")
+    forms = parser.add_mutually_exclusive_group()
+    for option, form, what in (
+        ("--json", as_json, "JSON, with every round"),
+        ("--markdown", as_markdown, "a table for a README"),
+    ):
+        forms.add_argument(
+            option, action="store_const", dest="form", const=form, help=f"print {what}"
+        )
+    parser.set_defaults(form=as_table)
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write JSON, Markdown and plots there too"
+    )
     parser.add_argument(
         "--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS)
     )
@@ -77,16 +97,26 @@ def _options() -> argparse.Namespace:
 
 def _run(bench: Bench, names: Iterable[str]) -> Report:
     machine = describe(bench.directory)
-    figures: list[Figure] = []
+    found: list[Figure | Curve] = []
     failed = []
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
-            figures.extend(BENCHMARKS[name](bench))
+            found.extend(BENCHMARKS[name](bench))
         except Exception:  # noqa: BLE001  # the others have their say all the same
             traceback.print_exc()
             failed.append(name)
-    return Report.now(machine, figures, failed, quick=bench.quick)
+    return Report.now(machine, found, failed, quick=bench.quick)
+
+
+def _write(report: Report, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in {"json": as_json(report), "md": as_markdown(report)}.items():
+        (folder / f"figures.{name}").write_text(text + "\n", encoding="utf-8")
+    if version_of("matplotlib") is None:
+        print("no plots: matplotlib is not installed", file=sys.stderr)
+    else:
+        load("benchmarks.plots").draw(report, folder)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agentpool import SqliteAgentPoolStore
@@ -12,7 +12,7 @@ from benchmarks.checks import check_log
 from benchmarks.figures import Figure, Round, Target, at_least
 from benchmarks.workloads import POOL, Sent, messages, payload
 
-__all__ = ("append_all", "run")
+__all__ = ("append_all", "rate", "run")
 
 AGAINST = "sqlite3, one row per commit"
 
@@ -56,34 +56,40 @@ def _round(bench: Bench, tasks: int, sent: list[Sent], payloads: list[str]) -> R
     half = len(payloads) // 2
     with bench.fresh_file() as before, bench.fresh_file() as path, bench.fresh_file() as after:
         first = plain.rate(before, payloads[:half])
-        ours = run_bounded(_rate(path, tasks, sent))
+        ours = run_bounded(rate(path, tasks, sent))
         check_log(path, (message.message_id for message, _ in sent))
         second = plain.rate(after, payloads[half:])
     return Round(ours, (first + second) / 2)
 
 
-async def _rate(path: Path, tasks: int, sent: list[Sent]) -> float:
+async def rate(
+    path: Path, tasks: int, sent: list[Sent], pool_ids: Sequence[str] = (POOL,)
+) -> float:
+    """Append to a fresh file, and give the records per second."""
     async with SqliteAgentPoolStore.open(path) as store:
-        await store.open_pool(POOL)
+        await asyncio.gather(*(store.open_pool(pool_id) for pool_id in pool_ids))
         start = time.perf_counter()
-        await append_all(store, tasks, sent)
+        await append_all(store, tasks, sent, pool_ids)
         return len(sent) / (time.perf_counter() - start)
 
 
-async def append_all(store: SqliteAgentPoolStore, tasks: int, sent: list[Sent]) -> list[float]:
+async def append_all(
+    store: SqliteAgentPoolStore, tasks: int, sent: list[Sent], pool_ids: Sequence[str] = (POOL,)
+) -> list[float]:
     """Append from many tasks at once, each awaiting one append after the other.
 
+    :param pool_ids: the messages go to these pools in turns
     :return: how long each append took, in seconds
     """
     waits: list[float] = []
 
-    async def append(share: list[Sent]) -> None:
-        for message, receipt in share:
+    async def append(task: int) -> None:
+        for number in range(task, len(sent), tasks):
             start = time.perf_counter()
-            await store.record_message(POOL, message, receipt)
+            await store.record_message(pool_ids[number % len(pool_ids)], *sent[number])
             waits.append(time.perf_counter() - start)
 
     async with asyncio.TaskGroup() as group:
         for task in range(tasks):
-            group.create_task(append(sent[task::tasks]))
+            group.create_task(append(task))
     return waits

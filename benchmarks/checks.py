@@ -21,12 +21,13 @@ def expect(truth: bool, what: str) -> None:
         raise Violation(what)
 
 
-def check_log(path: Path, message_ids: Iterable[str]) -> None:
+def check_log(path: Path, message_ids: Iterable[str], pool_id: str = POOL) -> None:
     """Insist that a log has no gap and holds exactly these messages, each in one record."""
     connection = sqlite3.connect(path)
     try:
-        seqs = [row[0] for row in connection.execute(_query("seq"), (POOL,))]
-        found = [row[0] for row in connection.execute(_query(_MESSAGE_ID, "run_message"), (POOL,))]
+        seqs = [row[0] for row in connection.execute(_query("seq"), (pool_id,))]
+        query = _query(_MESSAGE_ID, "run_message")
+        found = [row[0] for row in connection.execute(query, (pool_id,))]
     finally:
         connection.close()
     expect(seqs == list(range(1, len(seqs) + 1)), "the log has a gap")

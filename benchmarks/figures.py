@@ -112,8 +112,9 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a plot.
 
-    :ivar plot: which plot it belongs to
-    :ivar label: whose it is, and at which settings
+    :ivar plot: which plot it belongs to: ``rate``, appends/s over tasks; ``growth``, microseconds
+        over records; ``wake``, the share (0 to 1) that came within so many milliseconds
+    :ivar label: whose it is, and after a comma at which settings
     """
 
     plot: Literal["rate", "growth", "wake"]

@@ -14,7 +14,7 @@ from benchmarks.checks import expect
 from benchmarks.figures import Figure, Round, at_most
 from benchmarks.workloads import POOL, exchange_names, member, message
 
-__all__ = ("run",)
+__all__ = ("CALLS", "Pool", "run")
 
 _SMALL: Final = 100
 _TARGET: Final = at_most(1.3)
@@ -26,7 +26,7 @@ _numbers = count()
 def run(bench: Bench) -> Iterator[Figure]:
     """Measure each call in turns in both pools, which lie in files of their own."""
     large = bench.size(100_000, 1_000)
-    rounds: dict[str, list[Round]] = {f"{name}, {when}": [] for when in _WHEN for name in _CALLS}
+    rounds: dict[str, list[Round]] = {f"{name}, {when}": [] for when in _WHEN for name in CALLS}
     for _ in bench.rounds():
         for when, measure in _WHEN.items():
             with bench.filled_file(_SMALL) as short, bench.filled_file(large) as long:
@@ -57,7 +57,7 @@ class Pool:
 
     async def time(self, store: AgentPoolStore, name: str) -> float:
         """Time one call, in microseconds."""
-        call = _CALLS[name](store, self._random.choice(self._names))
+        call = CALLS[name](store, self._random.choice(self._names))
         start = time.perf_counter()
         found = await call
         taken = time.perf_counter() - start
@@ -72,7 +72,7 @@ def _guest(number: int) -> Any:
 
 
 # Each makes its arguments first; only the awaiting is timed.
-_CALLS: Final[dict[str, Callable[[AgentPoolStore, str], Awaitable[Any]]]] = {
+CALLS: Final[dict[str, Callable[[AgentPoolStore, str], Awaitable[Any]]]] = {
     "record_message": lambda store, _: store.record_message(
         POOL, *message(f"new.{next(_numbers):06}")
     ),
@@ -90,7 +90,7 @@ async def _warm(pools: tuple[Pool, Pool], calls: int) -> dict[str, Round]:
         SqliteAgentPoolStore.open(small.path) as in_small,
     ):
         found = {}
-        for name in _CALLS:
+        for name in CALLS:
             pairs = [
                 (await large.time(in_large, name), await small.time(in_small, name))
                 for _ in range(_WARM_UP + calls)
@@ -101,7 +101,7 @@ async def _warm(pools: tuple[Pool, Pool], calls: int) -> dict[str, Round]:
 
 async def _after_opening(pools: tuple[Pool, Pool], calls: int) -> dict[str, Round]:
     found = {}
-    for name in _CALLS:
+    for name in CALLS:
         pairs = []
         for _ in range(calls):
             times = []

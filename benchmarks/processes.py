@@ -14,7 +14,7 @@ from benchmarks.children import run_together, wait_for_all
 from benchmarks.figures import Figure, Round, at_least, at_most
 from benchmarks.workloads import POOL, messages
 
-__all__ = ("run",)
+__all__ = ("measure", "run")
 
 _TASKS_IN_ALL: Final = (64, 512)
 
@@ -36,8 +36,8 @@ def run(bench: Bench) -> Iterator[Figure]:
 def _figures(bench: Bench, tasks: int, processes: int, appends: int) -> Iterator[Figure]:
     rates, waits = [], []
     for _ in bench.rounds():
-        rate, wait = _measure(bench, tasks, processes, appends)
-        alone_rate, alone_wait = _measure(bench, tasks, 1, appends)
+        rate, wait = measure(bench, tasks, processes, appends)
+        alone_rate, alone_wait = measure(bench, tasks, 1, appends)
         rates.append(Round(rate, alone_rate))
         waits.append(Round(wait * 1e3, alone_wait * 1e3))
     name = f"append, {processes} processes of {tasks // processes} tasks"
@@ -53,7 +53,11 @@ def _figures(bench: Bench, tasks: int, processes: int, appends: int) -> Iterator
     yield Figure.of(f"{name}, longest wait", "ms", waits, target=target, summary=max, **settings)
 
 
-def _measure(bench: Bench, tasks: int, processes: int, appends: int) -> tuple[float, float]:
+def measure(bench: Bench, tasks: int, processes: int, appends: int) -> tuple[float, float]:
+    """Append by many processes; give the records per second, and the longest wait in seconds.
+
+    :param tasks: how many there are in all
+    """
     each = appends // processes
     prefixes = [f"p{number}" for number in range(processes)]
     with bench.fresh_file() as path:

@@ -1,17 +1,18 @@
-"""A run as a table for people and as JSON for programs."""
+"""A run as a table for people, on a screen or in Markdown, and as JSON for programs."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
-from benchmarks.figures import Figure, Target
+from benchmarks.figures import Curve, Figure, Target
 from benchmarks.machine import Machine, is_memory
 
-__all__ = ("Report", "as_json", "as_table")
+__all__ = ("Report", "as_json", "as_markdown", "as_table", "from_json", "number")
 
 _HEADINGS = ("figure", "value", "unit", "baseline", "ratio", "target", "met", "against")
 _TEN, _HUNDRED = 10, 100
+_RATE = "records/s"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,18 +22,26 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool
     machine: Machine
     figures: tuple[Figure, ...]
+    curves: tuple[Curve, ...]
     failed: tuple[str, ...]
 
     @classmethod
     def now(
-        cls, machine: Machine, figures: Iterable[Figure], failed: Iterable[str], *, quick: bool
+        cls,
+        machine: Machine,
+        found: Iterable[Figure | Curve],
+        failed: Iterable[str],
+        *,
+        quick: bool,
     ) -> "Report":
         """Close a run."""
+        found = tuple(found)
         return cls(
             finished_at=datetime.now(UTC),
             quick=quick,
             machine=machine,
-            figures=tuple(figures),
+            figures=tuple(each for each in found if isinstance(each, Figure)),
+            curves=tuple(each for each in found if isinstance(each, Curve)),
             failed=tuple(failed),
         )
 
@@ -42,11 +51,23 @@ def as_json(report: Report) -> str:
     return msgspec.json.format(msgspec.json.encode(report)).decode()
 
 
+def from_json(text: str | bytes) -> Report:
+    """Read what `as_json` wrote."""
+    return msgspec.json.decode(text, type=Report)
+
+
 def as_table(report: Report) -> str:
     """Write what fits on a screen."""
     rows = [_HEADINGS, *(_row(figure) for figure in report.figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return "\n".join([*_about(report), "", *(_line(row, widths) for row in rows)])
+
+
+def as_markdown(report: Report) -> str:
+    """Write the table that a README shows."""
+    lines = ["| figure | measured | baseline | ratio | target | |", "|---|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
+    return "\n".join(lines)
 
 
 def _about(report: Report) -> Iterable[str]:
@@ -69,14 +90,40 @@ def _about(report: Report) -> Iterable[str]:
 def _row(figure: Figure) -> tuple[str, ...]:
     return (
         figure.name,
-        _number(figure.value),
+        number(figure.value),
         figure.unit,
-        _number(figure.baseline),
-        _number(figure.ratio),
+        number(figure.baseline),
+        number(figure.ratio),
         _target(figure.target),
         {True: "yes", False: "NO", None: ""}[figure.met],
         figure.against,
     )
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    return (
+        figure.name,
+        _measure(figure.value, figure.unit),
+        _measure(figure.baseline, figure.unit),
+        number(figure.ratio),
+        _bound(figure.target, figure.unit),
+        {True: "met", False: "**missed**", None: ""}[figure.met],
+    )
+
+
+def _measure(value: float | None, unit: str) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:,.0f}/s" if unit == _RATE else f"{number(value)} {unit}"
+
+
+def _bound(target: Target | None, unit: str) -> str:
+    if target is None:
+        return ""
+    sign = "≥" if target.relation == "at least" else "≤"
+    if target.of == "ratio":
+        return f"{sign} {target.bound:g}\N{MULTIPLICATION SIGN}"
+    return f"{sign} {target.bound:,.0f}/s" if unit == _RATE else f"{sign} {target.bound:g} {unit}"
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -90,9 +137,10 @@ def _target(target: Target | None) -> str:
     return f"{target.of} {sign} {target.bound:g}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Write a number with three digits, or all that are before the point."""
     if value is None:
         return ""
-    if abs(value) >= _HUNDRED:
+    if value == 0 or abs(value) >= _HUNDRED:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= _TEN else f"{value:.2f}"

@@ -17,7 +17,7 @@ from benchmarks.children import pipe, run_together, wait_for_all
 from benchmarks.figures import Figure, Round, Target, at_most, percentile
 from benchmarks.workloads import POOL, messages, payload
 
-__all__ = ("run",)
+__all__ = ("latencies", "run", "write")
 
 # When each record's append began, and when it was in a watcher's hands: CLOCK_MONOTONIC is the
 # same in all processes, and never set back.
@@ -36,9 +36,9 @@ def run(bench: Bench) -> Iterator[Figure]:
     found: dict[str, list[tuple[list[float], list[float]]]] = {"one": [], "many": [], "foreign": []}
     for _ in bench.rounds(full=3):
         by_hand = _by_hand(bench, count)
-        found["one"].append((_latencies(bench, write, count, _RATE, 1), by_hand))
-        found["many"].append((_latencies(bench, write, count, _RATE, watchers), by_hand))
-        foreign = _latencies(bench, write_plainly, few, _FOREIGN_RATE, 1)
+        found["one"].append((latencies(bench, write, count, _RATE, 1), by_hand))
+        found["many"].append((latencies(bench, write, count, _RATE, watchers), by_hand))
+        foreign = latencies(bench, write_plainly, few, _FOREIGN_RATE, 1)
         found["foreign"].append((foreign, by_hand))
     last = f"watch, the last of {watchers}"
     paced = {"records": count, "records_per_second": _RATE}
@@ -69,7 +69,7 @@ def _figure(
     )
 
 
-def _latencies(
+def latencies(
     bench: Bench,
     writer: Callable[[Path, int, float], Times],
     count: int,
