@@ -1,13 +1,13 @@
 """Record payloads as they stand in a log: sealed on their way in, opened on their way out."""
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from agentpool._codec import decode, decoder, encode, is_canonical, is_plain
 from agentpool._strict import check_document
-from agentpool._wire import trusted
+from agentpool._wire import Wire, trusted
 from agentpool.errors import CorruptRecordError, InvalidValueError, UnknownRecordError
 from agentpool.records import (
     AgentPoolStoreRecord,
@@ -22,7 +22,17 @@ from agentpool.records import (
     record_at,
 )
 
-__all__ = ("KINDS", "SealedPayload", "open_payload", "open_record", "seal")
+__all__ = (
+    "KINDS",
+    "SealedPayload",
+    "open_payload",
+    "open_record",
+    "readable",
+    "seal",
+    "seal_known",
+)
+
+W = TypeVar("W", bound=Wire)
 
 KINDS: Final[dict[str, type[AgentPoolStoreRecordPayload]]] = {
     "pool_opened": PoolOpened,
@@ -65,6 +75,19 @@ def seal(payload: AgentPoolStoreRecordPayload) -> SealedPayload:
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise InvalidValueError(str(error)) from error
     return SealedPayload(read_back, kind, raw.decode())
+
+
+def seal_known(payload: AgentPoolStoreRecordPayload) -> SealedPayload:
+    """Encode a payload whose parts were read from a log, or by `readable`."""
+    return SealedPayload(payload, _TAGS[type(payload)], encode(payload).decode())
+
+
+def readable(value: W) -> W:
+    """Write a value and read it back: what comes out can stand in any record.
+
+    :raises InvalidValueError: what was encoded would not be read back
+    """
+    return decode(encode(value), type(value))
 
 
 def open_payload(pool_id: str, seq: int, kind: str, raw: bytes | None) -> Any:

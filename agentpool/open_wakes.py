@@ -55,6 +55,8 @@ class OpenWakes:
 
     def candidates(self, run_id: str, kind: EventKind) -> list[AgentPoolStoredWake]:
         """List the wakes that an event of this run and kind may end, in order of their ids."""
+        if not self._wakes:
+            return []
         found: set[str] = set()
         for name in (f"run {run_id}", f"kind {kind}", "any"):
             found |= self._by_name.get(name, set())

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agentpool._payload import SealedPayload, seal
+from agentpool._payload import SealedPayload, readable, seal_known
 from agentpool._wire import trusted
 from agentpool.command import Command, Decision, Placed, PoolView, Row, RowKey
 from agentpool.coordination.inbox import HOLD_MILLIS, hold_on
@@ -15,8 +15,8 @@ from agentpool.coordination.rows import (
     EXPIRY,
     HELD,
     RESPONSE,
+    UNREAD,
     Contract,
-    InboxEntry,
     contract_key,
     deadline,
     deadline_key,
@@ -87,7 +87,7 @@ class Send(Command[MessageReceipt]):
 
     def __init__(self, message: RunMessage, *, hold_answers: bool = False) -> None:
         require_type(message, RunMessage, "message")
-        self._message = message
+        self._message = readable(message)
         self._hold_answers = hold_answers
         self.message_keys: tuple[str, ...] = (message.idempotency_key,)
 
@@ -175,7 +175,7 @@ class RecordStatus(Command[MessageReceipt]):
         self, message: RunMessage, status: MessageStatus, delivered_to: tuple[str, ...]
     ) -> None:
         require_type(message, RunMessage, "message")
-        self._message = message
+        self._message = readable(message)
         self._receipt = MessageReceipt(message.message_id, status, delivered_to)
         self.message_keys: tuple[str, ...] = (message.idempotency_key,)
 
@@ -228,7 +228,8 @@ def _record(
     message: RunMessage, status: MessageStatus, delivered_to: tuple[str, ...]
 ) -> SealedPayload:
     receipt = trusted(MessageReceipt, message.message_id, status, delivered_to)
-    return seal(trusted(RunMessageRecorded, trusted(AgentPoolStoredMessage, message, receipt)))
+    stored = trusted(AgentPoolStoredMessage, message, receipt)
+    return seal_known(trusted(RunMessageRecorded, stored))
 
 
 # --- what a message record means for the rows
@@ -284,7 +285,7 @@ def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decis
         if is_answer:
             puts.append(Row(RowKey(ANSWER, str(question), seq), run_id))
         if not (is_answer and view.row(deadline_key(HELD, str(question)))):
-            puts.append(put(inbox_key(run_id, seq), InboxEntry()))
+            puts.append(Row(inbox_key(run_id, seq), UNREAD))
     # Announced, because a foreign record was told of before it was worked in here.
     return Decision(None, puts=tuple(puts), announce=True)
 

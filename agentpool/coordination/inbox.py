@@ -14,6 +14,7 @@ from agentpool.coordination.rows import (
     ANSWER,
     ASKING,
     HELD,
+    UNREAD,
     InboxEntry,
     deadline,
     deadline_key,
@@ -208,7 +209,7 @@ def release_answers(view: PoolView, message_id: str) -> Decision[None]:
     What is still to come goes there too, once the hold is gone.
     """
     rows = view.rows(ANSWER, message_id, limit=_ALL)
-    puts = [put(inbox_key(row.value, row.key.number), InboxEntry()) for row in rows]
+    puts = [Row(inbox_key(row.value, row.key.number), UNREAD) for row in rows]
     return Decision(None, puts=tuple(puts), announce=bool(rows))
 
 

@@ -16,9 +16,11 @@ from agentpool.records import (
     AgentPoolStoreRecordPayload,
     MemberJoined,
     MemberLeft,
+    MessageStatus,
     PoolCreated,
     RunMessageRecorded,
     WakeRecorded,
+    WakeRegistrationStatus,
 )
 from agentpool.refs import (
     DestinationKind,
@@ -36,6 +38,8 @@ __all__ = ("event_of", "is_of_record", "kind_of", "run_of")
 
 _SOURCE: Final = SourceRef(SourceKind.SDK, "agent_pool")
 _TAGS: Final = ("feature:agent_pool",)
+_OF_MESSAGE: Final = {each: EventKind(f"run_message_{each}") for each in MessageStatus}
+_OF_WAKE: Final = {each: EventKind(f"wake_condition_{each}") for each in WakeRegistrationStatus}
 _NO_CORRELATION: Final = EventCorrelation()
 
 
@@ -43,9 +47,9 @@ def kind_of(payload: AgentPoolStoreRecordPayload) -> EventKind | None:
     """Say what kind of event a record is; ``None`` for the opening of a pool, which is none."""
     match payload:
         case RunMessageRecorded(stored):
-            return EventKind(f"run_message_{stored.receipt.status}")
+            return _OF_MESSAGE[stored.receipt.status]
         case WakeRecorded(stored_wake):
-            return EventKind(f"wake_condition_{stored_wake.registration.status}")
+            return _OF_WAKE[stored_wake.registration.status]
         case MemberJoined():
             return EventKind.AGENT_POOL_RUN_JOINED
         case MemberLeft():

@@ -51,6 +51,10 @@ class InboxEntry(Wire):
     claimed_by: str | None = None
 
 
+UNREAD: Final = encode(InboxEntry()).decode()
+"""The value of the row of a message that nobody has claimed yet."""
+
+
 class Contract(Wire):
     """The answers that a message still waits for.
 

@@ -9,7 +9,7 @@
 `records`               every record of every pool, read once
 `checkpoints`           kept states against what the records replay to
 `coordination`          the rows of a pool against its records; `rows` and `deadlines` say how
-`derived`               what else was derived: host events, times, bodies
+`derived`               what else stands beside the records: times, promises, bodies
 `liveness`              what nobody has taken care of
 ======================= =======================================================================
 """

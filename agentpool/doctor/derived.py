@@ -1,4 +1,4 @@
-"""What else was derived: the times of records, and bodies under their hashes."""
+"""What else stands beside the records: their times, promises, and bodies under their hashes."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,10 +6,12 @@ from hashlib import sha256
 from typing import Final
 
 from agentpool.doctor.records import head, pools
-from agentpool.doctor.report import Finding, Places, broken, ok
+from agentpool.doctor.report import Finding, Places, broken, note, ok
+from agentpool.stores.sqlite.promises import lost_upto
 
-__all__ = ("check_bodies", "check_times")
+__all__ = ("check_bodies", "check_promises", "check_times")
 
+_HAS_PROMISES: Final = "SELECT 1 FROM sqlite_master WHERE name = 'agentpool_promises'"
 _LAST_TIME: Final = "SELECT max(seq) FROM agentpool_times WHERE pool_id = ?"
 _BODIES: Final = """
     SELECT rowid, sha256, typeof(data) FROM agentpool_content WHERE rowid > ?
@@ -31,6 +33,23 @@ def check_times(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield broken("times", what, "the log has lost its end; restore a backup")
     else:
         yield ok("times", "are times of records that are there")
+
+
+def check_promises(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Look whether a restart of the machine may have taken records that were shown."""
+    if connection.execute(_HAS_PROMISES).fetchone() is None:
+        return  # an earlier version made the file
+    found = Places()
+    for pool_id in pools(connection, "agentpool_promises"):
+        there, upto = head(connection, pool_id), lost_upto(connection, pool_id)
+        if upto > there:
+            found.add(f"pool {pool_id!r} after record {there}, at most up to {upto}")
+    if found:
+        what = f"a power cut at synchronous=NORMAL may have taken records that were seen: {found}"
+        advice = "let those with saved cursors read before anybody appends: lost ones are refused"
+        yield note("promises", what, advice)
+    else:
+        yield ok("promises", "no restart can have taken records that were seen")
 
 
 def check_bodies(connection: sqlite3.Connection) -> Iterator[Finding]:

@@ -70,17 +70,19 @@ def version(connection: sqlite3.Connection) -> int:
 
 def is_store(connection: sqlite3.Connection) -> bool:
     """Say whether the table of records is there, with its columns."""
-    return _columns(connection, WIRE_TABLES[0]) >= _expected()[WIRE_TABLES[0]]
+    return _columns(connection, WIRE_TABLES[0]) >= _expected(1)[WIRE_TABLES[0]]
 
 
 def has_our_tables(connection: sqlite3.Connection) -> bool:
     """Say whether this library has opened the file, in a version that we know."""
-    return version(connection) == SCHEMA_VERSION and not _missing(connection)
+    found = version(connection)
+    return 0 < found <= SCHEMA_VERSION and not _missing(connection, found)
 
 
 def check_schema(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Look whether the tables and indexes of the schema version are there."""
-    found, missing = version(connection), _missing(connection)
+    found = version(connection)
+    missing = _missing(connection, found)
     if not _names(connection):
         yield note("schema", "the file is empty: nothing was ever stored")
     elif not is_store(connection):
@@ -92,37 +94,40 @@ def check_schema(connection: sqlite3.Connection) -> Iterator[Finding]:
             " were examined",
             "use the version that wrote it, or a newer one",
         )
-    elif found < SCHEMA_VERSION:
-        yield _older(connection, found)
+    elif found <= 0:
+        yield _without_version(connection)
     elif missing:
         yield broken(
             "schema",
             f"version {found}, but without {', '.join(missing)}",
             "restore a backup, or copy the records into a new file",
         )
+    elif found < SCHEMA_VERSION:
+        what = f"version {found}, of an earlier version of this library, with all its tables"
+        yield note("schema", what, "nothing: opening the store adds what is missing")
     else:
         yield ok("schema", f"version {found}, with all its tables and indexes")
 
 
-def _older(connection: sqlite3.Connection, found: int) -> Finding:
+def _without_version(connection: sqlite3.Connection) -> Finding:
     ours = sorted(name for name in _names(connection) if name.startswith("agentpool_"))
-    if found == 0 and ours:
-        return broken(
+    if not ours:
+        return note(
             "schema",
-            f"no version, but tables of ours: {', '.join(ours[:3])}",
-            f"if all are there: sqlite3 FILE 'PRAGMA user_version = {SCHEMA_VERSION}'",
+            "version 0: written by another implementation, without tables of ours; only the"
+            " records were examined",
+            "nothing: opening the store adds what is missing",
         )
-    by_whom = "written by another implementation" if found == 0 else "of an earlier version"
-    return note(
-        "schema",
-        f"version {found}: {by_whom}, without tables of ours; only the records were examined",
-        "nothing: opening the store adds what is missing",
-    )
+    what = f"no version, but tables of ours: {', '.join(ours[:3])}"
+    whole = [each for each in range(1, SCHEMA_VERSION + 1) if not _missing(connection, each)]
+    if not whole:
+        return broken("schema", what, "restore a backup, or copy the records into a new file")
+    return broken("schema", what, f"sqlite3 FILE 'PRAGMA user_version = {whole[-1]}'")
 
 
-def _missing(connection: sqlite3.Connection) -> list[str]:
-    """List what the current schema has and a file has not."""
-    names, expected = _names(connection), _expected()
+def _missing(connection: sqlite3.Connection, number: int) -> list[str]:
+    """List what the schema of a version has and a file has not."""
+    names, expected = _names(connection), _expected(number)
     missing = [name for name in expected if name not in names]
     for table, columns in expected.items():
         if table in names:
@@ -132,11 +137,11 @@ def _missing(connection: sqlite3.Connection) -> list[str]:
 
 
 @cache
-def _expected() -> dict[str, frozenset[str]]:
-    """Make the current schema in memory, and list what is in it with its columns."""
+def _expected(number: int) -> dict[str, frozenset[str]]:
+    """Make the schema of a version in memory, and list what is in it with its columns."""
     connection = sqlite3.connect(":memory:")
     try:
-        for statements in MIGRATIONS:
+        for statements in MIGRATIONS[:number]:
             for statement in statements:
                 connection.execute(statement)
         return {name: _columns(connection, name) for name in _names(connection)}

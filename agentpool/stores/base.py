@@ -110,6 +110,7 @@ class AgentPoolStore(ABC):
 
         :param limit: the most records to read
         :param keep_unknown: give records of unknown kinds as `UnknownRecord`, do not raise
+        :raises StoreError: the log has lost its end, as for `watch`
         """
 
     @abstractmethod
@@ -126,7 +127,8 @@ class AgentPoolStore(ABC):
         with ``break``, by cancellation or with ``aclose()``. A cursor beyond the end waits for the
         record after it. Errors come at the first step, or at the record that they are about.
 
-        :raises StoreError: the log is shorter than what this handle has already seen of it
+        :raises StoreError: the log has lost its end: it is shorter than this handle has seen it, or
+            known to have been longer, at that cursor, before the machine was restarted
         """
 
     @abstractmethod

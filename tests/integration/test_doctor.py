@@ -18,6 +18,7 @@ from agentpool import (
 )
 from agentpool.doctor import Finding, Level, Report, examination, examine, file, reading
 from agentpool.doctor.processes import locks, openers
+from agentpool.stores.sqlite.schema import SCHEMA_VERSION
 
 from .doctoring import MENDED, broken_by, examined, sound_file, traces
 from .helpers import BOUND, FIXTURES, POOL, send, sql, worker
@@ -214,7 +215,7 @@ async def test_a_file_that_is_kept_locked_is_noted(
     monkeypatch.setattr(examination, "way_of", lambda _: reading.Way("mode=ro", isolated=True))
     with sql(path) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         assert examined(path).of("file").level is Level.NOTE
 
 

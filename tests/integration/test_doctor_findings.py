@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agentpool._process import boot_id
 from agentpool.doctor import Level
 
 from .doctoring import MENDED, NOW, add_row, broken_by, examined, sound_file
@@ -178,6 +179,7 @@ BREAKS = {
     "a body that is text": ("bodies", ["UPDATE agentpool_content SET data = 'a body'"]),
     "a lost index": ("schema", ["DROP INDEX agentpool_wake_by_id"]),
     "a lost table": ("schema", ["DROP TABLE agentpool_times"]),
+    "a lost table of a later version": ("schema", ["DROP TABLE agentpool_promises"]),
     "tables of ours without a version": ("schema", ["PRAGMA user_version = 0"]),
     "an index with a hole": (
         "indexes",
@@ -255,8 +257,23 @@ NOTES = {
         "projection",
         ["UPDATE agentpool_pools SET projected = projected - 1"],
     ),
+    "a promise of an earlier boot that the log has not come to": (
+        "promises",
+        [f"INSERT INTO agentpool_promises VALUES ('{POOL}', 'earlier', 1000, 0)"],
+    ),
+    "a file of an earlier version": (
+        "schema",
+        ["DROP TABLE agentpool_promises", "PRAGMA user_version = 1"],
+    ),
     "another journal mode": ("journal", ["PRAGMA journal_mode = DELETE"]),
 }
+
+
+LOST_VERSIONS: list[tuple[list[str], str]] = [
+    ([], "user_version = 2"),
+    (["DROP TABLE agentpool_promises"], "user_version = 1"),
+    (["DROP TABLE agentpool_times"], "restore a backup"),
+]
 
 
 @pytest.mark.parametrize("how", NOTES)
@@ -266,6 +283,28 @@ def test_what_is_worth_knowing_is_said(sound: Path, how: str) -> None:
     report = examined(sound)
     assert report.of(check).level is Level.NOTE, str(report)
     assert report.exit_code == 1
+
+
+def test_a_promise_of_this_boot_or_one_that_the_log_has_come_to_is_no_news(sound: Path) -> None:
+    rows = f"('{POOL}', '{boot_id()}', 1000, 7), ('pool.other', 'earlier', 0, 0)"
+    broken_by(sound, f"INSERT INTO agentpool_promises VALUES {rows}")
+    assert examined(sound).exit_code == 0
+
+
+def test_a_file_of_an_earlier_version_is_examined_like_any_other(sound: Path) -> None:
+    broken_by(sound, "DROP TABLE agentpool_promises", "PRAGMA user_version = 1")
+    report = examined(sound)
+    assert "version 1" in report.of("schema").what
+    assert report.of("checkpoints").level is Level.OK
+    assert all(each.level is Level.OK for each in report.findings if each.check != "schema")
+
+
+@pytest.mark.parametrize(("statements", "advice"), LOST_VERSIONS)
+def test_the_version_that_a_file_has_lost_is_told_by_its_tables(
+    sound: Path, statements: list[str], advice: str
+) -> None:
+    broken_by(sound, "PRAGMA user_version = 0", *statements)
+    assert advice in examined(sound).of("schema").advice
 
 
 @pytest.mark.parametrize("check", ["dead members", "overdue"])

@@ -2,11 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
-from agentpool import SqliteAgentPoolStore
+from agentpool import AgentPool, SqliteAgentPoolStore
 from agentpool.stores.sqlite.schema import SCHEMA_VERSION
 
 from .cancelling import CancelAt
@@ -81,6 +82,50 @@ async def test_two_processes_can_migrate_a_file_at_the_same_moment(tmp_path: Pat
     assert await open_at_once(paths) == {"ok"}
     assert {schema_of(path) == schema_of(paths[0]) for path in paths} == {True}
     assert all(is_intact(path) for path in paths)
+
+
+VERSION_1 = Path(__file__).with_name("version-1.sql")
+
+
+def file_of_version_1(path: Path) -> Path:
+    """Make a store file as the first version of the schema had it."""
+    with sql(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(VERSION_1.read_text("utf-8"))
+    return path
+
+
+async def test_a_file_of_an_earlier_version_keeps_all_it_has(tmp_path: Path) -> None:
+    earlier, new = file_of_version_1(tmp_path / "earlier.db"), tmp_path / "new.db"
+    before = content_of(earlier)
+    async with SqliteAgentPoolStore.open(earlier), SqliteAgentPoolStore.open(new):
+        pass
+    assert schema_of(earlier) == schema_of(new)
+    assert content_of(earlier) == before | {"agentpool_promises": []}
+
+
+async def test_a_file_of_an_earlier_version_works(path: Path) -> None:
+    async with SqliteAgentPoolStore.open(file_of_version_1(path)) as store:
+        snapshot = await store.snapshot(POOL)
+        assert [member.run_id for member in snapshot.members] == ["run.a", "run.b", "run.c"]
+        async with AgentPool.open(store, POOL) as pool:
+            assert len(await pool.inbox("run.b").peek()) == 1
+        assert await store.get_content(await store.put_content(b"a body")) == b"a body"
+        assert await send(store, "a") == len(await store.read(POOL))
+
+
+async def test_two_processes_can_migrate_an_earlier_file_at_the_same_moment(tmp_path: Path) -> None:
+    paths = [file_of_version_1(tmp_path / f"{number}.db") for number in range(10)]
+    assert await open_at_once(paths) == {"ok"}
+    assert {schema_of(path) == schema_of(paths[0]) for path in paths} == {True}
+    assert all(is_intact(path) for path in paths)
+
+
+def content_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Read all tables."""
+    with sql(path) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for [name] in names}
 
 
 def add_foreign_records(path: Path) -> None:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from agentpool.stores.sqlite import promises
 from agentpool.testing.faults.disk import Disk
 from agentpool.testing.faults.power_cut import Recording, Tally, cut_power, record
 from agentpool.testing.faults.syscalls import Call, parse, strace_or_reason
@@ -37,6 +38,8 @@ async def test_a_power_cut_breaks_nothing_and_full_loses_nothing(
     assert len(tally.lost) == CUTS
     assert tally.acknowledged > 0
     assert synchronous == "NORMAL" or not any(tally.lost)
+    assert tally.cursors.refused == tally.cursors.ahead
+    assert tally.cursors.went_on > 0
 
 
 async def test_cuts_find_it_when_nothing_is_synced(recorded: tuple[str, Recording]) -> None:
@@ -45,6 +48,20 @@ async def test_cuts_find_it_when_nothing_is_synced(recorded: tuple[str, Recordin
     tally = Tally(synchronous)
     await cut_power(dataclasses.replace(recording, calls=calls), CUTS, Random(SEED), tally)
     assert tally.faults
+
+
+@pytest.mark.skipif(not STRACE, reason=REASON)
+async def test_cuts_find_it_when_no_promise_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = record(STRACE, tmp_path, "NORMAL", Random(SEED), ACTIONS)
+    monkeypatch.setattr(promises, "lost_upto", lambda *_: 0)
+    random, tally = Random(SEED), Tally("NORMAL")
+    while not tally.cursors.ahead:
+        await cut_power(recording, CUTS, random, tally)
+    assert tally.cursors.refused == 0
+    assert len(tally.faults) == tally.cursors.ahead
+    assert "was taken" in tally.faults[0]
 
 
 def disk_after(*calls: tuple[str, tuple[bytes | str, ...], int]) -> Disk:

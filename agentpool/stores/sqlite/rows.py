@@ -1,11 +1,12 @@
 """SQL over the rows beside the records. Synchronous, on the worker."""
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any, Final
 
 from agentpool.command import Row, RowKey
 
-__all__ = ("deadlines", "delete", "get", "listing", "next_deadline", "next_due", "put")
+__all__ = ("deadlines", "get", "listing", "next_deadline", "next_due", "write")
 
 _GET: Final = """
     SELECT kind, name, number, value, due_at FROM agentpool_rows
@@ -76,14 +77,17 @@ def next_deadline(connection: sqlite3.Connection, pool_id: str) -> int | None:
     return due_at if due_at is None else int(due_at)
 
 
-def put(connection: sqlite3.Connection, pool_id: str, row: Row) -> None:
-    """Insert or replace a row."""
-    connection.execute(_PUT, (pool_id, *row.key, row.value, row.due_at))
-
-
-def delete(connection: sqlite3.Connection, pool_id: str, key: RowKey) -> None:
-    """Delete a row, if it is there."""
-    connection.execute(_DELETE, (pool_id, *key))
+def write(
+    connection: sqlite3.Connection, pool_id: str, changed: Mapping[RowKey, Row | None]
+) -> None:
+    """Insert or replace rows; where there is ``None``, delete the row, if it is there."""
+    puts = [(pool_id, *key, row.value, row.due_at) for key, row in changed.items() if row]
+    if puts:
+        connection.executemany(_PUT, puts)
+    if len(puts) < len(changed):
+        connection.executemany(
+            _DELETE, [(pool_id, *key) for key, row in changed.items() if not row]
+        )
 
 
 def _row(found: tuple[Any, ...]) -> Row:

@@ -120,7 +120,20 @@ _DERIVED: Final = (
     """,
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_WIRE_TABLES + _DERIVED,)
+_PROMISES: Final = (
+    # How far a log may have been shown before it was on the disk: in the boot that last promised
+    # anything, and in those before it.
+    """
+    CREATE TABLE agentpool_promises (
+        pool_id TEXT PRIMARY KEY,
+        boot_id TEXT NOT NULL,
+        promised INTEGER NOT NULL,
+        former INTEGER NOT NULL
+    )
+    """,
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_WIRE_TABLES + _DERIVED, _PROMISES)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The version that this library writes; it refuses files of a higher one."""
 

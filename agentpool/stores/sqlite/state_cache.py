@@ -54,7 +54,7 @@ class StateCache:
         head, seen = log.head(connection, pool_id), self.seen(pool_id)
         if head < seen:
             msg = f"the log ends at record {head}, but record {seen} was seen"
-            raise StoreError(msg, pool_id=pool_id)
+            raise StoreError(msg, pool_id=pool_id, seq=seen)
         self._heads[pool_id] = head
         return head
 

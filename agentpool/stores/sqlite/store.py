@@ -27,6 +27,7 @@ from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
 from agentpool.stores.sqlite.group_commit import GroupCommit
 from agentpool.stores.sqlite.opening import Options, Synchronous, connect
+from agentpool.stores.sqlite.promises import refuse_lost
 from agentpool.stores.sqlite.state_cache import StateCache
 from agentpool.stores.sqlite.transaction import BatchCommitter, Outcome, Request
 from agentpool.stores.sqlite.views import SqlView
@@ -92,7 +93,10 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
         :param synchronous: ``"FULL"``: what was acknowledged survives a power cut. ``"NORMAL"``:
             it survives the death of any process, but a power cut may take the last commits, and
-            the sequence numbers of what was lost are then given to other records
+            the sequence numbers of what was lost are then given to other records. A cursor of a
+            lost record is refused with `StoreError` (on Linux), but only until the log has come
+            that far again: from then on a bare number means the new record. So after a restart
+            let those with saved cursors read before anybody appends
         :param busy_timeout: seconds that a write, or opening, may wait for other processes
         :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
         :param clock: gives the time, in milliseconds of the Unix epoch; for tests
@@ -262,7 +266,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         seen = min(after, self._reader_states.seen(pool_id))
         if head < seen:
             msg = f"the log ends at record {head}, but record {seen} was seen"
-            raise StoreError(msg, pool_id=pool_id)
+            raise StoreError(msg, pool_id=pool_id, seq=seen)
+        refuse_lost(connection, pool_id, after, head)
         if head == 0:
             raise not_open(pool_id)
 

@@ -4,21 +4,19 @@ Runs as one function on the worker thread. A refused command fails alone; an err
 rolls all of the batch back and fails all of it.
 """
 
-import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from agentpool.command import Command
 from agentpool.coordination.projection import carry_out
 from agentpool.errors import AgentPoolError
 from agentpool.stores.sqlite.connection import write_transaction
+from agentpool.stores.sqlite.promises import Promises
 from agentpool.stores.sqlite.state_cache import StateCache
 from agentpool.stores.sqlite.views import SqlView
-
-_LOG = logging.getLogger("agentpool")
 
 __all__ = ("BatchCommitter", "Outcome", "Refusal", "Request")
 
@@ -38,6 +36,10 @@ class Request(NamedTuple):
     command: Command[Any]
 
 
+class _MustWaitForDisk(Exception):  # noqa: N818  # not an error: the batch is carried out anew
+    """Raised when a commit that does not wait for the disk would show too much."""
+
+
 @dataclass
 class BatchCommitter:
     """Commits batches on a connection.
@@ -53,6 +55,7 @@ class BatchCommitter:
     give_up: threading.Event
     synchronous: str
     level: str | None = None
+    promises: Promises = field(default_factory=Promises)
 
     def commit(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
@@ -74,51 +77,58 @@ class BatchCommitter:
     ) -> tuple[list[Outcome], bool]:
         """Commit; without waiting for the disk where nothing has to survive a power cut.
 
-        If that appended records after all (what had become due, say), another commit brings both
-        to the disk.
+        Where that would show too much, nothing was committed yet, and a commit that waits is next.
         """
         durable = any(request.command.must_survive_power_cut for request in requests)
         self.sync(connection, durable=durable)
-        outcomes, told, appended = self._commit(connection, requests)
-        if appended and not durable and self.synchronous == "FULL":
-            self._bring_to_disk(connection, requests[0].pool_id)
-        return outcomes, told
+        try:
+            return self._commit(connection, requests)
+        except _MustWaitForDisk:
+            self.states.drop({request.pool_id for request in requests})
+        self._set_level(connection, "FULL")
+        return self._commit(connection, requests)
 
     def sync(self, connection: sqlite3.Connection, *, durable: bool) -> None:
-        """Choose whether the next commits wait for the disk.
+        """Choose whether the next commits wait for the disk."""
+        self._set_level(connection, self.synchronous if durable else "NORMAL")
 
-        SQLite wants to be told before the transaction, and again when telling it has failed.
-        """
-        level = self.synchronous if durable else "NORMAL"
+    def _set_level(self, connection: sqlite3.Connection, level: str) -> None:
+        """Tell SQLite, which wants it before the transaction, and again when telling it failed."""
         if level != self.level:
             self.level = None
             connection.execute(f"PRAGMA synchronous = {level}")
             self.level = level
 
-    def _bring_to_disk(self, connection: sqlite3.Connection, pool_id: str) -> None:
-        """Commit once more, which brings what was committed before to the disk too."""
-        try:
-            self.sync(connection, durable=True)
-            with write_transaction(connection, self.patience, self.give_up):
-                connection.execute(
-                    "UPDATE agentpool_pools SET projected = projected WHERE pool_id = ?",
-                    (pool_id,),
-                )
-        except (AgentPoolError, sqlite3.Error) as error:
-            # Committed it is, and the next commit of anybody brings it to the disk.
-            _LOG.warning("%s", error, extra={"action": "late_sync"})
-
     def _commit(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], bool, bool]:
+    ) -> tuple[list[Outcome], bool]:
         with write_transaction(connection, self.patience, self.give_up):
             outcomes, views = self._carry_out(connection, requests)
+            self._promise(connection, views)
             for view in views:
                 view.save()
         for view in views:
             self.states.saw(view.pool_id, view.head)
-        told = any(view.is_to_be_told for view in views)
-        return outcomes, told, any(view.has_appended for view in views)
+        return outcomes, any(view.is_to_be_told for view in views)
+
+    def _promise(self, connection: sqlite3.Connection, views: Sequence[SqlView]) -> None:
+        """See to it that a power cut takes no record that was shown, or that it can be told.
+
+        :raises _MustWaitForDisk: this commit does not, and would have to
+        """
+        if self.level == self.synchronous == "FULL":
+            return
+        bare = [each for each in views if each.appended and not self._covers(connection, each)]
+        if bare and self.level != "FULL":
+            raise _MustWaitForDisk
+        for view in bare:
+            self.promises.extend(connection, view.pool_id, view.head, view.appended)
+
+    def _covers(self, connection: sqlite3.Connection, view: SqlView) -> bool:
+        """Say whether a promise lets records be shown that are not on the disk."""
+        return self.synchronous == "NORMAL" and self.promises.cover(
+            connection, view.pool_id, view.head
+        )
 
     def _one_by_one(
         self, connection: sqlite3.Connection, requests: Sequence[Request]

@@ -20,6 +20,7 @@ from agentpool.records import (
 )
 from agentpool.replay import PoolState
 from agentpool.stores.sqlite import log, rows
+from agentpool.stores.sqlite.promises import refuse_lost
 from agentpool.stores.sqlite.state_cache import StateCache
 
 __all__ = ("SqlView",)
@@ -30,7 +31,8 @@ _Found: TypeAlias = dict[str, Placed[Any] | None]
 class SqlView:
     """A `PoolTransaction` on a connection. Make one per pool and transaction.
 
-    Records are held back, to be inserted together by `save`; rows are written at once.
+    What is added is held back, to be written together: records by `save`, rows before somebody
+    lists them.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class SqlView:
         self._wakes_by_key: _Found = {}
         self._wakes: _Found = {}
         self._added: list[SealedPayload] = []
+        self._changed_rows: dict[RowKey, Row | None] = {}
         self._has_changes = False
         self._new_event_sequence = False
         self._new_projected = False
@@ -89,6 +92,7 @@ class SqlView:
 
     @cached_property
     def _next_deadline(self) -> int | None:
+        self._write_rows()
         return rows.next_deadline(self._connection, self.pool_id)
 
     def _number(self, sql: str) -> int | None:
@@ -127,6 +131,7 @@ class SqlView:
 
     def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
         head = self._stored_head
+        refuse_lost(self._connection, self.pool_id, after, self.head)
         found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
         if after < head:
             found = [
@@ -139,18 +144,23 @@ class SqlView:
         return found
 
     def row(self, key: RowKey) -> Row | None:
+        if key in self._changed_rows:
+            return self._changed_rows[key]
         return rows.get(self._connection, self.pool_id, key)
 
     def rows(
         self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
     ) -> Sequence[Row]:
+        self._write_rows()
         where = (self.pool_id, kind, name)
         return rows.listing(self._connection, *where, after=after, limit=limit, due_by=due_by)
 
     def next_due(self, name: str) -> int | None:
+        self._write_rows()
         return rows.next_due(self._connection, self.pool_id, name)
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
+        self._write_rows()
         return rows.deadlines(self._connection, self.pool_id, due_by, limit)
 
     def next_deadline(self) -> int | None:
@@ -173,10 +183,10 @@ class SqlView:
         for record in decision.records:
             self._append(record)
         for row in decision.puts:
-            rows.put(self._connection, self.pool_id, row)
+            self._changed_rows[row.key] = row
             self._forget_deadline(row.key)
         for key in decision.deletes:
-            rows.delete(self._connection, self.pool_id, key)
+            self._changed_rows[key] = None
             self._forget_deadline(key)
         if decision.event_sequence is not None:
             self.__dict__["event_sequence"] = decision.event_sequence
@@ -186,6 +196,11 @@ class SqlView:
     def _forget_deadline(self, key: RowKey) -> None:
         if key.kind == DEADLINE:
             self.__dict__.pop("_next_deadline", None)
+
+    def _write_rows(self) -> None:
+        if self._changed_rows:
+            rows.write(self._connection, self.pool_id, self._changed_rows)
+            self._changed_rows = {}
 
     def set_projected(self, seq: int) -> None:
         self.__dict__["projected"] = seq
@@ -212,9 +227,9 @@ class SqlView:
             self._wakes[condition.condition_id] = placed
 
     @property
-    def has_appended(self) -> bool:
-        """Whether records are among what was added."""
-        return bool(self._added)
+    def appended(self) -> int:
+        """How many records are among what was added."""
+        return len(self._added)
 
     @property
     def is_to_be_told(self) -> bool:
@@ -228,6 +243,7 @@ class SqlView:
             log.insert(self._connection, self.pool_id, start, self._added)
             if self.projected is not None:
                 self._write("agentpool_times (pool_id, seq, millis)", start, self.now)
+        self._write_rows()
         if self._has_changes:
             self._cache.save_if_due(self._connection, self.state)
         if self._new_event_sequence:

@@ -46,6 +46,8 @@ class Told(StrEnum):
     """This number was taken."""
     CONTENT = "content"
     """The body with this ref is kept."""
+    SHOWN = "shown"
+    """A watcher of this pool has seen the record of this number."""
 
 
 class Entry(NamedTuple):

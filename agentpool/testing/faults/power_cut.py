@@ -3,7 +3,7 @@
 The system calls of a worker are recorded. At random points among them the power is cut: what a
 `Disk` may have kept is written down, and opened. With ``synchronous=FULL`` whatever the worker had
 been told by then is there; with ``NORMAL`` the end of the log may be missing, but nothing is
-broken.
+broken, and who has seen a record that is gone is told when he wants to go on from there.
 """
 
 import argparse
@@ -20,8 +20,9 @@ from typing import Final
 
 from agentpool.testing.faults import verdict
 from agentpool.testing.faults.disk import Disk
-from agentpool.testing.faults.journal import LOG, Entry, Told, parse
-from agentpool.testing.faults.sight import Sight, integrity, look, works
+from agentpool.testing.faults.journal import LOG, WORK, Entry, Told, parse
+from agentpool.testing.faults.restart import Cursors, another_boot, last_seen
+from agentpool.testing.faults.sight import integrity, look, works
 from agentpool.testing.faults.syscalls import Call, strace_or_reason, traced
 from agentpool.testing.faults.syscalls import parse as parse_calls
 
@@ -31,10 +32,12 @@ DEFAULT_ROUNDS: Final = 250
 """Cuts for each of the two settings."""
 BOUND: Final = 120.0
 
-_CUTS_OF_A_RECORDING: Final = 50
+_CUTS_OF_A_RECORDING: Final = 25
 _ACTIONS: Final = 300
 _CHECKPOINTS: Final = (20, 100, 1000)
+_STRETCHES: Final = (1, 10, 1000)
 _DATABASE: Final = "pool.db"
+_NO_EFFECT: Final = {Told.ACKING, Told.SHOWN}
 
 
 @dataclass
@@ -42,13 +45,13 @@ class Tally:
     """What cuts with one setting have shown.
 
     :ivar lost: for each cut how many acknowledged effects were gone
-    :ivar ahead: after how many cuts somebody knew a number that other records would now get
+    :ivar cursors: what became of those who knew the number of a record
     """
 
     synchronous: str
     acknowledged: int = 0
     lost: list[int] = field(default_factory=list)
-    ahead: int = 0
+    cursors: Cursors = field(default_factory=Cursors)
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -58,7 +61,8 @@ class Tally:
             f"{self.synchronous}: {len(self.lost)} cuts, {self.acknowledged} effects acknowledged"
             f" before them, {len(self.faults)} faults; {losing} cuts lost something"
             f" (mean {mean:.1f}, most {max(self.lost, default=0)} effects);"
-            f" after {self.ahead} a cursor was ahead of its log"
+            f" {self.cursors.ahead} cursors were then ahead of their log,"
+            f" {self.cursors.refused} were refused, {self.cursors.went_on} went on"
         )
 
 
@@ -87,9 +91,10 @@ def record(
     worker = [sys.executable, "-m", "agentpool.testing.faults.worker", str(folder / _DATABASE)]
     arguments = [str(folder / "journal"), "w", str(random.getrandbits(32))]
     options = ["--actions", str(actions), "--synchronous", synchronous]
-    checkpoint = ["--checkpoint", str(random.choice(_CHECKPOINTS))]
+    options += ["--checkpoint", str(random.choice(_CHECKPOINTS))]
+    options += ["--stretch", str(random.choice(_STRETCHES)), "--watch", LOG, WORK]
     subprocess.run(  # noqa: S603
-        traced(strace, trace, [*worker, *arguments, *options, *checkpoint]),
+        traced(strace, trace, [*worker, *arguments, *options]),
         input=b"\n",
         check=True,
         capture_output=True,
@@ -124,7 +129,8 @@ async def cut_power(recording: Recording, count: int, random: Random, tally: Tal
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / _DATABASE
             disk.write_after_cut(Path(folder), random)
-            await _judge(path, before, at_last, tally)
+            with another_boot():
+                await _judge(path, before, at_last, tally)
 
 
 async def _judge(path: Path, before: list[Entry], at_last: list[Entry], tally: Tally) -> None:
@@ -134,22 +140,16 @@ async def _judge(path: Path, before: list[Entry], at_last: list[Entry], tally: T
         async with asyncio.timeout(BOUND):
             sight = await look(path, refs)
             found = [f"integrity check: {line}" for line in integrity(path) if line != "ok"]
+            found += await tally.cursors.go_on(path, sight, last_seen(before))
             await works(path, "check")
     except Exception as error:  # noqa: BLE001  # whatever it is, the cut has broken something
         tally.faults.append(f"{type(error).__name__}: {error}")
         tally.lost.append(0)
         return
     lost = list(verdict.lost(sight, before, at_last))
-    tally.acknowledged += sum(entry.told is not Told.ACKING for entry in before)
+    tally.acknowledged += sum(entry.told not in _NO_EFFECT for entry in before)
     tally.lost.append(len(lost))
-    tally.ahead += _is_ahead(sight, before)
     tally.faults += [*found, *verdict.broken(sight), *(lost if tally.synchronous == "FULL" else ())]
-
-
-def _is_ahead(sight: Sight, before: list[Entry]) -> bool:
-    """Say whether somebody was told of a record behind the end of the log."""
-    seen = [entry.values[1] for entry in before if entry.told is Told.APPENDED]
-    return max(seen, default=0) > len(sight.logs.get(LOG, ()))
 
 
 def power_cuts(strace: str, synchronous: str, cuts: int, random: Random) -> Tally:

@@ -27,6 +27,7 @@ from agentpool import (
     SqliteAgentPoolStore,
     include,
 )
+from agentpool.stores.sqlite.promises import STRETCH
 from agentpool.testing.faults.journal import EVENTS, LOG, RUNS, WORK, Journal, Told
 from agentpool.testing.values import a_condition, a_member, a_message, a_receipt
 
@@ -156,24 +157,39 @@ async def work(options: argparse.Namespace) -> None:
 async def _open_and_work(
     options: argparse.Namespace, journal: Journal, random: Random, label: str, each: int
 ) -> None:
-    async with (
-        SqliteAgentPoolStore.open(options.file, synchronous=options.synchronous) as store,
-        AgentPool.open(store, WORK) as pool,
-    ):
+    async with SqliteAgentPoolStore.open(options.file, synchronous=options.synchronous) as store:
+        await _tune(store, options)
         await store.open_pool(LOG)
-        await _checkpoint_every(store, options.checkpoint)
-        worker = Worker(pool, journal, label, random)
-        await worker.join()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_TASKS):
-                group.create_task(worker.act(each))
+        async with AgentPool.open(store, WORK) as pool, asyncio.TaskGroup() as watching:
+            worker = Worker(pool, journal, label, random)
+            await worker.join()
+            watchers = [
+                watching.create_task(_watch(store, journal, name)) for name in options.watch
+            ]
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_TASKS):
+                    group.create_task(worker.act(each))
+            for watcher in watchers:
+                watcher.cancel()
 
 
-async def _checkpoint_every(store: SqliteAgentPoolStore, pages: int) -> None:
+async def _watch(store: SqliteAgentPoolStore, journal: Journal, pool_id: str) -> None:
+    """Look without a rest: who waits for the bell comes too late for what is shown too early."""
+    cursor = AgentPoolStoreCursor(await store.query(pool_id, lambda view: view.head))
+    while True:
+        for record in await store.read(pool_id, cursor):
+            cursor = record.cursor
+            journal.write(Told.SHOWN, pool_id, cursor.sequence)
+
+
+async def _tune(store: SqliteAgentPoolStore, options: argparse.Namespace) -> None:
+    """Set what is no option of a store, for nobody else needs it."""
+
     def set_it(connection: sqlite3.Connection) -> None:
-        connection.execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {options.checkpoint}").fetchall()
+        store._committer.promises.stretch = options.stretch  # noqa: SLF001
 
-    await store._writer.run(set_it)  # noqa: SLF001  # no option, for nobody else needs it
+    await store._writer.run(set_it)  # noqa: SLF001
 
 
 def main() -> None:
@@ -186,6 +202,8 @@ def main() -> None:
     parser.add_argument("--actions", type=int, default=sys.maxsize)
     parser.add_argument("--synchronous", default="FULL", choices=("FULL", "NORMAL"))
     parser.add_argument("--checkpoint", type=int, default=1000, help="pages of the log")
+    parser.add_argument("--stretch", type=int, default=STRETCH, help="records promised at once")
+    parser.add_argument("--watch", nargs="*", default=(), choices=(LOG, WORK), help="pools")
     options = parser.parse_args()
     os.write(sys.stdout.fileno(), b"ready\n")
     if sys.stdin.readline():

@@ -1,4 +1,4 @@
-"""Send messages once told to: ``append.py PATH LABEL COUNT TASKS``.
+"""Send messages once told to: ``append.py PATH LABEL COUNT TASKS [SYNCHRONOUS]``.
 
 Prints a line with the name and the number of each message as soon as it is acknowledged. A count
 of 0 means for ever.
@@ -6,6 +6,7 @@ of 0 means for ever.
 
 import asyncio
 import sys
+from typing import Any
 
 from agentpool import SqliteAgentPoolStore
 from agentpool.testing import a_message, a_receipt
@@ -31,8 +32,8 @@ async def send_all(store: SqliteAgentPoolStore, label: str, count: int) -> None:
         number += 1
 
 
-async def main(path: str, label: str, count: str, tasks: str) -> None:
-    async with SqliteAgentPoolStore.open(path) as store:
+async def main(path: str, label: str, count: str, tasks: str, synchronous: Any = "FULL") -> None:
+    async with SqliteAgentPoolStore.open(path, synchronous=synchronous) as store:
         say("ready")
         sys.stdin.readline()
         async with asyncio.TaskGroup() as group:

@@ -1,0 +1,137 @@
+"""What is shown before it is on the disk was promised, in a commit that waits for the disk."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agentpool import (
+    AgentPool,
+    EventFilter,
+    EventKind,
+    SqliteAgentPoolStore,
+    StoreFullError,
+    include,
+)
+from agentpool.coordination.membership import Heartbeat
+from agentpool.stores.sqlite import promises
+from agentpool.testing import a_condition, a_member
+from agentpool.testing.faults import DISK_FULL, failing
+
+from .helpers import POOL, records, send, sql
+from .normal import normal, promised
+
+JOINED = '{"type":"member_joined","member":{"run_id":"run.7","agent_id":"agent.a"}}'
+
+
+@pytest.fixture(autouse=True)
+def stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "STRETCH", 10)
+
+
+async def test_no_record_is_shown_that_is_not_promised(path: Path) -> None:
+    async with normal(path) as store, normal(path) as other:
+        await store.open_pool(POOL)
+        seen = []
+        for number in range(30):
+            last = await send(store if number % 3 else other, number)
+            seen += promised(path)
+            assert last <= seen[-1][0]
+    assert sorted(set(seen)) == [(11, 0), (22, 0), (33, 0)]
+
+
+async def test_a_batch_may_be_longer_than_a_promise(path: Path) -> None:
+    async with normal(path) as store:
+        await store.open_pool(POOL)
+        await asyncio.gather(*(send(store, number) for number in range(100)))
+        assert len(records(path)) == 101
+        assert promised(path)[0][0] >= 101
+
+
+async def test_what_a_plain_writer_has_appended_is_promised_with_the_next_record(
+    path: Path,
+) -> None:
+    async with normal(path) as store:
+        await store.open_pool(POOL)
+        with sql(path) as connection:
+            rows = [(POOL, seq, "member_joined", JOINED) for seq in range(2, 20)]
+            connection.executemany("INSERT INTO agent_pool_records VALUES (?, ?, ?, ?)", rows)
+        assert await send(store, "a") == 20
+    assert promised(path) == [(30, 0)]
+
+
+async def test_full_promises_nothing(store: SqliteAgentPoolStore, path: Path) -> None:
+    await asyncio.gather(*(send(store, number) for number in range(30)))
+    assert promised(path) == []
+
+
+class Levels:
+    """Notes at which level of ``synchronous`` tables were written to."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[str]] = {"agentpool_promises": [], "agent_pool_records": []}
+        self._level = ""
+
+    def note(self, statement: str) -> None:
+        if "PRAGMA synchronous" in statement:
+            self._level = statement.rsplit(maxsplit=1)[-1]
+        for table, levels in self.of.items():
+            if f"INTO {table}" in statement:
+                levels.append(self._level)
+
+    async def listen(self, store: SqliteAgentPoolStore) -> None:
+        store._committer.level = None  # so that it says it once more
+        await store._writer.run(self._listen)
+
+    def _listen(self, connection: sqlite3.Connection) -> None:
+        connection.set_trace_callback(self.note)
+
+
+async def test_one_commit_of_many_waits_for_the_disk_and_it_is_that_of_the_promise(
+    path: Path,
+) -> None:
+    levels = Levels()
+    async with normal(path) as store:
+        await levels.listen(store)
+        await store.open_pool(POOL)
+        for number in range(21):
+            await send(store, number)
+    assert levels.of["agentpool_promises"] == ["FULL", "FULL"]
+    assert levels.of["agent_pool_records"] == ["FULL", *["NORMAL"] * 10, "FULL", *["NORMAL"] * 10]
+
+
+async def test_with_full_a_lease_waits_for_the_disk_when_it_appends_what_was_due(
+    path: Path,
+) -> None:
+    levels, time = Levels(), [1000]
+    async with SqliteAgentPoolStore.open(path, clock=lambda: time[0]) as store:
+        async with AgentPool.open(store, POOL) as pool:
+            await pool.join_run(a_member())
+            never = EventFilter(kinds=include(EventKind.RUN_FAILED))
+            condition = a_condition("wake.1", filter=never, timeout_millis=5000)
+            await pool.suspend_until("run.a", condition)
+        await levels.listen(store)
+        await store.execute(POOL, Heartbeat({"run.a": 1000}))
+        assert levels.of["agent_pool_records"] == []
+        time[0] += 5000
+        await store.execute(POOL, Heartbeat({"run.a": 1000}))
+    assert levels.of["agent_pool_records"] == ["FULL"]
+
+
+async def test_a_promise_that_fails_shows_nothing(path: Path) -> None:
+    async with normal(path) as store:
+        store._committer.promises.stretch = 0
+        await store.open_pool(POOL)
+        step, hit = 0, True
+        while hit:
+            with failing(store, step, DISK_FULL) as injected:
+                try:
+                    await send(store, step)
+                except StoreFullError:
+                    pass
+                else:
+                    assert injected.hit is None
+            assert promised(path) == [(len(records(path)), 0)]
+            hit, step = injected.hit is not None, step + 1
+        assert step > 8
