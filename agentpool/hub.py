@@ -11,10 +11,15 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
-from agentpool.command import PoolView
+from agentpool.command import Command, PoolView
 from agentpool.coordination.inbox import next_available
 from agentpool.errors import AgentPoolError, StoreClosedError
-from agentpool.records import AgentPoolStoreRecordPayload, RunMessageRecorded, WakeRecorded
+from agentpool.records import (
+    AgentPoolStoreRecordPayload,
+    MessageStatus,
+    RunMessageRecorded,
+    WakeRecorded,
+)
 from agentpool.signals import Signal, wait_for_any
 from agentpool.stores.base import AgentPoolStore
 
@@ -82,6 +87,27 @@ class Hub:
                 if found is not None:
                     return found
                 await touched.wait()
+
+    async def until_taken(
+        self, topic: str, is_there: Callable[[PoolView], bool], take: Command[R | None]
+    ) -> R:
+        """Carry out a command, whenever the topic is touched, until it gives something.
+
+        Before it waits for the first time it only asks whether something is there: a wait that
+        begins in vain costs no write transaction.
+
+        :raises StoreClosedError: the pool, or its store, was closed
+        """
+        touched = False
+
+        async def look() -> R | None:
+            nonlocal touched
+            if not touched and not await self._store.query(self._pool_id, is_there):
+                touched = True
+                return None
+            return await self._store.execute(self._pool_id, take)
+
+        return await self.until(topic, look)
 
     def close(self) -> None:
         """End all waiting."""
@@ -198,8 +224,9 @@ def _head(view: PoolView) -> int:
 def _topics(payload: AgentPoolStoreRecordPayload) -> list[str]:
     match payload:
         case RunMessageRecorded(stored):
-            inboxes = map(inbox_topic, stored.receipt.delivered_to)
-            return [message_topic(stored.message.idempotency_key), *inboxes]
+            if stored.receipt.status is MessageStatus.DELIVERED:
+                return [*map(inbox_topic, stored.receipt.delivered_to)]
+            return [message_topic(stored.message.idempotency_key)]
         case WakeRecorded(stored_wake):
             return [wake_topic(stored_wake.condition.condition_id)]
         case _:

@@ -9,13 +9,12 @@ from weakref import WeakSet
 from agentpool._process import process_name
 from agentpool._tasks import uninterrupted
 from agentpool.clock import millis
-from agentpool.command import PoolView
 from agentpool.coordination.inbox import (
     Acknowledge,
     Claim,
     ClaimNext,
     ReturnMessage,
-    next_available,
+    has_something,
     peek,
 )
 from agentpool.errors import AgentPoolError, ClaimLostError
@@ -129,7 +128,11 @@ class Inbox:
 
         Cancelled, a message may have been claimed; it comes back when its lease runs out.
         """
-        claim = await self._hub.until(inbox_topic(self._run_id), self._claim)
+        claim = await self._hub.until_taken(
+            inbox_topic(self._run_id),
+            lambda view: has_something(view, self._run_id),
+            ClaimNext(self._run_id, process_name(), self.lease),
+        )
         delivery = Delivery(self, claim)
         self._held.add(delivery)
         self._keeper.add_delivery(self._pool_id, delivery)
@@ -140,16 +143,6 @@ class Inbox:
         for delivery in list(self._held):
             with suppress(ClaimLostError):
                 await delivery.nack()
-
-    async def _claim(self) -> Claim | None:
-        if not await self._store.query(self._pool_id, self._has_something):
-            return None
-        command = ClaimNext(self._run_id, process_name(), self.lease)
-        return await self._store.execute(self._pool_id, command)
-
-    def _has_something(self, view: PoolView) -> bool:
-        at = next_available(view, self._run_id)
-        return at is not None and at <= view.now
 
     async def settle(self, delivery: Delivery, command: Acknowledge | ReturnMessage) -> None:
         """End the claim of a delivery."""

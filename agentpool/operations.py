@@ -6,7 +6,7 @@ from typing import Final
 from agentpool.clock import positive_millis
 from agentpool.command import PoolView
 from agentpool.coordination.delivery import RecordStatus, Send
-from agentpool.coordination.inbox import TakeAnswers, answers_to
+from agentpool.coordination.inbox import TakeAnswers, is_answered
 from agentpool.coordination.projection import CatchUp
 from agentpool.coordination.wakes import (
     CancelWake,
@@ -36,11 +36,6 @@ from agentpool.rules import checked_cursor, require_open, require_type
 from agentpool.stores.base import AgentPoolStore
 
 __all__ = ("Operations",)
-
-_FINAL_FOR_ASKER: Final = frozenset(MessageStatus) - {
-    MessageStatus.ACCEPTED,
-    MessageStatus.DELIVERED,
-}
 
 
 class Operations:
@@ -112,22 +107,11 @@ class Operations:
         keeper = Keeper.of(self.store)
         keeper.add_hold(self.pool_id, asked)
         try:
-            answers = await self._hub.until(message_topic(key), lambda: self._answers(key))
-            await self.store.execute(self.pool_id, TakeAnswers(message.sender, asked))
+            return await self._hub.until_taken(
+                message_topic(key), lambda view: is_answered(view, key), TakeAnswers(key)
+            )
         finally:
             keeper.remove_hold(self.pool_id, asked)
-        return answers
-
-    async def _answers(self, key: str) -> tuple[RunMessage, ...] | None:
-        """Give the answers once nothing more is waited for."""
-
-        def look(view: PoolView) -> tuple[RunMessage, ...] | None:
-            known = view.message_by_key(key)
-            if known is None or known.stored.receipt.status not in _FINAL_FOR_ASKER:
-                return None
-            return answers_to(view, known.stored.message.message_id)
-
-        return await self.store.query(self.pool_id, look)
 
     # --- waits
 

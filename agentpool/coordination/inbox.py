@@ -5,7 +5,6 @@ and its lease has not run out; whatever is no longer current changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -41,8 +40,9 @@ __all__ = (
     "RenewHolds",
     "ReturnMessage",
     "TakeAnswers",
-    "answers_to",
+    "has_something",
     "hold_on",
+    "is_answered",
     "next_available",
     "on_asker_left",
     "peek",
@@ -55,6 +55,7 @@ HOLD_MILLIS: Final = 30_000
 
 _SCAN: Final = 64
 _ALL: Final = 2**31
+_WAITING: Final = {MessageStatus.ACCEPTED, MessageStatus.DELIVERED}
 
 
 class Claim(NamedTuple):
@@ -159,8 +160,8 @@ def hold_on(view: PoolView, message_id: str, receipt: MessageReceipt) -> Decisio
     return Decision(receipt, puts=(deadline(HELD, message_id, view.now + HOLD_MILLIS),))
 
 
-class TakeAnswers(Command[None]):
-    """Keep answers out of the inbox for good, now that whoever asked has them.
+class TakeAnswers(Command[tuple[RunMessage, ...] | None]):
+    """Give the answers to a message, and keep them out of the inbox for good; ``None`` too early.
 
     They stay for an asker that asks again under the same key. Where this does not come to pass,
     it is as if the asker had been killed: the answers go to its inbox.
@@ -168,22 +169,40 @@ class TakeAnswers(Command[None]):
 
     must_survive_power_cut = False
 
-    def __init__(self, run_id: str, message_id: str) -> None:
-        self._run_id, self._message_id = run_id, message_id
+    def __init__(self, idempotency_key: str) -> None:
+        self._key = idempotency_key
+        self.message_keys: tuple[str, ...] = (idempotency_key,)
 
-    def decide(self, view: PoolView) -> Decision[None]:
-        held = deadline_key(HELD, self._message_id)
-        answers = view.rows(ANSWER, self._message_id, limit=_ALL)
-        released = [each for each in map(partial(_unclaimed, view), answers) if each]
-        asking = [
-            row.key
-            for row in view.rows(ASKING, self._run_id, limit=_ALL)
-            if row.value == self._message_id
-        ]
-        return Decision(None, deletes=(held, *asking, *(row.key for row in released)))
+    def decide(self, view: PoolView) -> Decision[tuple[RunMessage, ...] | None]:
+        known = view.message_by_key(self._key)
+        if known is None or not is_answered(view, self._key):
+            return Decision(None)
+        message = known.stored.message
+        return Decision(
+            _answers_to(view, message.message_id),
+            deletes=tuple(_kept_for(view, message.sender, message.message_id)),
+        )
 
 
-def answers_to(view: PoolView, message_id: str) -> tuple[RunMessage, ...]:
+def is_answered(view: PoolView, idempotency_key: str) -> bool:
+    """Say whether nothing more is waited for: all answers are there, or the time is up."""
+    known = view.message_by_key(idempotency_key)
+    return known is not None and known.stored.receipt.status not in _WAITING
+
+
+def _kept_for(view: PoolView, asker: str, message_id: str) -> Iterator[RowKey]:
+    """List what keeps the answers to a message for its asker, and those in its inbox."""
+    yield deadline_key(HELD, message_id)
+    for row in view.rows(ASKING, asker, limit=_ALL):
+        if row.value == message_id:
+            yield row.key
+    for answer in view.rows(ANSWER, message_id, limit=_ALL):
+        released = _unclaimed(view, answer)
+        if released is not None:
+            yield released.key
+
+
+def _answers_to(view: PoolView, message_id: str) -> tuple[RunMessage, ...]:
     """List the answers that came in time, one of each run, in the order they came.
 
     Without those that went to the inbox, because the asker seemed to be gone, and are claimed.
@@ -231,6 +250,12 @@ def peek(view: PoolView, run_id: str, limit: int | None) -> tuple[RunMessage, ..
 def next_available(view: PoolView, run_id: str) -> int | None:
     """Say when the next message of a run can be taken; not after now: there is one now."""
     return view.next_due(run_id)
+
+
+def has_something(view: PoolView, run_id: str) -> bool:
+    """Say whether a message of a run can be taken now."""
+    at = next_available(view, run_id)
+    return at is not None and at <= view.now
 
 
 def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:
