@@ -82,12 +82,12 @@ def seal_known(payload: AgentPoolStoreRecordPayload) -> SealedPayload:
     return SealedPayload(payload, _TAGS[type(payload)], encode(payload).decode())
 
 
-def readable(value: W) -> W:
-    """Write a value and read it back: what comes out can stand in any record.
+def readable(value: W, type_: type[W]) -> W:
+    """Write a value and read it back as its type: what comes out can stand in any record.
 
     :raises InvalidValueError: what was encoded would not be read back
     """
-    return decode(encode(value), type(value))
+    return decode(encode(value), type_)
 
 
 def open_payload(pool_id: str, seq: int, kind: str, raw: bytes | None) -> Any:

@@ -32,6 +32,7 @@ R = TypeVar("R")
 _PAGE: Final = 500
 _INBOX: Final = "inbox "
 _LOOK_EVERY_SECONDS: Final = 0.02
+_LOOK_AT_LEAST_EVERY_SECONDS: Final = 0.08
 _LONGEST_SLEEP_MILLIS: Final = 1000
 
 
@@ -89,25 +90,40 @@ class Hub:
                 await touched.wait()
 
     async def until_taken(
-        self, topic: str, is_there: Callable[[PoolView], bool], take: Command[R | None]
+        self, topic: str, when: Callable[[PoolView], int | None], take: Command[R | None]
     ) -> R:
         """Carry out a command, whenever the topic is touched, until it gives something.
 
-        Before it waits for the first time it only asks whether something is there: a wait that
+        Before it waits for the first time, and after it came too late, it only asks: a wait that
         begins in vain costs no write transaction.
 
+        :param when: says from when on, in milliseconds of the store's clock, there is something to
+            take; ``None``: nobody knows yet
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        touched = False
+        waited = False
 
         async def look() -> R | None:
-            nonlocal touched
-            if not touched and not await self._store.query(self._pool_id, is_there):
-                touched = True
-                return None
-            return await self._store.execute(self._pool_id, take)
+            nonlocal waited
+            found = await self._store.execute(self._pool_id, take) if waited else None
+            waited = True
+            while found is None:
+                now, at = await self._store.query(
+                    self._pool_id, lambda view: (view.now, when(view))
+                )
+                if at is None or at > now:
+                    self._expect(at)
+                    break
+                found = await self._store.execute(self._pool_id, take)
+            return found
 
         return await self.until(topic, look)
+
+    def _expect(self, at: int | None) -> None:
+        """Have the follower look at the inboxes at a time, if it was going to sleep longer."""
+        if at is not None and (self._next_available is None or at < self._next_available):
+            self._next_available = at
+            self._poke.fire()
 
     def close(self) -> None:
         """End all waiting."""
@@ -181,12 +197,14 @@ class Hub:
     async def _look_at_inboxes(self, now: int, *, due: bool) -> int:
         """Touch the inboxes with something to take, when that may have changed without a record.
 
-        Not more often than pays: most changes without a record do not concern an inbox.
+        Not more often than pays: most changes without a record do not concern an inbox. But a
+        log that never rests does not hide them.
         """
         if self._next_available is not None and self._next_available <= now:
             due = True
         moment = asyncio.get_running_loop().time()
         rest = self._inboxes_seen_at + _LOOK_EVERY_SECONDS - moment
+        due |= rest <= _LOOK_EVERY_SECONDS - _LOOK_AT_LEAST_EVERY_SECONDS
         if due and rest <= 0:
             self._inboxes_seen_at = moment
             self._next_available = await self._touch_inboxes()
@@ -224,9 +242,13 @@ def _head(view: PoolView) -> int:
 def _topics(payload: AgentPoolStoreRecordPayload) -> list[str]:
     match payload:
         case RunMessageRecorded(stored):
-            if stored.receipt.status is MessageStatus.DELIVERED:
-                return [*map(inbox_topic, stored.receipt.delivered_to)]
-            return [message_topic(stored.message.idempotency_key)]
+            match stored.receipt.status:
+                case MessageStatus.ACCEPTED:
+                    return []
+                case MessageStatus.DELIVERED:
+                    return [*map(inbox_topic, stored.receipt.delivered_to)]
+                case _:
+                    return [message_topic(stored.message.idempotency_key)]
         case WakeRecorded(stored_wake):
             return [wake_topic(stored_wake.condition.condition_id)]
         case _:

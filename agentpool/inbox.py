@@ -14,7 +14,7 @@ from agentpool.coordination.inbox import (
     Claim,
     ClaimNext,
     ReturnMessage,
-    has_something,
+    next_available,
     peek,
 )
 from agentpool.errors import AgentPoolError, ClaimLostError
@@ -127,10 +127,12 @@ class Inbox:
         """Claim the next message, and wait for one where there is none.
 
         Cancelled, a message may have been claimed; it comes back when its lease runs out.
+
+        :raises StoreClosedError: the pool, or its store, was closed
         """
         claim = await self._hub.until_taken(
             inbox_topic(self._run_id),
-            lambda view: has_something(view, self._run_id),
+            lambda view: next_available(view, self._run_id),
             ClaimNext(self._run_id, process_name(), self.lease),
         )
         delivery = Delivery(self, claim)

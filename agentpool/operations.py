@@ -91,7 +91,8 @@ class Operations:
         Returns the answers when as many runs as expected have answered, or those that have come
         when the time is up, the first of each run; none where nobody received the message. What
         comes later goes to the inbox of the sender as an ordinary message. So do, within half a
-        minute, the answers to an asker that was killed, or cancelled and has not asked again.
+        minute, the answers to an asker that was killed, or cancelled and has not asked again; one
+        that is cancelled just as it takes them gets them only by asking again.
         Asked again under the same key, the answers are the same.
 
         :raises InvalidValueError: the message has no response contract
@@ -108,7 +109,9 @@ class Operations:
         keeper.add_hold(self.pool_id, asked)
         try:
             return await self._hub.until_taken(
-                message_topic(key), lambda view: is_answered(view, key), TakeAnswers(key)
+                message_topic(key),
+                lambda view: view.now if is_answered(view, key) else None,
+                TakeAnswers(key),
             )
         finally:
             keeper.remove_hold(self.pool_id, asked)

@@ -190,7 +190,8 @@ class AgentPool(Operations):
         """Yield the events after a cursor that match, past and live, within what the pool sees.
 
         That is: events of runs that are members and carry the pool's policies. To go on later where
-        it ended, keep ``place = place.past(event)``, from ``EventCursor(0, 0)`` on, and give that.
+        it ended, start at ``place = EventCursor(0, 0)``, keep ``place.past(pool.pool_id, event)``
+        after each event, and give that.
 
         :param cursor: an `EventCursor`, or the place of a record; ``None``: from the start
         """

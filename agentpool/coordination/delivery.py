@@ -87,7 +87,7 @@ class Send(Command[MessageReceipt]):
 
     def __init__(self, message: RunMessage, *, hold_answers: bool = False) -> None:
         require_type(message, RunMessage, "message")
-        self._message = readable(message)
+        self._message = readable(message, RunMessage)
         self._hold_answers = hold_answers
         self.message_keys: tuple[str, ...] = (message.idempotency_key,)
 
@@ -175,7 +175,7 @@ class RecordStatus(Command[MessageReceipt]):
         self, message: RunMessage, status: MessageStatus, delivered_to: tuple[str, ...]
     ) -> None:
         require_type(message, RunMessage, "message")
-        self._message = readable(message)
+        self._message = readable(message, RunMessage)
         self._receipt = MessageReceipt(message.message_id, status, delivered_to)
         self.message_keys: tuple[str, ...] = (message.idempotency_key,)
 

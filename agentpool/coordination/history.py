@@ -7,6 +7,7 @@ from agentpool.command import PoolView, Row
 from agentpool.coordination.membership import carries_policies
 from agentpool.coordination.record_events import event_of, is_of_record, kind_of, run_of
 from agentpool.coordination.rows import EVENT, HostEvent, value_of
+from agentpool.errors import StoreError
 from agentpool.event_kinds import EventKind
 from agentpool.events import EventEnvelope
 from agentpool.ids import U64
@@ -27,9 +28,9 @@ class EventCursor(AgentPoolStoreCursor):
 
     events: U64
 
-    def past(self, event: EventEnvelope) -> "EventCursor":
-        """Move on past an event that a subscription yielded, to subscribe from there later."""
-        if is_of_record(event):
+    def past(self, pool_id: str, event: EventEnvelope) -> "EventCursor":
+        """Move on past an event that the pool's subscription yielded, to go on there later."""
+        if is_of_record(pool_id, event):
             return EventCursor(max(self.sequence, event.event_seq), self.events)
         return EventCursor(self.sequence, max(self.events, event.event_seq))
 
@@ -93,10 +94,16 @@ def is_member(view: PoolView, event: EventEnvelope) -> bool:
 
 
 def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
-    """Find the place between events that a cursor means."""
+    """Find the place between events that a cursor means.
+
+    :raises StoreError: host events that were seen are lost
+    """
     if cursor is None:
         return EventCursor(0, 0)
     if isinstance(cursor, EventCursor):
+        if cursor.events > view.event_sequence:
+            msg = f"the last event has number {view.event_sequence}, but {cursor.events} was seen"
+            raise StoreError(msg, pool_id=view.pool_id)
         return EventCursor(min(cursor.sequence, _LAST), min(cursor.events, _LAST))
     sequence = min(cursor.sequence, _LAST)
     return EventCursor(sequence, _host_events_before(view, sequence))

@@ -40,7 +40,6 @@ __all__ = (
     "RenewHolds",
     "ReturnMessage",
     "TakeAnswers",
-    "has_something",
     "hold_on",
     "is_answered",
     "next_available",
@@ -250,12 +249,6 @@ def peek(view: PoolView, run_id: str, limit: int | None) -> tuple[RunMessage, ..
 def next_available(view: PoolView, run_id: str) -> int | None:
     """Say when the next message of a run can be taken; not after now: there is one now."""
     return view.next_due(run_id)
-
-
-def has_something(view: PoolView, run_id: str) -> bool:
-    """Say whether a message of a run can be taken now."""
-    at = next_available(view, run_id)
-    return at is not None and at <= view.now
 
 
 def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:

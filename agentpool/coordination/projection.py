@@ -16,6 +16,7 @@ from agentpool.coordination.inbox import on_asker_left
 from agentpool.coordination.record_events import event_of, kind_of, run_of
 from agentpool.coordination.rows import LEASE, deadline_key
 from agentpool.coordination.wakes import end_wake, on_wake, trigger
+from agentpool.errors import AgentPoolError
 from agentpool.records import (
     AgentPoolStoreRecordPayload,
     MemberLeft,
@@ -24,12 +25,20 @@ from agentpool.records import (
     WakeRegistrationStatus,
 )
 
-__all__ = ("CatchUp", "carry_out")
+__all__ = ("CatchUp", "ConsequenceError", "carry_out")
 
 R = TypeVar("R")
 
 _PAGE: Final = 500
 CATCH_UP_AT_ONCE: Final = 2000
+
+
+class ConsequenceError(Exception):
+    """What follows from a command cannot be carried out, so nothing of it may be kept."""
+
+    def __init__(self, error: AgentPoolError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class CatchUp(Command[bool]):
@@ -46,6 +55,7 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
     """Carry out a command on a pool with all its consequences.
 
     :raises AgentPoolError: the command is refused, and has changed nothing
+    :raises ConsequenceError: it was not refused, but the transaction must not be committed
     """
     only_catch_up = isinstance(command, CatchUp)
     if only_catch_up:
@@ -54,9 +64,12 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
         _catch_up(transaction)
         _carry_out_due(transaction)
     decision = command.decide(transaction)
-    transaction.apply(decision)
-    if transaction.projected is not None and not only_catch_up:
-        _catch_up(transaction)
+    try:
+        transaction.apply(decision)
+        if transaction.projected is not None and not only_catch_up:
+            _catch_up(transaction)
+    except AgentPoolError as error:
+        raise ConsequenceError(error) from error
     return decision.result
 
 

@@ -96,10 +96,17 @@ def event_of(
             return _pool_event(base)
 
 
-def is_of_record(event: EventEnvelope) -> bool:
-    """Tell the event of a record, whose ids are derived, from one that a host published."""
-    pool_hash = event.trace_id.removeprefix("trace.")
-    return event.event_id == f"event.{pool_hash}.{event.event_seq}"
+def is_of_record(pool_id: str, event: EventEnvelope) -> bool:
+    """Tell the event of a pool's record, whose id is derived, from one that a host published."""
+    return event.event_id == _event_id(_hash(pool_id), event.event_seq)
+
+
+def _hash(pool_id: str) -> str:
+    return sha256(pool_id.encode()).hexdigest()
+
+
+def _event_id(pool_hash: str, seq: int) -> str:
+    return f"event.{pool_hash}.{seq}"
 
 
 @dataclass(frozen=True)
@@ -125,12 +132,12 @@ class _Base:
         journal_cursor: str | None = None,
         state_after: str | None = None,
     ) -> EventEnvelope:
-        pool_hash = sha256(self.pool_id.encode()).hexdigest()
+        pool_hash = _hash(self.pool_id)
         time = _timestamp(self.millis)
         envelope: EventEnvelope = trusted(
             EventEnvelope,
             schema_version=1,
-            event_id=f"event.{pool_hash}.{self.seq}",
+            event_id=_event_id(pool_hash, self.seq),
             event_seq=self.seq,
             event_family=EventFamily.AGENT_POOL,
             event_kind=self.kind,

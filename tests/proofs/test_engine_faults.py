@@ -1,11 +1,13 @@
 """Errors of the engine: the right error, nothing half done, and the handle goes on working."""
 
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from agentpool import SqliteAgentPoolStore, StoreError, StoreFullError
+from agentpool import AgentPool, RunAddress, SqliteAgentPoolStore, StoreError, StoreFullError
+from agentpool.testing import a_member, a_message
 from agentpool.testing.faults import (
     DISK_FULL,
     FAULTS,
@@ -71,6 +73,20 @@ async def test_a_fault_hits_the_chosen_statement_and_no_other(tmp_path: Path) ->
             assert await store.next_event_sequence("pool.a") == 1
         assert injected.hit is not None
         assert await store.next_event_sequence("pool.a") == 2
+
+
+async def test_rows_that_are_written_together_are_hit_too(tmp_path: Path) -> None:
+    hits: list[str] = []
+    async with (
+        SqliteAgentPoolStore.open(tmp_path / "pool.db") as store,
+        AgentPool.open(store, "pool.a") as pool,
+    ):
+        await pool.join_run(a_member("run.a"))
+        for step in range(20):
+            with failing(store, step, DISK_FULL) as injected, suppress(StoreFullError):
+                await pool.send(a_message(to=RunAddress.run("run.a"), sender="run.a"))
+            hits += [injected.hit] if injected.hit else []
+    assert any("INTO agentpool_rows" in each for each in hits)
 
 
 async def test_a_fault_beyond_the_last_statement_hits_nothing(tmp_path: Path) -> None:

@@ -95,8 +95,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
             it survives the death of any process, but a power cut may take the last commits, and
             the sequence numbers of what was lost are then given to other records. A cursor of a
             lost record is refused with `StoreError` (on Linux), but only until the log has come
-            that far again: from then on a bare number means the new record. So after a restart
-            let those with saved cursors read before anybody appends
+            that far again: from then on a bare number means the new record. An `EventCursor` and
+            the numbers of host events fare alike. So after a restart let those with saved cursors
+            read before anybody appends
         :param busy_timeout: seconds that a write, or opening, may wait for other processes
         :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
         :param clock: gives the time, in milliseconds of the Unix epoch; for tests

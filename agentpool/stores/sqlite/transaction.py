@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from agentpool.command import Command
-from agentpool.coordination.projection import carry_out
+from agentpool.coordination.projection import ConsequenceError, carry_out
 from agentpool.errors import AgentPoolError
 from agentpool.stores.sqlite.connection import write_transaction
 from agentpool.stores.sqlite.promises import Promises
@@ -66,6 +66,10 @@ class BatchCommitter:
         """
         try:
             return self._commit_durably(connection, requests)
+        except ConsequenceError as error:
+            self.states.drop({request.pool_id for request in requests})
+            if len(requests) == 1:
+                raise error.error from error
         except BaseException as error:
             self.states.drop({request.pool_id for request in requests})
             if isinstance(error, AgentPoolError | sqlite3.Error) or len(requests) == 1:
@@ -107,8 +111,9 @@ class BatchCommitter:
             self._promise(connection, views)
             for view in views:
                 view.save()
-        for view in views:
-            self.states.saw(view.pool_id, view.head)
+            heads = {view.pool_id: view.head for view in views}
+        for pool_id, head in heads.items():
+            self.states.saw(pool_id, head)
         return outcomes, any(view.is_to_be_told for view in views)
 
     def _promise(self, connection: sqlite3.Connection, views: Sequence[SqlView]) -> None:

@@ -2,15 +2,19 @@
 
 import asyncio
 import gc
+from collections.abc import Awaitable
 from contextlib import suppress
+from typing import Any
+from unittest.mock import patch
 
 from agentpool.clock import wall_clock
+from agentpool.command import Command
 from agentpool.coordination.inbox import Claim, ClaimNext
 from agentpool.errors import ClaimLostError
 from agentpool.inbox import Delivery
 from agentpool.pool import AgentPool
 from agentpool.records import MessageStatus
-from agentpool.testing.conformance.kit import POOL, payloads, refusal
+from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
     PoolKit,
@@ -27,11 +31,18 @@ __all__ = ("PoolClaimTests",)
 LEASE = 30_000
 
 
-async def claimed(pool: AgentPool) -> Claim:
+async def claimed(pool: AgentPool, lease: int = LEASE) -> Claim:
     """Claim the next message of ``run.b``, without anybody who would renew the claim."""
-    claim = await pool.store.execute(POOL, ClaimNext("run.b", "run.b", LEASE))
+    claim = await pool.store.execute(POOL, ClaimNext("run.b", "run.b", lease))
     assert claim is not None
     return claim
+
+
+async def _never_rest(pool: AgentPool) -> None:
+    """Append a record every few milliseconds, so that each look at the log finds one."""
+    for number in range(10**6):
+        await pool.send(a_message(f"traffic.{number}", expires_at_millis=0))
+        await asyncio.sleep(0.005)
 
 
 class PoolClaimTests(PoolKit):
@@ -156,6 +167,48 @@ class PoolClaimTests(PoolKit):
             await pool.inbox("run.b", lease=0.1).take()
             gc.collect()
             assert attempts([await pool.inbox("run.b").take()]) == [("message.1", 2)]
+
+    async def test_a_claim_that_runs_out_is_seen_in_a_pool_that_never_rests(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            taker = asyncio.ensure_future(pool.inbox("run.b").take())
+            traffic = asyncio.ensure_future(_never_rest(pool))
+            await asyncio.wait([taker], timeout=0.02)
+            _, claim = await asyncio.gather(pool.send(a_message()), claimed(pool, lease=200))
+            assert claim.attempt == 1
+            async with asyncio.timeout(PATIENCE):
+                delivery = await taker
+            traffic.cancel()
+            await asyncio.wait([traffic])
+            assert attempts([delivery]) == [("message.1", 2)]
+
+    async def test_one_of_two_who_wait_gets_a_message_and_the_other_waits_on(self) -> None:
+        async with self.opened("run.a", "run.b") as pool, AgentPool.open(pool.store, POOL) as other:
+            takers = [asyncio.ensure_future(each.inbox("run.b").take()) for each in (pool, other)]
+            await asyncio.wait(takers, timeout=0.02)
+            for number in (1, 2):
+                await pool.send(a_message(f"message.{number}"))
+                async with asyncio.timeout(PATIENCE):
+                    while sum(taker.done() for taker in takers) < number:
+                        await asyncio.wait(
+                            [each for each in takers if not each.done()],
+                            return_when=asyncio.FIRST_COMPLETED,
+                        )
+                assert sum(taker.done() for taker in takers) == number
+            deliveries = [taker.result() for taker in takers]
+            assert sorted(attempts(deliveries)) == [("message.1", 1), ("message.2", 1)]
+
+    async def test_waiting_for_a_message_in_vain_takes_no_write_transaction(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            executed: list[object] = []
+            execute = pool.store.execute
+
+            def counting(pool_id: str, command: Command[Any]) -> Awaitable[Any]:
+                executed.append(command)
+                return execute(pool_id, command)
+
+            with patch.object(pool.store, "execute", counting):
+                await nothing_comes(pool.inbox("run.b").take(), pool)
+            assert [each for each in executed if isinstance(each, ClaimNext)] == []
 
     async def test_going_on_without_ending_a_claim_lets_it_run_out(self) -> None:
         async with self.opened("run.a", "run.b", clock=wall_clock) as pool:

@@ -2,14 +2,13 @@
 
 import asyncio
 from contextlib import aclosing
-from functools import reduce
 from typing import Any
 
 from msgspec.structs import replace
 
 from agentpool._wire import include
 from agentpool.coordination.history import EventCursor
-from agentpool.errors import IdempotencyConflictError, InvalidValueError
+from agentpool.errors import IdempotencyConflictError, InvalidValueError, StoreError
 from agentpool.event_kinds import EventKind
 from agentpool.events import EventEnvelope
 from agentpool.filters import EventFilter, PayloadAccessMode
@@ -111,9 +110,29 @@ class PoolPublishingTests(PoolKit):
             events = await events_of(pool, 19)
             place = EventCursor(0, 0)
             for number, event in enumerate(events, 1):
-                place = place.past(event)
+                place = place.past(POOL, event)
                 rest = events[number:]
                 assert await events_of(pool, len(rest), place) == rest
+
+    async def test_a_cursor_after_host_events_that_are_lost_is_refused(self) -> None:
+        async with self.opened("run.a") as pool:
+            await pool.publish(an_event("host.1"))
+            lost = EventCursor(0, 2)
+            error = await refusal(StoreError, anext(pool.subscribe(EVERYTHING, lost)))
+            assert error.pool_id == POOL
+
+    async def test_an_event_copied_from_another_pool_is_no_record_of_this_one(self) -> None:
+        """Not even if its number as a host event is the one that it had there."""
+        async with (
+            self.opened("run.a") as pool,
+            AgentPool.open(pool.store, "pool.other") as other,
+        ):
+            await other.join_run(a_member("run.a"))
+            [copied] = await events_of(other, 1, kinds=include(EventKind.AGENT_POOL_RUN_JOINED))
+            for number in range(1, copied.event_seq):
+                await pool.publish(an_event(f"host.{number}"))
+            assert await pool.publish(copied) == copied.event_seq
+            assert EventCursor(0, 0).past(POOL, copied) == EventCursor(0, copied.event_seq)
 
     async def test_a_subscription_is_whole_however_long_the_past_is(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
@@ -127,7 +146,9 @@ class PoolPublishingTests(PoolKit):
                     names.append(f"{number} expired")
             events = await events_of(pool, 3 + 1_100)
             assert [_name(each) for each in events[3:]] == names
-            middle = reduce(EventCursor.past, events[:700], EventCursor(0, 0))
+            middle = EventCursor(0, 0)
+            for event in events[:700]:
+                middle = middle.past(POOL, event)
             assert await events_of(pool, 403, middle) == events[700:]
 
     async def test_a_subscription_yields_only_what_matches(self) -> None:

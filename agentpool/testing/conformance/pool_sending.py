@@ -11,6 +11,7 @@ from agentpool.records import (
     MessageReceipt,
     MessageStatus,
     RunAddress,
+    RunMessage,
     RunMessageRecorded,
 )
 from agentpool.refs import PolicyKind, PolicyRef
@@ -109,6 +110,19 @@ class PoolSendingTests(PoolKit):
                 receipt = await pool.send(a_message(str(number), policy_refs=refs))
                 assert receipt.status is (DELIVERED if reaches else FAILED)
                 assert len(await message_log(pool, str(number))) == (2 if reaches else 1)
+
+    async def test_what_a_message_of_another_class_adds_is_not_recorded(self) -> None:
+        class Annotated(RunMessage):
+            note: str = "private"
+
+        async with self.opened("run.a", "run.b") as pool:
+            plain = a_message()
+            sent = Annotated(**{each: getattr(plain, each) for each in plain.__struct_fields__})
+            await pool.send(sent)
+            recorded = [
+                each for each in await payloads(pool.store) if isinstance(each, RunMessageRecorded)
+            ]
+            assert [each.stored.message for each in recorded] == [plain, plain]
 
     async def test_the_recipients_are_fixed_when_it_is_sent(self) -> None:
         async with self.opened("run.a", "run.b", "run.c") as pool:

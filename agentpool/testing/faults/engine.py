@@ -108,18 +108,22 @@ def failing(
     injected = Injected(step, fault, rolled_back=rolled_back)
     worker = store._reader if reader else store._writer  # noqa: SLF001
     connection = worker._connection._conn  # noqa: SLF001
-    plain = connection.execute
+    plain, plain_many = connection.execute, connection.executemany
 
     def execute(sql: Any, parameters: Any = (), /) -> Any:
         if _is_step(sql):
             injected.count(sql, lambda: _roll_back(connection, plain))
         return plain(sql, parameters)
 
-    vars(connection)["execute"] = execute
+    def executemany(sql: str, rows: Any, /) -> Any:
+        injected.count(sql, lambda: _roll_back(connection, plain))
+        return plain_many(sql, rows)
+
+    vars(connection).update(execute=execute, executemany=executemany)
     try:
         yield injected
     finally:
-        del vars(connection)["execute"]
+        del vars(connection)["execute"], vars(connection)["executemany"]
 
 
 @contextmanager
