@@ -32,12 +32,12 @@ from benchmarks import (
     watching,
 )
 from benchmarks.bench import Bench
-from benchmarks.figures import Curve, Figure
+from benchmarks.figures import Found
 from benchmarks.machine import describe
 from benchmarks.peers.optional import load, version_of
 from benchmarks.report import Report, as_json, as_markdown, as_table
 
-BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Figure | Curve]]]] = {
+BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Found]]]] = {
     "appends": appends.run,
     "pool-size": pool_size.run,
     "snapshots": snapshots.run,
@@ -63,7 +63,7 @@ def main() -> int:
     logging.getLogger("agentpool").setLevel(logging.ERROR)  # the report says it all
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=options.dir) as directory:
         report = _run(Bench(Path(directory), options.quick), options.only or list(BENCHMARKS))
-    print(options.form(report))
+    print(as_json(report) if options.json else as_table(report))
     if options.out is not None:
         _write(report, options.out)
     return 1 if report.failed else 0
@@ -74,15 +74,7 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks", description="Measure the store against baselines."
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all run")
-    forms = parser.add_mutually_exclusive_group()
-    for option, form, what in (
-        ("--json", as_json, "JSON, with every round"),
-        ("--markdown", as_markdown, "a table for a README"),
-    ):
-        forms.add_argument(
-            option, action="store_const", dest="form", const=form, help=f"print {what}"
-        )
-    parser.set_defaults(form=as_table)
+    parser.add_argument("--json", action="store_true", help="print JSON, with every round")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="write JSON, Markdown and plots there too"
     )
@@ -97,7 +89,7 @@ def _options() -> argparse.Namespace:
 
 def _run(bench: Bench, names: Iterable[str]) -> Report:
     machine = describe(bench.directory)
-    found: list[Figure | Curve] = []
+    found: list[Found] = []
     failed = []
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)

@@ -2,24 +2,35 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from statistics import median
+from typing import Final, NamedTuple
 
 from benchmarks.bench import Bench
 from benchmarks.children import run_together
-from benchmarks.figures import Curve, Figure, Round, Target, at_least, at_most, percentile
+from benchmarks.figures import (
+    Curve,
+    Figure,
+    Found,
+    Peer,
+    Round,
+    Target,
+    at_least,
+    at_most,
+    percentile,
+)
 from benchmarks.peers import jobs
 from benchmarks.peers.by_hand import BATCH, ByHand, ByHandEagerly, batched_rate
-from benchmarks.peers.contender import Contender
+from benchmarks.peers.contender import POLL, Contender
 from benchmarks.peers.dbos import Dbos
 from benchmarks.peers.eventsourcing import EventSourcing
 from benchmarks.peers.langgraph import LangGraph
 from benchmarks.peers.litequeue import LiteQueue
 from benchmarks.peers.nats import JetStream
-from benchmarks.peers.ours import Ours
+from benchmarks.peers.ours import Ours, OursByInbox
 from benchmarks.peers.persistqueue import PersistQueue
 from benchmarks.peers.redis import RedisStreams
 
@@ -29,6 +40,7 @@ OURS: Final = Ours()
 REDIS: Final = RedisStreams()
 CONTENDERS: Final[tuple[Contender, ...]] = (
     OURS,
+    OursByInbox(),
     ByHand(),
     ByHandEagerly(),
     Dbos(),
@@ -40,19 +52,22 @@ CONTENDERS: Final[tuple[Contender, ...]] = (
     JetStream(),
 )
 NEVER_TRIED: Final = {
-    "honker": "no wheel to install where this was written, and what never ran is not measured"
+    "honker": "its package has no wheel, and builds only with the Rust crates that it needs at hand"
 }
-_TASKS: Final = (64, 1)
+_MANY: Final = 64
 _PERCENTS: Final = (*range(1, 100), 99.9)
 
 
 @dataclass
 class _Found:
-    """What was measured of one contender: a value, or a list of waits in ms, for each round."""
+    """What was measured of one contender in each round.
 
-    overview: list[float]
-    many: list[float] = field(default_factory=list)
-    one: list[float] = field(default_factory=list)
+    :ivar appends: records per second, by the number of tasks
+    :ivar replay: records per second
+    :ivar waits: milliseconds until each message was there
+    """
+
+    appends: list[dict[int, float]] = field(default_factory=list)
     replay: list[float] = field(default_factory=list)
     waits: list[list[float]] = field(default_factory=list)
 
@@ -68,17 +83,18 @@ class _Question(NamedTuple):
     than_redis: Target | None = None
 
 
-def run(bench: Bench) -> Iterator[Figure | Curve]:
+def run(bench: Bench) -> Iterator[Found]:
     """Measure all that are here, in turns."""
     race = _Race(bench)
     race.run()
     for question in _questions(race.messages):
         yield from _figures(question, race.found)
-    batched = [Round(ours, rows) for ours, rows in zip(race.ours.many, race.batched, strict=True)]
-    against = f"sqlite3, {BATCH:,} rows a commit"
-    yield Figure.of(_name(_APPENDS, against), "records/s", batched, against=against)
-    yield Figure.of("peers left out", "peers", [Round(len(race.left_out))], **race.left_out)
+    batched = map(Round, _rates_at(_MANY, race.found[OURS]), race.batched)
+    yield Figure.of(_name(_APPENDS, _BATCHED), "records/s", batched, against=_BATCHED)
     yield from _curves(race)
+    for each in race.found:
+        yield Peer(name=each.name, version=each.version(), settings=each.settings)
+    yield from race.left_out
 
 
 class _Race:
@@ -86,24 +102,20 @@ class _Race:
 
     def __init__(self, bench: Bench) -> None:
         self.found: dict[Contender, _Found] = {}
-        self.left_out: dict[str, Any] = {}
+        self.left_out: list[Peer] = []
         self.batched: list[float] = []
         self.messages = bench.size(10_000, 200)
-        self.tasks = bench.size((1, 4, 16, 64, 256), (1, 4))
+        self.tasks = bench.size((1, 4, 16, _MANY, 256), (1, _MANY))
         self._bench = bench
         self._filled: dict[Contender, Path] = {}
-        self._seconds = bench.size(1.0, 0.02)
-
-    @property
-    def ours(self) -> _Found:
-        return self.found[OURS]
+        self._seconds = bench.size(0.6, 0.02)
 
     def run(self) -> None:
         for name, reason in NEVER_TRIED.items():
             self._leave_out(name, reason)
         with ExitStack() as folders:
             for contender in CONTENDERS:
-                self._filled[contender] = folders.enter_context(_folder(self._bench))
+                self._filled[contender] = folders.enter_context(self._bench.fresh_folder())
                 missing = contender.missing()
                 if missing is None:
                     self._attempt(self._prepare, contender)
@@ -125,36 +137,29 @@ class _Race:
 
     def _leave_out(self, name: str, reason: str) -> None:
         print(f"  without {name}: {reason}", file=sys.stderr, flush=True)
-        self.left_out[name] = reason
+        self.left_out.append(Peer(name=name, left_out=reason))
 
     def _prepare(self, contender: Contender) -> None:
-        if contender.wakes_only:
-            self.found[contender] = _Found([])
-            return
-        with _folder(self._bench) as folder:
-            load = jobs.Load(self.tasks, self._seconds / 3)
-            filled = self._filled[contender]
-            (overview,) = run_together(
-                partial(jobs.prepare, contender, folder, filled, self.messages, load)
-            )
-        self.found[contender] = _Found(overview)
+        if not contender.wakes_only:
+            with self._bench.fresh_folder() as folder:
+                filled = self._filled[contender]
+                run_together(partial(jobs.prepare, contender, folder, filled, self.messages))
+        self.found[contender] = _Found()
 
     def _round(self, contender: Contender) -> None:
         found = self.found[contender]
         if not contender.wakes_only:
-            with _folder(self._bench) as folder:
-                load, filled = jobs.Load(_TASKS, self._seconds), self._filled[contender]
+            with self._bench.fresh_folder() as folder:
+                load, filled = jobs.Load(self.tasks, self._seconds), self._filled[contender]
                 (pace,) = run_together(partial(jobs.run_pace, contender, folder, filled, load))
-            many, one = pace.appends
-            found.many.append(many)
-            found.one.append(one)
+            found.appends.append(pace.appends)
             found.replay.append(pace.replay)
         found.waits.append(self._waits(contender))
 
     def _waits(self, contender: Contender) -> list[float]:
         """Give, in milliseconds, how long after its append began each message was there."""
         count = self._bench.size(150, 10)
-        with _folder(self._bench) as folder, contender.running(folder) as place:
+        with self._bench.fresh_folder() as folder, contender.running(folder) as place:
             began, arrived = run_together(
                 partial(jobs.write, contender, place, count),
                 partial(jobs.follow, contender, place, count),
@@ -162,25 +167,20 @@ class _Race:
         return [(end - start) / 1e6 for start, end in zip(began, arrived, strict=True)]
 
     def _batch(self) -> None:
-        with _folder(self._bench) as folder:
+        with self._bench.fresh_folder() as folder:
             self.batched.append(batched_rate(folder, self._bench.size(10, 1)))
-
-
-@contextmanager
-def _folder(bench: Bench) -> Iterator[Path]:
-    with bench.fresh_file() as path:
-        yield path.parent
 
 
 # --- what they say
 
-_APPENDS: Final = f"append, {_TASKS[0]} tasks"
+_APPENDS: Final = f"append, {_MANY} tasks"
+_BATCHED: Final = f"sqlite3, {BATCH:,} rows a commit"
 
 
 def _questions(messages: int) -> Iterator[_Question]:
     rate = "records/s"
-    yield _Question(_APPENDS, rate, lambda found: found.many, max, than_best=at_least(10.0))
-    yield _Question("append, 1 task", rate, lambda found: found.one, max)
+    yield _Question(_APPENDS, rate, partial(_rates_at, _MANY), max, than_best=at_least(10.0))
+    yield _Question("append, 1 task", rate, partial(_rates_at, 1), max)
     for percent in (50, 99):
         yield _Question(
             f"wake-up, p{percent}",
@@ -190,6 +190,10 @@ def _questions(messages: int) -> Iterator[_Question]:
             *((at_most(1.0), at_most(2.0)) if percent == 50 else ()),  # noqa: PLR2004
         )
     yield _Question(f"replay of {messages:,}", rate, lambda found: found.replay, max)
+
+
+def _rates_at(tasks: int, found: _Found) -> list[float]:
+    return [rates[tasks] for rates in found.appends]
 
 
 def _waits_at(percent: float, found: _Found) -> list[float]:
@@ -208,9 +212,6 @@ def _figures(question: _Question, found: dict[Contender, _Found]) -> Iterator[Fi
                 map(Round, ours, theirs),
                 against=contender.name,
                 target=question.than_redis if contender is REDIS else None,
-                version=contender.version(),
-                theirs=contender.settings,
-                ours=OURS.settings,
             )
 
 
@@ -228,6 +229,7 @@ def _beside_the_best(
             against=against,
             target=question.than_best,
             peers=list(peers),
+            poll_ms=POLL * 1e3,
         )
 
 
@@ -236,16 +238,14 @@ def _name(question: str, against: str) -> str:
 
 
 def _curves(race: _Race) -> Iterator[Curve]:
-    tasks = tuple(map(float, race.tasks))
+    tasks = tuple(race.tasks)
     for contender, found in race.found.items():
-        if found.overview:
-            yield _curve("rate", contender.name, tasks, found.overview)
+        if found.appends:
+            rates = tuple(median(_rates_at(number, found)) for number in tasks)
+            yield Curve(plot="rate", label=contender.name, x=tasks, y=rates)
         waits = [each for of_round in found.waits for each in of_round]
-        percentiles = [percentile(waits, percent) for percent in _PERCENTS]
-        yield _curve("wake", contender.name, percentiles, [each / 100 for each in _PERCENTS])
-    batched = max(race.batched)
-    yield _curve("rate", f"sqlite3, {BATCH:,} rows a commit", tasks, [batched] * len(tasks))
-
-
-def _curve(plot: Any, label: str, x: Sequence[float], y: Sequence[float]) -> Curve:
-    return Curve(plot=plot, label=label, x=tuple(x), y=tuple(y))
+        percentiles = tuple(percentile(waits, percent) for percent in _PERCENTS)
+        shares = tuple(percent / 100 for percent in _PERCENTS)
+        yield Curve(plot="wake", label=contender.name, x=percentiles, y=shares)
+    floor = (median(race.batched),) * len(tasks)
+    yield Curve(plot="rate", label=_BATCHED, x=tasks, y=floor)

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from agentpool import SqliteAgentPoolStore
 from benchmarks.workloads import fill
 
-__all__ = ("LONGEST", "Bench", "run_bounded")
+__all__ = ("LONGEST", "Bench", "make_filled", "run_bounded", "sync")
 
 LONGEST: Final = 300.0
 """Seconds after which anything that is measured is taken to hang."""
@@ -50,7 +50,7 @@ class Bench:
     @contextmanager
     def fresh_file(self) -> Iterator[Path]:
         """Name a file that does not exist, and remove it with all that lies beside it."""
-        with self._folder() as folder:
+        with self.fresh_folder() as folder:
             yield folder / "pool.db"
 
     @contextmanager
@@ -58,13 +58,15 @@ class Bench:
         """Give a file whose pool holds this many records; it is made once, then copied."""
         template = self.directory / f"filled-{records}.db"
         if not template.exists():
-            run_bounded(_make(template, records))
+            make_filled(template, records)
         with self.fresh_file() as path:
-            _copy(template, path)
+            shutil.copyfile(template, path)
+            sync(path)
             yield path
 
     @contextmanager
-    def _folder(self) -> Iterator[Path]:
+    def fresh_folder(self) -> Iterator[Path]:
+        """Give an empty folder, and remove it with all that is in it."""
         folder = self.directory / str(next(self._numbers))
         folder.mkdir()
         try:
@@ -73,16 +75,20 @@ class Bench:
             shutil.rmtree(folder)
 
 
-def _copy(template: Path, path: Path) -> None:
-    """Copy a file down to the disk, so that no figure pays for writing it back later."""
-    shutil.copyfile(template, path)
+def make_filled(path: Path, records: int) -> None:
+    """Make a file whose pool holds this many records."""
+
+    async def make() -> None:
+        async with SqliteAgentPoolStore.open(path, synchronous="NORMAL") as store:
+            await fill(store, records)
+
+    run_bounded(make())
+
+
+def sync(path: Path) -> None:
+    """Bring a file down to the disk, so that no figure pays for writing it back later."""
     fd = os.open(path, os.O_RDWR)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-async def _make(path: Path, records: int) -> None:
-    async with SqliteAgentPoolStore.open(path, synchronous="NORMAL") as store:
-        await fill(store, records)

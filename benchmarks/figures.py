@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from statistics import median
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
 __all__ = (
     "Curve",
     "Figure",
+    "Found",
+    "Peer",
     "Round",
     "Target",
     "Violation",
@@ -121,6 +123,19 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody to be measured against: at which version and settings, or why not."""
+
+    name: str
+    version: str = ""
+    settings: str = ""
+    left_out: str = ""
+
+
+Found: TypeAlias = Figure | Curve | Peer
+"""What a benchmark yields."""
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -1,6 +1,5 @@
 """Whether a call stays as cheap as it was while a log grows to a million records."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -11,11 +10,11 @@ from typing import Final, NamedTuple, TypeAlias
 
 from agentpool import AgentPool, SqliteAgentPoolStore
 from benchmarks import growth_of_load
-from benchmarks.bench import Bench, run_bounded
+from benchmarks.bench import Bench, make_filled, run_bounded, sync
 from benchmarks.checks import expect
 from benchmarks.figures import Curve, Figure, Round, at_most
 from benchmarks.pool_size import CALLS, Pool
-from benchmarks.workloads import POOL, fill, message
+from benchmarks.workloads import POOL, Sent, message
 
 __all__ = ("run",)
 
@@ -26,6 +25,8 @@ _MADE_AFRESH: Final = 1_000
 _FLAT: Final = at_most(1.3)
 _WARM_UP: Final = 3
 _SEND: Final = "send"
+_TAKE: Final = "take and ack"
+_CALLS: Final = (*CALLS, _SEND, _TAKE)
 
 _Times: TypeAlias = dict[str, dict[int, float]]
 """Microseconds of each call, by the length of the log."""
@@ -49,7 +50,7 @@ def _length(bench: Bench) -> Iterator[Figure | Curve]:
             if size > _MADE_AFRESH
         }
         rounds = [_round(bench, sizes, made, calls) for _ in bench.rounds()]
-    for name in (*CALLS, _SEND):
+    for name in _CALLS:
         found = [times[name] for times in rounds]
         yield _figure(name, sizes, found, calls)
         yield _curve(name, sizes, found)
@@ -77,19 +78,10 @@ def _curve(name: str, sizes: tuple[int, ...], found: list[dict[int, float]]) -> 
 
 def _filled(path: Path, records: int) -> Path:
     """Make a coordinated pool with this many records, and bring it down to the disk."""
-    run_bounded(_fill(path, records))
+    make_filled(path, records)
     run_bounded(_coordinate(path))
-    fd = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync(path)
     return path
-
-
-async def _fill(path: Path, records: int) -> None:
-    async with SqliteAgentPoolStore.open(path, synchronous="NORMAL") as store:
-        await fill(store, records)
 
 
 async def _coordinate(path: Path) -> None:
@@ -112,15 +104,30 @@ class _Log(NamedTuple):
 
     async def time(self, name: str) -> float:
         """Time one call, in microseconds."""
-        return await (self._time_send() if name == _SEND else self.filled.time(self.store, name))
+        if name == _SEND:
+            return await self._time_send(_next())
+        if name == _TAKE:
+            return await self._time_take(_next())
+        return await self.filled.time(self.store, name)
 
-    async def _time_send(self) -> float:
-        sent, _ = message(f"sent.{next(_numbers):06}")
+    async def _time_send(self, sent: Sent) -> float:
         start = time.perf_counter()
-        receipt = await self.pool.send(sent)
+        receipt = await self.pool.send(sent.message)
         taken = time.perf_counter() - start
         expect(receipt.status == "delivered", "a message was not delivered")
         return taken * 1e6
+
+    async def _time_take(self, sent: Sent) -> float:
+        await self._time_send(sent)  # one for each that is taken: the inbox does not shrink
+        inbox = self.pool.inbox(sent.receipt.delivered_to[0])
+        start = time.perf_counter()
+        delivery = await inbox.take()
+        await delivery.ack()
+        return (time.perf_counter() - start) * 1e6
+
+
+def _next() -> Sent:
+    return message(f"sent.{next(_numbers):06}")
 
 
 def _round(bench: Bench, sizes: tuple[int, ...], made: dict[int, Path], calls: int) -> _Times:
@@ -136,7 +143,7 @@ async def _measure(paths: dict[int, Path], calls: int) -> _Times:
     found = {}
     async with AsyncExitStack() as stack:
         logs = {size: await _open(stack, path, size) for size, path in paths.items()}
-        for name in (*CALLS, _SEND):
+        for name in _CALLS:
             turns = [
                 {size: await log.time(name) for size, log in logs.items()}
                 for _ in range(_WARM_UP + calls)

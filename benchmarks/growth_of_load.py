@@ -97,7 +97,7 @@ def _tasks(bench: Bench) -> Iterator[Figure]:
             sizes[-1],
             _TASKS,
             against=f"{_TASKS} tasks",
-            messages=most,
+            messages_at_most=most,
         )
 
 

@@ -28,12 +28,21 @@ _OURS: Final = "agentpool"
 _FLOOR: Final = "sqlite3"
 # Colours that the colour-blind can tell apart, those of Okabe and Ito for what is ours, and for
 # others the muted ones of Paul Tol that are not blue; markers tell them once more.
-_COLOURS_OF_CALLS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_COLOURS_OF_CALLS: Final = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#000000",
+)
 _OUR_LOOK: Final = {"color": "#0072b2", "marker": "o", "linewidth": 3.2, "zorder": 5}
 _COLOURS: Final = ("#cc6677", "#117733", "#ddaa33", "#882255", "#44aa99", "#999933", "#aa4499")
 _MARKERS: Final = "s^DvPX*<"
 _FLOOR_COLOUR: Final = "#8c8c8c"
 _FLOOR_STYLES: Final = ("--", ":", "-.")
+_OUR_STYLES: Final = ("-", "--")
 _GREY: Final = "#595959"
 _STYLE: Final = {
     "svg.hashsalt": _OURS,
@@ -49,7 +58,6 @@ _STYLE: Final = {
 }
 _BOX: Final = (0.08, 0.19, 0.575, 0.655)
 _HALF: Final = 0.5
-_POINTS: Final = 200
 _PLAIN: Final = FuncFormatter(lambda value, _: f"{value:,.10g}")
 _LEADER: Final = {"arrowstyle": "-", "relpos": (0, 0.5), "shrinkB": 5, "linewidth": 0.6}
 _GAP: Final = 0.066
@@ -101,12 +109,15 @@ def _growth(axes: Axes, lines: _Lines) -> None:
 
 def _wake(axes: Axes, lines: _Lines) -> None:
     title = "How soon a consumer in another process has the message"
-    _titles(axes, title, "share of all messages; further left is better", "milliseconds")
+    remark = (
+        "share of all messages; further left is better; embedded peers have nothing to wait on:"
+        " polled every 10 ms"
+    )
+    _titles(axes, title, remark, "milliseconds")
     axes.set_xscale("log")
     for curve, look in sorted(lines, key=lambda line: _median(line[0])):
         label = f"{number(_median(curve))} ms  {curve.label}".replace(", ", ",\n")
-        x, y = _thinned(curve.x), _thinned(curve.y)
-        axes.plot(x, y, markevery=[bisect_left(y, _HALF)], label=label, **look)
+        axes.plot(curve.x, curve.y, markevery=[bisect_left(curve.y, _HALF)], label=label, **look)
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.0%}"))
     axes.legend(
@@ -130,11 +141,6 @@ def _median(curve: Curve) -> float:
     return curve.x[bisect_left(curve.y, _HALF)]
 
 
-def _thinned(values: Sequence[float]) -> Sequence[float]:
-    step = max(1, len(values) // _POINTS)
-    return [*values[:-1:step], values[-1]]
-
-
 # --- what they share
 
 
@@ -143,6 +149,7 @@ def _styles(curves: Iterable[Curve]) -> dict[str, _Look]:
     calls = [curve.label for curve in curves if curve.plot == "growth"]
     labels = sorted({curve.label for curve in curves if curve.plot != "growth"})
     floors = [label for label in labels if label.startswith(_FLOOR)]
+    ours = [label for label in labels if label.startswith(_OURS)]
     peers = [label for label in labels if not label.startswith((_OURS, _FLOOR))]
     names = dict.fromkeys(map(_name, peers))
     of_name = _looks(names, _COLOURS, _MARKERS)
@@ -153,7 +160,10 @@ def _styles(curves: Iterable[Curve]) -> dict[str, _Look]:
             label: {"color": _FLOOR_COLOUR, "linestyle": style, "linewidth": 1.6}
             for label, style in zip(floors, cycle(_FLOOR_STYLES), strict=False)
         },
-        **{label: _OUR_LOOK for label in labels if label.startswith(_OURS)},
+        **{
+            label: {**_OUR_LOOK, "linestyle": style}
+            for label, style in zip(ours, cycle(_OUR_STYLES), strict=False)
+        },
     }
 
 

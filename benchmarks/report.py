@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from benchmarks.figures import Curve, Figure, Target
+from benchmarks.figures import Curve, Figure, Found, Peer, Target
 from benchmarks.machine import Machine, is_memory
 
 __all__ = ("Report", "as_json", "as_markdown", "as_table", "from_json", "number")
 
 _HEADINGS = ("figure", "value", "unit", "baseline", "ratio", "target", "met", "against")
-_TEN, _HUNDRED = 10, 100
+_TENTH, _TEN, _HUNDRED = 0.1, 10, 100
 _RATE = "records/s"
 
 
@@ -24,12 +24,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...]
     failed: tuple[str, ...]
+    peers: tuple[Peer, ...] = ()
 
     @classmethod
     def now(
         cls,
         machine: Machine,
-        found: Iterable[Figure | Curve],
+        found: Iterable[Found],
         failed: Iterable[str],
         *,
         quick: bool,
@@ -43,6 +44,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             figures=tuple(each for each in found if isinstance(each, Figure)),
             curves=tuple(each for each in found if isinstance(each, Curve)),
             failed=tuple(failed),
+            peers=tuple(each for each in found if isinstance(each, Peer)),
         )
 
 
@@ -60,14 +62,18 @@ def as_table(report: Report) -> str:
     """Write what fits on a screen."""
     rows = [_HEADINGS, *(_row(figure) for figure in report.figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    return "\n".join([*_about(report), "", *(_line(row, widths) for row in rows)])
+    table = [_line(row, widths) for row in rows]
+    return "\n".join([*_about(report), "", *table, "", *map(_peer, report.peers)]).rstrip()
 
 
 def as_markdown(report: Report) -> str:
-    """Write the table that a README shows."""
-    lines = ["| figure | measured | baseline | ratio | target | |", "|---|---|---|---|---|---|"]
-    lines += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
-    return "\n".join(lines)
+    """Write the table that a README shows, and what it means nothing without."""
+    table = ["| figure | measured | baseline | ratio | target | |", "|---|---|---|---|---|---|"]
+    table += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
+    about, peers = (
+        [f"- {line}" for line in lines] for lines in (_about(report), map(_peer, report.peers))
+    )
+    return "\n".join([*about, "", *table, "", *peers]).rstrip()
 
 
 def _about(report: Report) -> Iterable[str]:
@@ -85,6 +91,12 @@ def _about(report: Report) -> Iterable[str]:
         yield "the files are in memory: nothing here is durable, so nothing here is comparable"
     if report.failed:
         yield f"FAILED: {', '.join(report.failed)}"
+
+
+def _peer(peer: Peer) -> str:
+    if peer.left_out:
+        return f"left out: {peer.name}: {peer.left_out}"
+    return f"{peer.name} {peer.version}: {peer.settings}"
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
@@ -138,9 +150,11 @@ def _target(target: Target | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a number with three digits, or all that are before the point."""
+    """Write a number with two or three digits, or all that are before the point."""
     if value is None:
         return ""
     if value == 0 or abs(value) >= _HUNDRED:
         return f"{value:,.0f}"
+    if abs(value) < _TENTH:
+        return f"{value:.2g}"
     return f"{value:.1f}" if abs(value) >= _TEN else f"{value:.2f}"

@@ -34,31 +34,23 @@ class Load(NamedTuple):
 class Pace(NamedTuple):
     """Appends per second, for each number of tasks, and messages replayed per second."""
 
-    appends: list[float]
+    appends: dict[int, float]
     replay: float
 
 
-def prepare(
-    contender: Contender,
-    folder: Path,
-    filled: Path,
-    count: int,
-    load: Load,
-) -> list[float]:
+def prepare(contender: Contender, folder: Path, filled: Path, count: int) -> None:
     """Insist that a contender does the job at all, and fill it with messages to replay.
 
-    :return: a first look at the appends per second, for each number of tasks
     :raises Violation: it does not do the job
     """
 
-    async def prepare_() -> list[float]:
+    async def prepare_() -> None:
         await _try_out(contender, folder)
         with contender.running(filled) as place:
             async with contender.open(place) as handle:
                 await handle.fill(make_messages(count, "filled"))
-        return await _append_rates(contender, folder, load)
 
-    return run_bounded(prepare_())
+    run_bounded(prepare_())
 
 
 def run_pace(contender: Contender, folder: Path, filled: Path, load: Load) -> Pace:
@@ -87,10 +79,10 @@ async def _try_out(contender: Contender, folder: Path) -> None:
         expect(found == bodies, "it does not give what it was given, in order and once")
 
 
-async def _append_rates(contender: Contender, folder: Path, load: Load) -> list[float]:
+async def _append_rates(contender: Contender, folder: Path, load: Load) -> dict[int, float]:
     with contender.running(folder) as place:
         async with contender.open(place) as handle:
-            return [await _append_rate(handle, tasks, load.seconds) for tasks in load.tasks]
+            return {tasks: await _append_rate(handle, tasks, load.seconds) for tasks in load.tasks}
 
 
 async def _append_rate(handle: Handle, tasks: int, seconds: float) -> float:

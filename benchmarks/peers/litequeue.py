@@ -19,7 +19,7 @@ class _Handle(Handle):
         self._queue = queue
 
     async def append(self, message: Message) -> None:
-        # Straight from the loop: a thread in between, or 64 of them, made it slower by a quarter.
+        # Straight from the loop: threads only add the handing over.
         self._queue.put(message.body)
 
     async def fill(self, messages: Sequence[Message]) -> None:
@@ -32,11 +32,15 @@ class _Handle(Handle):
         return [row[0] for row in rows]
 
     def follow(self) -> AsyncGenerator[Any, None]:
+        peeked = None
+
         async def take() -> list[str]:
-            # pop() takes the write lock even when there is nothing; peek() does not.
-            if self._queue.peek() is None:
-                return []
-            return [self._queue.pop().data]
+            # Given before it is consumed, as a reader is; pop() commits, and peek() does not.
+            nonlocal peeked
+            if peeked is not None:
+                self._queue.pop()
+            peeked = self._queue.peek()
+            return [] if peeked is None else [peeked.data]
 
         return polled(take)
 
@@ -48,7 +52,8 @@ class LiteQueue(Contender):
     distribution = "litequeue"
     deduplicates = False
     settings = (
-        "WAL, synchronous=FULL instead of its NORMAL, polled every 10 ms; no deduplication;"
+        "WAL, synchronous=FULL instead of its NORMAL, polled every 10 ms; given when peeked, popped"
+        " with the next look; no deduplication;"
         " its table is selected to replay, as it has no call for that"
     )
 

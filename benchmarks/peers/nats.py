@@ -47,8 +47,8 @@ class _Handle(Handle):
         return found
 
     async def follow(self) -> AsyncGenerator[Any, None]:
-        # Half as fast again as an ordered consumer or one that pulls; it has the order too, as
-        # there is one connection, and nothing to be lost on the way.
+        # It asks for no page and checks no order, as an ordered consumer or one that pulls would;
+        # it has the order too, as there is one connection, and nothing to be lost on the way.
         config = load("nats.js.api").ConsumerConfig(ack_policy="none")
         subscription = await self._context.subscribe(_STREAM, config=config)
         try:

@@ -4,18 +4,26 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from agentpool import (
+    AgentPool,
     AgentPoolStoreRecord,
+    MessageReceipt,
+    MessageStatus,
+    RunMessage,
     RunMessageRecorded,
     SqliteAgentPoolStore,
     encode,
 )
-from benchmarks.peers.contender import Contender, Handle, Message
-from benchmarks.workloads import POOL
+from benchmarks.peers.contender import Contender, Handle, Message, make_messages
+from benchmarks.workloads import POOL, Sent, member, payload
 
-__all__ = ("Ours",)
+__all__ = ("Ours", "OursByInbox")
+
+[_FIRST] = make_messages(1, "wake")
+_SENDER: Final = _FIRST.sent.message.sender
+[_RECEIVER] = _FIRST.sent.receipt.delivered_to  # of all that one wake-up sends
 
 
 class _Handle(Handle):
@@ -60,3 +68,44 @@ class Ours(Contender):
         async with SqliteAgentPoolStore.open(Path(place) / "pool.db") as store:
             await store.open_pool(POOL)
             yield _Handle(store)
+
+
+class _InboxHandle(_Handle):
+    def __init__(self, store: SqliteAgentPoolStore, pool: AgentPool) -> None:
+        super().__init__(store)
+        self._pool = pool
+
+    async def append(self, message: Message) -> None:
+        await self._pool.send(message.sent.message)
+
+    async def follow(self) -> AsyncGenerator[Any, None]:
+        inbox = self._pool.inbox(_RECEIVER)
+        while True:
+            delivery = await inbox.take()
+            yield delivery.message
+            await delivery.ack()
+
+    def text(self, item: RunMessage) -> str:
+        receipt = MessageReceipt(item.message_id, MessageStatus.DELIVERED, (_RECEIVER,))
+        return payload(Sent(item, receipt))
+
+
+class OursByInbox(Ours):
+    """The same through a coordinated pool: sent to a member, who consumes what it is given."""
+
+    name = "agentpool, inbox"
+    settings = (
+        "WAL, synchronous=FULL; send; waits for a bell, and takes from the inbox: the claim is"
+        " committed before the message is given; acknowledged before the next one is taken"
+    )
+    wakes_only = True
+
+    @asynccontextmanager
+    async def open(self, place: str) -> AsyncIterator[Handle]:
+        async with (
+            SqliteAgentPoolStore.open(Path(place) / "pool.db") as store,
+            AgentPool.open(store, POOL) as pool,
+        ):
+            for run_id in (_SENDER, _RECEIVER):
+                await pool.join_run(member(run_id.removeprefix("run.")))
+            yield _InboxHandle(store, pool)

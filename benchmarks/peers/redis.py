@@ -15,7 +15,7 @@ __all__ = ("RedisStreams",)
 _STREAM: Final = "pool"
 _PAGE: Final = 1_000
 _BLOCK_MILLIS: Final = 1_000
-# One for each task was the fastest: with 8, 16 or 32 for 64 tasks it did half to three quarters.
+# One for each task, however many there are: none has to wait for another.
 _CONNECTIONS: Final = 1_000
 # The look-up and the append are one round trip, and one atomic step.
 _APPEND: Final = """

@@ -1,6 +1,7 @@
 """Opening: cancelled anywhere, by two processes at once, of files that others made."""
 
 import asyncio
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ async def test_two_processes_can_migrate_a_file_at_the_same_moment(tmp_path: Pat
 
 
 VERSION_1 = Path(__file__).with_name("version-1.sql")
+VERSION_1_SHA256 = "04c6908af7a136fe7be3573260983cb0f9f38f1ff9da780083f0c75f3ff32fe1"
 
 
 def file_of_version_1(path: Path) -> Path:
@@ -93,6 +95,10 @@ def file_of_version_1(path: Path) -> Path:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(VERSION_1.read_text("utf-8"))
     return path
+
+
+def test_the_file_of_version_1_is_as_that_version_made_it() -> None:
+    assert sha256(VERSION_1.read_bytes()).hexdigest() == VERSION_1_SHA256
 
 
 async def test_a_file_of_an_earlier_version_keeps_all_it_has(tmp_path: Path) -> None:

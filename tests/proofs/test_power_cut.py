@@ -16,7 +16,7 @@ from agentpool.testing.faults.syscalls import Call, parse, strace_or_reason
 from .helpers import SEED
 
 STRACE, REASON = strace_or_reason()
-ACTIONS, CUTS = 150, 15
+ACTIONS, CUTS, ATTEMPTS = 150, 15, 20
 
 
 @pytest.fixture(scope="module", params=["FULL", "NORMAL"])
@@ -28,16 +28,26 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[tuple[str, Recording]]:
         yield request.param, record(STRACE, path, request.param, Random(SEED), ACTIONS)
 
 
+async def cut_often_enough(recording: Recording, tally: Tally) -> None:
+    """Cut the power, with NORMAL until a cursor is ahead of what is left of its log."""
+    random = Random(SEED)
+    for _ in range(ATTEMPTS):
+        await cut_power(recording, CUTS, random, tally)
+        if tally.synchronous == "FULL" or tally.cursors.ahead:
+            break
+
+
 async def test_a_power_cut_breaks_nothing_and_full_loses_nothing(
     recorded: tuple[str, Recording],
 ) -> None:
     synchronous, recording = recorded
     tally = Tally(synchronous)
-    await cut_power(recording, CUTS, Random(SEED), tally)
+    await cut_often_enough(recording, tally)
     assert tally.faults == []
-    assert len(tally.lost) == CUTS
+    assert len(tally.lost) >= CUTS
     assert tally.acknowledged > 0
     assert synchronous == "NORMAL" or not any(tally.lost)
+    assert synchronous == "FULL" or tally.cursors.ahead > 0
     assert tally.cursors.refused == tally.cursors.ahead
     assert tally.cursors.went_on > 0
 
@@ -56,9 +66,9 @@ async def test_cuts_find_it_when_no_promise_was_made(
 ) -> None:
     recording = record(STRACE, tmp_path, "NORMAL", Random(SEED), ACTIONS)
     monkeypatch.setattr(promises, "lost_upto", lambda *_: 0)
-    random, tally = Random(SEED), Tally("NORMAL")
-    while not tally.cursors.ahead:
-        await cut_power(recording, CUTS, random, tally)
+    tally = Tally("NORMAL")
+    await cut_often_enough(recording, tally)
+    assert tally.cursors.ahead > 0
     assert tally.cursors.refused == 0
     assert len(tally.faults) == tally.cursors.ahead
     assert "was taken" in tally.faults[0]
