@@ -90,8 +90,13 @@ class Hub:
                 await touched.wait()
 
     async def until_taken(
-        self, topic: str, when: Callable[[PoolView], int | None], take: Command[R | None]
-    ) -> R:
+        self,
+        topic: str,
+        when: Callable[[PoolView], int | None],
+        take: Command[R | None],
+        *,
+        hopeful: bool = False,
+    ) -> tuple[R, bool]:
         """Carry out a command, whenever the topic is touched, until it gives something.
 
         Before it waits for the first time, and after it came too late, it only asks: a wait that
@@ -99,14 +104,18 @@ class Hub:
 
         :param when: says from when on, in milliseconds of the store's clock, there is something to
             take; ``None``: nobody knows yet
+        :param hopeful: do not ask the first time
+        :return: what it gave, and whether that was there at once
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        waited = False
+        looks = 0
 
         async def look() -> R | None:
-            nonlocal waited
-            found = await self._store.execute(self._pool_id, take) if waited else None
-            waited = True
+            nonlocal looks
+            looks += 1
+            found = None
+            if hopeful or looks > 1:
+                found = await self._store.execute(self._pool_id, take)
             while found is None:
                 now, at = await self._store.query(
                     self._pool_id, lambda view: (view.now, when(view))
@@ -117,7 +126,7 @@ class Hub:
                 found = await self._store.execute(self._pool_id, take)
             return found
 
-        return await self.until(topic, look)
+        return await self.until(topic, look), looks == 1
 
     def _expect(self, at: int | None) -> None:
         """Have the follower look at the inboxes at a time, if it was going to sleep longer."""

@@ -108,6 +108,7 @@ class Inbox:
         self._hub = hub
         self._keeper = Keeper.of(store)
         self._held: WeakSet[Delivery] = WeakSet()
+        self._flows = False  # whether the last message was there at once
         self.lease: Final = lease
 
     async def __aiter__(self) -> AsyncGenerator[Delivery, None]:
@@ -130,10 +131,11 @@ class Inbox:
 
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        claim = await self._hub.until_taken(
+        claim, self._flows = await self._hub.until_taken(
             inbox_topic(self._run_id),
             lambda view: next_available(view, self._run_id),
             ClaimNext(self._run_id, process_name(), self.lease),
+            hopeful=self._flows,
         )
         delivery = Delivery(self, claim)
         self._held.add(delivery)

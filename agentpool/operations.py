@@ -108,11 +108,12 @@ class Operations:
         keeper = Keeper.of(self.store)
         keeper.add_hold(self.pool_id, asked)
         try:
-            return await self._hub.until_taken(
+            answers, _ = await self._hub.until_taken(
                 message_topic(key),
                 lambda view: view.now if is_answered(view, key) else None,
                 TakeAnswers(key),
             )
+            return answers
         finally:
             keeper.remove_hold(self.pool_id, asked)
 

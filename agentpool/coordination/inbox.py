@@ -261,10 +261,10 @@ def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:
 
 
 def _in_order(view: PoolView, run_id: str, due_by: int | None = None) -> Iterator[Row]:
-    after = 0
-    while rows := view.rows(INBOX, run_id, after=after, limit=_SCAN, due_by=due_by):
+    after, limit = 0, 1  # a claim takes the first, as a rule
+    while rows := view.rows(INBOX, run_id, after=after, limit=limit, due_by=due_by):
         yield from rows
-        after = rows[-1].key.number
+        after, limit = rows[-1].key.number, _SCAN
 
 
 def _is_withdrawn(view: PoolView, stored: AgentPoolStoredMessage) -> bool:
