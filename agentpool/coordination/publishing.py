@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agentpool._codec import decode, encode
+from agentpool._payload import readable
 from agentpool.command import Command, Decision, PoolView, Row, RowKey
 from agentpool.coordination.history import is_member
 from agentpool.coordination.rows import EVENT, EVENT_ID, HostEvent, put, value_of
@@ -21,7 +21,7 @@ class Publish(Command[int]):
 
     def __init__(self, envelope: EventEnvelope) -> None:
         require_type(envelope, EventEnvelope, "envelope")
-        self._envelope = decode(encode(envelope), EventEnvelope)  # refuses what has no such JSON
+        self._envelope = readable(envelope, EventEnvelope)
 
     def decide(self, view: PoolView) -> Decision[int]:
         require_open(view)

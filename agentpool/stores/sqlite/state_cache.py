@@ -17,7 +17,7 @@ from agentpool.records import (
 from agentpool.replay import PoolState
 from agentpool.stores.sqlite import log
 
-__all__ = ("StateCache",)
+__all__ = ("StateCache", "refuse_shorter")
 
 _CHECKPOINT_EVERY: Final = 32
 _POOLS_KEPT: Final = 1024
@@ -51,10 +51,8 @@ class StateCache:
 
         :raises StoreError: the log is shorter than this connection has seen it
         """
-        head, seen = log.head(connection, pool_id), self.seen(pool_id)
-        if head < seen:
-            msg = f"the log ends at record {head}, but record {seen} was seen"
-            raise StoreError(msg, pool_id=pool_id, seq=seen)
+        head = log.head(connection, pool_id)
+        refuse_shorter(pool_id, head, self.seen(pool_id))
         self._heads[pool_id] = head
         return head
 
@@ -105,6 +103,16 @@ class StateCache:
         if self._changes.get(state.pool_id, 0) >= _due_after(state):
             _save_checkpoint(connection, state)
             self._changes[state.pool_id] = 0
+
+
+def refuse_shorter(pool_id: str, head: int, seen: int) -> None:
+    """Refuse a log that has lost its end.
+
+    :raises StoreError: it ends before a record that was seen
+    """
+    if head < seen:
+        msg = f"the log ends at record {head}, but record {seen} was seen"
+        raise StoreError(msg, pool_id=pool_id, seq=seen)
 
 
 def _due_after(state: PoolState) -> int:

@@ -16,7 +16,7 @@ from agentpool._tasks import uninterrupted
 from agentpool.clock import Clock, wall_clock
 from agentpool.command import Command, PoolView
 from agentpool.content import OCTETS, checked_content
-from agentpool.errors import AgentPoolError, StoreClosedError, StoreError
+from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.ids import check_identifier
 from agentpool.records import AgentPoolStoreCursor, AgentPoolStoreRecord
 from agentpool.replay import ReplayState
@@ -28,7 +28,7 @@ from agentpool.stores.sqlite.doorbell import Doorbell, Listener
 from agentpool.stores.sqlite.group_commit import GroupCommit
 from agentpool.stores.sqlite.opening import Options, Synchronous, connect
 from agentpool.stores.sqlite.promises import refuse_lost
-from agentpool.stores.sqlite.state_cache import StateCache
+from agentpool.stores.sqlite.state_cache import StateCache, refuse_shorter
 from agentpool.stores.sqlite.transaction import BatchCommitter, Outcome, Request
 from agentpool.stores.sqlite.views import SqlView
 from agentpool.watch import PAGE_SIZE, Page, Signals, Tailer
@@ -264,10 +264,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     def _check_end(self, connection: sqlite3.Connection, pool_id: str, after: int) -> None:
         """Tell the end of a log from a pool without one, and from a log that has lost its end."""
         head = log.head(connection, pool_id)
-        seen = min(after, self._reader_states.seen(pool_id))
-        if head < seen:
-            msg = f"the log ends at record {head}, but record {seen} was seen"
-            raise StoreError(msg, pool_id=pool_id, seq=seen)
+        refuse_shorter(pool_id, head, min(after, self._reader_states.seen(pool_id)))
         refuse_lost(connection, pool_id, after, head)
         if head == 0:
             raise not_open(pool_id)

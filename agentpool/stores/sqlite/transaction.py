@@ -67,11 +67,11 @@ class BatchCommitter:
         try:
             return self._commit_durably(connection, requests)
         except ConsequenceError as error:
-            self.states.drop({request.pool_id for request in requests})
+            self._forget(requests)
             if len(requests) == 1:
                 raise error.error from error
         except BaseException as error:
-            self.states.drop({request.pool_id for request in requests})
+            self._forget(requests)
             if isinstance(error, AgentPoolError | sqlite3.Error) or len(requests) == 1:
                 raise
         return self._one_by_one(connection, requests)
@@ -88,9 +88,13 @@ class BatchCommitter:
         try:
             return self._commit(connection, requests)
         except _MustWaitForDisk:
-            self.states.drop({request.pool_id for request in requests})
+            self._forget(requests)
         self._set_level(connection, "FULL")
         return self._commit(connection, requests)
+
+    def _forget(self, requests: Sequence[Request]) -> None:
+        """Forget the states that a transaction may have changed before it failed."""
+        self.states.drop({request.pool_id for request in requests})
 
     def sync(self, connection: sqlite3.Connection, *, durable: bool) -> None:
         """Choose whether the next commits wait for the disk."""
