@@ -2,17 +2,10 @@
 
 Start with `SqliteAgentPoolStore.open` and `AgentPool.open`. What stores promise is said by
 `AgentPoolStore`, the errors are listed in `agentpool.errors`, what stands in a log in
-`agentpool.records`.
+`agentpool.wire.records`.
 """
 
 # Encoding
-from agentpool._codec import decode, encode
-from agentpool._wire import FilterSet, Include, include
-
-# The coordinator
-from agentpool.coordination.history import EventCursor
-from agentpool.coordination.wakes import WakeOutcome
-
 # Errors
 from agentpool.errors import (
     AgentPoolError,
@@ -33,11 +26,32 @@ from agentpool.errors import (
     StoreFullError,
     UnknownRecordError,
 )
+from agentpool.inbox import Delivery, Inbox
+from agentpool.member import MemberHandle
+from agentpool.pool import AgentPool
+
+# The coordinator
+from agentpool.rules.history import EventCursor
+
+# Replay
+from agentpool.rules.replay import replay
+from agentpool.rules.waits import WakeOutcome
+
+# Stores
+from agentpool.stores.base import AgentPoolStore
+from agentpool.stores.memory import InMemoryAgentPoolStore
+from agentpool.stores.sqlite import SqliteAgentPoolStore
+from agentpool.wire.codec import decode, encode
 
 # Events and filters
-from agentpool.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
-from agentpool.events import CausalRef, ContentCaptureMode, EventDeliverySemantics, EventEnvelope
-from agentpool.filters import (
+from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
+from agentpool.wire.events import (
+    CausalRef,
+    ContentCaptureMode,
+    EventDeliverySemantics,
+    EventEnvelope,
+)
+from agentpool.wire.filters import (
     CompiledEventFilter,
     EventFilter,
     EventIndexField,
@@ -47,7 +61,7 @@ from agentpool.filters import (
 )
 
 # Identifiers
-from agentpool.ids import (
+from agentpool.wire.ids import (
     MAX_IDENTIFIER_BYTES,
     AgentId,
     AgentPoolId,
@@ -69,12 +83,9 @@ from agentpool.ids import (
     TurnId,
     WakeConditionId,
 )
-from agentpool.inbox import Delivery, Inbox
-from agentpool.member import MemberHandle
-from agentpool.pool import AgentPool
 
 # Records
-from agentpool.records import (
+from agentpool.wire.records import (
     START,
     AgentPoolMember,
     AgentPoolMessagePolicy,
@@ -109,7 +120,7 @@ from agentpool.records import (
 )
 
 # References
-from agentpool.refs import (
+from agentpool.wire.refs import (
     CorrelationEntry,
     DestinationKind,
     DestinationRef,
@@ -124,15 +135,8 @@ from agentpool.refs import (
     SourceRef,
     TrustClass,
 )
-
-# Replay
-from agentpool.replay import replay
-from agentpool.snapshot import AgentPoolSnapshot
-
-# Stores
-from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.memory import InMemoryAgentPoolStore
-from agentpool.stores.sqlite import SqliteAgentPoolStore
+from agentpool.wire.snapshot import AgentPoolSnapshot
+from agentpool.wire.struct import FilterSet, Include, include
 
 __all__ = (
     "MAX_IDENTIFIER_BYTES",

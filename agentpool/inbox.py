@@ -6,10 +6,8 @@ from types import TracebackType
 from typing import Final, Self
 from weakref import WeakSet
 
-from agentpool._process import process_name
-from agentpool._tasks import uninterrupted
-from agentpool.clock import millis
-from agentpool.coordination.inbox import (
+from agentpool.errors import AgentPoolError, ClaimLostError
+from agentpool.rules.claims import (
     Acknowledge,
     Claim,
     ClaimNext,
@@ -17,11 +15,13 @@ from agentpool.coordination.inbox import (
     next_available,
     peek,
 )
-from agentpool.errors import AgentPoolError, ClaimLostError
-from agentpool.hub import Hub, inbox_topic
-from agentpool.keeper import Keeper
-from agentpool.records import RunMessage
+from agentpool.runtime.upkeep import Keeper
+from agentpool.runtime.waiting import Hub, inbox_topic
 from agentpool.stores.base import AgentPoolStore, checked_limit
+from agentpool.support.clock import millis
+from agentpool.support.process import process_name
+from agentpool.support.tasks import uninterrupted
+from agentpool.wire.records import RunMessage
 
 __all__ = ("Delivery", "Inbox")
 

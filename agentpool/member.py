@@ -7,20 +7,21 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Final
 
-from agentpool._tasks import uninterrupted
-from agentpool.clock import Clock, millis, positive_millis
-from agentpool.coordination.membership import JoinRun
-from agentpool.coordination.wakes import WakeOutcome
 from agentpool.errors import (
     AgentPoolError,
     InvalidValueError,
     NotAMemberError,
     StoreClosedError,
 )
-from agentpool.filters import EventFilter
-from agentpool.keeper import Keeper
 from agentpool.operations import Operations
-from agentpool.records import (
+from agentpool.rules.log import LeaveMember
+from agentpool.rules.membership import JoinRun
+from agentpool.rules.waits import WakeOutcome
+from agentpool.runtime.upkeep import Keeper
+from agentpool.support.clock import Clock, millis, positive_millis
+from agentpool.support.tasks import uninterrupted
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreCursor,
     MessageReceipt,
@@ -30,8 +31,7 @@ from agentpool.records import (
     RunMessage,
     WakeCondition,
 )
-from agentpool.refs import EventCorrelation, PolicyRef
-from agentpool.rules import LeaveMember
+from agentpool.wire.refs import EventCorrelation, PolicyRef
 
 __all__ = ("MemberHandle", "Membership", "fresh_id")
 

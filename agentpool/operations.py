@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from agentpool.clock import positive_millis
-from agentpool.command import PoolView
-from agentpool.coordination.delivery import RecordStatus, Send
-from agentpool.coordination.inbox import TakeAnswers, is_answered
-from agentpool.coordination.projection import CatchUp
-from agentpool.coordination.wakes import (
+from agentpool.errors import InvalidValueError
+from agentpool.inbox import Inbox
+from agentpool.rules.claims import TakeAnswers, is_answered
+from agentpool.rules.command import PoolView
+from agentpool.rules.consequences import CatchUp
+from agentpool.rules.log import checked_cursor, require_open, require_type
+from agentpool.rules.sending import RecordStatus, Send
+from agentpool.rules.waits import (
     CancelWake,
     SuspendUntil,
     WakeOutcome,
@@ -17,13 +19,13 @@ from agentpool.coordination.wakes import (
     known_wake,
     outcome,
 )
-from agentpool.errors import InvalidValueError
-from agentpool.events import EventEnvelope
-from agentpool.hub import Hub, message_topic, wake_topic
-from agentpool.ids import check_identifier
-from agentpool.inbox import Inbox
-from agentpool.keeper import Keeper
-from agentpool.records import (
+from agentpool.runtime.upkeep import Keeper
+from agentpool.runtime.waiting import Hub, message_topic, wake_topic
+from agentpool.stores.base import AgentPoolStore
+from agentpool.support.clock import positive_millis
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.ids import check_identifier
+from agentpool.wire.records import (
     AgentPoolStoreCursor,
     MessageReceipt,
     MessageStatus,
@@ -32,8 +34,6 @@ from agentpool.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.rules import checked_cursor, require_open, require_type
-from agentpool.stores.base import AgentPoolStore
 
 __all__ = ("Operations",)
 

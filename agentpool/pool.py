@@ -11,23 +11,24 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from agentpool._opening import Opening
-from agentpool._tasks import uninterrupted
-from agentpool._wire import Include
-from agentpool.command import PoolView
-from agentpool.coordination.history import page_of_events
-from agentpool.coordination.membership import JoinRun, carries_policies
-from agentpool.coordination.projection import CatchUp
-from agentpool.coordination.publishing import Publish
-from agentpool.coordination.wakes import (
-    compile_for,
-)
-from agentpool.events import EventEnvelope
-from agentpool.filters import EventFilter, PayloadAccessMode
-from agentpool.keeper import Keeper
 from agentpool.member import MemberHandle, Membership
 from agentpool.operations import Operations
-from agentpool.records import (
+from agentpool.rules.command import PoolView
+from agentpool.rules.consequences import CatchUp
+from agentpool.rules.history import page_of_events
+from agentpool.rules.host_events import Publish
+from agentpool.rules.log import LeaveMember, OpenPool, checked_cursor, require_open, require_type
+from agentpool.rules.membership import JoinRun, carries_policies
+from agentpool.rules.waits import (
+    compile_for,
+)
+from agentpool.runtime.upkeep import Keeper
+from agentpool.stores.base import AgentPoolStore
+from agentpool.support.opening import Opening
+from agentpool.support.tasks import uninterrupted
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.filters import EventFilter, PayloadAccessMode
+from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolMessagePolicy,
     AgentPoolStoreConfig,
@@ -35,10 +36,9 @@ from agentpool.records import (
     AgentPoolStoreRecord,
     AgentPoolWakePolicy,
 )
-from agentpool.refs import PolicyRef
-from agentpool.rules import LeaveMember, OpenPool, checked_cursor, require_open, require_type
-from agentpool.snapshot import AgentPoolSnapshot
-from agentpool.stores.base import AgentPoolStore
+from agentpool.wire.refs import PolicyRef
+from agentpool.wire.snapshot import AgentPoolSnapshot
+from agentpool.wire.struct import Include
 
 __all__ = ("AgentPool",)
 

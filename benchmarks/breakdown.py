@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from agentpool import AgentPool, Inbox, SqliteAgentPoolStore
-from agentpool.stores.sqlite.transaction import BatchCommitter
+from agentpool.stores.batch.committer import BatchCommitter
 from benchmarks import plain
 from benchmarks.appends import append_all
 from benchmarks.bench import Bench, run_bounded

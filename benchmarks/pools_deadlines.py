@@ -21,7 +21,7 @@ from agentpool import (
     WakeCondition,
     include,
 )
-from agentpool.clock import wall_clock
+from agentpool.support.clock import wall_clock
 from benchmarks.bench import LONGEST, Bench, run_bounded
 from benchmarks.checks import expect
 from benchmarks.figures import Figure, Round, at_most

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from agentpool import AgentPool, EventFilter, SqliteAgentPoolStore, include
-from agentpool.command import PoolView
+from agentpool.rules.command import PoolView
 from benchmarks.bench import Bench, run_bounded
 from benchmarks.children import run_together, wait_for_all
 from benchmarks.figures import Figure, Round, at_most

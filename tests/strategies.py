@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from agentpool import AgentPoolStoreRecordPayload, Include
-from agentpool.ids import MAX_IDENTIFIER_BYTES, U64_MAX
+from agentpool.wire.ids import MAX_IDENTIFIER_BYTES, U64_MAX
 
 # Text that JSON escapes, that only looks escaped, and that sorts differently in UTF-16.
 _CHARACTERS: Final = st.one_of(

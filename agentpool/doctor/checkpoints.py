@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentpool.doctor.report import Finding, Places, broken, note, ok
-from agentpool.replay import PoolState
-from agentpool.stores.sqlite.state_cache import StateCache
+from agentpool.rules.replay import PoolState
+from agentpool.stores.batch.states import StateCache
 
 __all__ = ("Checkpoints",)
 

@@ -4,14 +4,14 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
-from agentpool.command import Row, RowKey
-from agentpool.coordination.rows import EXPIRY, RESPONSE, WAKE, contract_key, deadline_key
 from agentpool.doctor.look import Look
 from agentpool.doctor.records import head, pools
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.doctor.rows import CHECKS, FOLLOWING, check_of, complaint
-from agentpool.records import AgentPoolStoredMessage, MessageStatus, RunMessageRecorded
-from agentpool.replay import PoolState
+from agentpool.rules.command import Row, RowKey
+from agentpool.rules.replay import PoolState
+from agentpool.rules.rows import EXPIRY, RESPONSE, WAKE, contract_key, deadline_key
+from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessageRecorded
 
 __all__ = ("Coordination",)
 

@@ -6,7 +6,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
-from agentpool.clock import Clock, wall_clock
 from agentpool.doctor import environment, file
 from agentpool.doctor.checkpoints import Checkpoints
 from agentpool.doctor.coordination import Coordination
@@ -17,6 +16,7 @@ from agentpool.doctor.records import check_records
 from agentpool.doctor.report import Finding, Report, broken, note
 from agentpool.errors import AgentPoolError
 from agentpool.stores.sqlite.connection import is_busy
+from agentpool.support.clock import Clock, wall_clock
 
 __all__ = ("examine",)
 

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from agentpool._payload import open_payload
-from agentpool.command import Placed, Row, RowKey
 from agentpool.errors import AgentPoolError
-from agentpool.records import (
+from agentpool.rules.command import Placed, Row, RowKey
+from agentpool.rules.log import MESSAGE_STEPS
+from agentpool.rules.replay import PoolState
+from agentpool.stores.sqlite import log, rows
+from agentpool.wire.payload import open_payload
+from agentpool.wire.records import (
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
     MessageStatus,
     RunMessageRecorded,
 )
-from agentpool.replay import PoolState
-from agentpool.rules import MESSAGE_STEPS
-from agentpool.stores.sqlite import log, rows
 
 __all__ = ("Look",)
 

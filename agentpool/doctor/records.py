@@ -8,15 +8,15 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
-from agentpool._payload import open_payload
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.errors import (
     CorruptRecordError,
     PoolConfigConflictError,
     UnknownRecordError,
 )
-from agentpool.replay import PoolState
+from agentpool.rules.replay import PoolState
 from agentpool.stores.sqlite import log
+from agentpool.wire.payload import open_payload
 
 __all__ = ("Observer", "check_records", "head", "pools")
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from agentpool.command import DEADLINE, INBOX, Row, RowKey
-from agentpool.coordination.rows import (
+from agentpool.doctor.look import Look
+from agentpool.errors import AgentPoolError
+from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
+from agentpool.rules.rows import (
     ANSWER,
     ASKING,
     CAUSE,
@@ -22,9 +24,7 @@ from agentpool.coordination.rows import (
     WakeCause,
     value_of,
 )
-from agentpool.doctor.look import Look
-from agentpool.errors import AgentPoolError
-from agentpool.records import WakeRegistrationStatus
+from agentpool.wire.records import WakeRegistrationStatus
 
 __all__ = ("CHECKS", "FOLLOWING", "check_of", "complaint")
 

@@ -6,24 +6,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from agentpool.clock import Clock, wall_clock
-from agentpool.command import Command, PoolView
-from agentpool.content import OCTETS
 from agentpool.errors import InvalidValueError, PoolNotOpenError
-from agentpool.filters import CompiledEventFilter
-from agentpool.ids import check_identifier
-from agentpool.records import (
-    AgentPoolMember,
-    AgentPoolStoreConfig,
-    AgentPoolStoreCursor,
-    AgentPoolStoredWake,
-    AgentPoolStoreRecord,
-    MessageReceipt,
-    RunMessage,
-    WakeCondition,
-    WakeRegistration,
-)
-from agentpool.rules import (
+from agentpool.rules.command import Command, PoolView
+from agentpool.rules.log import (
     JoinMember,
     LeaveMember,
     NextEventSequence,
@@ -34,8 +19,23 @@ from agentpool.rules import (
     checked_cursor,
     require_open,
 )
-from agentpool.snapshot import AgentPoolSnapshot
-from agentpool.watch import Signals
+from agentpool.stores.tail import Signals
+from agentpool.support.clock import Clock, wall_clock
+from agentpool.wire.content import OCTETS
+from agentpool.wire.filters import CompiledEventFilter
+from agentpool.wire.ids import check_identifier
+from agentpool.wire.records import (
+    AgentPoolMember,
+    AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
+    AgentPoolStoredWake,
+    AgentPoolStoreRecord,
+    MessageReceipt,
+    RunMessage,
+    WakeCondition,
+    WakeRegistration,
+)
+from agentpool.wire.snapshot import AgentPoolSnapshot
 
 __all__ = ("AgentPoolStore",)
 

@@ -5,18 +5,18 @@ from typing import TypeVar
 
 import anyio.lowlevel
 
-from agentpool._tasks import uninterrupted
-from agentpool.clock import Clock, wall_clock
-from agentpool.command import Command, PoolView
-from agentpool.content import OCTETS, checked_content, content_ref, no_content
-from agentpool.coordination.projection import carry_out
 from agentpool.errors import StoreClosedError
-from agentpool.ids import check_identifier
-from agentpool.records import AgentPoolStoreCursor, AgentPoolStoreRecord
-from agentpool.snapshot import AgentPoolSnapshot
+from agentpool.rules.command import Command, PoolView
+from agentpool.rules.consequences import carry_out
 from agentpool.stores.base import AgentPoolStore, checked_limit, checked_place, not_open
 from agentpool.stores.memory_pool import MemoryPool
-from agentpool.watch import PAGE_SIZE, Page, Signals, Tailer
+from agentpool.stores.tail import PAGE_SIZE, Page, Signals, Tailer
+from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.tasks import uninterrupted
+from agentpool.wire.content import OCTETS, checked_content, content_ref, no_content
+from agentpool.wire.ids import check_identifier
+from agentpool.wire.records import AgentPoolStoreCursor, AgentPoolStoreRecord
+from agentpool.wire.snapshot import AgentPoolSnapshot
 
 __all__ = ("InMemoryAgentPoolStore",)
 

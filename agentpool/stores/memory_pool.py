@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from agentpool.clock import Clock
-from agentpool.command import DEADLINE, INBOX, Decision, Placed, Row, RowKey
-from agentpool.records import (
+from agentpool.rules.command import DEADLINE, INBOX, Decision, Placed, Row, RowKey
+from agentpool.rules.replay import ReplayState
+from agentpool.stores.row_table import RowTable
+from agentpool.support.clock import Clock
+from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
     AgentPoolStoredMessage,
@@ -18,8 +20,6 @@ from agentpool.records import (
     WakeRecorded,
     record_at,
 )
-from agentpool.replay import ReplayState
-from agentpool.stores.row_table import RowTable
 
 __all__ = ("MemoryPool",)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Any, Generic, TypeVar
 
-from agentpool.command import Row
+from agentpool.rules.command import Row
 
 __all__ = ("RowTable",)
 

@@ -6,8 +6,8 @@ Values with different ids have different idempotency keys, so ``a_message("m.1")
 
 from typing import Any
 
-from agentpool.filters import EventFilter
-from agentpool.records import (
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolMessagePolicy,
     AgentPoolStoreConfig,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agentpool import AgentPoolStore, InMemoryAgentPoolStore, NotAMemberError
-from agentpool.command import Command, Decision, PoolView
-from agentpool.signals import Signal
+from agentpool.rules.command import Command, Decision, PoolView
+from agentpool.support.signals import Signal
 from agentpool.testing import Moment, StoreConformance, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import EVERY_CALL
 

@@ -1,7 +1,7 @@
 from contextlib import AbstractAsyncContextManager
 
 from agentpool import AgentPoolStore, InMemoryAgentPoolStore
-from agentpool.clock import Clock
+from agentpool.support.clock import Clock
 from agentpool.testing import PoolConformance
 
 

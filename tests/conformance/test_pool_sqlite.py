@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentpool import AgentPoolStore, SqliteAgentPoolStore
-from agentpool.clock import Clock
+from agentpool.support.clock import Clock
 from agentpool.testing import PoolConformance
 
 

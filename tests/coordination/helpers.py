@@ -15,7 +15,7 @@ import anyio
 from integration.helpers import BOUND, POOL, Worker, worker
 
 from agentpool import AgentPool, AgentPoolStoreRecordPayload
-from agentpool.clock import wall_clock
+from agentpool.support.clock import wall_clock
 
 __all__ = (
     "BOUND",

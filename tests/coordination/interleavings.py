@@ -25,7 +25,7 @@ from agentpool import (
     encode,
     include,
 )
-from agentpool.coordination.rows import EVENT, HostEvent, value_of
+from agentpool.rules.rows import EVENT, HostEvent, value_of
 from agentpool.testing import a_condition, a_message
 
 __all__ = ("HOST", "SINK", "Action", "Ledger", "Scenario", "actions_of", "read_ledger")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from agentpool import AgentPool, MemberLeft, SqliteAgentPoolStore
-from agentpool.command import PoolView
+from agentpool.rules.command import PoolView
 from agentpool.testing import a_member
 
 from .helpers import POOL, payloads

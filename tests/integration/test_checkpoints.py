@@ -14,8 +14,8 @@ from agentpool import (
     StoreFullError,
     WakeRegistrationStatus,
 )
-from agentpool.command import PoolView
-from agentpool.replay import PoolState
+from agentpool.rules.command import PoolView
+from agentpool.rules.replay import PoolState
 from agentpool.stores.sqlite import log
 from agentpool.testing import a_condition, a_registration
 

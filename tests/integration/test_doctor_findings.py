@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agentpool._process import boot_id
 from agentpool.doctor import Level
+from agentpool.support.process import boot_id
 
 from .doctoring import MENDED, NOW, add_row, broken_by, examined, sound_file
 from .helpers import POOL, foreign_file, sql

@@ -18,9 +18,9 @@ from agentpool import (
     RetryClassification,
     SqliteAgentPoolStore,
     StoreError,
-    _process,
 )
 from agentpool.stores.sqlite import promises
+from agentpool.support import process
 from agentpool.testing import a_condition, a_member
 from agentpool.testing.faults.restart import another_boot
 
@@ -197,7 +197,7 @@ async def test_where_a_boot_has_no_name_nothing_is_promised_and_nothing_refused(
 ) -> None:
     before = promised(cut)
     with monkeypatch.context() as nameless:
-        nameless.setattr(_process, "boot_id", lambda: None)
+        nameless.setattr(process, "boot_id", lambda: None)
         assert not await is_refused(cut, 9)
         await append(cut, "x", 2)
     assert promised(cut) == before

@@ -14,7 +14,7 @@ from agentpool import (
     StoreFullError,
     include,
 )
-from agentpool.coordination.membership import Heartbeat
+from agentpool.rules.membership import Heartbeat
 from agentpool.stores.sqlite import promises
 from agentpool.testing import a_condition, a_member
 from agentpool.testing.faults import DISK_FULL, failing

@@ -19,10 +19,10 @@ from agentpool import (
     WakeRecorded,
     WakeRegistrationStatus,
 )
-from agentpool.records import AgentPoolStoreConfig, AgentPoolStoredMessage, AgentPoolStoredWake
 from agentpool.testing import a_condition, a_member, a_message, a_receipt, a_registration
 from agentpool.testing.history import Call, Evidence, check
 from agentpool.testing.history.evidence import Happened, digest
+from agentpool.wire.records import AgentPoolStoreConfig, AgentPoolStoredMessage, AgentPoolStoredWake
 
 POOL = "pool.test"
 BOX = "run.box"

@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
-from agentpool.coordination.inbox import Claim
-from agentpool.records import MessageReceipt, RunMessage
+from agentpool.rules.claims import Claim
 from agentpool.testing.model.machine import ModelMachine
 from agentpool.testing.model.steps import Actor
+from agentpool.wire.records import MessageReceipt, RunMessage
 
 SHORT: Final = settings(
     max_examples=60,

@@ -4,11 +4,11 @@ from typing import Any
 
 from samples import POOL
 
-from agentpool.clock import wall_clock
-from agentpool.command import Command, Decision
-from agentpool.records import AgentPoolStoreConfig
-from agentpool.rules import OpenPool
+from agentpool.rules.command import Command, Decision
+from agentpool.rules.log import OpenPool
 from agentpool.stores.memory_pool import MemoryPool
+from agentpool.support.clock import wall_clock
+from agentpool.wire.records import AgentPoolStoreConfig
 
 
 class Pool(MemoryPool):

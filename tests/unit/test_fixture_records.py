@@ -19,8 +19,8 @@ from agentpool import (
     encode,
     replay,
 )
-from agentpool._payload import KINDS, open_payload, open_record, seal
-from agentpool.records import record_at
+from agentpool.wire.payload import KINDS, open_payload, open_record, seal
+from agentpool.wire.records import record_at
 
 RECORDS = lines("records.jsonl")
 REJECTS = documents("rejects.jsonl")

@@ -7,7 +7,7 @@ from wire_structs import smallest, wire_structs
 from wire_tables import COORDINATOR_IDENTIFIER_FIELDS, IDENTIFIER_FIELDS
 
 from agentpool import Include, InvalidValueError, decode, encode
-from agentpool._wire import Wire, _plan, trusted
+from agentpool.wire.struct import Wire, _plan, trusted
 
 FIELDS = [(cls, name) for cls in wire_structs().values() for name in _plan(cls).identifiers]
 NAMES = [f"{cls.__name__}.{name}" for cls, name in FIELDS]

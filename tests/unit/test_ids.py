@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentpool import AgentPoolMember, InvalidValueError, decode, encode
-from agentpool.ids import MAX_IDENTIFIER_BYTES, check_identifier, check_u64, identifier_problem
+from agentpool.wire.ids import MAX_IDENTIFIER_BYTES, check_identifier, check_u64, identifier_problem
 
 CONTROL_CHARACTERS = [
     char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(char) == "Cc"

@@ -1,4 +1,4 @@
-"""The arrows between the modules point one way."""
+"""The arrows between the folders point one way: this is the whole architecture, in one table."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -6,37 +6,62 @@ from graphlib import TopologicalSorter
 import pytest
 from package_tree import imports, is_below, modules
 
-BASE = """
-    errors ids refs event_kinds events filters records snapshot replay open_wakes command rules
-    _codec _strict _payload _wire
-"""
-PURE = [
-    *BASE.split(),
-    *sorted(
-        name.removeprefix("agentpool.")
-        for name in modules()
-        if is_below(name, "agentpool.coordination")
-    ),
-]
-COORDINATOR = ["pool", "operations", "member", "inbox", "hub", "keeper"]
+LAYERS = {
+    "errors": "",
+    "support": "errors",
+    "wire": "errors support",
+    "rules": "wire errors support",
+    "stores": "rules wire errors support",
+    "stores.batch": "stores rules wire errors support",
+    "stores.sqlite": "stores stores.batch rules wire errors support",
+    "runtime": "stores rules wire errors support",
+    "inbox": "runtime stores rules wire errors support",
+    "member": "inbox runtime stores rules wire errors support",
+    "pool": "member inbox runtime stores rules wire errors support",
+    "doctor": "stores stores.sqlite rules wire errors support",
+    "testing": "* pool member inbox runtime stores stores.batch stores.sqlite rules wire errors"
+    " support",
+    "__main__": "doctor",
+    "": "pool member inbox runtime stores stores.sqlite rules wire errors",
+}
+"""Each folder, or module of the root, with those that it may import. ``*`` is the root itself."""
 
-IMPURE = """
-    asyncio anyio sqlite3 aiosqlite time datetime os pathlib io socket threading random tempfile
-    subprocess multiprocessing concurrent logging
-"""
-ONLY_CONVERTS = {"coordination.record_events": "datetime"}
+PURE = ["wire", "rules"]
+ALLOWED = {
+    "wire": "errors",
+    "rules": "errors wire",
+}
+"""What the pure layers may use of ours."""
+
+IMPURE = {
+    *("asyncio", "anyio", "sqlite3", "aiosqlite", "time", "datetime", "os", "pathlib", "io"),
+    *("socket", "threading", "random", "tempfile", "subprocess", "multiprocessing"),
+    *("concurrent", "logging"),
+}
+ONLY_CONVERTS = {"agentpool.rules.record_events": "datetime"}
 """What may use an impure module, for what is pure in it."""
 
-IN_MEMORY = [
-    "agentpool.stores.memory",
-    "agentpool.stores.memory_pool",
-    "agentpool.stores.row_table",
-]
-ON_SQLITE = ["agentpool.stores.sqlite"]
-DOCTOR = "agentpool.doctor"
-FAULTS = "agentpool.testing.faults"
-PROOFS = [FAULTS, "agentpool.testing.history", "agentpool.testing.model"]
+HANDS = ["pool", "member", "inbox", "runtime"]
 FILES = {"sqlite3", "aiosqlite", "os", "pathlib", "io", "socket", "tempfile", "subprocess"}
+
+
+def layer_of(module: str) -> str:
+    """Name the layer of a module of ours: the longest entry of the table that it lies in."""
+    inside = module.removeprefix("agentpool").removeprefix(".")
+    return max((name for name in LAYERS if is_below(inside, name)), key=len, default="")
+
+
+def in_layer(layer: str) -> list[str]:
+    return sorted(name for name in modules() if layer_of(name) == layer)
+
+
+def ours(module: str) -> set[str]:
+    return {used for used in imports()[module] if is_below(used, "agentpool")}
+
+
+def roots_of(module: str) -> set[str]:
+    """List the top-level packages that a module imports."""
+    return {used.partition(".")[0] for used in imports()[module]}
 
 
 def users_of(package: str) -> set[str]:
@@ -48,21 +73,35 @@ def users_of(package: str) -> set[str]:
     }
 
 
-def roots_of(module: str) -> set[str]:
-    """List the top-level packages that a module imports."""
-    return {used.partition(".")[0] for used in imports()[f"agentpool.{module}"]}
+def test_every_module_is_in_a_layer_and_every_layer_is_there() -> None:
+    assert {layer_of(name) for name in modules()} == set(LAYERS)
+    assert in_layer("") == ["agentpool"]
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_a_pure_module_knows_no_clock_no_loop_no_file(name: str) -> None:
-    assert roots_of(name) & set(IMPURE.split()) <= {ONLY_CONVERTS.get(name, "")} - {""}
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_a_module_uses_the_layers_below_it_only(module: str) -> None:
+    own = layer_of(module)
+    allowed = {own, *LAYERS[own].replace("*", "").split()}
+    roots = {"agentpool"} if "*" in LAYERS[own].split() else set()
+    assert {layer_of(used) for used in ours(module) - roots} <= allowed
 
 
-@pytest.mark.parametrize("name", ONLY_CONVERTS)
-def test_a_time_is_written_out_but_never_asked_for(name: str) -> None:
+PURE_MODULES = [module for layer in PURE for module in in_layer(layer)]
+
+
+@pytest.mark.parametrize("module", PURE_MODULES)
+def test_a_pure_module_knows_no_clock_no_loop_no_file(module: str) -> None:
+    assert roots_of(module) & IMPURE <= {ONLY_CONVERTS.get(module, "")} - {""}
+    assert {layer_of(used) for used in ours(module)} - {layer_of(module)} <= set(
+        ALLOWED[layer_of(module)].split()
+    )
+
+
+@pytest.mark.parametrize("module", ONLY_CONVERTS)
+def test_a_time_is_written_out_but_never_asked_for(module: str) -> None:
     used = {
         node.attr
-        for node in ast.walk(modules()[f"agentpool.{name}"])
+        for node in ast.walk(modules()[module])
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id in {"datetime", "date"}
@@ -70,36 +109,21 @@ def test_a_time_is_written_out_but_never_asked_for(name: str) -> None:
     assert used == {"fromtimestamp"}
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_a_pure_module_uses_pure_modules_only(name: str) -> None:
-    ours = {module for module in imports()[f"agentpool.{name}"] if is_below(module, "agentpool")}
-    assert ours <= {f"agentpool.{pure}" for pure in PURE}
-
-
-@pytest.mark.parametrize("name", PURE)
-def test_a_pure_module_waits_for_nothing(name: str) -> None:
+@pytest.mark.parametrize("module", PURE_MODULES)
+def test_a_pure_module_waits_for_nothing(module: str) -> None:
     waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncWith)
     found = [
         node.name if isinstance(node, ast.AsyncFunctionDef) else type(node).__name__
-        for node in ast.walk(modules()[f"agentpool.{name}"])
+        for node in ast.walk(modules()[module])
         if isinstance(node, waiting)
     ]
-    assert found == (["replay"] if name == "replay" else [])  # reads what its caller gives it
+    # `replay` reads what its caller gives it.
+    assert found == (["replay"] if module == "agentpool.rules.replay" else [])
 
 
-@pytest.mark.parametrize("name", COORDINATOR)
-def test_the_coordinator_knows_no_file_and_no_concrete_store(name: str) -> None:
-    assert roots_of(name).isdisjoint(FILES)
-    stores = {used for used in imports()[f"agentpool.{name}"] if is_below(used, "agentpool.stores")}
-    assert stores <= {"agentpool.stores.base"}
-
-
-@pytest.mark.parametrize("name", COORDINATOR)
-def test_only_the_package_itself_and_its_tests_know_the_coordinator(name: str) -> None:
-    users = {
-        user for user in users_of(f"agentpool.{name}") if not is_below(user, "agentpool.testing")
-    }
-    assert users <= {"agentpool", *(f"agentpool.{other}" for other in COORDINATOR)}
+@pytest.mark.parametrize("module", [each for layer in HANDS for each in in_layer(layer)])
+def test_what_users_hold_knows_no_file(module: str) -> None:
+    assert roots_of(module).isdisjoint(FILES)
 
 
 def test_one_module_knows_aiosqlite() -> None:
@@ -108,31 +132,10 @@ def test_one_module_knows_aiosqlite() -> None:
 
 def test_only_the_store_on_sqlite_and_those_who_examine_it_know_sqlite() -> None:
     users = users_of("sqlite3")
-    for package in (*ON_SQLITE, DOCTOR, FAULTS):
+    for package in ("agentpool.stores.sqlite", "agentpool.doctor", "agentpool.testing.faults"):
         assert any(is_below(module, package) for module in users)
         users = {module for module in users if not is_below(module, package)}
     assert users == set()
-
-
-def test_nobody_needs_the_doctor_but_the_command_line() -> None:
-    users = {user for user in users_of(DOCTOR) if not is_below(user, DOCTOR)}
-    assert users == {"agentpool.__main__"}
-
-
-@pytest.mark.parametrize("store", [IN_MEMORY, ON_SQLITE], ids=["memory", "sqlite"])
-def test_nobody_but_the_package_itself_knows_a_concrete_store(store: list[str]) -> None:
-    users = set().union(*map(users_of, store))
-    insiders = [*store, DOCTOR, *PROOFS] if store is ON_SQLITE else [*store, *PROOFS]
-    outside = {user for user in users if not any(is_below(user, part) for part in insiders)}
-    assert outside == {"agentpool"}
-
-
-def test_the_parts_of_a_store_are_known_to_that_store_only() -> None:
-    assert users_of("agentpool.stores.memory_pool") == {"agentpool.stores.memory"}
-    assert users_of("agentpool.stores.row_table") == {"agentpool.stores.memory_pool"}
-    parts = {name for name in modules() if is_below(name, "agentpool.stores")}
-    whole = {"agentpool.stores", "agentpool.stores.base", *IN_MEMORY}
-    assert {name for name in parts if not is_below(name, "agentpool.stores.sqlite")} == whole
 
 
 def test_nothing_is_imported_inside_a_function() -> None:
@@ -147,8 +150,8 @@ def test_nothing_is_imported_inside_a_function() -> None:
 
 
 def test_no_import_goes_in_a_circle() -> None:
-    ours = {name: used & modules().keys() for name, used in imports().items()}
-    assert set(TopologicalSorter(ours).static_order()) == set(modules())
+    graph = {name: used & modules().keys() for name, used in imports().items()}
+    assert set(TopologicalSorter(graph).static_order()) == set(modules())
 
 
 def test_nothing_of_the_library_needs_its_tests() -> None:

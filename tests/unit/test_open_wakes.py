@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from samples import condition, envelope, registration
 
 from agentpool import AgentPoolStoredWake, EventFilter, EventKind, include
-from agentpool.open_wakes import OpenWakes
+from agentpool.rules.open_wakes import OpenWakes
 
 STARTED, FAILED = EventKind.RUN_STARTED, EventKind.RUN_FAILED
 

@@ -24,7 +24,7 @@ from agentpool import (
     UnknownRecordError,
     WakeRecorded,
 )
-from agentpool._payload import SealedPayload, open_payload, open_record, seal
+from agentpool.wire.payload import SealedPayload, open_payload, open_record, seal
 
 MESSAGE = RunMessageRecorded(AgentPoolStoredMessage(message(), receipt()))
 WAKE = WakeRecorded(AgentPoolStoredWake(condition(), condition().filter.compile(), registration()))

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from agentpool import _process
+from agentpool.support import process
 
 
 def test_a_boot_has_one_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     named = tmp_path / "boot_id"
     named.write_text("b7757777-25ee\n")
-    monkeypatch.setattr(_process, "_BOOT_ID", named)
-    assert _process.boot_id() == _process.boot_id() == "b7757777-25ee"
+    monkeypatch.setattr(process, "_BOOT_ID", named)
+    assert process.boot_id() == process.boot_id() == "b7757777-25ee"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff"])
@@ -21,5 +21,5 @@ def test_a_boot_may_have_no_name(
     nameless = tmp_path / "boot_id"
     if content is not None:
         nameless.write_bytes(content)
-    monkeypatch.setattr(_process, "_BOOT_ID", nameless)
-    assert _process.boot_id() is None
+    monkeypatch.setattr(process, "_BOOT_ID", nameless)
+    assert process.boot_id() is None

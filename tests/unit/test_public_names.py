@@ -54,7 +54,10 @@ SIGNATURES = {
 }
 
 
-FOLDERS = {"agentpool.stores", "agentpool.coordination"}
+FOLDERS = {
+    f"agentpool.{name}"
+    for name in ("stores", "stores.batch", "rules", "wire", "runtime", "support")
+}
 """Packages that only hold modules."""
 
 

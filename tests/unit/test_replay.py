@@ -37,8 +37,8 @@ from agentpool import (
     encode,
     replay,
 )
-from agentpool.records import record_at
-from agentpool.replay import PoolState, ReplayState
+from agentpool.rules.replay import PoolState, ReplayState
+from agentpool.wire.records import record_at
 
 OPENED = PoolOpened(AgentPoolStoreConfig())
 OTHER = AgentPoolStoreConfig(

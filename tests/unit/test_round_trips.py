@@ -18,8 +18,8 @@ from agentpool import (
     decode,
     encode,
 )
-from agentpool._payload import open_payload, seal
-from agentpool.ids import identifier_problem
+from agentpool.wire.ids import identifier_problem
+from agentpool.wire.payload import open_payload, seal
 
 PAYLOAD = cast("type[AgentPoolStoreRecordPayload]", AgentPoolStoreRecordPayload)
 

@@ -18,7 +18,7 @@ from agentpool import (
     PolicyRef,
     RunAddress,
 )
-from agentpool.rules import RecordMessage, earlier_message
+from agentpool.rules.log import RecordMessage, earlier_message
 
 ACCEPTED, DELIVERED = MessageStatus.ACCEPTED, MessageStatus.DELIVERED
 FINAL = set(MessageStatus) - {ACCEPTED, DELIVERED}
@@ -151,5 +151,5 @@ def test_earlier_message_finds_nothing_for_a_new_key() -> None:
 
 
 def test_says_what_it_will_look_up() -> None:
-    assert record().message_keys == ("key.msg.1",)
-    assert record().wake_keys == record().condition_ids == ()
+    assert record().looks_up.message_keys == ("key.msg.1",)
+    assert record().looks_up.wake_keys == record().looks_up.condition_ids == ()

@@ -19,8 +19,8 @@ from agentpool import (
     PoolConfigConflictError,
     PoolNotOpenError,
 )
-from agentpool.command import Command
-from agentpool.rules import (
+from agentpool.rules.command import Command, LookUps
+from agentpool.rules.log import (
     JoinMember,
     LeaveMember,
     NextEventSequence,
@@ -192,4 +192,4 @@ def test_event_numbers_count_up_and_need_no_opened_pool() -> None:
 
 @pytest.mark.parametrize("command", [NextEventSequence(), RecordPoolCreated(), OpenPool()])
 def test_most_commands_look_nothing_up(command: Command[Any]) -> None:
-    assert (command.message_keys, command.wake_keys, command.condition_ids) == ((), (), ())
+    assert command.looks_up == LookUps()

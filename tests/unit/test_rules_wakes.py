@@ -19,7 +19,7 @@ from agentpool import (
     WakeRegistrationStatus,
     include,
 )
-from agentpool.rules import RecordWake, earlier_wake
+from agentpool.rules.log import RecordWake, earlier_wake
 
 REGISTERED = WakeRegistrationStatus.REGISTERED
 
@@ -145,6 +145,6 @@ def test_earlier_wake_finds_nothing_for_a_new_key() -> None:
 
 
 def test_says_what_it_will_look_up() -> None:
-    assert record().wake_keys == ("key.wake.1",)
-    assert record().condition_ids == ("wake.1",)
-    assert record().message_keys == ()
+    assert record().looks_up.wake_keys == ("key.wake.1",)
+    assert record().looks_up.condition_ids == ("wake.1",)
+    assert record().looks_up.message_keys == ()

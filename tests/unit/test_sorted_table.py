@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agentpool.replay import SortedTable
+from agentpool.rules.replay import SortedTable
 
 KEYS = st.sampled_from([f"k{n:02}" for n in range(30)]) | st.text(min_size=1, max_size=2).filter(
     lambda key: key.isprintable()

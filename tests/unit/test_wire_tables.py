@@ -19,8 +19,8 @@ from agentpool import (
     decode,
     encode,
 )
-from agentpool._payload import KINDS
-from agentpool._strict import _may_be_left_out
+from agentpool.wire.payload import KINDS
+from agentpool.wire.strict import _may_be_left_out
 
 FIELDS = [(name, field) for name, fields in STRUCTS.items() for field in fields.split()]
 

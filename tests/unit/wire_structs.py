@@ -6,7 +6,7 @@ from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import agentpool
-from agentpool._wire import Include, Wire, trusted
+from agentpool.wire.struct import Include, Wire, trusted
 
 
 def wire_structs() -> dict[str, type[Wire]]:

@@ -2,9 +2,9 @@
 
 import sqlite3
 
-from agentpool.content import content_ref, no_content
+from agentpool.stores.batch.committer import BatchCommitter
 from agentpool.stores.sqlite.connection import write_transaction
-from agentpool.stores.sqlite.transaction import BatchCommitter
+from agentpool.wire.content import content_ref, no_content
 
 __all__ = ("get", "put")
 

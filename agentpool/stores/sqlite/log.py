@@ -8,10 +8,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
-from agentpool._payload import SealedPayload, open_payload
-from agentpool.command import Placed
 from agentpool.errors import AgentPoolError
-from agentpool.records import AgentPoolMember
+from agentpool.rules.command import Placed
 from agentpool.stores.sqlite.schema import (
     CONDITION_ID,
     MEMBER_RUN,
@@ -19,6 +17,8 @@ from agentpool.stores.sqlite.schema import (
     POOL_KINDS,
     WAKE_KEY,
 )
+from agentpool.wire.payload import SealedPayload, open_payload
+from agentpool.wire.records import AgentPoolMember
 
 __all__ = (
     "CONDITIONS",

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from agentpool.clock import Clock
 from agentpool.errors import AgentPoolError, InvalidValueError
 from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
+from agentpool.support.clock import Clock
 
 __all__ = ("Options", "Synchronous", "connect")
 

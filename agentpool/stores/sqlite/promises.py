@@ -13,8 +13,8 @@ Once a log has come that far again, a bare number does not tell the old record f
 import sqlite3
 from typing import Final
 
-from agentpool import _process
 from agentpool.errors import StoreError
+from agentpool.support import process
 
 __all__ = ("Promises", "lost_upto", "refuse_lost")
 
@@ -45,7 +45,7 @@ class Promises:
 
     def __init__(self) -> None:
         self.stretch = STRETCH
-        self._boot = _process.boot_id()
+        self._boot = process.boot_id()
         self._known: dict[str, int] = {}
 
     def cover(self, connection: sqlite3.Connection, pool_id: str, head: int) -> bool:
@@ -85,7 +85,7 @@ def refuse_lost(connection: sqlite3.Connection, pool_id: str, after: int, head: 
 
 def lost_upto(connection: sqlite3.Connection, pool_id: str) -> int:
     """Say up to which number records that a log has not may have been shown, and lost since."""
-    boot = _process.boot_id()
+    boot = process.boot_id()
     if boot is None:
         return 0
     found = connection.execute(_LOST_UPTO, (boot, pool_id)).fetchone()

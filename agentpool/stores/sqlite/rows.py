@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agentpool.command import Row, RowKey
+from agentpool.rules.command import Row, RowKey
 
 __all__ = ("deadlines", "get", "listing", "next_deadline", "next_due", "write")
 

@@ -10,28 +10,28 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from agentpool._opening import Opening
-from agentpool._payload import open_payload, open_record
-from agentpool._tasks import uninterrupted
-from agentpool.clock import Clock, wall_clock
-from agentpool.command import Command, PoolView
-from agentpool.content import OCTETS, checked_content
 from agentpool.errors import AgentPoolError, StoreClosedError
-from agentpool.ids import check_identifier
-from agentpool.records import AgentPoolStoreCursor, AgentPoolStoreRecord
-from agentpool.replay import ReplayState
-from agentpool.snapshot import AgentPoolSnapshot
+from agentpool.rules.command import Command, PoolView
+from agentpool.rules.replay import ReplayState
 from agentpool.stores.base import AgentPoolStore, checked_limit, checked_place, not_open
+from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
+from agentpool.stores.batch.group_commit import GroupCommit
+from agentpool.stores.batch.states import StateCache, refuse_shorter
+from agentpool.stores.batch.view import SqlView
 from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
-from agentpool.stores.sqlite.group_commit import GroupCommit
 from agentpool.stores.sqlite.opening import Options, Synchronous, connect
 from agentpool.stores.sqlite.promises import refuse_lost
-from agentpool.stores.sqlite.state_cache import StateCache, refuse_shorter
-from agentpool.stores.sqlite.transaction import BatchCommitter, Outcome, Request
-from agentpool.stores.sqlite.views import SqlView
-from agentpool.watch import PAGE_SIZE, Page, Signals, Tailer
+from agentpool.stores.tail import PAGE_SIZE, Page, Signals, Tailer
+from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.opening import Opening
+from agentpool.support.tasks import uninterrupted
+from agentpool.wire.content import OCTETS, checked_content
+from agentpool.wire.ids import check_identifier
+from agentpool.wire.payload import open_payload, open_record
+from agentpool.wire.records import AgentPoolStoreCursor, AgentPoolStoreRecord
+from agentpool.wire.snapshot import AgentPoolSnapshot
 
 __all__ = ("SqliteAgentPoolStore",)
 

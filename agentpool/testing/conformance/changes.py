@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import ExitStack
 
-from agentpool.command import Decision
 from agentpool.errors import NotAMemberError, StoreClosedError
+from agentpool.rules.command import Decision
 from agentpool.testing.cancellation import tasks_left
 from agentpool.testing.conformance.executing import Ask
 from agentpool.testing.conformance.kit import (

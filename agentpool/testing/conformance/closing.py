@@ -8,7 +8,6 @@ from contextlib import aclosing
 import anyio
 
 from agentpool.errors import StoreClosedError
-from agentpool.records import AgentPoolStoreCursor
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.cancellation import Moment, cancel_at, interrupt_at, tasks_left
 from agentpool.testing.conformance.kit import (
@@ -24,6 +23,7 @@ from agentpool.testing.conformance.kit import (
     take,
 )
 from agentpool.testing.values import a_message
+from agentpool.wire.records import AgentPoolStoreCursor
 
 __all__ = ("ClosingTests",)
 

@@ -11,7 +11,6 @@ from agentpool.errors import (
     NotAMemberError,
     PoolConfigConflictError,
 )
-from agentpool.records import AgentPoolStoreConfig, MessageStatus, WakeRegistrationStatus
 from agentpool.testing.conformance.kit import (
     POOL,
     StoreKit,
@@ -22,6 +21,7 @@ from agentpool.testing.conformance.kit import (
     record_wake,
 )
 from agentpool.testing.values import a_condition, a_config, a_member, a_message
+from agentpool.wire.records import AgentPoolStoreConfig, MessageStatus, WakeRegistrationStatus
 
 __all__ = ("ConcurrencyTests",)
 

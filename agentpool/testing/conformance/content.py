@@ -5,7 +5,6 @@ import itertools
 from typing import Final
 
 from agentpool.errors import ContentNotFoundError, PoolNotOpenError, RetryClassification
-from agentpool.ids import check_identifier
 from agentpool.testing.cancellation import Moment, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import (
     BODY,
@@ -20,6 +19,7 @@ from agentpool.testing.conformance.kit import (
     refusals,
 )
 from agentpool.testing.values import a_message
+from agentpool.wire.ids import check_identifier
 
 __all__ = ("ContentTests",)
 

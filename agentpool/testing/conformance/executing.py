@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from agentpool._payload import seal
-from agentpool.command import Command, Decision, PoolView
 from agentpool.errors import NotAMemberError
-from agentpool.records import MemberJoined, MemberLeft
+from agentpool.rules.command import Command, Decision, PoolView
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.cancellation import tasks_left
 from agentpool.testing.conformance.kit import (
@@ -19,6 +17,8 @@ from agentpool.testing.conformance.kit import (
     refusal,
 )
 from agentpool.testing.values import a_member
+from agentpool.wire.payload import seal
+from agentpool.wire.records import MemberJoined, MemberLeft
 
 __all__ = ("ExecutingTests",)
 

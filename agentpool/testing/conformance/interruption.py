@@ -9,8 +9,7 @@ from typing import Final, TypeAlias
 import anyio
 
 from agentpool.errors import NotAMemberError
-from agentpool.records import AgentPoolStoreCursor, MessageStatus, WakeRegistrationStatus
-from agentpool.replay import replay
+from agentpool.rules.replay import replay
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.cancellation import Moment, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import (
@@ -27,6 +26,7 @@ from agentpool.testing.conformance.kit import (
     take,
 )
 from agentpool.testing.values import a_condition, a_config, a_member, a_message
+from agentpool.wire.records import AgentPoolStoreCursor, MessageStatus, WakeRegistrationStatus
 
 __all__ = ("InterruptionTests",)
 

@@ -7,9 +7,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
-from agentpool.content import content_ref
 from agentpool.errors import AgentPoolError
-from agentpool.records import (
+from agentpool.stores.base import AgentPoolStore
+from agentpool.support.signals import Signal
+from agentpool.testing.values import a_condition, a_member, a_message, a_receipt, a_registration
+from agentpool.wire.content import content_ref
+from agentpool.wire.records import (
     AgentPoolStoreCursor,
     AgentPoolStoreRecord,
     MessageStatus,
@@ -17,9 +20,6 @@ from agentpool.records import (
     WakeCondition,
     WakeRegistrationStatus,
 )
-from agentpool.signals import Signal
-from agentpool.stores.base import AgentPoolStore
-from agentpool.testing.values import a_condition, a_member, a_message, a_receipt, a_registration
 
 __all__ = (
     "ABOUT_OPENED_POOL",

@@ -1,10 +1,10 @@
 """Joining and leaving."""
 
 from agentpool.errors import NotAMemberError, RetryClassification
-from agentpool.records import AgentPoolStoreCursor, MemberJoined, MemberLeft
-from agentpool.refs import PolicyRef
 from agentpool.testing.conformance.kit import POOL, StoreKit, payloads, refusal
 from agentpool.testing.values import a_member
+from agentpool.wire.records import AgentPoolStoreCursor, MemberJoined, MemberLeft
+from agentpool.wire.refs import PolicyRef
 
 __all__ = ("MemberTests",)
 

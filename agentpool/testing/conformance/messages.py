@@ -6,7 +6,9 @@ from agentpool.errors import (
     InvalidValueError,
     RetryClassification,
 )
-from agentpool.records import (
+from agentpool.testing.conformance.kit import POOL, StoreKit, payloads, record, refusal
+from agentpool.testing.values import a_message, a_receipt
+from agentpool.wire.records import (
     AgentPoolStoreCursor,
     AgentPoolStoredMessage,
     MessageResponseContract,
@@ -14,9 +16,7 @@ from agentpool.records import (
     RunAddress,
     RunMessageRecorded,
 )
-from agentpool.refs import CorrelationEntry, EventCorrelation, PolicyRef
-from agentpool.testing.conformance.kit import POOL, StoreKit, payloads, record, refusal
-from agentpool.testing.values import a_message, a_receipt
+from agentpool.wire.refs import CorrelationEntry, EventCorrelation, PolicyRef
 
 __all__ = ("MessageTests",)
 

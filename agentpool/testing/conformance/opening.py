@@ -1,15 +1,6 @@
 """Opening pools, and what is refused in a pool that nobody opened."""
 
 from agentpool.errors import PoolConfigConflictError, PoolNotOpenError, RetryClassification
-from agentpool.records import (
-    AgentPoolMessagePolicy,
-    AgentPoolStoreConfig,
-    AgentPoolStoreCursor,
-    AgentPoolWakePolicy,
-    PoolCreated,
-    PoolOpened,
-)
-from agentpool.refs import PolicyRef
 from agentpool.testing.conformance.kit import (
     ABOUT_OPENED_POOL,
     POOL,
@@ -19,6 +10,15 @@ from agentpool.testing.conformance.kit import (
     refusal,
 )
 from agentpool.testing.values import a_config, a_member
+from agentpool.wire.records import (
+    AgentPoolMessagePolicy,
+    AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
+    AgentPoolWakePolicy,
+    PoolCreated,
+    PoolOpened,
+)
+from agentpool.wire.refs import PolicyRef
 
 __all__ = ("OpeningTests",)
 

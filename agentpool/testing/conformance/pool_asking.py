@@ -3,17 +3,10 @@
 import asyncio
 from typing import Any
 
-from agentpool.clock import wall_clock
 from agentpool.errors import InvalidValueError, NotAMemberError
 from agentpool.member import MemberHandle
 from agentpool.pool import AgentPool
-from agentpool.records import (
-    MessageResponseContract,
-    MessageStatus,
-    RunAddress,
-    RunMessage,
-)
-from agentpool.refs import CorrelationEntry, EventCorrelation
+from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
@@ -26,6 +19,13 @@ from agentpool.testing.conformance.pool_kit import (
     recorded_message,
 )
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.records import (
+    MessageResponseContract,
+    MessageStatus,
+    RunAddress,
+    RunMessage,
+)
+from agentpool.wire.refs import CorrelationEntry, EventCorrelation
 
 __all__ = ("PoolAskingTests", "a_question", "asked")
 

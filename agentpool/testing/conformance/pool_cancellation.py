@@ -6,15 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Final, NamedTuple, TypeAlias
 
-from agentpool._wire import include
-from agentpool.clock import wall_clock
 from agentpool.errors import ClaimLostError, NotAMemberError
-from agentpool.filters import EventFilter
 from agentpool.inbox import Delivery
 from agentpool.member import MemberHandle
 from agentpool.pool import AgentPool
-from agentpool.records import MessageStatus, RunAddress, RunMessage
 from agentpool.stores.base import AgentPoolStore
+from agentpool.support.clock import wall_clock
 from agentpool.testing.cancellation import Moment, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads
 from agentpool.testing.conformance.pool_asking import a_question
@@ -29,6 +26,9 @@ from agentpool.testing.conformance.pool_kit import (
 )
 from agentpool.testing.conformance.pool_wakes import DELIVERIES, a_wait
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import MessageStatus, RunAddress, RunMessage
+from agentpool.wire.struct import include
 
 __all__ = ("PoolCancellationTests",)
 

@@ -7,13 +7,12 @@ from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
-from agentpool.clock import wall_clock
-from agentpool.command import Command
-from agentpool.coordination.inbox import Claim, ClaimNext
 from agentpool.errors import ClaimLostError
 from agentpool.inbox import Delivery
 from agentpool.pool import AgentPool
-from agentpool.records import MessageStatus
+from agentpool.rules.claims import Claim, ClaimNext
+from agentpool.rules.command import Command
+from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
@@ -25,6 +24,7 @@ from agentpool.testing.conformance.pool_kit import (
     peeked,
 )
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.records import MessageStatus
 
 __all__ = ("PoolClaimTests",)
 

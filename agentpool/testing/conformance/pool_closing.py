@@ -5,18 +5,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, TypeAlias
 
-from agentpool._wire import include
-from agentpool.clock import wall_clock
 from agentpool.errors import StoreClosedError
-from agentpool.filters import EventFilter
 from agentpool.pool import AgentPool
-from agentpool.records import MessageStatus
+from agentpool.support.clock import wall_clock
 from agentpool.testing.cancellation import tasks_left
 from agentpool.testing.conformance.kit import PATIENCE, POOL, refusals
 from agentpool.testing.conformance.pool_asking import a_question
 from agentpool.testing.conformance.pool_kit import PoolKit, an_event, deliver, events_of
 from agentpool.testing.conformance.pool_wakes import a_wait, waiting
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import MessageStatus
+from agentpool.wire.struct import include
 
 __all__ = ("PoolClosingTests",)
 

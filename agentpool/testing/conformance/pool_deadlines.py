@@ -4,19 +4,9 @@ import asyncio
 from contextlib import aclosing
 from typing import Final
 
-from agentpool._wire import include
-from agentpool.clock import wall_clock
-from agentpool.coordination.membership import JoinRun
-from agentpool.event_kinds import EventKind
-from agentpool.filters import EventFilter
 from agentpool.pool import AgentPool
-from agentpool.records import (
-    AgentPoolStoreRecordPayload,
-    MemberLeft,
-    MessageResponseContract,
-    RunMessageRecorded,
-    WakeRecorded,
-)
+from agentpool.rules.membership import JoinRun
+from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, payloads, record_wake
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
@@ -28,6 +18,16 @@ from agentpool.testing.conformance.pool_kit import (
 )
 from agentpool.testing.conformance.pool_wakes import a_wait, waiting
 from agentpool.testing.values import a_condition, a_member, a_message
+from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import (
+    AgentPoolStoreRecordPayload,
+    MemberLeft,
+    MessageResponseContract,
+    RunMessageRecorded,
+    WakeRecorded,
+)
+from agentpool.wire.struct import include
 
 __all__ = ("PoolDeadlineTests",)
 

@@ -5,22 +5,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, TypeAlias
 
-from agentpool._wire import include
-from agentpool.clock import wall_clock
-from agentpool.coordination.wakes import WakeOutcome
 from agentpool.errors import InvalidTransitionError
-from agentpool.event_kinds import EventKind
-from agentpool.filters import EventFilter
 from agentpool.pool import AgentPool
-from agentpool.records import (
-    MemberLeft,
-    ResumeInputPolicy,
-    RunAddress,
-    WakeRecorded,
-    WakeRegistration,
-)
-from agentpool.records import WakeRegistrationStatus as Status
-from agentpool.refs import EntityKind, EntityRef
+from agentpool.rules.waits import WakeOutcome
+from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, outcome_of, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
@@ -32,6 +20,18 @@ from agentpool.testing.conformance.pool_kit import (
 )
 from agentpool.testing.conformance.pool_wakes import a_wait, waiting
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import (
+    MemberLeft,
+    ResumeInputPolicy,
+    RunAddress,
+    WakeRecorded,
+    WakeRegistration,
+)
+from agentpool.wire.records import WakeRegistrationStatus as Status
+from agentpool.wire.refs import EntityKind, EntityRef
+from agentpool.wire.struct import include
 
 __all__ = ("PoolEndingTests",)
 

@@ -2,11 +2,15 @@
 
 from typing import Final
 
-from agentpool.clock import wall_clock
-from agentpool.event_kinds import EventFamily, EventKind
-from agentpool.events import ContentCaptureMode, EventDeliverySemantics
 from agentpool.pool import AgentPool
-from agentpool.records import (
+from agentpool.support.clock import wall_clock
+from agentpool.testing.conformance.kit import POOL, outcome_of, record_wake
+from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, events_of
+from agentpool.testing.conformance.pool_wakes import a_wait
+from agentpool.testing.values import a_condition, a_member, a_message
+from agentpool.wire.event_kinds import EventFamily, EventKind
+from agentpool.wire.events import ContentCaptureMode, EventDeliverySemantics
+from agentpool.wire.records import (
     AgentPoolStoreCursor,
     AgentPoolStoreRecordPayload,
     MemberJoined,
@@ -18,7 +22,7 @@ from agentpool.records import (
     WakeRecorded,
     WakeRegistrationStatus,
 )
-from agentpool.refs import (
+from agentpool.wire.refs import (
     CorrelationEntry,
     DestinationKind,
     DestinationRef,
@@ -29,10 +33,6 @@ from agentpool.refs import (
     PrivacyClass,
     SourceKind,
 )
-from agentpool.testing.conformance.kit import POOL, outcome_of, record_wake
-from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, events_of
-from agentpool.testing.conformance.pool_wakes import a_wait
-from agentpool.testing.values import a_condition, a_member, a_message
 
 __all__ = ("PoolEventTests",)
 

@@ -2,10 +2,9 @@
 
 import asyncio
 
-from agentpool.clock import wall_clock
 from agentpool.errors import InvalidValueError
 from agentpool.pool import AgentPool
-from agentpool.records import MessageStatus, RunAddress, RunMessageRecorded
+from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, payloads, record, refusal
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
@@ -16,6 +15,7 @@ from agentpool.testing.conformance.pool_kit import (
     peeked,
 )
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.records import MessageStatus, RunAddress, RunMessageRecorded
 
 __all__ = ("PoolInboxTests",)
 

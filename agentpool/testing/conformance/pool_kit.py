@@ -7,13 +7,16 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Any
 
-from agentpool.clock import Clock
-from agentpool.event_kinds import EventFamily, EventKind
-from agentpool.events import ContentCaptureMode, EventDeliverySemantics, EventEnvelope
-from agentpool.filters import EventFilter
 from agentpool.inbox import Delivery, Inbox
 from agentpool.pool import AgentPool
-from agentpool.records import (
+from agentpool.stores.base import AgentPoolStore
+from agentpool.support.clock import Clock
+from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads
+from agentpool.testing.values import a_member, a_message
+from agentpool.wire.event_kinds import EventFamily, EventKind
+from agentpool.wire.events import ContentCaptureMode, EventDeliverySemantics, EventEnvelope
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreCursor,
     MessageStatus,
@@ -22,7 +25,7 @@ from agentpool.records import (
     RunMessageRecorded,
     WakeRecorded,
 )
-from agentpool.refs import (
+from agentpool.wire.refs import (
     EntityKind,
     EntityRef,
     EventCorrelation,
@@ -30,9 +33,6 @@ from agentpool.refs import (
     SourceKind,
     SourceRef,
 )
-from agentpool.stores.base import AgentPoolStore
-from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads
-from agentpool.testing.values import a_member, a_message
 
 __all__ = (
     "ManualClock",

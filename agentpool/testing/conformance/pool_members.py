@@ -7,7 +7,10 @@ from msgspec.structs import replace
 
 from agentpool.errors import InvalidValueError, NotAMemberError, PoolConfigConflictError
 from agentpool.pool import AgentPool
-from agentpool.records import (
+from agentpool.testing.conformance.kit import POOL, payloads, refusal, take
+from agentpool.testing.conformance.pool_kit import PoolKit
+from agentpool.testing.values import a_member
+from agentpool.wire.records import (
     AgentPoolMessagePolicy,
     AgentPoolStoreConfig,
     AgentPoolWakePolicy,
@@ -16,10 +19,7 @@ from agentpool.records import (
     PoolCreated,
     PoolOpened,
 )
-from agentpool.refs import PolicyRef
-from agentpool.testing.conformance.kit import POOL, payloads, refusal, take
-from agentpool.testing.conformance.pool_kit import PoolKit
-from agentpool.testing.values import a_member
+from agentpool.wire.refs import PolicyRef
 
 __all__ = ("PoolMemberTests",)
 

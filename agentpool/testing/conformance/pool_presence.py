@@ -4,11 +4,10 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from agentpool.clock import wall_clock
-from agentpool.coordination.membership import JoinRun
 from agentpool.errors import InvalidValueError, NotAMemberError
 from agentpool.pool import AgentPool
-from agentpool.records import MemberJoined, MemberLeft, PoolCreated, RunAddress
+from agentpool.rules.membership import JoinRun
+from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
@@ -20,6 +19,7 @@ from agentpool.testing.conformance.pool_kit import (
 )
 from agentpool.testing.conformance.pool_wakes import waiting
 from agentpool.testing.values import a_member
+from agentpool.wire.records import MemberJoined, MemberLeft, PoolCreated, RunAddress
 
 __all__ = ("PoolPresenceTests",)
 

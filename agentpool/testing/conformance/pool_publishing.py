@@ -6,18 +6,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agentpool._wire import include
-from agentpool.coordination.history import EventCursor
 from agentpool.errors import IdempotencyConflictError, InvalidValueError, StoreError
-from agentpool.event_kinds import EventKind
-from agentpool.events import EventEnvelope
-from agentpool.filters import EventFilter, PayloadAccessMode
 from agentpool.pool import AgentPool
-from agentpool.records import START, AgentPoolStoreCursor, AgentPoolWakePolicy, RunAddress
-from agentpool.refs import PolicyRef
+from agentpool.rules.history import EventCursor
 from agentpool.testing.conformance.kit import POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import PoolKit, an_event, events_of, nothing_comes
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.filters import EventFilter, PayloadAccessMode
+from agentpool.wire.records import START, AgentPoolStoreCursor, AgentPoolWakePolicy, RunAddress
+from agentpool.wire.refs import PolicyRef
+from agentpool.wire.struct import include
 
 __all__ = ("PoolPublishingTests",)
 

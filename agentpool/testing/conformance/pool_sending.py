@@ -6,7 +6,10 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from agentpool.errors import IdempotencyConflictError, InvalidValueError, NotAMemberError
-from agentpool.records import (
+from agentpool.testing.conformance.kit import POOL, payloads, record, refusal
+from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, message_log, peeked
+from agentpool.testing.values import a_member, a_message
+from agentpool.wire.records import (
     AgentPoolMessagePolicy,
     MessageReceipt,
     MessageStatus,
@@ -14,10 +17,7 @@ from agentpool.records import (
     RunMessage,
     RunMessageRecorded,
 )
-from agentpool.refs import PolicyKind, PolicyRef
-from agentpool.testing.conformance.kit import POOL, payloads, record, refusal
-from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, message_log, peeked
-from agentpool.testing.values import a_member, a_message
+from agentpool.wire.refs import PolicyKind, PolicyRef
 
 __all__ = ("PoolSendingTests",)
 

@@ -9,10 +9,10 @@ from agentpool.errors import (
     InvalidValueError,
     NotAMemberError,
 )
-from agentpool.records import MessageReceipt, MessageStatus
 from agentpool.testing.conformance.kit import POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import PoolKit, message_log, peeked
 from agentpool.testing.values import a_message
+from agentpool.wire.records import MessageReceipt, MessageStatus
 
 __all__ = ("PoolStatusTests",)
 

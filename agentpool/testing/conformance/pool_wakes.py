@@ -5,13 +5,15 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from agentpool._wire import include
-from agentpool.coordination.history import EventCursor
 from agentpool.errors import IdempotencyConflictError, InvalidValueError, NotAMemberError
-from agentpool.event_kinds import EventKind
-from agentpool.filters import EventFilter, PayloadAccessMode
 from agentpool.pool import AgentPool
-from agentpool.records import (
+from agentpool.rules.history import EventCursor
+from agentpool.testing.conformance.kit import POOL, payloads, record, refusal
+from agentpool.testing.conformance.pool_kit import PoolKit, an_event, wake_log
+from agentpool.testing.values import a_condition, a_member, a_message
+from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.filters import EventFilter, PayloadAccessMode
+from agentpool.wire.records import (
     START,
     AgentPoolStoreCursor,
     AgentPoolWakePolicy,
@@ -22,10 +24,8 @@ from agentpool.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.refs import PolicyRef
-from agentpool.testing.conformance.kit import POOL, payloads, record, refusal
-from agentpool.testing.conformance.pool_kit import PoolKit, an_event, wake_log
-from agentpool.testing.values import a_condition, a_member, a_message
+from agentpool.wire.refs import PolicyRef
+from agentpool.wire.struct import include
 
 __all__ = ("DELIVERIES", "PoolWakeTests", "a_wait", "waiting")
 

@@ -2,17 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from agentpool.records import (
-    START,
-    AgentPoolStoreCursor,
-    MemberJoined,
-    MessageStatus,
-    PoolOpened,
-    RunMessageRecorded,
-    WakeRecorded,
-    WakeRegistrationStatus,
-)
-from agentpool.replay import replay
+from agentpool.rules.replay import replay
 from agentpool.testing.conformance.kit import (
     POOL,
     StoreKit,
@@ -24,6 +14,16 @@ from agentpool.testing.conformance.kit import (
     record_wake,
 )
 from agentpool.testing.values import a_condition, a_member, a_message
+from agentpool.wire.records import (
+    START,
+    AgentPoolStoreCursor,
+    MemberJoined,
+    MessageStatus,
+    PoolOpened,
+    RunMessageRecorded,
+    WakeRecorded,
+    WakeRegistrationStatus,
+)
 
 __all__ = ("ReadingTests",)
 

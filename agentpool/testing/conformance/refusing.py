@@ -5,9 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agentpool.content import content_ref
 from agentpool.errors import ContentNotFoundError, InvalidValueError, RetryClassification
-from agentpool.records import START, RunAddress
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.conformance.kit import (
     ABOUT_POOL,
@@ -30,6 +28,8 @@ from agentpool.testing.values import (
     a_receipt,
     a_registration,
 )
+from agentpool.wire.content import content_ref
+from agentpool.wire.records import START, RunAddress
 
 __all__ = ("RefusalTests",)
 

@@ -1,24 +1,24 @@
 """Recording wakes: one idempotency key, one wake, and the first final status stays."""
 
-from agentpool._wire import include
 from agentpool.errors import (
     IdempotencyConflictError,
     InvalidTransitionError,
     InvalidValueError,
     RetryClassification,
 )
-from agentpool.event_kinds import EventKind
-from agentpool.filters import EventFilter, SubscriberQueueConfig
-from agentpool.records import (
+from agentpool.testing.conformance.kit import POOL, StoreKit, payloads, record_wake, refusal
+from agentpool.testing.values import a_condition, a_registration
+from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.filters import EventFilter, SubscriberQueueConfig
+from agentpool.wire.records import (
     AgentPoolStoreCursor,
     AgentPoolStoredWake,
     ResumeInputPolicy,
     WakeRecorded,
     WakeRegistrationStatus,
 )
-from agentpool.refs import PolicyRef
-from agentpool.testing.conformance.kit import POOL, StoreKit, payloads, record_wake, refusal
-from agentpool.testing.values import a_condition, a_registration
+from agentpool.wire.refs import PolicyRef
+from agentpool.wire.struct import include
 
 __all__ = ("WakeTests",)
 

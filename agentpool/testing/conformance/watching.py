@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import aclosing
 
-from agentpool.records import START, AgentPoolStoreCursor, AgentPoolStoreRecord
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.cancellation import tasks_left
 from agentpool.testing.conformance.kit import (
@@ -17,6 +16,7 @@ from agentpool.testing.conformance.kit import (
     take,
 )
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.records import START, AgentPoolStoreCursor, AgentPoolStoreRecord
 
 __all__ = ("WatchingTests",)
 

@@ -22,7 +22,11 @@ from random import Random
 from typing import Final
 
 from agentpool import encode
-from agentpool.records import (
+from agentpool.testing.faults import journal, verdict
+from agentpool.testing.faults.journal import LOG, Entry, Told
+from agentpool.testing.faults.sight import integrity, look, works
+from agentpool.testing.values import a_message, a_receipt
+from agentpool.wire.records import (
     AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoreRecordPayload,
@@ -31,10 +35,6 @@ from agentpool.records import (
     PoolOpened,
     RunMessageRecorded,
 )
-from agentpool.testing.faults import journal, verdict
-from agentpool.testing.faults.journal import LOG, Entry, Told
-from agentpool.testing.faults.sight import integrity, look, works
-from agentpool.testing.values import a_message, a_receipt
 
 __all__ = ("Scene", "Tally", "kill_matrix", "run", "write_foreign_file")
 

@@ -12,8 +12,8 @@ from agentpool import (
     MessageStatus,
     SqliteAgentPoolStore,
     StoreError,
-    _process,
 )
+from agentpool.support import process
 from agentpool.testing.faults.journal import LOG, WORK, Entry, Told
 from agentpool.testing.faults.sight import Sight
 from agentpool.testing.values import a_message, a_receipt
@@ -25,7 +25,7 @@ __all__ = ("Cursors", "another_boot", "last_seen")
 def another_boot() -> Iterator[None]:
     """Let the machine seem restarted to stores that are opened in the block, and closed in it."""
     name = uuid4().hex
-    with patch.object(_process, "boot_id", lambda: name):
+    with patch.object(process, "boot_id", lambda: name):
         yield
 
 

@@ -13,8 +13,8 @@ from agentpool import (
     RunAddress,
     SqliteAgentPoolStore,
 )
-from agentpool.command import PoolView
-from agentpool.coordination.rows import InboxEntry, inbox_key, value_of
+from agentpool.rules.command import PoolView
+from agentpool.rules.rows import InboxEntry, inbox_key, value_of
 from agentpool.testing.faults.journal import EVENTS, RUNS, WORK
 from agentpool.testing.values import a_member, a_message
 

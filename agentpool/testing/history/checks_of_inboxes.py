@@ -6,11 +6,11 @@ An acknowledgement of unknown outcome may have counted or not.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from agentpool.records import MessageStatus
 from agentpool.testing.history.calls import Call
 from agentpool.testing.history.checks_of_order import Moment, contradictions
 from agentpool.testing.history.evidence import Evidence
 from agentpool.testing.history.ledger import Ledger
+from agentpool.wire.records import MessageStatus
 
 __all__ = ("inbox_violations",)
 

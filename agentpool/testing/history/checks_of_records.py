@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from agentpool.records import MessageReceipt, MessageStatus
 from agentpool.testing.history.calls import Call
 from agentpool.testing.history.evidence import Evidence
 from agentpool.testing.history.ledger import Ledger, MessageAt
+from agentpool.wire.records import MessageReceipt, MessageStatus
 
 __all__ = ("record_violations",)
 

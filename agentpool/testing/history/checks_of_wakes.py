@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from agentpool.records import WakeRegistrationStatus
 from agentpool.testing.history.calls import Call
 from agentpool.testing.history.evidence import Evidence
 from agentpool.testing.history.ledger import Ledger, WakeAt
+from agentpool.wire.records import WakeRegistrationStatus
 
 __all__ = ("wake_violations",)
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import anyio
 
-from agentpool._codec import encode
-from agentpool.command import Row
-from agentpool.coordination.rows import EVENT, HostEvent, value_of
 from agentpool.pool import AgentPool
-from agentpool.records import (
+from agentpool.rules.command import Row
+from agentpool.rules.rows import EVENT, HostEvent, value_of
+from agentpool.wire.codec import encode
+from agentpool.wire.records import (
     AgentPoolStoreRecord,
     AgentPoolStoreRecordPayload,
     UnknownRecord,

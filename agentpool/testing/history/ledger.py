@@ -3,7 +3,8 @@
 from collections import defaultdict
 from typing import NamedTuple
 
-from agentpool.records import (
+from agentpool.testing.history.evidence import Evidence, Happened
+from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoredMessage,
     MemberJoined,
@@ -12,7 +13,6 @@ from agentpool.records import (
     WakeRecorded,
     WakeRegistrationStatus,
 )
-from agentpool.testing.history.evidence import Evidence, Happened
 
 __all__ = ("Ledger", "MessageAt", "WakeAt")
 

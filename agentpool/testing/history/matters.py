@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
-from agentpool._wire import include
-from agentpool.event_kinds import EventFamily, EventKind
-from agentpool.events import EventEnvelope
-from agentpool.filters import EventFilter
-from agentpool.records import RunAddress, RunMessage, WakeCondition
-from agentpool.refs import CorrelationEntry, EventCorrelation
 from agentpool.testing.conformance.pool_kit import an_event
 from agentpool.testing.values import a_condition, a_message
+from agentpool.wire.event_kinds import EventFamily, EventKind
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import RunAddress, RunMessage, WakeCondition
+from agentpool.wire.refs import CorrelationEntry, EventCorrelation
+from agentpool.wire.struct import include
 
 __all__ = ("HOST", "INBOX", "POOL", "a_copy_of", "a_wait_for", "an_event_of", "floater", "matter")
 

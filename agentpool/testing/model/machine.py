@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agentpool import AgentPool, AgentPoolStore, AgentPoolStoreConfig, SqliteAgentPoolStore
-from agentpool.coordination.inbox import Claim
-from agentpool.records import MessageResponseContract, RunAddress
+from agentpool.rules.claims import Claim
 from agentpool.testing.conformance.pool_kit import ManualClock, a_reply
 from agentpool.testing.model.model import ModelStore
 from agentpool.testing.model.steps import PATIENCE, PLAIN, POOL, Actor, Outcome, Step
@@ -26,6 +25,7 @@ from agentpool.testing.model.values import (
     STEPS_AT_ONCE,
 )
 from agentpool.testing.values import a_member, a_message
+from agentpool.wire.records import MessageResponseContract, RunAddress
 
 __all__ = ("ModelMachine",)
 

@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 
-from agentpool._codec import encode
-from agentpool.command import PoolView
-from agentpool.coordination.history import page_of_events
-from agentpool.coordination.inbox import Claim, ClaimNext
-from agentpool.coordination.membership import JoinRun
-from agentpool.coordination.projection import CatchUp
-from agentpool.coordination.wakes import WakeOutcome, compile_for
 from agentpool.errors import AgentPoolError
-from agentpool.events import EventEnvelope
-from agentpool.filters import EventFilter
 from agentpool.inbox import Delivery
-from agentpool.keeper import Keeper
 from agentpool.pool import AgentPool
-from agentpool.records import (
+from agentpool.rules.claims import Claim, ClaimNext
+from agentpool.rules.command import PoolView
+from agentpool.rules.consequences import CatchUp
+from agentpool.rules.history import page_of_events
+from agentpool.rules.log import require_open
+from agentpool.rules.membership import JoinRun
+from agentpool.rules.waits import WakeOutcome, compile_for
+from agentpool.runtime.upkeep import Keeper
+from agentpool.stores.base import AgentPoolStore
+from agentpool.testing.values import a_receipt, a_registration
+from agentpool.wire.codec import encode
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
     AgentPoolStoreCursor,
@@ -30,9 +33,6 @@ from agentpool.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.rules import require_open
-from agentpool.stores.base import AgentPoolStore
-from agentpool.testing.values import a_receipt, a_registration
 
 __all__ = ("PATIENCE", "PLAIN", "POOL", "Actor", "Outcome", "Step")
 

@@ -4,11 +4,13 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from agentpool._wire import include
-from agentpool.content import content_ref
-from agentpool.event_kinds import EventFamily, EventKind
-from agentpool.filters import EventFilter
-from agentpool.records import (
+from agentpool.testing.conformance.pool_kit import an_event
+from agentpool.testing.model.steps import PLAIN, POOL, Step
+from agentpool.testing.values import a_condition, a_member, a_message
+from agentpool.wire.content import content_ref
+from agentpool.wire.event_kinds import EventFamily, EventKind
+from agentpool.wire.filters import EventFilter
+from agentpool.wire.records import (
     AgentPoolMessagePolicy,
     AgentPoolStoreConfig,
     AgentPoolWakePolicy,
@@ -19,10 +21,8 @@ from agentpool.records import (
     RunMessage,
     WakeRegistrationStatus,
 )
-from agentpool.refs import PolicyRef
-from agentpool.testing.conformance.pool_kit import an_event
-from agentpool.testing.model.steps import PLAIN, POOL, Step
-from agentpool.testing.values import a_condition, a_member, a_message
+from agentpool.wire.refs import PolicyRef
+from agentpool.wire.struct import include
 
 __all__ = ("CONFIGS", "ENDINGS", "RUNS", "START_MILLIS", "STEPS", "STEPS_AT_ONCE")
 

@@ -1,0 +1,198 @@
+"""The terms that commands are written in: what one looks at, and what it decides.
+
+Beside the log a pool has *rows*: what is not a fact but a state of affairs (an unread message, a
+claim, a deadline, a host event). A row is found by its kind, name and number, and its value is
+JSON. Rows are written in the transaction of the records that they belong to; what they mean is
+said in `agentpool.rules`, so a store need not know.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from agentpool.rules.replay import PoolState
+from agentpool.wire.payload import SealedPayload
+from agentpool.wire.records import (
+    AgentPoolMember,
+    AgentPoolStoreConfig,
+    AgentPoolStoredMessage,
+    AgentPoolStoredWake,
+    AgentPoolStoreRecordPayload,
+)
+from agentpool.wire.struct import Wire
+
+__all__ = (
+    "DEADLINE",
+    "INBOX",
+    "Command",
+    "Decision",
+    "LookUps",
+    "Placed",
+    "PoolTransaction",
+    "PoolView",
+    "Row",
+    "RowKey",
+)
+
+R = TypeVar("R")
+T = TypeVar("T", bound=Wire)
+
+DEADLINE: Final = "deadline"
+"""The kind of the rows that `PoolView.deadlines` lists by the time they are due at."""
+
+INBOX: Final = "inbox"
+"""The kind of the rows that `PoolView.next_due` looks at."""
+
+
+class Placed(NamedTuple, Generic[T]):
+    """A stored value and the sequence number of the record that it stands in."""
+
+    seq: int
+    stored: T
+
+
+class RowKey(NamedTuple):
+    """Which row of a pool."""
+
+    kind: str
+    name: str
+    number: int = 0
+
+
+class Row(NamedTuple):
+    """One row of a pool; ``due_at`` is a time in milliseconds of the Unix epoch."""
+
+    key: RowKey
+    value: str = ""
+    due_at: int = 0
+
+
+class LookUps(NamedTuple):
+    """What a command is going to look up, so that a store can fetch it for a whole batch at once.
+
+    A declaration is a hint: what is declared and not looked up costs little, what is looked up
+    and was not declared costs a trip of its own.
+
+    :ivar message_keys: idempotency keys of messages
+    :ivar wake_keys: idempotency keys of wakes
+    :ivar condition_ids: conditions of wakes
+    :ivar rows: rows by their keys
+    :ivar inboxes: runs of whom the first message that can be taken is looked up
+    """
+
+    message_keys: tuple[str, ...] = ()
+    wake_keys: tuple[str, ...] = ()
+    condition_ids: tuple[str, ...] = ()
+    rows: tuple[RowKey, ...] = ()
+    inboxes: tuple[str, ...] = ()
+
+
+class PoolView(Protocol):
+    """The state of one pool as it is in the current transaction."""
+
+    @property
+    def pool_id(self) -> str:
+        """Which pool this is."""
+
+    @property
+    def head(self) -> int:
+        """The number of the last record, 0 for none."""
+
+    @property
+    def config(self) -> AgentPoolStoreConfig | None:
+        """The config of the pool; ``None``: nothing opened it."""
+
+    @property
+    def state(self) -> PoolState:
+        """Members and open wakes. A command that can do without them is cheaper."""
+
+    @property
+    def event_sequence(self) -> int:
+        """The last number that was given to an event of this pool, 0 for none."""
+
+    @property
+    def now(self) -> int:
+        """The time of the store's clock, in milliseconds of the Unix epoch."""
+
+    @property
+    def projected(self) -> int | None:
+        """The last record that was worked into the rows; ``None``: this pool is not coordinated."""
+
+    def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
+        """Look up what a run had last joined with before a record; ``None``: it never had."""
+
+    def time_of(self, seq: int) -> int | None:
+        """Say when a record was appended, in milliseconds, where that is known."""
+
+    def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
+        """Look up the latest record of the message that was sent with this idempotency key."""
+
+    def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
+        """Look up the latest record of the wake that was registered with this idempotency key."""
+
+    def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
+        """Look up the latest record of a wake."""
+
+    def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
+        """Read records after a sequence number, in order."""
+
+    def row(self, key: RowKey) -> Row | None:
+        """Look up a row."""
+
+    def rows(
+        self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
+    ) -> Sequence[Row]:
+        """List rows of one name with numbers above ``after``, in order of their numbers.
+
+        :param due_by: only those whose ``due_at`` is not later
+        """
+
+    def next_due(self, name: str) -> int | None:
+        """Find the earliest ``due_at`` of the rows of kind `INBOX` and one name."""
+
+    def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
+        """List the rows of kind `DEADLINE` that are due, the earliest first."""
+
+    def next_deadline(self) -> int | None:
+        """Find the earliest ``due_at`` of the rows of kind `DEADLINE`."""
+
+
+class Decision(NamedTuple, Generic[R]):
+    """What a command appends, and what its caller is told once that is durable.
+
+    ``announce`` wakes those who wait, in every process, although no record was appended.
+    """
+
+    result: R
+    records: tuple[SealedPayload, ...] = ()
+    event_sequence: int | None = None
+    puts: tuple[Row, ...] = ()
+    deletes: tuple[RowKey, ...] = ()
+    announce: bool = False
+
+
+class Command(ABC, Generic[R]):
+    """Something that may change a pool. Values are checked when it is made, state when decided.
+
+    A lease need not survive a power cut: whoever held it does not either.
+    """
+
+    looks_up: LookUps = LookUps()
+    must_survive_power_cut: ClassVar[bool] = True
+
+    @abstractmethod
+    def decide(self, view: PoolView) -> Decision[R]:
+        """Say what to append to a pool in this state.
+
+        :raises AgentPoolError: the state of the pool refuses the command
+        """
+
+
+class PoolTransaction(PoolView, Protocol):
+    """A pool that can be changed: what a store gives to `projection.carry_out`."""
+
+    def apply(self, decision: Decision[Any]) -> None:
+        """Append records and write rows, so that later look-ups of this transaction see them."""
+
+    def set_projected(self, seq: int) -> None:
+        """Note how far the records have been worked into the rows."""

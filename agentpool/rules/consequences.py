@@ -1,0 +1,130 @@
+"""The driver of a coordinated pool: works every record, whoever wrote it, into the rows.
+
+A store calls `carry_out` for each command, inside its write transaction. Before the command comes
+what others have appended since, then what has become due; after it, what its own records mean. So
+a record and its consequences (an unread message, a triggered wake) are one transaction, and of
+things that compete the first to be recorded decides.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeVar
+
+from agentpool.errors import AgentPoolError
+from agentpool.rules.claims import on_asker_left
+from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView
+from agentpool.rules.deadlines import carry_out_due
+from agentpool.rules.record_events import event_of, kind_of, run_of
+from agentpool.rules.rows import LEASE, deadline_key
+from agentpool.rules.sending import on_message
+from agentpool.rules.waits import end_wake, on_wake, trigger
+from agentpool.wire.records import (
+    AgentPoolStoreRecordPayload,
+    MemberLeft,
+    RunMessageRecorded,
+    WakeRecorded,
+    WakeRegistrationStatus,
+)
+
+__all__ = ("CatchUp", "ConsequenceError", "carry_out")
+
+R = TypeVar("R")
+
+_PAGE: Final = 500
+CATCH_UP_AT_ONCE: Final = 2000
+
+
+class ConsequenceError(Exception):
+    """What follows from a command cannot be carried out, so nothing of it may be kept."""
+
+    def __init__(self, error: AgentPoolError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class CatchUp(Command[bool]):
+    """Coordinate a pool from now on; says whether all that others appended is worked in.
+
+    Does nothing else, so it also serves to carry out what is due.
+    """
+
+    def decide(self, view: PoolView) -> Decision[bool]:
+        return Decision(view.projected == view.head)
+
+
+def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
+    """Carry out a command on a pool with all its consequences.
+
+    :raises AgentPoolError: the command is refused, and has changed nothing
+    :raises ConsequenceError: it was not refused, but the transaction must not be committed
+    """
+    only_catch_up = isinstance(command, CatchUp)
+    if only_catch_up:
+        _catch_up_some(transaction)
+    elif transaction.projected is not None:
+        _catch_up(transaction)
+        _carry_out_due(transaction)
+    decision = command.decide(transaction)
+    try:
+        transaction.apply(decision)
+        if transaction.projected is not None and not only_catch_up:
+            _catch_up(transaction)
+    except AgentPoolError as error:
+        raise ConsequenceError(error) from error
+    return decision.result
+
+
+def _catch_up_some(transaction: PoolTransaction) -> None:
+    """Do what `CatchUp` is there for, in a transaction of bounded length."""
+    if transaction.projected is None:
+        transaction.set_projected(0)
+    _catch_up(transaction, CATCH_UP_AT_ONCE)
+    if transaction.projected == transaction.head:
+        _carry_out_due(transaction)
+
+
+def _catch_up(transaction: PoolTransaction, at_most: int | None = None) -> None:
+    projected = transaction.projected or 0
+    end = transaction.head if at_most is None else projected + at_most
+    while projected < min(end, transaction.head):
+        for seq, payload in transaction.records(projected, _PAGE):
+            for decision in _consequences(transaction, seq, payload):
+                transaction.apply(decision)
+            projected = seq
+            transaction.set_projected(seq)
+        if at_most is None:
+            end = transaction.head
+
+
+def _carry_out_due(transaction: PoolTransaction) -> None:
+    due = transaction.next_deadline()
+    while due is not None and due <= transaction.now:
+        for row in transaction.deadlines(transaction.now, 1):
+            transaction.apply(carry_out_due(transaction, row))
+            _catch_up(transaction)
+        due = transaction.next_deadline()
+
+
+def _consequences(
+    view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
+) -> Iterator[Decision[Any]]:
+    """Decide what follows from a record, one thing after another."""
+    match payload:
+        case RunMessageRecorded(stored):
+            yield from on_message(view, seq, stored)
+        case WakeRecorded(stored_wake):
+            yield on_wake(view, stored_wake)
+        case MemberLeft(member):
+            yield from _on_left(view, member.run_id)
+    kind = kind_of(payload)
+    if kind is not None:
+        run_id = run_of(view.pool_id, payload)
+        yield from trigger(view, run_id, kind, lambda: event_of(view, seq, payload), seq=seq)
+
+
+def _on_left(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
+    if run_id in view.state.members:
+        return  # it joined again since
+    yield Decision(None, deletes=(deadline_key(LEASE, run_id),))
+    yield from on_asker_left(view, run_id)
+    for stored in view.state.open_wakes.of_run(run_id):
+        yield end_wake(stored, WakeRegistrationStatus.FAILED)

@@ -1,0 +1,61 @@
+"""What happens when something becomes due. Whoever comes first carries it out."""
+
+from typing import Any
+
+from agentpool.rules.claims import release_answers
+from agentpool.rules.command import Decision, PoolView, Row
+from agentpool.rules.rows import EXPIRY, HELD, LEASE, RESPONSE, WAKE, inbox_key
+from agentpool.rules.sending import can_become, record_status
+from agentpool.rules.waits import end_wake
+from agentpool.wire.payload import seal
+from agentpool.wire.records import MemberLeft, MessageStatus, WakeRegistrationStatus
+
+__all__ = ("carry_out_due",)
+
+
+def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
+    """Decide what a deadline that has passed means now. The deadline itself goes away."""
+    what, _, subject = row.key.name.partition(" ")
+    decision: Decision[Any]
+    if what == WAKE:
+        decision = _end_wait(view, subject)
+    elif what == RESPONSE:
+        decision = _end_message(view, subject, MessageStatus.TIMED_OUT)
+    elif what == EXPIRY:
+        decision = _expire(view, subject, int(row.value))
+    elif what == LEASE:
+        decision = _lose_member(view, subject)
+    elif what == HELD:
+        decision = release_answers(view, subject)
+    else:
+        decision = Decision(None)
+    return decision._replace(deletes=(*decision.deletes, row.key))
+
+
+def _end_wait(view: PoolView, condition_id: str) -> Decision[Any]:
+    stored = view.state.open_wakes.get(condition_id)
+    if stored is None:
+        return Decision(None)
+    return end_wake(stored, WakeRegistrationStatus.TIMED_OUT)
+
+
+def _end_message(view: PoolView, key: str, status: MessageStatus) -> Decision[Any]:
+    known = view.message_by_key(key)
+    if known is None or not can_become(known.stored, status):
+        return Decision(None)
+    return record_status(view, known, status)
+
+
+def _expire(view: PoolView, key: str, delivered_at: int) -> Decision[Any]:
+    """Expire a message, unless all who received it have acknowledged it."""
+    known = view.message_by_key(key)
+    if known is None or not any(
+        view.row(inbox_key(run_id, delivered_at)) for run_id in known.stored.receipt.delivered_to
+    ):
+        return Decision(None)
+    return _end_message(view, key, MessageStatus.EXPIRED)
+
+
+def _lose_member(view: PoolView, run_id: str) -> Decision[Any]:
+    member = view.state.members.get(run_id)
+    return Decision(None, (seal(MemberLeft(member)),) if member else ())

@@ -1,0 +1,126 @@
+"""The events of a pool in their order: of its records, and of hosts between them."""
+
+from collections.abc import Callable
+from typing import Final
+
+from agentpool.errors import StoreError
+from agentpool.rules.command import PoolView, Row
+from agentpool.rules.membership import carries_policies
+from agentpool.rules.record_events import event_of, is_of_record, kind_of, run_of
+from agentpool.rules.rows import EVENT, HostEvent, value_of
+from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.ids import U64
+from agentpool.wire.records import AgentPoolStoreCursor
+
+__all__ = ("EventCursor", "is_member", "is_visible", "page_of_events")
+
+_PAGE: Final = 500
+_LAST: Final = 2**63 - 1
+
+
+class EventCursor(AgentPoolStoreCursor):
+    """A place between two events: after a record, and after a host event that followed it.
+
+    An `AgentPoolStoreCursor` says the first only; read as a place between events it stands before
+    the host events that follow its record, so that none is missed.
+    """
+
+    events: U64
+
+    def past(self, pool_id: str, event: EventEnvelope) -> "EventCursor":
+        """Move on past an event that the pool's subscription yielded, to go on there later."""
+        if is_of_record(pool_id, event):
+            return EventCursor(max(self.sequence, event.event_seq), self.events)
+        return EventCursor(self.sequence, max(self.events, event.event_seq))
+
+
+def page_of_events(
+    view: PoolView,
+    cursor: AgentPoolStoreCursor | None,
+    worth: Callable[[EventKind, str], bool] = lambda _kind, _run_id: True,
+) -> tuple[list[tuple[EventCursor, EventEnvelope]], EventCursor, bool]:
+    """Read the next events that a pool may see, each with the cursor after it.
+
+    :param worth: says of an event's kind and run whether to make it at all, which costs more than
+        to read its record
+    :return: the events, the cursor after all that was looked at, and whether there may be more
+    """
+    place = locate(view, cursor)
+    records = view.records(place.sequence, _PAGE)
+    hosts = view.rows(EVENT, "", after=place.events, limit=_PAGE)
+    # Beyond the end of a full page of one sort, nothing of the other may be told yet.
+    record_end = records[-1][0] if len(records) == _PAGE else None
+    host_end = value_of(hosts[-1], HostEvent).after if len(hosts) == _PAGE else None
+    events: list[tuple[EventCursor, EventEnvelope]] = []
+    pending = list(map(_read, hosts))
+    for seq, payload in (*records, (None, None)):
+        while pending and (seq is None or pending[0][1].after < seq):
+            number, host = pending[0]
+            if record_end is not None and host.after >= record_end:
+                break
+            place = EventCursor(max(place.sequence, host.after), number)
+            if host.visible:
+                events.append((place, host.envelope))
+            pending.pop(0)
+        if seq is None or payload is None or (host_end is not None and seq > host_end):
+            break
+        place = EventCursor(seq, place.events)
+        kind = kind_of(payload)
+        if kind is None or not worth(kind, run_of(view.pool_id, payload)):
+            continue
+        event = event_of(view, seq, payload)
+        if event is not None and is_visible(view, event, seq):
+            events.append((place, event))
+    return events, place, record_end is not None or host_end is not None
+
+
+def is_visible(view: PoolView, event: EventEnvelope, seq: int) -> bool:
+    """Say whether a pool may see the event of a record, or one published after it.
+
+    Those of runs that are members then and carry the pool's policies; what a run did before it
+    left still counts.
+    """
+    member = view.member_at(event.run_id, seq + 1)
+    if member is not None:
+        return carries_policies(view.config, member)
+    return view.config is not None and not view.config.policy_refs
+
+
+def is_member(view: PoolView, event: EventEnvelope) -> bool:
+    """Say whether a pool may see an event that is published now."""
+    member = view.state.members.get(event.run_id)
+    return member is not None and carries_policies(view.config, member)
+
+
+def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
+    """Find the place between events that a cursor means.
+
+    :raises StoreError: host events that were seen are lost
+    """
+    if cursor is None:
+        return EventCursor(0, 0)
+    if isinstance(cursor, EventCursor):
+        if cursor.events > view.event_sequence:
+            msg = f"the last event has number {view.event_sequence}, but {cursor.events} was seen"
+            raise StoreError(msg, pool_id=view.pool_id)
+        return EventCursor(min(cursor.sequence, _LAST), min(cursor.events, _LAST))
+    sequence = min(cursor.sequence, _LAST)
+    return EventCursor(sequence, _host_events_before(view, sequence))
+
+
+def _host_events_before(view: PoolView, seq: int) -> int:
+    """Find the last host event that came before a record, by bisection over their numbers."""
+    low, high = 0, view.event_sequence
+    while low < high:
+        middle = (low + high) // 2
+        found = view.rows(EVENT, "", after=middle, limit=1)
+        if found and value_of(found[0], HostEvent).after < seq:
+            low = found[0].key.number
+        else:
+            high = middle
+    return low
+
+
+def _read(row: Row) -> tuple[int, HostEvent]:
+    return row.key.number, value_of(row, HostEvent)

@@ -1,0 +1,59 @@
+"""Host events: things that happened outside the pool, published into it."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from agentpool.errors import CorruptRecordError, IdempotencyConflictError
+from agentpool.rules.command import Command, Decision, PoolView, Row, RowKey
+from agentpool.rules.history import is_member
+from agentpool.rules.log import require_open, require_type
+from agentpool.rules.rows import EVENT, EVENT_ID, HostEvent, put, value_of
+from agentpool.rules.waits import trigger
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.payload import readable
+
+__all__ = ("Publish",)
+
+
+class Publish(Command[int]):
+    """Publish a host event under the next number; the same event again keeps its number."""
+
+    def __init__(self, envelope: EventEnvelope) -> None:
+        require_type(envelope, EventEnvelope, "envelope")
+        self._envelope = readable(envelope, EventEnvelope)
+
+    def decide(self, view: PoolView) -> Decision[int]:
+        require_open(view)
+        known = view.row(RowKey(EVENT_ID, self._envelope.event_id))
+        if known is not None:
+            return self._again(view, int(known.value))
+        number = view.event_sequence + 1
+        envelope = replace(self._envelope, event_seq=number)
+        visible = is_member(view, envelope)
+        puts: list[Row] = [
+            put(RowKey(EVENT, "", number), HostEvent(view.head, envelope, visible)),
+            Row(RowKey(EVENT_ID, envelope.event_id), str(number)),
+        ]
+        ended: list[Decision[Any]] = list(
+            trigger(view, envelope.run_id, envelope.event_kind, lambda: envelope)
+        )
+        for each in ended:
+            puts += each.puts
+        return Decision(
+            number,
+            tuple(record for each in ended for record in each.records),
+            event_sequence=number,
+            puts=tuple(puts),
+            announce=True,
+        )
+
+    def _again(self, view: PoolView, number: int) -> Decision[int]:
+        row = view.row(RowKey(EVENT, "", number))
+        if row is None:
+            msg = f"host event {number} is named by its id, but is not there"
+            raise CorruptRecordError(msg, pool_id=view.pool_id)
+        if value_of(row, HostEvent).envelope != replace(self._envelope, event_seq=number):
+            msg = f"event id {self._envelope.event_id!r} was used for another event"
+            raise IdempotencyConflictError(msg, pool_id=view.pool_id)
+        return Decision(number)

@@ -1,0 +1,226 @@
+"""The event that a record is: every process derives the same one from the same record."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final
+
+from agentpool.rules.command import PoolView
+from agentpool.wire.event_kinds import EventFamily, EventKind
+from agentpool.wire.events import ContentCaptureMode, EventDeliverySemantics, EventEnvelope
+from agentpool.wire.records import (
+    AgentPoolMember,
+    AgentPoolStoredMessage,
+    AgentPoolStoredWake,
+    AgentPoolStoreRecordPayload,
+    MemberJoined,
+    MemberLeft,
+    MessageStatus,
+    PoolCreated,
+    RunMessageRecorded,
+    WakeRecorded,
+    WakeRegistrationStatus,
+)
+from agentpool.wire.refs import (
+    DestinationKind,
+    DestinationRef,
+    EntityKind,
+    EntityRef,
+    EventCorrelation,
+    PolicyRef,
+    PrivacyClass,
+    SourceKind,
+    SourceRef,
+)
+from agentpool.wire.struct import trusted
+
+__all__ = ("event_of", "is_of_record", "kind_of", "run_of")
+
+_SOURCE: Final = SourceRef(SourceKind.SDK, "agent_pool")
+_TAGS: Final = ("feature:agent_pool",)
+_OF_MESSAGE: Final = {each: EventKind(f"run_message_{each}") for each in MessageStatus}
+_OF_WAKE: Final = {each: EventKind(f"wake_condition_{each}") for each in WakeRegistrationStatus}
+_NO_CORRELATION: Final = EventCorrelation()
+
+
+def kind_of(payload: AgentPoolStoreRecordPayload) -> EventKind | None:
+    """Say what kind of event a record is; ``None`` for the opening of a pool, which is none."""
+    match payload:
+        case RunMessageRecorded(stored):
+            return _OF_MESSAGE[stored.receipt.status]
+        case WakeRecorded(stored_wake):
+            return _OF_WAKE[stored_wake.registration.status]
+        case MemberJoined():
+            return EventKind.AGENT_POOL_RUN_JOINED
+        case MemberLeft():
+            return EventKind.AGENT_POOL_RUN_LEFT
+        case PoolCreated():
+            return EventKind.AGENT_POOL_CREATED
+        case _:
+            return None
+
+
+def run_of(pool_id: str, payload: AgentPoolStoreRecordPayload) -> str:
+    """Say which run a record's event belongs to; the pool itself where it is no run's."""
+    match payload:
+        case RunMessageRecorded(stored):
+            return stored.message.sender
+        case WakeRecorded(stored_wake):
+            return stored_wake.condition.run_id
+        case MemberJoined(member) | MemberLeft(member):
+            return member.run_id
+        case _:
+            return pool_id
+
+
+def event_of(
+    view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
+) -> EventEnvelope | None:
+    """Derive the event of a record; ``None`` for the opening of a pool, which is none."""
+    pool_id = view.pool_id
+    kind = kind_of(payload)
+    if kind is None:
+        return None
+    run_id = run_of(pool_id, payload)
+    member_then = view.member_at(run_id, seq)
+    agent_id = member_then.agent_id if member_then else run_id
+    base = _Base(pool_id, seq, kind, run_id, agent_id, view.time_of(seq) or 0)
+    match payload:
+        case RunMessageRecorded(stored):
+            return _message_event(base, stored)
+        case WakeRecorded(stored_wake):
+            return _wake_event(base, stored_wake)
+        case MemberJoined(member) | MemberLeft(member):
+            return _member_event(base, member)
+        case _:
+            return _pool_event(base)
+
+
+def is_of_record(pool_id: str, event: EventEnvelope) -> bool:
+    """Tell the event of a pool's record, whose id is derived, from one that a host published."""
+    return event.event_id == _event_id(_hash(pool_id), event.event_seq)
+
+
+def _hash(pool_id: str) -> str:
+    return sha256(pool_id.encode()).hexdigest()
+
+
+def _event_id(pool_hash: str, seq: int) -> str:
+    return f"event.{pool_hash}.{seq}"
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What the events of all kinds of records have in common."""
+
+    pool_id: str
+    seq: int
+    kind: EventKind
+    run_id: str
+    agent_id: str
+    millis: int
+
+    def event(
+        self,
+        subject: EntityRef,
+        destination: DestinationRef,
+        *,
+        related: tuple[EntityRef, ...] = (),
+        correlation: EventCorrelation = _NO_CORRELATION,
+        policy_refs: tuple[PolicyRef, ...] = (),
+        message_id: str | None = None,
+        journal_cursor: str | None = None,
+        state_after: str | None = None,
+    ) -> EventEnvelope:
+        pool_hash = _hash(self.pool_id)
+        time = _timestamp(self.millis)
+        envelope: EventEnvelope = trusted(
+            EventEnvelope,
+            schema_version=1,
+            event_id=_event_id(pool_hash, self.seq),
+            event_seq=self.seq,
+            event_family=EventFamily.AGENT_POOL,
+            event_kind=self.kind,
+            payload_schema_version=1,
+            timestamp=time,
+            recorded_at=time,
+            run_id=self.run_id,
+            agent_id=self.agent_id,
+            message_id=message_id,
+            trace_id=f"trace.{pool_hash}",
+            span_id=f"span.{self.seq}",
+            subject_ref=subject,
+            related_refs=related,
+            correlation=correlation,
+            tags=_TAGS,
+            source=_SOURCE,
+            destination=destination,
+            policy_refs=policy_refs,
+            journal_cursor=journal_cursor,
+            state_after=state_after,
+            delivery_semantics=EventDeliverySemantics.JOURNAL_BACKED,
+            privacy=PrivacyClass.CONTENT_REFS_ONLY,
+            content_capture=ContentCaptureMode.OFF,
+            redaction_policy_id="agent_pool.content_refs_only",
+            runtime_package_fingerprint="agentpool",
+        )
+        return envelope
+
+
+def _message_event(base: _Base, stored: AgentPoolStoredMessage) -> EventEnvelope:
+    message, receipt = stored.message, stored.receipt
+    recipients = [_entity(EntityKind.RUN, run_id) for run_id in sorted(set(receipt.delivered_to))]
+    related = dict.fromkeys((*message.to.related_refs, *recipients))
+    return base.event(
+        _entity(EntityKind.MESSAGE, message.message_id),
+        message.to.destination_ref,
+        related=tuple(related),
+        correlation=message.correlation,
+        policy_refs=message.policy_refs,
+        message_id=message.message_id,
+        journal_cursor=receipt.journal_cursor,
+        state_after=str(receipt.status),
+    )
+
+
+def _wake_event(base: _Base, stored: AgentPoolStoredWake) -> EventEnvelope:
+    condition = stored.condition
+    subject = _entity(EntityKind.WAKE_CONDITION, condition.condition_id)
+    return base.event(
+        subject,
+        _destination(DestinationKind.AGENT, condition.run_id),
+        related=(_entity(EntityKind.RUN, condition.run_id), subject),
+        policy_refs=condition.policy_refs,
+        journal_cursor=stored.registration.journal_cursor,
+        state_after=str(stored.registration.status),
+    )
+
+
+def _member_event(base: _Base, member: AgentPoolMember) -> EventEnvelope:
+    return replace(base, agent_id=member.agent_id).event(
+        _entity(EntityKind.RUN, member.run_id),
+        _destination(DestinationKind.AGENT, member.run_id),
+        policy_refs=member.policy_refs,
+    )
+
+
+def _pool_event(base: _Base) -> EventEnvelope:
+    return base.event(
+        _entity(EntityKind.AGENT_POOL, base.pool_id),
+        _destination(DestinationKind.AGENT_POOL, base.pool_id),
+    )
+
+
+def _entity(kind: EntityKind, id_: str) -> EntityRef:
+    ref: EntityRef = trusted(EntityRef, kind, id_)
+    return ref
+
+
+def _destination(kind: DestinationKind, id_: str) -> DestinationRef:
+    ref: DestinationRef = trusted(DestinationRef, kind, id_)
+    return ref
+
+
+def _timestamp(millis: int) -> str:
+    moment = datetime.fromtimestamp(millis / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,135 @@
+"""The rows of a coordinated pool: their keys and the values that they hold."""
+
+from typing import Final, TypeVar
+
+from agentpool.errors import CorruptRecordError, InvalidValueError
+from agentpool.rules.command import DEADLINE, INBOX, PoolView, Row, RowKey
+from agentpool.wire.codec import decode, encode
+from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.ids import EventId, IdempotencyKey, RunId
+from agentpool.wire.refs import EntityRef
+from agentpool.wire.struct import Wire, written
+
+__all__ = (
+    "Contract",
+    "HostEvent",
+    "InboxEntry",
+    "WakeCause",
+    "contract_key",
+    "deadline",
+    "deadline_key",
+    "inbox_key",
+    "put",
+    "value_of",
+)
+
+W = TypeVar("W", bound=Wire)
+
+ANSWER: Final = "answer"
+ASKING: Final = "asking"
+CONTRACT: Final = "contract"
+EVENT: Final = "event"
+EVENT_ID: Final = "event_id"
+CAUSE: Final = "cause"
+
+LEASE: Final = "lease"
+WAKE: Final = "wake"
+RESPONSE: Final = "response"
+EXPIRY: Final = "expiry"
+HELD: Final = "held"
+
+
+class InboxEntry(Wire):
+    """An unacknowledged message of one run; the row's ``due_at`` is when it can be taken.
+
+    While it is claimed that is the end of the claim's lease, so an expired claim needs no
+    clearing. ``attempt`` counts the claims and fences off those that are no longer current.
+    """
+
+    attempt: int = written(0)
+    claimed_by: str | None = None
+
+
+UNREAD: Final = encode(InboxEntry()).decode()
+"""The value of the row of a message that nobody has claimed yet."""
+
+
+class Contract(Wire):
+    """The answers that a message still waits for.
+
+    :ivar asker: the run that waits for them itself, so that they do not go to its inbox
+    """
+
+    idempotency_key: IdempotencyKey
+    expected: int
+    recipients: tuple[RunId, ...]
+    answered: tuple[RunId, ...] = ()
+    asker: RunId | None = None
+
+
+class HostEvent(Wire):
+    """A published event, and the last record that was in the log before it.
+
+    :ivar visible: whether its run was a member that carried the pool's policies
+    """
+
+    after: int
+    envelope: EventEnvelope
+    visible: bool
+
+
+class WakeCause(Wire):
+    """What is kept of the event that triggered a wake."""
+
+    event_id: EventId
+    event_kind: EventKind
+    subject_ref: EntityRef
+    related_refs: tuple[EntityRef, ...] = ()
+
+
+def inbox_key(run_id: str, seq: int) -> RowKey:
+    """Name the row of a message, by the record that delivered it, in the inbox of a run."""
+    return RowKey(INBOX, run_id, seq)
+
+
+def contract_key(message_id: str) -> RowKey:
+    """Name the row of the answers to a message."""
+    return RowKey(CONTRACT, message_id)
+
+
+def deadline_key(what: str, subject: str) -> RowKey:
+    """Name the row that says when something becomes due."""
+    return RowKey(DEADLINE, f"{what} {subject}")
+
+
+def deadline(what: str, subject: str, due_at: int) -> Row:
+    """Make something due at a time, in milliseconds of the Unix epoch."""
+    return Row(deadline_key(what, subject), due_at=min(due_at, _LATEST))
+
+
+def put(key: RowKey, value: Wire, due_at: int = 0) -> Row:
+    """Make a row that holds a value."""
+    return Row(key, encode(value).decode(), min(due_at, _LATEST))
+
+
+def value_of(row: Row, type_: type[W]) -> W:
+    """Read the value of a row.
+
+    :raises CorruptRecordError: it is no such value
+    """
+    try:
+        return decode(row.value, type_)
+    except InvalidValueError as error:
+        msg = f"the row of kind {row.key.kind!r} named {row.key.name!r} is damaged: {error.message}"
+        raise CorruptRecordError(msg) from error
+
+
+def load(view: PoolView, key: RowKey, type_: type[W]) -> W | None:
+    """Look up the value of a row; ``None`` where there is none."""
+    row = view.row(key)
+    return None if row is None else value_of(row, type_)
+
+
+# The largest integer that SQLite keeps exactly; nobody waits that long.
+_LATEST: Final = 2**63 - 1

@@ -1,0 +1,254 @@
+"""Waits that cannot miss: registered, or ended by what has already happened, in one transaction."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from agentpool.errors import InvalidTransitionError, InvalidValueError
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, RowKey
+from agentpool.rules.history import is_member, is_visible, page_of_events
+from agentpool.rules.log import earlier_wake, require_member, require_open, require_type
+from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
+from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.filters import CompiledEventFilter, EventFilter, PayloadAccessMode
+from agentpool.wire.ids import EventId, check_identifier
+from agentpool.wire.payload import SealedPayload, seal
+from agentpool.wire.records import (
+    AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
+    AgentPoolStoredWake,
+    ResumeInputPolicy,
+    WakeCondition,
+    WakeRecorded,
+    WakeRegistration,
+    WakeRegistrationStatus,
+)
+from agentpool.wire.refs import EntityRef
+from agentpool.wire.struct import Include, Wire, trusted
+
+__all__ = (
+    "CancelWake",
+    "SuspendUntil",
+    "WakeOutcome",
+    "compile_for",
+    "end_wake",
+    "find_in_page",
+    "find_match",
+    "on_wake",
+    "outcome",
+    "trigger",
+)
+
+
+class WakeOutcome(Wire):
+    """How a wake ended and, when it was triggered, what it asked to be given of the event."""
+
+    registration: WakeRegistration
+    event_id: EventId | None = None
+    event_kind: EventKind | None = None
+    subject_ref: EntityRef | None = None
+    related_refs: tuple[EntityRef, ...] = ()
+    redacted_summary: str | None = None
+
+    @property
+    def triggered(self) -> bool:
+        """Whether the event that was waited for happened."""
+        return self.registration.status is WakeRegistrationStatus.TRIGGERED
+
+
+def compile_for(config: AgentPoolStoreConfig, wanted: EventFilter) -> CompiledEventFilter:
+    """Compile a filter after narrowing it to what the pool's wake policy lets a filter see."""
+    if config.wake_policy.envelope_only:
+        wanted = replace(wanted, payload_access=PayloadAccessMode.ENVELOPE_ONLY)
+    return wanted.compile()
+
+
+def find_match(
+    view: PoolView, wanted: CompiledEventFilter, since: AgentPoolStoreCursor | None
+) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None]:
+    """Find the first event after a cursor that a filter matches and its pool may see.
+
+    :return: the event, if there is one, and the place up to which the history was searched
+    """
+    event, place, more = find_in_page(view, wanted, since)
+    while more and event is None:
+        event, place, more = find_in_page(view, wanted, place)
+    return event, place
+
+
+def find_in_page(
+    view: PoolView, wanted: CompiledEventFilter, since: AgentPoolStoreCursor | None
+) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None, bool]:
+    """Search one page as `find_match` searches all, and say whether there may be more."""
+    criteria = wanted.criteria
+    if isinstance(criteria.kinds, Include) and not any(map(_ends_a_wake, criteria.kinds.include)):
+        return None, since, False
+
+    def worth(kind: EventKind, run_id: str) -> bool:
+        return (
+            _ends_a_wake(kind)
+            and (not isinstance(criteria.kinds, Include) or kind in criteria.kinds.include)
+            and (not isinstance(criteria.run_ids, Include) or run_id in criteria.run_ids.include)
+        )
+
+    events, place, more = page_of_events(view, since, worth)
+    for _, event in events:
+        if _ends_a_wake(event.event_kind) and wanted.matches_envelope(event):
+            return event, place, more
+    return None, place, more
+
+
+def _ends_a_wake(kind: EventKind) -> bool:
+    return not kind.startswith("wake_condition_")
+
+
+class SuspendUntil(Command[WakeRegistration]):
+    """Register a wait, unless an event after ``since`` has already ended it.
+
+    :param match: such an event, where the history before ``since`` was searched by the caller
+    """
+
+    def __init__(
+        self,
+        condition: WakeCondition,
+        since: AgentPoolStoreCursor | None = None,
+        match: EventEnvelope | None = None,
+    ) -> None:
+        require_type(condition, WakeCondition, "condition")
+        self._condition, self._since, self._match = condition, since, match
+        self.looks_up = LookUps(
+            wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
+        )
+
+    def decide(self, view: PoolView) -> Decision[WakeRegistration]:
+        config = require_open(view)
+        known = earlier_wake(view, self._condition)
+        if known is not None:
+            return Decision(known.stored.registration)
+        require_member(view, self._condition.run_id)
+        compiled = compile_for(config, self._condition.filter)
+        event = self._match or find_match(view, compiled, self._since)[0]
+        if event is not None:
+            triggered = _wake(self._condition, compiled, WakeRegistrationStatus.TRIGGERED)
+            return _decided(triggered)._replace(puts=(_cause(self._condition, event),))
+        if self._condition.timeout_millis == 0:
+            return _decided(_wake(self._condition, compiled, WakeRegistrationStatus.TIMED_OUT))
+        return _decided(_wake(self._condition, compiled, WakeRegistrationStatus.REGISTERED))
+
+
+class CancelWake(Command[WakeRegistration]):
+    """Cancel a wait. Cancelled already: the same registration again."""
+
+    def __init__(self, condition_id: str) -> None:
+        check_identifier(condition_id, "condition_id")
+        self._condition_id = condition_id
+        self.looks_up = LookUps(condition_ids=(condition_id,))
+
+    def decide(self, view: PoolView) -> Decision[WakeRegistration]:
+        stored = known_wake(view, self._condition_id)
+        status = stored.registration.status
+        if status is WakeRegistrationStatus.CANCELLED:
+            return Decision(stored.registration)
+        if status is not WakeRegistrationStatus.REGISTERED:
+            msg = f"wake {self._condition_id!r} is {status}, it cannot be cancelled"
+            raise InvalidTransitionError(msg, pool_id=view.pool_id)
+        return end_wake(stored, WakeRegistrationStatus.CANCELLED)
+
+
+def known_wake(view: PoolView, condition_id: str) -> AgentPoolStoredWake:
+    """Give a wake by its condition.
+
+    :raises InvalidValueError: there is none
+    """
+    require_open(view)
+    known = view.wake(condition_id)
+    if known is None:
+        msg = f"there is no wake with condition id {condition_id!r}"
+        raise InvalidValueError(msg, pool_id=view.pool_id)
+    return known.stored
+
+
+def end_wake(
+    stored: AgentPoolStoredWake, status: WakeRegistrationStatus
+) -> Decision[WakeRegistration]:
+    """Give a waiting wake its final status."""
+    return _decided(_wake(stored.condition, stored.compiled_filter, status))
+
+
+def trigger(
+    view: PoolView,
+    run_id: str,
+    kind: EventKind,
+    event: Callable[[], EventEnvelope | None],
+    *,
+    seq: int | None = None,
+) -> Iterator[Decision[Any]]:
+    """End the wakes that an event matches. The event is made only if one may.
+
+    :param seq: the record that the event is; ``None`` for a host event
+    """
+    if not _ends_a_wake(kind):
+        return
+    waiting = view.state.open_wakes.candidates(run_id, kind)
+    envelope = event() if waiting else None
+    if envelope is None:
+        return
+    if not (is_member(view, envelope) if seq is None else is_visible(view, envelope, seq)):
+        return
+    for stored in waiting:
+        if stored.compiled_filter.matches_envelope(envelope):
+            registered = view.wake(stored.condition.condition_id)
+            if seq is not None and registered is not None and registered.seq > seq:
+                continue  # of another implementation, which looks at what was before itself
+            ended = end_wake(stored, WakeRegistrationStatus.TRIGGERED)
+            yield ended._replace(puts=(_cause(stored.condition, envelope),))
+
+
+def on_wake(view: PoolView, stored: AgentPoolStoredWake) -> Decision[Any]:
+    """Work a record of a wake into the rows: its deadline comes and goes with it."""
+    condition = stored.condition
+    if view.state.open_wakes.get(condition.condition_id) is None:
+        return Decision(None, deletes=(deadline_key(WAKE, condition.condition_id),))
+    if condition.timeout_millis is None:
+        return Decision(None)
+    due_at = view.now + condition.timeout_millis
+    return Decision(None, puts=(deadline(WAKE, condition.condition_id, due_at),))
+
+
+def outcome(view: PoolView, condition_id: str) -> WakeOutcome:
+    """Say how a wake ended, or that it still waits."""
+    stored = known_wake(view, condition_id)
+    cause = load(view, RowKey(CAUSE, condition_id), WakeCause)
+    wants = stored.condition.resume_with
+    if cause is None or wants is ResumeInputPolicy.NONE:
+        return WakeOutcome(stored.registration)
+    if wants is ResumeInputPolicy.REDACTED_SUMMARY:
+        return WakeOutcome(stored.registration, redacted_summary=cause.subject_ref.redacted_summary)
+    return WakeOutcome(
+        stored.registration,
+        cause.event_id,
+        cause.event_kind,
+        cause.subject_ref,
+        cause.related_refs,
+    )
+
+
+def _wake(
+    condition: WakeCondition, compiled: CompiledEventFilter, status: WakeRegistrationStatus
+) -> SealedPayload:
+    registration = trusted(WakeRegistration, condition.condition_id, condition.run_id, status)
+    stored = trusted(AgentPoolStoredWake, condition, compiled, registration)
+    return seal(trusted(WakeRecorded, stored))
+
+
+def _decided(record: SealedPayload) -> Decision[WakeRegistration]:
+    payload = record.payload
+    assert isinstance(payload, WakeRecorded)  # noqa: S101  # `_wake` made it
+    return Decision(payload.stored.registration, (record,))
+
+
+def _cause(condition: WakeCondition, event: EventEnvelope) -> Any:
+    cause = WakeCause(event.event_id, event.event_kind, event.subject_ref, event.related_refs)
+    return put(RowKey(CAUSE, condition.condition_id), cause)

@@ -1,0 +1,1 @@
+"""What runs beside an opened pool: waiting for what concerns somebody, and upkeep."""

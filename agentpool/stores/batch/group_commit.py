@@ -1,0 +1,93 @@
+"""Group commit: commands that come while one batch commits form the next one. No timer."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.stores.batch.committer import Outcome, Refusal, Request
+
+__all__ = ("GroupCommit",)
+
+_BATCH_SIZE: Final = 1024
+
+_Commit: TypeAlias = Callable[[list[Request]], Awaitable[list[Outcome]]]
+_Waiting: TypeAlias = tuple[Request, "asyncio.Future[Any]"]
+
+
+class GroupCommit:
+    """A queue of commands in front of a function that commits a batch of them.
+
+    :param commit: commits requests and gives an outcome for each, or raises for all
+    """
+
+    def __init__(self, commit: _Commit) -> None:
+        self._commit = commit
+        self._queue: deque[_Waiting] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def submit(self, request: Request) -> "asyncio.Future[Any]":
+        """Have a command committed; await the result.
+
+        Cancelled before its batch began, it has no effect; later, its whole effect or none.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._queue.append((request, future))
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._drain())
+        return future
+
+    async def close(self) -> None:
+        """Let the batch that is being committed finish, and refuse what waits behind it."""
+        self._closed = True
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _drain(self) -> None:
+        try:
+            while batch := self._take():
+                _tell(batch, await self._commit_batch(batch))
+        finally:
+            self._task = None
+            self._refuse_rest()
+
+    def _take(self) -> list[_Waiting]:
+        """Take the next batch off the queue, without those whose callers are gone."""
+        batch: list[_Waiting] = []
+        while self._queue and not batch and not self._closed:
+            size = min(len(self._queue), _BATCH_SIZE)
+            taken = [self._queue.popleft() for _ in range(size)]
+            batch = [waiting for waiting in taken if not waiting[1].done()]
+        return batch
+
+    async def _commit_batch(self, batch: list[_Waiting]) -> list[Outcome]:
+        try:
+            return await self._commit([request for request, _ in batch])
+        except Exception as error:  # noqa: BLE001  # every caller is told
+            return [Refusal(_own(error)) for _ in batch]
+        except asyncio.CancelledError:
+            msg = "the event loop ended before the outcome was known"
+            _tell(batch, [Refusal(StoreClosedError(msg)) for _ in batch])
+            raise
+
+    def _refuse_rest(self) -> None:
+        msg = "the store was closed before this was written"
+        rest = list(self._queue)
+        self._queue.clear()
+        _tell(rest, [Refusal(StoreClosedError(msg)) for _ in rest])
+
+
+def _tell(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+    for (_, future), outcome in zip(batch, outcomes, strict=True):
+        if future.done():
+            continue
+        if isinstance(outcome, Refusal):
+            future.set_exception(outcome.error)
+        else:
+            future.set_result(outcome)
+
+
+def _own(error: Exception) -> Exception:
+    return error.copy() if isinstance(error, AgentPoolError) else error

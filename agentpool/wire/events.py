@@ -1,0 +1,102 @@
+"""The event envelope: what happened, to what, where from, and who may see it; never a payload."""
+
+from enum import StrEnum
+
+from agentpool.wire.event_kinds import EventFamily, EventKind
+from agentpool.wire.ids import (
+    U16,
+    U64,
+    AgentId,
+    AttemptId,
+    ContextItemId,
+    EventId,
+    JournalCursor,
+    MessageId,
+    RunId,
+    SessionId,
+    SpanId,
+    TraceId,
+    TurnId,
+    check_u64,
+)
+from agentpool.wire.refs import (
+    DestinationRef,
+    EntityRef,
+    EventCorrelation,
+    PolicyRef,
+    PrivacyClass,
+    SourceRef,
+)
+from agentpool.wire.struct import Wire
+
+__all__ = ("CausalRef", "ContentCaptureMode", "EventDeliverySemantics", "EventEnvelope")
+
+
+class EventDeliverySemantics(StrEnum):
+    """How surely an event reaches those who want it."""
+
+    BEST_EFFORT_LIVE = "best_effort_live"
+    JOURNAL_BACKED = "journal_backed"
+    DERIVED_REPLAY = "derived_replay"
+    DIAGNOSTIC_ONLY = "diagnostic_only"
+
+
+class ContentCaptureMode(StrEnum):
+    """How much of the content was captured with an event."""
+
+    OFF = "off"
+    METADATA_ONLY = "metadata_only"
+    REDACTED_SUMMARY = "redacted_summary"
+    PAYLOAD_REFS = "payload_refs"
+    RAW_CONTENT = "raw_content"
+
+
+class CausalRef(Wire, kw_only=True):
+    """What an event followed from."""
+
+    event_id: EventId | None = None
+    subject_ref: EntityRef
+    reason: str | None = None
+
+
+class EventEnvelope(Wire, kw_only=True):
+    """One event, without its payload. ``event_seq`` orders the events of a pool."""
+
+    schema_version: U16
+    event_id: EventId
+    event_seq: U64
+    event_family: EventFamily
+    event_kind: EventKind
+    payload_schema_version: U16
+    timestamp: str
+    recorded_at: str
+    run_id: RunId
+    session_id: SessionId | None = None
+    agent_id: AgentId
+    turn_id: TurnId | None = None
+    attempt_id: AttemptId | None = None
+    message_id: MessageId | None = None
+    context_item_id: ContextItemId | None = None
+    trace_id: TraceId
+    span_id: SpanId
+    parent_event_id: EventId | None = None
+    caused_by: CausalRef | None = None
+    subject_ref: EntityRef
+    related_refs: tuple[EntityRef, ...] = ()
+    causal_refs: tuple[CausalRef, ...] = ()
+    correlation: EventCorrelation
+    tags: tuple[str, ...] = ()
+    source: SourceRef
+    destination: DestinationRef | None = None
+    policy_refs: tuple[PolicyRef, ...] = ()
+    journal_cursor: JournalCursor | None = None
+    state_before: str | None = None
+    state_after: str | None = None
+    delivery_semantics: EventDeliverySemantics
+    privacy: PrivacyClass
+    content_capture: ContentCaptureMode
+    redaction_policy_id: str
+    runtime_package_fingerprint: str
+
+    def __post_init__(self) -> None:
+        check_u64(self.event_seq, "event_seq")

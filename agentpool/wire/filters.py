@@ -1,0 +1,185 @@
+"""Event filters: how one is compiled, and when an envelope matches.
+
+Source: ``Compiling and matching a filter`` of the wire format. The fingerprint is the SHA-256 of
+the filter's canonical JSON, so equal filters have equal fingerprints in every implementation.
+"""
+
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from agentpool.wire.codec import encode
+from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
+from agentpool.wire.events import EventDeliverySemantics, EventEnvelope
+from agentpool.wire.ids import (
+    AgentId,
+    CorrelationKey,
+    NonZeroU64,
+    RunId,
+    SessionId,
+    TurnId,
+    check_u64,
+)
+from agentpool.wire.refs import DestinationKind, EntityKind, PrivacyClass, SourceKind
+from agentpool.wire.struct import FilterSet, Include, Wire, trusted, written
+
+__all__ = (
+    "CompiledEventFilter",
+    "EventFilter",
+    "EventIndexField",
+    "PayloadAccessMode",
+    "SubscriberOverflowPolicy",
+    "SubscriberQueueConfig",
+)
+
+
+class PayloadAccessMode(StrEnum):
+    """How much beyond the envelope a subscriber asks to see."""
+
+    ENVELOPE_ONLY = "envelope_only"
+    REDACTED_SUMMARY = "redacted_summary"
+    PAYLOAD_REFS = "payload_refs"
+    FULL_PAYLOAD_IF_POLICY_ALLOWS = "full_payload_if_policy_allows"
+
+
+class SubscriberOverflowPolicy(StrEnum):
+    """What happens when a subscriber does not keep up."""
+
+    DROP_NON_TERMINAL = "drop_non_terminal"
+    DROP_PROGRESS = "drop_progress"
+    SUMMARIZE_AND_CONTINUE = "summarize_and_continue"
+    BACKPRESSURE_CALLER = "backpressure_caller"
+    FAIL_SUBSCRIBER = "fail_subscriber"
+
+
+class EventIndexField(StrEnum):
+    """A part of the envelope that a compiled filter looks at."""
+
+    RUN_ID = "run_id"
+    SESSION_ID = "session_id"
+    AGENT_ID = "agent_id"
+    TURN_ID = "turn_id"
+    EVENT_FAMILY = "event_family"
+    EVENT_KIND = "event_kind"
+    SOURCE = "source"
+    DESTINATION = "destination"
+    SUBJECT_KIND = "subject_kind"
+    RELATED_ENTITY_KIND = "related_entity_kind"
+    CORRELATION_KEY = "correlation_key"
+    TAG = "tag"
+    PRIVACY = "privacy"
+    DELIVERY_SEMANTICS = "delivery_semantics"
+
+
+class SubscriberQueueConfig(Wire):
+    """The queue between the events and a subscriber, in events."""
+
+    capacity: NonZeroU64 = written(64)
+    terminal_reserve: NonZeroU64 = written(1)
+    overflow: SubscriberOverflowPolicy = written(SubscriberOverflowPolicy.DROP_NON_TERMINAL)
+
+    def __post_init__(self) -> None:
+        check_u64(self.capacity, "capacity")
+        check_u64(self.terminal_reserve, "terminal_reserve")
+
+
+class EventFilter(Wire, kw_only=True):
+    """Which events someone wants; the default wants all.
+
+    Each set is ``"any"`` or the values that `agentpool.include` lists. All sets have to match.
+    """
+
+    run_ids: FilterSet[RunId] = written("any")
+    session_ids: FilterSet[SessionId] = written("any")
+    agent_ids: FilterSet[AgentId] = written("any")
+    turn_ids: FilterSet[TurnId] = written("any")
+    families: FilterSet[EventFamily] = written("any")
+    kinds: FilterSet[EventKind] = written("any")
+    source_kinds: FilterSet[SourceKind] = written("any")
+    destination_kinds: FilterSet[DestinationKind] = written("any")
+    subject_kinds: FilterSet[EntityKind] = written("any")
+    related_entity_kinds: FilterSet[EntityKind] = written("any")
+    correlation_keys: FilterSet[CorrelationKey] = written("any")
+    tags: FilterSet[str] = written("any")
+    privacy_classes: FilterSet[PrivacyClass] = written("any")
+    delivery_semantics: FilterSet[EventDeliverySemantics] = written("any")
+    terminal_only: bool = written(default=False)
+    payload_access: PayloadAccessMode = written(PayloadAccessMode.ENVELOPE_ONLY)
+    queue: SubscriberQueueConfig = written(SubscriberQueueConfig())
+
+    def compile(self) -> "CompiledEventFilter":
+        """Fingerprint this filter and list the fields that it looks at."""
+        fingerprint = f"sha256:{sha256(encode(self)).hexdigest()}"
+        compiled: CompiledEventFilter = trusted(
+            CompiledEventFilter,
+            filter_id=f"filter.{sha256(fingerprint.encode()).hexdigest()}",
+            filter_fingerprint=fingerprint,
+            indexed_fields=tuple(
+                index_field
+                for index_field, name in _INDEXED.items()
+                if getattr(self, name) != "any"
+            ),
+            payload_access=self.payload_access,
+            queue=self.queue,
+            criteria=self,
+        )
+        return compiled
+
+
+_INDEXED = {
+    EventIndexField.RUN_ID: "run_ids",
+    EventIndexField.SESSION_ID: "session_ids",
+    EventIndexField.AGENT_ID: "agent_ids",
+    EventIndexField.TURN_ID: "turn_ids",
+    EventIndexField.EVENT_FAMILY: "families",
+    EventIndexField.EVENT_KIND: "kinds",
+    EventIndexField.SOURCE: "source_kinds",
+    EventIndexField.DESTINATION: "destination_kinds",
+    EventIndexField.SUBJECT_KIND: "subject_kinds",
+    EventIndexField.RELATED_ENTITY_KIND: "related_entity_kinds",
+    EventIndexField.CORRELATION_KEY: "correlation_keys",
+    EventIndexField.TAG: "tags",
+    EventIndexField.PRIVACY: "privacy_classes",
+    EventIndexField.DELIVERY_SEMANTICS: "delivery_semantics",
+}
+
+
+class CompiledEventFilter(Wire):
+    """A filter with its fingerprint, as it is stored with a wake."""
+
+    filter_id: str
+    filter_fingerprint: str
+    indexed_fields: tuple[EventIndexField, ...]
+    payload_access: PayloadAccessMode
+    queue: SubscriberQueueConfig
+    criteria: EventFilter
+
+    def matches_envelope(self, envelope: EventEnvelope) -> bool:
+        """Say whether every set matches this envelope. Never looks at a payload."""
+        want = self.criteria
+        destination = envelope.destination
+        return (
+            _has(want.run_ids, envelope.run_id)
+            and _has(want.kinds, envelope.event_kind)
+            and _has(want.session_ids, envelope.session_id)
+            and _has(want.agent_ids, envelope.agent_id)
+            and _has(want.turn_ids, envelope.turn_id)
+            and _has(want.families, envelope.event_family)
+            and _has(want.source_kinds, envelope.source.kind)
+            and _has(want.destination_kinds, destination.kind if destination else None)
+            and _has(want.subject_kinds, envelope.subject_ref.kind)
+            and _has_any(want.related_entity_kinds, [r.kind for r in envelope.related_refs])
+            and _has_any(want.correlation_keys, [e.key for e in envelope.correlation.entries])
+            and _has_any(want.tags, envelope.tags)
+            and _has(want.privacy_classes, envelope.privacy)
+            and _has(want.delivery_semantics, envelope.delivery_semantics)
+            and (not want.terminal_only or envelope.event_kind in TERMINAL_EVENT_KINDS)
+        )
+
+
+def _has(wanted: FilterSet[Any], value: str | None) -> bool:
+    return not isinstance(wanted, Include) or (value is not None and value in wanted.include)
+
+
+def _has_any(wanted: FilterSet[Any], values: list[Any] | tuple[str, ...]) -> bool:
+    return not isinstance(wanted, Include) or any(value in wanted.include for value in values)
