@@ -15,9 +15,9 @@ from agentpool.rules.claims import (
     next_available,
     peek,
 )
-from agentpool.runtime.upkeep import Keeper
-from agentpool.runtime.waiting import Hub, inbox_topic
-from agentpool.stores.base import AgentPoolStore, checked_limit
+from agentpool.runtime.opened import OpenedPool
+from agentpool.runtime.waiting import inbox_topic
+from agentpool.stores.base import checked_limit
 from agentpool.support.clock import millis
 from agentpool.support.process import process_name
 from agentpool.support.tasks import uninterrupted
@@ -99,14 +99,9 @@ class Inbox:
     run's inbox; each message is with one of them at a time.
     """
 
-    def __init__(
-        self, store: AgentPoolStore, pool_id: str, run_id: str, hub: Hub, *, lease: int
-    ) -> None:
-        self._store = store
-        self._pool_id = pool_id
+    def __init__(self, pool: OpenedPool, run_id: str, *, lease: int) -> None:
+        self._pool = pool
         self._run_id = run_id
-        self._hub = hub
-        self._keeper = Keeper.of(store)
         self._held: WeakSet[Delivery] = WeakSet()
         self._flows = False  # whether the last message was there at once
         self.lease: Final = lease
@@ -117,12 +112,12 @@ class Inbox:
             try:
                 yield delivery
             finally:
-                self._keeper.remove_delivery(self._pool_id, delivery)
+                self._pool.heartbeats.remove_delivery(self._pool.pool_id, delivery)
 
     async def peek(self, limit: int = 100) -> tuple[RunMessage, ...]:
         """Look at the first unacknowledged messages. Changes nothing."""
         limit = min(checked_limit(limit) or 0, _MOST)
-        return await self._store.query(self._pool_id, lambda view: peek(view, self._run_id, limit))
+        return await self._pool.query(lambda view: peek(view, self._run_id, limit))
 
     async def take(self) -> Delivery:
         """Claim the next message, and wait for one where there is none.
@@ -131,7 +126,7 @@ class Inbox:
 
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        claim, self._flows = await self._hub.until_taken(
+        claim, self._flows = await self._pool.waiting.until_taken(
             inbox_topic(self._run_id),
             lambda view: next_available(view, self._run_id),
             ClaimNext(self._run_id, process_name(), self.lease),
@@ -139,17 +134,18 @@ class Inbox:
         )
         delivery = Delivery(self, claim)
         self._held.add(delivery)
-        self._keeper.add_delivery(self._pool_id, delivery)
+        self._pool.heartbeats.add_delivery(self._pool.pool_id, delivery)
         return delivery
 
     async def let_go(self) -> None:
         """Return the messages that are claimed, to be taken again at once."""
         for delivery in list(self._held):
-            with suppress(ClaimLostError):
-                await delivery.nack()
+            self._pool.heartbeats.remove_delivery(self._pool.pool_id, delivery)
+            with suppress(ClaimLostError):  # not by the pool, which may be closed by now
+                await self._pool.store.execute(self._pool.pool_id, ReturnMessage(delivery.claim, 0))
 
     async def settle(self, delivery: Delivery, command: Acknowledge | ReturnMessage) -> None:
         """End the claim of a delivery."""
-        self._keeper.remove_delivery(self._pool_id, delivery)
+        self._pool.heartbeats.remove_delivery(self._pool.pool_id, delivery)
         self._held.discard(delivery)
-        await self._store.execute(self._pool_id, command)
+        await self._pool.execute(command)

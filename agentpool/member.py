@@ -13,11 +13,12 @@ from agentpool.errors import (
     NotAMemberError,
     StoreClosedError,
 )
-from agentpool.operations import Operations
-from agentpool.rules.log import LeaveMember
+from agentpool.inbox import Inbox
+from agentpool.rules.log import LeaveMember, checked_cursor
 from agentpool.rules.membership import JoinRun
-from agentpool.rules.waits import WakeOutcome
-from agentpool.runtime.upkeep import Keeper
+from agentpool.rules.sending import Send
+from agentpool.rules.waits import CancelWake, WakeOutcome
+from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis, positive_millis
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.filters import EventFilter
@@ -50,13 +51,13 @@ class MemberHandle:
     derived from what the message is about, to be able to repeat a call after a crash.
     """
 
-    def __init__(
-        self, operations: Operations, member: AgentPoolMember, *, claim_lease: float
-    ) -> None:
-        self._pool = operations
+    def __init__(self, pool: OpenedPool, member: AgentPoolMember, *, claim_lease: float) -> None:
+        self._pool = pool
         self.member: Final = member
         self.run_id: Final = member.run_id
-        self.inbox: Final = operations.inbox(member.run_id, lease=claim_lease)
+        self.inbox: Final = Inbox(
+            pool, member.run_id, lease=positive_millis(claim_lease, "claim_lease")
+        )
 
     def __repr__(self) -> str:
         return f"<MemberHandle {self.run_id!r} of pool {self._pool.pool_id!r}>"
@@ -68,6 +69,7 @@ class MemberHandle:
         except UnicodeEncodeError as error:
             msg = "body: text is not valid UTF-8"
             raise InvalidValueError(msg) from error
+        self._pool.ending.refuse_closed()
         return await self._pool.store.put_content(data)
 
     async def read(self, message: RunMessage) -> str:
@@ -76,6 +78,7 @@ class MemberHandle:
         :raises ContentNotFoundError: its ref is not one of this store
         :raises InvalidValueError: the body is no text; ``get_content()`` of the store gives it
         """
+        self._pool.ending.refuse_closed()
         data = await self._pool.store.get_content(message.content_ref)
         try:
             return data.decode()
@@ -109,7 +112,7 @@ class MemberHandle:
             expires_in=expires_in,
             policy_refs=policy_refs,
         )
-        return await self._pool.send(message)
+        return await self._pool.execute(Send(message))
 
     async def ask(
         self,
@@ -192,7 +195,7 @@ class MemberHandle:
             idempotency_key=key,
         )
         try:
-            await self._pool.suspend_until(self.run_id, condition, since=since)
+            await self._pool.suspend_until(condition, checked_cursor(since))
             return await self._pool.wait(condition.condition_id)
         except BaseException:
             if idempotency_key is None:
@@ -201,7 +204,7 @@ class MemberHandle:
 
     async def _forget(self, condition_id: str) -> None:
         with suppress(AgentPoolError):  # it ended, was never registered, or the store is gone
-            await self._pool.cancel_wake(condition_id)
+            await self._pool.execute(CancelWake(condition_id))
 
     def _message(
         self,
@@ -238,25 +241,24 @@ class Membership:
 
     def __init__(
         self,
-        operations: Operations,
+        pool: OpenedPool,
         member: AgentPoolMember,
         lease: float | None,
         claim_lease: float,
     ) -> None:
-        self._pool = operations
+        self._pool = pool
         self._member = member
         self._lease = None if lease is None else positive_millis(lease, "lease")
-        self._handle = MemberHandle(operations, member, claim_lease=claim_lease)
-        self._keeper = Keeper.of(operations.store)
+        self._handle = MemberHandle(pool, member, claim_lease=claim_lease)
 
     async def __aenter__(self) -> MemberHandle:
         try:
-            await self._pool.store.execute(self._pool.pool_id, JoinRun(self._member, self._lease))
+            await self._pool.execute(JoinRun(self._member, self._lease))
         except BaseException:
             await uninterrupted(self._leave())  # cancelled, it may have joined
             raise
         if self._lease is not None:
-            self._keeper.add_lease(self._pool.pool_id, self._member.run_id, self._lease)
+            self._pool.heartbeats.add_lease(self._pool.pool_id, self._member.run_id, self._lease)
         return self._handle
 
     async def __aexit__(
@@ -265,7 +267,7 @@ class Membership:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._keeper.remove_lease(self._pool.pool_id, self._member.run_id)
+        self._pool.heartbeats.remove_lease(self._pool.pool_id, self._member.run_id)
         await uninterrupted(self._leave())
 
     async def _leave(self) -> None:

@@ -7,27 +7,31 @@ pool. It is no workflow engine: no graphs, barriers, schedules or retries of wor
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from msgspec.structs import replace
 
+from agentpool.errors import InvalidValueError
+from agentpool.inbox import Inbox
 from agentpool.member import MemberHandle, Membership
-from agentpool.operations import Operations
 from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
-from agentpool.rules.history import page_of_events
+from agentpool.rules.history import EventCursor, page_of_events
 from agentpool.rules.host_events import Publish
 from agentpool.rules.log import LeaveMember, OpenPool, checked_cursor, require_open, require_type
 from agentpool.rules.membership import JoinRun, carries_policies
-from agentpool.rules.waits import (
-    compile_for,
-)
-from agentpool.runtime.upkeep import Keeper
-from agentpool.stores.base import AgentPoolStore
+from agentpool.rules.sending import RecordStatus, Send
+from agentpool.rules.waits import CancelWake, WakeOutcome, compile_for, known_wake
+from agentpool.runtime.opened import OpenedPool
+from agentpool.runtime.upkeep import Upkeep
+from agentpool.stores.base import AgentPoolStore, checked_place
+from agentpool.stores.tail import follow
+from agentpool.support.clock import positive_millis
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import EventFilter, PayloadAccessMode
+from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolMessagePolicy,
@@ -35,6 +39,11 @@ from agentpool.wire.records import (
     AgentPoolStoreCursor,
     AgentPoolStoreRecord,
     AgentPoolWakePolicy,
+    MessageReceipt,
+    MessageStatus,
+    RunMessage,
+    WakeCondition,
+    WakeRegistration,
 )
 from agentpool.wire.refs import PolicyRef
 from agentpool.wire.snapshot import AgentPoolSnapshot
@@ -43,7 +52,7 @@ from agentpool.wire.struct import Include
 __all__ = ("AgentPool",)
 
 
-class AgentPool(Operations):
+class AgentPool:
     """A pool, opened. ``await AgentPool.open(store, pool_id)``, or ``async with`` it.
 
     Every method raises what the store raises (`AgentPoolStore`), and `NotAMemberError` when it
@@ -54,8 +63,9 @@ class AgentPool(Operations):
 
     def __init__(self, store: AgentPoolStore, pool_id: str) -> None:
         """Take over an opened pool; for `open` only."""
-        super().__init__(store, pool_id)
-        self._closed = False
+        self.store: Final = store
+        self.pool_id: Final = pool_id
+        self._opened = OpenedPool(store, pool_id)
 
     @classmethod
     def open(
@@ -86,7 +96,7 @@ class AgentPool(Operations):
         return Opening(partial(_open, store, pool_id, config))
 
     def __repr__(self) -> str:
-        return f"<AgentPool {self.pool_id!r} {'closed' if self._closed else 'open'}>"
+        return f"<AgentPool {self.pool_id!r} {'closed' if self._opened.ending.closed else 'open'}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,37 +112,31 @@ class AgentPool(Operations):
     async def aclose(self) -> None:
         """Let go of the pool; the store stays open. Idempotent.
 
-        Whoever waits in the pool by this object gets `StoreClosedError`: nobody would carry out
-        their deadlines. A cancelled close closes all the same.
+        Everything refuses from then on, with `StoreClosedError`, and whoever waits, watches or
+        subscribes by this object gets it at once. A cancelled close closes all the same.
         """
-        if not self._closed:
-            self._closed = True
-            self._hub.close()
-            await uninterrupted(self._let_go())
-
-    async def _let_go(self) -> None:
-        await self._hub.settle()
-        await Keeper.of(self.store).remove_pool(self.pool_id)
+        if not self._opened.ending.closed:
+            self._opened.ending.close()
+            await uninterrupted(self._opened.aclose())
 
     # --- members
 
     async def join_run(self, member: AgentPoolMember) -> None:
         """Let a run join without a lease; one that it had ends. The same member again: nothing."""
-        await self.store.execute(self.pool_id, JoinRun(member))
+        await self._opened.execute(JoinRun(member))
 
     async def leave_run(self, run_id: str) -> AgentPoolMember:
         """Let a member leave: what it waits for fails, its unread messages stay for its return.
 
         :raises NotAMemberError: the run is not a member
         """
-        member, _ = await self.store.execute(self.pool_id, LeaveMember(run_id))
+        member, _ = await self._opened.execute(LeaveMember(run_id))
         return member
 
     async def members(self) -> tuple[AgentPoolMember, ...]:
         """List the members in ascending order of their runs."""
-        return await self.store.query(
-            self.pool_id,
-            lambda view: tuple(member for _, member in sorted(view.state.members.items())),
+        return await self._opened.query(
+            lambda view: tuple(member for _, member in sorted(view.state.members.items()))
         )
 
     def member(
@@ -149,7 +153,7 @@ class AgentPool(Operations):
         :param claim_lease: seconds that a message taken from the inbox stays claimed, renewed
             while it is handled
         """
-        return Membership(self, member, lease, claim_lease)
+        return Membership(self._opened, member, lease, claim_lease)
 
     def acting_as(self, member: AgentPoolMember, *, claim_lease: float = 30.0) -> MemberHandle:
         """Act for a run that has joined with `join_run` and outlives this block, or this process.
@@ -157,17 +161,124 @@ class AgentPool(Operations):
         :param claim_lease: see `member`
         """
         require_type(member, AgentPoolMember, "member")
-        return MemberHandle(self, member, claim_lease=claim_lease)
+        return MemberHandle(self._opened, member, claim_lease=claim_lease)
 
     async def snapshot(self) -> AgentPoolSnapshot:
         """Show what the whole log of the pool means now; see `AgentPoolStore.snapshot`."""
+        self._opened.ending.refuse_closed()
         return await self.store.snapshot(self.pool_id)
 
     def watch_pool(
         self, cursor: AgentPoolStoreCursor | None = None
     ) -> AsyncGenerator[AgentPoolStoreRecord, None]:
         """Yield the pool's records, past and live; see `AgentPoolStore.watch`."""
-        return self.store.watch(self.pool_id, cursor)
+        after = checked_place(self.pool_id, cursor)
+        ending = self._opened.ending
+        ending.refuse_closed()
+        self.store.refuse_closed()
+        return follow(self.store, self.pool_id, after, keep_unknown=False, ending=ending)
+
+    # --- messages
+
+    def inbox(self, run_id: str, *, lease: float = 30.0) -> Inbox:
+        """Give the inbox of a run; it can be looked at, and taken from, whoever is a member.
+
+        :param lease: seconds that a message stays claimed, renewed while somebody holds it
+        """
+        check_identifier(run_id, "run_id")
+        return Inbox(self._opened, run_id, lease=positive_millis(lease, "lease"))
+
+    async def send(self, message: RunMessage) -> MessageReceipt:
+        """Send a message: its recipients are fixed, and it is recorded, in one transaction.
+
+        ``delivered`` means recorded for these recipients; ``failed`` that there was none;
+        ``expired`` that it came too late. All are final for its key: sending again gives the
+        receipt that is there.
+
+        :raises IdempotencyConflictError: the key was used for another sender, target or content
+        :raises NotAMemberError: the sender is not a member; nothing was recorded
+        """
+        return await self._opened.execute(Send(message))
+
+    async def record_message_status(
+        self, message: RunMessage, status: MessageStatus, delivered_to: Sequence[str] = ()
+    ) -> MessageReceipt:
+        """Record what became of a message.
+
+        A status that the message has already changes nothing.
+
+        :raises InvalidTransitionError: it is already past that status
+        :raises IdempotencyConflictError: its key was used for another sender, target or content
+        :raises NotAMemberError: it is new, and its sender is not a member
+        """
+        return await self._opened.execute(RecordStatus(message, status, tuple(delivered_to)))
+
+    async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
+        """Send a message with a response contract and wait for what comes of it.
+
+        Returns the answers when as many runs as expected have answered, or those that have come
+        when the time is up, the first of each run; none where nobody received the message. What
+        comes later goes to the inbox of the sender as an ordinary message. So do, within half a
+        minute, the answers to an asker that was killed, or cancelled and has not asked again; one
+        that is cancelled just as it takes them gets them only by asking again.
+        Asked again under the same key, the answers are the same.
+
+        :raises InvalidValueError: the message has no response contract
+        :raises IdempotencyConflictError: the key was used for another sender, target or content
+        :raises NotAMemberError: the sender is not a member; nothing was recorded
+        """
+        return await self._opened.ask(message)
+
+    # --- waits
+
+    async def suspend_until(
+        self, run_id: str, condition: WakeCondition, *, since: AgentPoolStoreCursor | None = None
+    ) -> WakeRegistration:
+        """Register a wait, unless an event after ``since`` has ended it already.
+
+        Checking the history and registering are one transaction: no event is missed. From then
+        on the first of these decides: an event that matches, of any process; ``timeout_millis``
+        from now; `cancel_wake`; the run's leaving. A wait ends, it never cancels a run.
+
+        :param since: where to begin to look; ``None`` for the start of the pool, which reads the
+            whole log, a page at a time
+        :raises IdempotencyConflictError: the key was used for another run or filter
+        :raises NotAMemberError: the run is not a member
+        """
+        check_identifier(run_id, "run_id")
+        require_type(condition, WakeCondition, "condition")
+        since = checked_cursor(since)
+        if condition.run_id != run_id:
+            msg = f"the condition is for run {condition.run_id!r}, not for {run_id!r}"
+            raise InvalidValueError(msg)
+        return await self._opened.suspend_until(condition, since)
+
+    async def poll_wake(self, condition_id: str) -> WakeRegistration:
+        """Say how a wake stands, after carrying out what is due.
+
+        :raises InvalidValueError: there is no such wake
+        """
+        check_identifier(condition_id, "condition_id")
+        await self._opened.execute(CatchUp())
+        stored = await self._opened.query(lambda view: known_wake(view, condition_id))
+        return stored.registration
+
+    async def cancel_wake(self, condition_id: str) -> WakeRegistration:
+        """Cancel a wait.
+
+        :raises InvalidTransitionError: it has ended otherwise
+        :raises InvalidValueError: there is no such wake
+        """
+        return await self._opened.execute(CancelWake(condition_id))
+
+    async def wait(self, condition_id: str) -> WakeOutcome:
+        """Wait until a wake has its final status, whoever gives it, and say how it ended.
+
+        Cancelled, the wake stays as it is; waiting again is safe.
+
+        :raises InvalidValueError: there is no such wake
+        """
+        return await self._opened.wait(condition_id)
 
     # --- events
 
@@ -180,7 +291,7 @@ class AgentPool(Operations):
         :return: the number that it got as its ``event_seq``; the same event again keeps its number
         :raises IdempotencyConflictError: its event id was used for another event
         """
-        return await self.store.execute(self.pool_id, Publish(envelope))
+        return await self._opened.execute(Publish(envelope))
 
     async def subscribe(
         self,
@@ -197,24 +308,34 @@ class AgentPool(Operations):
         """
         require_type(filter, EventFilter, "filter")
         place = checked_cursor(cursor)
-        config = await self.store.query(self.pool_id, require_open)
-        wanted = compile_for(config, filter)
-        with self.store.changes() as current:
-            while True:
-                changed = current()
-                events, place, more = await self.store.query(
-                    self.pool_id, partial(page_of_events, cursor=place)
-                )
-                for _, event in events:
+        wanted = compile_for(await self._opened.query(require_open), filter)
+        with self.store.changes(self.pool_id) as turns, self._opened.ending.ends(turns):
+            async for _ in turns:
+                events, place, more = await self._page_of_events(place)
+                for event in events:
                     if wanted.matches_envelope(event):
                         yield event
-                if not more:
-                    await changed.wait()
+                        turns.refuse_closed()
+                if more:
+                    turns.wake()
+
+    async def _page_of_events(
+        self, place: AgentPoolStoreCursor | None
+    ) -> tuple[list[EventEnvelope], EventCursor, bool]:
+        """Read the next events, once for all subscriptions that stand at this place."""
+
+        async def read() -> tuple[list[EventEnvelope], EventCursor, bool]:
+            page, end, more = await self.store.query(
+                self.pool_id, partial(page_of_events, cursor=place)
+            )
+            return [event for _, event in page], end, more
+
+        return await self.store.tail.shared(self.pool_id, ("events", place), read)
 
     async def scope_filter(self, filter: EventFilter) -> EventFilter:  # noqa: A002
         """Narrow a filter to what this pool may see at this moment. It can only shrink."""
         require_type(filter, EventFilter, "filter")
-        return await self.store.query(self.pool_id, lambda view: _scoped(view, filter))
+        return await self._opened.query(lambda view: _scoped(view, filter))
 
 
 def _scoped(view: PoolView, wanted: EventFilter) -> EventFilter:
@@ -243,5 +364,5 @@ async def _open(
         await _catch_up(store, pool_id)  # `OpenPool` would do it in one piece
     await store.execute(pool_id, OpenPool(config))
     await _catch_up(store, pool_id)
-    Keeper.of(store).add_pool(pool_id)
+    Upkeep.of(store).add_pool(pool_id)
     return AgentPool(store, pool_id)

@@ -1,35 +1,37 @@
 """Wakes the tasks of one process that wait for something in one pool, and only those concerned.
 
-A task registers a *topic*, then looks at the state, then sleeps until something touches its topic.
-One follower per pool object reads the log for all of them; it runs while somebody waits.
+A task names a *topic*, then looks at the state, then waits until something touches its topic. One
+follower per opened pool reads the log for all of them; it runs while somebody waits.
 """
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
+
+import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.claims import next_available
 from agentpool.rules.command import Command, PoolView
 from agentpool.stores.base import AgentPoolStore
-from agentpool.support.signals import Signal, wait_for_any
+from agentpool.stores.tail import PAGE_SIZE, next_page
+from agentpool.support.signals import Ending, Turns
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
     MessageStatus,
     RunMessageRecorded,
+    UnknownRecord,
     WakeRecorded,
 )
 
-__all__ = ("Hub", "inbox_topic", "message_topic", "wake_topic")
+__all__ = ("Waiting", "inbox_topic", "message_topic", "wake_topic")
 
 _LOG = logging.getLogger("agentpool")
 
 R = TypeVar("R")
 
-_PAGE: Final = 500
 _INBOX: Final = "inbox "
 _LOOK_EVERY_SECONDS: Final = 0.02
 _LOOK_AT_LEAST_EVERY_SECONDS: Final = 0.08
@@ -51,43 +53,41 @@ def wake_topic(condition_id: str) -> str:
     return f"wake {condition_id}"
 
 
-class _Seen(NamedTuple):
-    """What one look at the log showed."""
+class Waiting:
+    """The waiting room of one opened pool."""
 
-    records: Sequence[tuple[int, AgentPoolStoreRecordPayload]]
-    now: int
-
-
-class Hub:
-    """The waiting room of one pool object."""
-
-    def __init__(self, store: AgentPoolStore, pool_id: str) -> None:
+    def __init__(self, store: AgentPoolStore, pool_id: str, ending: Ending) -> None:
         self._store = store
         self._pool_id = pool_id
-        self._waiters: Counter[str] = Counter()
-        self._signals: dict[str, Signal] = {}
-        self._started: asyncio.Future[None] | None = None
+        self._ending = ending
+        self._topics: dict[str, set[Turns]] = {}
+        self._started: anyio.Event | None = None
         self._follower: asyncio.Task[None] | None = None
-        self._poke = Signal()
-        self._closed = False
+        self._turns: Turns | None = None
         self._inboxes_seen_at = 0.0
         self._next_available: int | None = None
 
-    async def until(self, topic: str, look: Callable[[], Awaitable[R | None]]) -> R:
+    async def until(self, topic: str, look: Callable[[bool], Awaitable[R | None]]) -> R:
         """Look again and again, whenever the topic is touched, until something is found.
 
+        :param look: is told whether the topic was touched since it looked before
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        with self._waiting(topic):
-            while True:
-                # In this order nothing is missed: the follower has its place in the log before
-                # the state is looked at, and the signal is the one that was current before that.
-                await self._follower_ready()
-                touched = self._signals[topic]
-                found = await look()
+        turns = Turns()
+        touched = False
+        with self._ending.ends(turns), self._waiting(topic, turns):
+            async for _ in turns:
+                # A look misses nothing only if the follower has its place in the log before it.
+                # What is there already needs no follower.
+                was_followed = self._is_following
+                found = await look(touched)
                 if found is not None:
                     return found
-                await touched.wait()
+                touched = was_followed
+                if not was_followed:
+                    await self._start_following()
+                    turns.wake()
+        raise AssertionError  # turns end by an error only
 
     async def until_taken(
         self,
@@ -99,8 +99,8 @@ class Hub:
     ) -> tuple[R, bool]:
         """Carry out a command, whenever the topic is touched, until it gives something.
 
-        Before it waits for the first time, and after it came too late, it only asks: a wait that
-        begins in vain costs no write transaction.
+        Before it was touched, and after it came too late, it only asks: a wait that begins in
+        vain costs no write transaction.
 
         :param when: says from when on, in milliseconds of the store's clock, there is something to
             take; ``None``: nobody knows yet
@@ -110,108 +110,109 @@ class Hub:
         """
         looks = 0
 
-        async def look() -> R | None:
+        async def look(touched: bool) -> R | None:
             nonlocal looks
             looks += 1
             found = None
-            if hopeful or looks > 1:
+            if touched or (hopeful and looks == 1):
                 found = await self._store.execute(self._pool_id, take)
-            while found is None:
-                now, at = await self._store.query(
-                    self._pool_id, lambda view: (view.now, when(view))
-                )
-                if at is None or at > now:
-                    self._expect(at)
-                    break
+            while found is None and await self._is_there(when):
                 found = await self._store.execute(self._pool_id, take)
             return found
 
         return await self.until(topic, look), looks == 1
 
-    def _expect(self, at: int | None) -> None:
-        """Have the follower look at the inboxes at a time, if it was going to sleep longer."""
-        if at is not None and (self._next_available is None or at < self._next_available):
+    async def _is_there(self, when: Callable[[PoolView], int | None]) -> bool:
+        now, at = await self._store.query(self._pool_id, lambda view: (view.now, when(view)))
+        if at is None or at <= now:
+            return at is not None
+        if self._next_available is None or at < self._next_available:
             self._next_available = at
-            self._poke.fire()
+            self._look_again()
+        return False
 
-    def close(self) -> None:
-        """End all waiting."""
-        self._closed = True
-        self._poke.fire()
-        self._touch(list(self._signals))
+    @contextmanager
+    def _waiting(self, topic: str, turns: Turns) -> Iterator[None]:
+        waiting = self._topics.setdefault(topic, set())
+        waiting.add(turns)
+        try:
+            yield
+        finally:
+            waiting.discard(turns)
+            if not waiting:
+                del self._topics[topic]
+                self._look_again()
 
     async def settle(self) -> None:
         """Wait for the follower to end, which it does when nobody waits any more."""
         if self._follower is not None:
             await asyncio.wait([self._follower])
 
-    @contextmanager
-    def _waiting(self, topic: str) -> Iterator[None]:
-        self._waiters[topic] += 1
-        self._signals.setdefault(topic, Signal())
-        try:
-            yield
-        finally:
-            self._waiters[topic] -= 1
-            if not self._waiters[topic]:
-                del self._waiters[topic], self._signals[topic]
-                self._poke.fire()
+    # --- following the log for all who wait
 
-    async def _follower_ready(self) -> None:
-        if self._closed:
-            msg = "the pool is closed"
-            raise StoreClosedError(msg, pool_id=self._pool_id)
+    @property
+    def _is_following(self) -> bool:
+        return self._started is not None and self._started.is_set()
+
+    async def _start_following(self) -> None:
         if self._started is None:
-            self._started = asyncio.get_running_loop().create_future()
+            self._started = anyio.Event()
             self._follower = self._store.spawn(self._follow(self._started))
-        await asyncio.shield(self._started)
+        await self._started.wait()
 
-    async def _follow(self, started: "asyncio.Future[None]") -> None:
+    def _look_again(self) -> None:
+        if self._turns is not None:
+            self._turns.wake()
+
+    async def _follow(self, started: anyio.Event) -> None:
         try:
-            with self._store.changes() as current:
+            with self._store.changes(self._pool_id) as turns, self._ending.ends(turns):
+                self._turns = turns
                 place = await self._store.query(self._pool_id, _head)
-                started.set_result(None)
-                while self._waiters and not self._closed:
-                    changed = current()
-                    self._poke = Signal()
-                    place, more, millis = await self._look(place)
-                    if not more:
-                        await wait_for_any(changed, self._poke, seconds=millis / 1000)
+                started.set()
+                async for _ in turns:
+                    if not self._topics:
+                        return
+                    place = await self._look(turns, place)
         except StoreClosedError:
             pass  # whoever waits finds that out by looking
         except AgentPoolError as error:
             _LOG.warning("waiting was interrupted: %s", error, extra={"action": "hub_failed"})
         finally:
-            self._started = None
-            if not started.done():
-                started.set_result(None)
-            self._touch(list(self._signals))
+            # Nothing may come between the decision to end and this: whoever waits from now on
+            # sees that nobody follows.
+            self._started = self._turns = None
+            started.set()
+            self._touch(list(self._topics))
 
-    async def _look(self, place: int) -> tuple[int, bool, int]:
+    async def _look(self, turns: Turns, place: int) -> int:
         """Touch what the records after a place concern; without any, the inboxes.
 
-        :return: the place after them, whether there may be more, and for how many milliseconds
-            to sleep at most
+        :return: the place after them
         """
-        seen = await self._store.query(
-            self._pool_id, lambda view: _Seen(view.records(place, _PAGE), view.now)
-        )
-        if seen.records:
-            for _, payload in seen.records:
-                self._touch(_topics(payload))
-            place = seen.records[-1][0]
-        sleep = await self._look_at_inboxes(seen.now, due=not seen.records)
-        return place, len(seen.records) == _PAGE, sleep
+        records, error = await next_page(self._store, self._pool_id, place)
+        for record in records:
+            self._touch(_topics(record.payload))
+            place = record.cursor.sequence
+        if error is not None:
+            raise error.copy()
+        turns.within(await self._look_at_inboxes(due=not records) / 1000)
+        if len(records) == PAGE_SIZE:
+            turns.wake()
+        return place
 
-    async def _look_at_inboxes(self, now: int, *, due: bool) -> int:
+    async def _look_at_inboxes(self, *, due: bool) -> int:
         """Touch the inboxes with something to take, when that may have changed without a record.
 
         Not more often than pays: most changes without a record do not concern an inbox. But a
         log that never rests does not hide them.
+
+        :return: after how many milliseconds to look again
         """
+        now = self._store.clock()
         if self._next_available is not None and self._next_available <= now:
             due = True
-        moment = asyncio.get_running_loop().time()
+        moment = anyio.current_time()
         rest = self._inboxes_seen_at + _LOOK_EVERY_SECONDS - moment
         due |= rest <= _LOOK_EVERY_SECONDS - _LOOK_AT_LEAST_EVERY_SECONDS
         if due and rest <= 0:
@@ -225,7 +226,7 @@ class Hub:
 
     async def _touch_inboxes(self) -> int | None:
         """Touch the inboxes with something to take; say when another will have something."""
-        runs = [t.removeprefix(_INBOX) for t in self._waiters if t.startswith(_INBOX)]
+        runs = [t.removeprefix(_INBOX) for t in self._topics if t.startswith(_INBOX)]
         if not runs:
             return None
 
@@ -238,17 +239,15 @@ class Hub:
 
     def _touch(self, topics: Iterable[str]) -> None:
         for topic in topics:
-            signal = self._signals.get(topic)
-            if signal is not None:
-                self._signals[topic] = Signal()
-                signal.fire()
+            for turns in self._topics.get(topic, ()):
+                turns.wake()
 
 
 def _head(view: PoolView) -> int:
     return view.head
 
 
-def _topics(payload: AgentPoolStoreRecordPayload) -> list[str]:
+def _topics(payload: AgentPoolStoreRecordPayload | UnknownRecord) -> list[str]:
     match payload:
         case RunMessageRecorded(stored):
             match stored.receipt.status:

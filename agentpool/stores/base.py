@@ -1,10 +1,8 @@
 """The contract of a store: what every store promises, and what a new one has to provide."""
 
-import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from agentpool.errors import InvalidValueError, PoolNotOpenError
 from agentpool.rules.command import Command, PoolView
@@ -19,7 +17,9 @@ from agentpool.rules.log import (
     checked_cursor,
     require_open,
 )
-from agentpool.stores.tail import Signals
+from agentpool.stores.handle import StoreHandle
+from agentpool.stores.snapshots import Snapshots
+from agentpool.stores.tail import PAGE_SIZE, Page, follow, refuse_unknown
 from agentpool.support.clock import Clock, wall_clock
 from agentpool.wire.content import OCTETS
 from agentpool.wire.filters import CompiledEventFilter
@@ -37,13 +37,29 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
-__all__ = ("AgentPoolStore",)
+__all__ = ("AgentPoolStore", "Due")
 
 C = TypeVar("C")
 R = TypeVar("R")
 
 
-class AgentPoolStore(ABC):
+class Due(NamedTuple):
+    """What upkeep a pool needs.
+
+    :ivar behind: others have appended what is not worked in yet
+    :ivar next_deadline: when something is due, in milliseconds of the store's clock
+    """
+
+    behind: bool
+    next_deadline: int | None
+
+
+def due_in(view: PoolView) -> Due:
+    """Say what upkeep a pool needs."""
+    return Due(view.projected != view.head, view.next_deadline())
+
+
+class AgentPoolStore(StoreHandle, ABC):
     """An append-only log per pool, with what is derived from it.
 
     *Order.* The records of a pool are numbered 1, 2, 3, ... without gaps, in the order in which
@@ -67,76 +83,49 @@ class AgentPoolStore(ABC):
     the file, and `CorruptRecordError` or `UnknownRecordError` when a record that they need cannot
     be read.
 
-    A new store provides the abstract methods; it has to pass
-    `agentpool.testing.StoreConformance`.
+    *For authors of stores.* A new store provides the abstract methods, `finish`, and `listen` where
+    others may write to what it keeps. Within `execute` it hands every command to
+    `agentpool.rules.consequences.carry_out`, with a `PoolTransaction` of its own: that function
+    decides the command and works out all that follows from it (inboxes, contracts, waits,
+    deadlines), and the store makes that durable in one transaction. Everything else comes with this
+    class. A store is done when `agentpool.testing.StoreConformance` and
+    `agentpool.testing.PoolConformance` pass.
     """
 
     def __init__(self, clock: Clock = wall_clock) -> None:
-        self.clock: Final = clock
-        self._companions: dict[Any, Any] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        super().__init__(clock)
+        self._snapshots = Snapshots()
+
+    # --- what a new store provides
 
     @abstractmethod
     def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
         """Decide a command on the current state of a pool and append what it decides, atomically.
 
-        A store may take the command up when this is called, before it is awaited.
+        A store calls `rules.consequences.carry_out` with a `PoolTransaction` on that state, and
+        makes all of what came of it durable, or nothing; then it calls `notify` if anything was
+        appended or announced. It may take the command up when this is called, before it is
+        awaited.
 
         :return: the command's result, once what it appended is durable
         """
 
     @abstractmethod
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
-        """Answer a question about the current state of a pool. Changes nothing."""
+        """Answer a question about the current state of a pool. Changes nothing.
 
-    @abstractmethod
-    async def snapshot(self, pool_id: str) -> AgentPoolSnapshot:
-        """Show what the whole log of a pool means now.
-
-        The first one replays the log and keeps every message in memory; later ones of the same
-        handle replay what is new.
+        Questions of one handle are answered one after another, each on one state.
         """
 
     @abstractmethod
-    async def read(
-        self,
-        pool_id: str,
-        cursor: AgentPoolStoreCursor | None = None,
-        *,
-        limit: int | None = None,
-        keep_unknown: bool = False,
-    ) -> list[AgentPoolStoreRecord]:
-        """Read the records after a cursor that are there now; none after the end of the log.
+    async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
+        """Read the records after a sequence number that are there now, at most ``limit``.
 
-        :param limit: the most records to read
-        :param keep_unknown: give records of unknown kinds as `UnknownRecord`, do not raise
+        Those of unknown kinds as `UnknownRecord`; at the first that cannot be read the page ends,
+        with the error that says so.
+
+        :raises PoolNotOpenError: the pool has no record
         :raises StoreError: the log has lost its end, as for `watch`
-        """
-
-    @abstractmethod
-    def watch(
-        self,
-        pool_id: str,
-        cursor: AgentPoolStoreCursor | None = None,
-        *,
-        keep_unknown: bool = False,
-    ) -> AsyncGenerator[AgentPoolStoreRecord, None]:
-        """Yield every record after a cursor, once and in order, then wait for more, for ever.
-
-        Sees the records of every process. A consumer may pause as long as it likes, and may leave
-        with ``break``, by cancellation or with ``aclose()``. A cursor beyond the end waits for the
-        record after it. Errors come at the first step, or at the record that they are about.
-
-        :raises StoreError: the log has lost its end: it is shorter than this handle has seen it, or
-            known to have been longer, at that cursor, before the machine was restarted
-        """
-
-    @abstractmethod
-    def changes(self) -> Signals:
-        """Listen for changes of any pool, for the length of a ``with`` block.
-
-        Take the current signal first, then look at the state, then wait for that signal: then no
-        change is missed. A signal may fire although nothing changed.
         """
 
     @abstractmethod
@@ -156,44 +145,73 @@ class AgentPoolStore(ABC):
         :raises ContentNotFoundError: this store keeps nothing under that ref
         """
 
-    def companion(self, kind: Callable[["AgentPoolStore"], C]) -> C:
-        """Give the one object of a kind that goes with this handle, made when first asked for."""
-        if kind not in self._companions:
-            self._companions[kind] = kind(self)
-        companion: C = self._companions[kind]
-        return companion
+    # --- what comes with it
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run something in the background for as long as the store is open at most."""
-        task = asyncio.create_task(coroutine)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+    async def snapshot(self, pool_id: str) -> AgentPoolSnapshot:
+        """Show what the whole log of a pool means now.
 
-    async def _stop_background(self) -> None:
-        tasks = list(self._background)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Close the store: finish what is being written, refuse the rest, wake all waiters.
-
-        Idempotent. A cancelled close closes all the same.
+        The first one replays the log and keeps every message in memory; later ones of the same
+        handle replay what is new, of the pools that were asked for last.
         """
+        while True:
+            # One page at a time, so that others get their answers in between; the state is touched
+            # only inside of questions, so a cancelled or a second caller finds it whole.
+            snapshot = await self.query(pool_id, self._snapshots.replay_page)
+            if snapshot is not None:
+                return snapshot
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
+    async def read(
         self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
+        pool_id: str,
+        cursor: AgentPoolStoreCursor | None = None,
+        *,
+        limit: int | None = None,
+        keep_unknown: bool = False,
+    ) -> list[AgentPoolStoreRecord]:
+        """Read the records after a cursor that are there now; none after the end of the log.
+
+        :param limit: the most records to read
+        :param keep_unknown: give records of unknown kinds as `UnknownRecord`, do not raise
+        :raises StoreError: the log has lost its end, as for `watch`
+        """
+        after, limit = checked_place(pool_id, cursor), checked_limit(limit)
+        records: list[AgentPoolStoreRecord] = []
+        while True:
+            size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(records))
+            page, error = await self.read_page(pool_id, after, size)
+            if not keep_unknown:
+                for record in page:
+                    refuse_unknown(record)
+            if error is not None:
+                raise error
+            records += page
+            if len(page) < PAGE_SIZE or len(records) == limit:
+                return records
+            after = page[-1].cursor.sequence
+
+    def watch(
+        self,
+        pool_id: str,
+        cursor: AgentPoolStoreCursor | None = None,
+        *,
+        keep_unknown: bool = False,
+    ) -> AsyncGenerator[AgentPoolStoreRecord, None]:
+        """Yield every record after a cursor, once and in order, then wait for more, for ever.
+
+        Sees the records of every process. A consumer may pause as long as it likes, and may leave
+        with ``break``, by cancellation or with ``aclose()``. A cursor beyond the end waits for the
+        record after it. Errors come at the first step, or at the record that they are about.
+
+        :raises StoreError: the log has lost its end: it is shorter than this handle has seen it, or
+            known to have been longer, at that cursor, before the machine was restarted
+        """
+        after = checked_place(pool_id, cursor)
+        self.refuse_closed()
+        return follow(self, pool_id, after, keep_unknown=keep_unknown)
+
+    async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
+        """Say of several pools what upkeep there is to do, and when."""
+        return {pool_id: await self.query(pool_id, due_in) for pool_id in pool_ids}
 
     async def open_pool(
         self, pool_id: str, config: AgentPoolStoreConfig | None = None

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from agentpool.rules.command import DEADLINE, INBOX, Decision, Placed, Row, RowKey
-from agentpool.rules.replay import ReplayState
+from agentpool.rules.replay import PoolState
 from agentpool.stores.row_table import RowTable
 from agentpool.support.clock import Clock
 from agentpool.wire.records import (
@@ -30,7 +30,7 @@ class MemoryPool:
     def __init__(self, pool_id: str, clock: Clock) -> None:
         self.pool_id = pool_id
         self.log: list[AgentPoolStoreRecord] = []
-        self.state: ReplayState = ReplayState(pool_id)
+        self.state: PoolState = PoolState(pool_id)
         self.event_sequence: int = 0
         self.projected: int | None = None
         self.announced: bool = False

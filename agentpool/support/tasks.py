@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ("uninterrupted",)
+__all__ = ("joined", "uninterrupted")
 
 R = TypeVar("R")
 
@@ -30,3 +30,9 @@ async def uninterrupted(coroutine: Coroutine[Any, Any, R]) -> R:
     if cancelled is not None:
         raise cancelled
     return result
+
+
+async def joined(task: "asyncio.Task[None]") -> None:
+    """Wait for a task of somebody else's, and raise what it raised."""
+    await asyncio.wait([task])
+    task.result()

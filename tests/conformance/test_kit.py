@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -11,14 +11,16 @@ import pytest
 
 from agentpool import AgentPoolStore, InMemoryAgentPoolStore, NotAMemberError
 from agentpool.rules.command import Command, Decision, PoolView
-from agentpool.support.signals import Signal
 from agentpool.testing import Moment, StoreConformance, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import EVERY_CALL
 
 
 def test_the_suite_calls_every_public_method() -> None:
-    public = {name for name in vars(AgentPoolStore) if not name.startswith("_")}
-    for_builders = {"execute", "query", "companion", "spawn"}
+    public = {name for name in dir(AgentPoolStore) if not name.startswith("_")}
+    for_builders = {
+        *("execute", "query", "read_page", "due", "finish", "listen", "stop_listening"),
+        *("notify", "refuse_closed", "is_closed", "companion", "spawn"),
+    }
     assert public - for_builders - {"aclose"} == set(EVERY_CALL)
 
 
@@ -65,12 +67,9 @@ class MakesRefsAnew(InMemoryAgentPoolStore):
     _numbers = itertools.count()
 
 
-class KeepsItsSignal(InMemoryAgentPoolStore):
-    @contextmanager
-    def changes(self) -> Iterator[Callable[[], Signal]]:
-        with super().changes() as current:
-            signal = current()
-            yield lambda: signal
+class TellsEverybody(InMemoryAgentPoolStore):
+    def notify(self, pool_ids: Iterable[str] | None = None) -> None:  # noqa: ARG002
+        super().notify()
 
 
 class ClosesLate(InMemoryAgentPoolStore):
@@ -87,7 +86,7 @@ class ClosesLate(InMemoryAgentPoolStore):
         (ForgivesLeaving, "test_leaving_twice_is_refused"),
         (ChecksThenAppends, "test_one_key_is_recorded_once_however_many_tasks_send_it"),
         (MakesRefsAnew, "test_a_body_put_twice_has_one_ref"),
-        (KeepsItsSignal, "test_a_signal_that_fired_is_followed_by_a_new_one"),
+        (TellsEverybody, "test_a_change_of_another_pool_brings_no_turn"),
         (ClosesLate, "test_a_cancelled_close_closes_all_the_same"),
     ],
 )

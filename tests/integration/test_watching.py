@@ -112,29 +112,28 @@ async def test_watchers_come_and_go_and_the_next_still_hears(
     await watch_another_process(store, path)
 
 
-async def test_a_signal_of_one_handle_fires_for_the_commits_of_another(
+async def test_a_commit_of_one_handle_brings_a_turn_to_another(
     store: SqliteAgentPoolStore, path: Path
 ) -> None:
     async with SqliteAgentPoolStore.open(path) as other, asyncio.timeout(BOUND):
-        with store.changes() as current:
+        with store.changes(POOL) as turns:
+            await anext(turns)
             for number in range(3):
-                signal = current()
                 await send(other, number)
-                await signal.wait()
-                assert len(await store.read(POOL)) == 2 + number
+                while len(await store.read(POOL)) < 2 + number:
+                    await anext(turns)
 
 
-async def test_a_signal_fires_for_what_another_process_appends(
+async def test_a_turn_comes_for_what_another_process_appends(
     store: SqliteAgentPoolStore, path: Path
 ) -> None:
     async with worker("append.py", path, "other", 1, 1) as other, asyncio.timeout(BOUND):
         assert await other.line() == "ready"
-        with store.changes() as current:
-            signal = current()
+        with store.changes(POOL) as turns:
+            await anext(turns)
             other.tell("go")
             while len(await store.read(POOL)) < 2:
-                await signal.wait()
-                signal = current()
+                await anext(turns)
 
 
 def open_descriptors() -> int:

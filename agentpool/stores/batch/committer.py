@@ -59,7 +59,7 @@ class BatchCommitter:
 
     def commit(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], bool]:
+    ) -> tuple[list[Outcome], set[str]]:
         """Carry out requests in order, each seeing the effect of those before it.
 
         :return: an outcome for each request, and whether others are to be told
@@ -78,7 +78,7 @@ class BatchCommitter:
 
     def _commit_durably(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], bool]:
+    ) -> tuple[list[Outcome], set[str]]:
         """Commit; without waiting for the disk where nothing has to survive a power cut.
 
         Where that would show too much, nothing was committed yet, and a commit that waits is next.
@@ -109,7 +109,7 @@ class BatchCommitter:
 
     def _commit(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], bool]:
+    ) -> tuple[list[Outcome], set[str]]:
         with write_transaction(connection, self.patience, self.give_up):
             outcomes, views = self._carry_out(connection, requests)
             self._promise(connection, views)
@@ -118,7 +118,7 @@ class BatchCommitter:
             heads = {view.pool_id: view.head for view in views}
         for pool_id, head in heads.items():
             self.states.saw(pool_id, head)
-        return outcomes, any(view.is_to_be_told for view in views)
+        return outcomes, {view.pool_id for view in views if view.is_to_be_told}
 
     def _promise(self, connection: sqlite3.Connection, views: Sequence[SqlView]) -> None:
         """See to it that a power cut takes no record that was shown, or that it can be told.
@@ -141,15 +141,15 @@ class BatchCommitter:
 
     def _one_by_one(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], bool]:
+    ) -> tuple[list[Outcome], set[str]]:
         """Find out which command it is that breaks its batch, and let the others have theirs."""
         outcomes: list[Outcome] = []
-        changed = False
+        changed: set[str] = set()
         for request in requests:
             try:
                 [outcome], told = self.commit(connection, [request])
             except Exception as error:  # noqa: BLE001  # its caller is told
-                outcome, told = Refusal(error), False
+                outcome, told = Refusal(error), set()
             outcomes.append(outcome)
             changed |= told
         return outcomes, changed

@@ -1,8 +1,13 @@
 """The doorbell: a small file beside the database that says "something was committed".
 
-A writer touches it after its commit; watchers hear it through inotify. Watching the ``-wal`` file
+A writer touches it after its commit; followers hear it through inotify. Watching the ``-wal`` file
 instead would ring before the commit can be seen. The bell is a hint only: a slow poll covers
 writers that do not know of it, a writer killed before it rang, and systems without inotify.
+
+The file is a row of slots of eight bytes. A pool has the slot that its name hashes to, and ringing
+for it writes the time there, which is never the same twice; so whoever hears the bell learns from
+one read which pools it may have rung for, and does nothing about others. Pools that share a slot
+are woken together.
 
 Source: inotify(7). The calls come from the C library because Python has none.
 """
@@ -10,12 +15,16 @@ Source: inotify(7). The calls come from the C library because Python has none.
 import asyncio
 import ctypes
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 __all__ = ("Doorbell", "Listener")
 
+_SLOTS: Final = 512
+_SLOT_BYTES: Final = 8
 _IN_MODIFY: Final = 0x2
 _IN_NONBLOCK: Final = os.O_NONBLOCK
 _IN_CLOEXEC: Final = os.O_CLOEXEC
@@ -23,28 +32,79 @@ _EVENTS_AT_ONCE: Final = 65536
 
 
 class Doorbell:
-    """The ringing side. Ringing costs about a microsecond and never fails."""
+    """The bell of one handle. Ringing costs about a microsecond a pool and never fails."""
 
     def __init__(self, database: Path) -> None:
         self.path: Path = database.with_name(database.name + "-bell")
         try:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
             self._fd = -1
+        self._slots: dict[str, int] = {}
+        self._rung: dict[int, bytes] = {}
+        self._seen = self._read()
 
-    def ring(self) -> None:
-        """Tell every listener that something was committed."""
-        if self._fd >= 0:
+    def ring(self, pool_ids: Iterable[str]) -> None:
+        """Tell every listener that something was committed in these pools."""
+        if self._fd < 0:
+            return
+        now = time.time_ns().to_bytes(_SLOT_BYTES, "little")
+        for pool_id in pool_ids:
+            slot = self._slot(pool_id)
+            # Before it can be heard: `rung` has to know its own sound.
+            self._rung[slot] = now
             try:
-                os.pwrite(self._fd, b"\a", 0)
+                os.pwrite(self._fd, now, slot * _SLOT_BYTES)
             except OSError:  # a full disk, say; the listeners' poll will notice the commit
                 return
+
+    def rung(self) -> set[int]:
+        """Say for which slots others have rung since the last time.
+
+        Not for those where this handle has rung last: it tells its own followers of its commits,
+        after the ring, so they see what others had committed before that too.
+        """
+        seen, self._seen = self._seen, self._read()
+        if seen == self._seen:
+            return set()
+        own = self._rung
+        return {
+            slot
+            for slot in range(_SLOTS)
+            if _at(seen, slot) != (now := _at(self._seen, slot)) and now != own.get(slot)
+        }
+
+    def heard_by(self, pool_ids: Iterable[str], slots: set[int]) -> list[str]:
+        """List those of these pools that have one of these slots."""
+        return [pool_id for pool_id in pool_ids if self._slot(pool_id) in slots]
+
+    def sharing(self, pool_ids: Iterable[str], followed: Iterable[str]) -> list[str]:
+        """List the followed pools whose slots a ring for these pools has overwritten."""
+        return self.heard_by(followed, {self._slot(pool_id) for pool_id in pool_ids})
+
+    def _slot(self, pool_id: str) -> int:
+        slot = self._slots.get(pool_id)
+        if slot is None:
+            slot = self._slots[pool_id] = crc32(pool_id.encode()) % _SLOTS
+        return slot
+
+    def _read(self) -> bytes:
+        if self._fd < 0:
+            return b""
+        try:
+            return os.pread(self._fd, _SLOTS * _SLOT_BYTES, 0)
+        except OSError:
+            return b""
 
     def close(self) -> None:
         """Let go of the file. The file stays, others may hold it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _at(content: bytes, slot: int) -> bytes:
+    return content[slot * _SLOT_BYTES : (slot + 1) * _SLOT_BYTES]
 
 
 class Listener:

@@ -9,7 +9,6 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from agentpool.errors import AgentPoolError
 from agentpool.stores.base import AgentPoolStore
-from agentpool.support.signals import Signal
 from agentpool.testing.values import a_condition, a_member, a_message, a_receipt, a_registration
 from agentpool.wire.content import content_ref
 from agentpool.wire.records import (
@@ -29,6 +28,7 @@ __all__ = (
     "PATIENCE",
     "POOL",
     "StoreKit",
+    "a_turn",
     "append_many",
     "as_stream",
     "first_of",
@@ -39,7 +39,6 @@ __all__ = (
     "record_wake",
     "refusal",
     "refusals",
-    "signal_of",
     "take",
 )
 
@@ -157,10 +156,10 @@ async def first_of(
         return await anext(watch)
 
 
-async def signal_of(store: AgentPoolStore) -> Signal:
-    """Take the current signal of a store."""
-    with store.changes() as current:
-        return current()
+async def a_turn(store: AgentPoolStore, pool_id: str) -> None:
+    """Take one turn at looking at a pool."""
+    with store.changes(pool_id) as turns:
+        await anext(turns)
 
 
 # --- looking at what came of it
@@ -232,6 +231,6 @@ EVERY_CALL: Final[dict[str, Call]] = {
     **ABOUT_POOL,
     "put_content": lambda store, _: store.put_content(BODY),
     "get_content": lambda store, _: store.get_content(content_ref(BODY)),
-    "changes": lambda store, _: signal_of(store),
+    "changes": a_turn,
 }
 """Every public method. A new one needs a line here, or above when it is about a pool."""

@@ -263,7 +263,7 @@ async def _furnish(store: AgentPoolStore, pool_id: str) -> Furnished:
     held = await pool.inbox("run.a").take()
     for number in (1, 2):
         await pool.send(a_message(f"message.{number}", sender="run.b", to=TO_A))
-    return Furnished(pool, MemberHandle(pool, a_member("run.a"), claim_lease=30.0), held)
+    return Furnished(pool, pool.acting_as(a_member("run.a")), held)
 
 
 def _size(state: tuple[list[object], list[str], int]) -> tuple[int, list[str], int]:

@@ -15,7 +15,7 @@ from agentpool.rules.history import page_of_events
 from agentpool.rules.log import require_open
 from agentpool.rules.membership import JoinRun
 from agentpool.rules.waits import WakeOutcome, compile_for
-from agentpool.runtime.upkeep import Keeper
+from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.values import a_receipt, a_registration
 from agentpool.wire.codec import encode
@@ -180,7 +180,7 @@ class Actor:
             return await self.claim(run_id)
         delivery = await self.pool.inbox(run_id, lease=LEASE).take()
         # Heartbeats depend on real time; here a claim lasts for its lease and no longer.
-        Keeper.of(self.store).remove_delivery(POOL, delivery)
+        Upkeep.of(self.store).heartbeats.remove_delivery(POOL, delivery)
         return delivery.claim
 
     async def ack(self, claim: Claim) -> None:

@@ -1,0 +1,182 @@
+"""Heartbeats: one commit now and then renews all that the objects of a store handle hold."""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Final, Protocol, TypeAlias
+from weakref import WeakValueDictionary
+
+import anyio
+
+from agentpool.errors import StoreClosedError
+from agentpool.rules.claims import HOLD_MILLIS, Claim, RenewClaims, RenewHolds
+from agentpool.rules.membership import Heartbeat
+from agentpool.stores.base import AgentPoolStore
+from agentpool.support.signals import Turns
+
+__all__ = ("Heartbeats", "Renewable")
+
+_Renew: TypeAlias = Callable[[], Awaitable[None]]
+
+_LOG = logging.getLogger("agentpool")
+
+_LONGEST_SLEEP: Final = 5.0
+_AFTER_ERROR_MILLIS: Final = 200
+_BEATS_PER_LEASE: Final = 3
+
+
+class Renewable(Protocol):
+    """Something under a claim: its lease is in milliseconds."""
+
+    @property
+    def claim(self) -> Claim:
+        """The claim to renew."""
+
+    @property
+    def lease(self) -> int:
+        """For how long to renew it."""
+
+
+class Heartbeats:
+    """What is to be renewed: the leases of members, the claims of deliveries, holds on answers."""
+
+    def __init__(self, store: AgentPoolStore) -> None:
+        self._store = store
+        self._leases: dict[tuple[str, str], int] = {}
+        self._holds: Counter[tuple[str, str]] = Counter()
+        # A claim is renewed for as long as somebody holds its delivery: a consumer that forgot
+        # one, or died with it, lets the message go to another.
+        self._deliveries: WeakValueDictionary[tuple[str, Claim], Renewable] = WeakValueDictionary()
+        self._next_beat: int | None = None
+        self._turns: Turns | None = None
+        self._last_error = ""
+
+    def add_lease(self, pool_id: str, run_id: str, millis: int) -> None:
+        """Renew the lease of a member from now on."""
+        self._leases[pool_id, run_id] = millis
+        self._schedule(millis)
+
+    def remove_lease(self, pool_id: str, run_id: str) -> None:
+        """Renew the lease of a member no longer."""
+        self._leases.pop((pool_id, run_id), None)
+
+    def add_hold(self, pool_id: str, message_id: str) -> None:
+        """Have the answers to a message kept for who waits for them, from now on."""
+        self._holds[pool_id, message_id] += 1
+        self._schedule(HOLD_MILLIS)
+
+    def remove_hold(self, pool_id: str, message_id: str) -> None:
+        """Have the answers to a message kept no longer than until the hold runs out."""
+        self._holds -= Counter({(pool_id, message_id): 1})
+
+    def add_delivery(self, pool_id: str, delivery: Renewable) -> None:
+        """Renew a claim from now on, for as long as somebody holds its delivery."""
+        self._deliveries[pool_id, delivery.claim] = delivery
+        self._schedule(delivery.lease)
+
+    def remove_delivery(self, pool_id: str, delivery: Renewable) -> None:
+        """Renew a claim no longer."""
+        self._deliveries.pop((pool_id, delivery.claim), None)
+
+    def _schedule(self, lease: int) -> None:
+        """Let the next beat come early enough for a lease that was just added."""
+        beat = self._store.clock() + _interval_of(lease)
+        if self._next_beat is None or beat < self._next_beat:
+            self._next_beat = beat
+            if self._turns is not None:
+                self._turns.wake()
+
+    async def run(self) -> None:
+        """Beat for as long as the store is open. To be cancelled when there is nothing to renew.
+
+        It waits for nothing but the time and what is added: a look at what is due may have to wait
+        behind somebody's long question, and a lease must not run out meanwhile.
+        """
+        self._turns = Turns()
+        async for _ in self._turns:
+            if self._next_beat is not None and self._next_beat <= self._store.clock():
+                try:
+                    await self._beat()
+                except StoreClosedError:
+                    return
+            self._turns.within(self._seconds_left())
+
+    def _seconds_left(self) -> float:
+        if self._next_beat is None:
+            return _LONGEST_SLEEP
+        return min(max(self._next_beat - self._store.clock(), 0) / 1000, _LONGEST_SLEEP)
+
+    async def _beat(self) -> None:
+        """Renew everything that is held, of all pools in one commit."""
+        self._next_beat = None
+        held = [
+            *self._leases.values(),
+            *(delivery.lease for delivery in self._deliveries.values()),
+            *([HOLD_MILLIS] if self._holds else ()),
+        ]
+        if held:
+            self._schedule(min(held))
+        failed: list[Exception] = []
+        # All at once, so that they share a commit.
+        async with anyio.create_task_group() as tasks:
+            for renew in (*self._leases_by_pool(), *self._claims_by_pool(), *self._holds_by_pool()):
+                tasks.start_soon(_collect, renew, failed)
+        for error in failed:
+            if isinstance(error, StoreClosedError):
+                raise error
+        if failed:
+            # Soon again, for what failed: a lease leaves time for two more beats.
+            self._schedule(_AFTER_ERROR_MILLIS * _BEATS_PER_LEASE)
+        self._tell_of(str(failed[0]) if failed else "")
+
+    def _tell_of(self, error: str) -> None:
+        if error and error != self._last_error:
+            _LOG.warning("cannot renew: %s", error, extra={"action": "heartbeat_failed"})
+        self._last_error = error
+
+    def _leases_by_pool(self) -> Iterator[_Renew]:
+        leases: dict[str, dict[str, int]] = {}
+        for (pool_id, run_id), millis in self._leases.items():
+            leases.setdefault(pool_id, {})[run_id] = millis
+        return (partial(self._renew_leases, pool_id, runs) for pool_id, runs in leases.items())
+
+    def _claims_by_pool(self) -> Iterator[_Renew]:
+        claims: dict[str, dict[Claim, int]] = {}
+        for (pool_id, claim), delivery in self._deliveries.items():
+            claims.setdefault(pool_id, {})[claim] = delivery.lease
+        return (partial(self._renew_claims, pool_id, held) for pool_id, held in claims.items())
+
+    def _holds_by_pool(self) -> Iterator[_Renew]:
+        holds: dict[str, list[str]] = {}
+        for pool_id, message_id in self._holds:
+            holds.setdefault(pool_id, []).append(message_id)
+        return (partial(self._renew_holds, pool_id, ids) for pool_id, ids in holds.items())
+
+    async def _renew_leases(self, pool_id: str, leases: dict[str, int]) -> None:
+        for run_id in await self._store.execute(pool_id, Heartbeat(leases)):
+            self._leases.pop((pool_id, run_id), None)
+            _LOG.warning(
+                "run %r of pool %r is no member any more: its lease ran out, or it was let go",
+                run_id,
+                pool_id,
+                extra={"action": "lease_lost"},
+            )
+
+    async def _renew_claims(self, pool_id: str, claims: dict[Claim, int]) -> None:
+        for claim in await self._store.execute(pool_id, RenewClaims(claims)):
+            self._deliveries.pop((pool_id, claim), None)
+
+    async def _renew_holds(self, pool_id: str, message_ids: list[str]) -> None:
+        await self._store.execute(pool_id, RenewHolds(message_ids))
+
+
+async def _collect(renew: _Renew, failed: list[Exception]) -> None:
+    try:
+        await renew()
+    except Exception as error:  # noqa: BLE001  # the others still have to be renewed
+        failed.append(error)
+
+
+def _interval_of(lease: int) -> int:
+    return max(lease // _BEATS_PER_LEASE, 1)

@@ -1,0 +1,128 @@
+"""The life of a store's handle: who follows its pools, what runs beside it, how it is closed."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from agentpool.stores.tail import Tail
+from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.signals import Turns
+from agentpool.support.tasks import joined, uninterrupted
+from agentpool.wire.ids import check_identifier
+
+__all__ = ("StoreHandle",)
+
+C = TypeVar("C")
+
+
+class StoreHandle:
+    """What every store is, whatever it keeps and where: something open, that can be followed.
+
+    Authors of stores override `finish`, and `listen` and `stop_listening` where others may write to
+    what the store keeps.
+    """
+
+    def __init__(self, clock: Clock = wall_clock) -> None:
+        self.clock: Final = clock
+        self.tail: Final = Tail(self.listen, self.stop_listening)
+        self._companions: dict[Any, Any] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+
+    async def finish(self) -> None:
+        """Finish what is being written, refuse what waits behind it, and let go of the engine.
+
+        `aclose` calls it, once and not to be cancelled, when nobody waits and nothing runs in the
+        background any more.
+        """
+
+    def listen(self) -> None:
+        """Begin to look for what other processes append: somebody follows a pool."""
+
+    def stop_listening(self) -> None:
+        """Look no longer for what others append: nobody follows a pool any more."""
+
+    # --- what a store calls
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `aclose` was called."""
+        return self.tail.ending.closed
+
+    def notify(self, pool_ids: Iterable[str] | None = None) -> None:
+        """Tell all who follow these pools, on the event loop, that they may have changed.
+
+        :param pool_ids: ``None``: it is not known which
+        """
+        self.tail.notify(pool_ids)
+
+    def refuse_closed(self) -> None:
+        """Refuse to begin anything after `aclose`.
+
+        :raises StoreClosedError: the store is closed
+        """
+        self.tail.ending.refuse_closed()
+
+    # --- following
+
+    def changes(self, pool_id: str) -> AbstractContextManager[Turns]:
+        """Take turns at looking at a pool, for the length of a ``with`` block.
+
+        The first turn comes at once, the next whenever the pool may have changed, by whomever; so
+        whoever looks at each turn misses no change. A turn may come although nothing changed.
+        """
+        check_identifier(pool_id, "pool_id")
+        self.refuse_closed()
+        return self.tail.changes(pool_id)
+
+    # --- what runs beside it
+
+    def companion(self, kind: Callable[[Any], C]) -> C:
+        """Give the one object of a kind that goes with this handle, made when first asked for."""
+        if kind not in self._companions:
+            self._companions[kind] = kind(self)
+        companion: C = self._companions[kind]
+        return companion
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something in the background for as long as the store is open at most.
+
+        The store owns it, not a task group: a handle may be opened in one task and closed in
+        another, which no task group survives.
+        """
+        task = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def aclose(self) -> None:
+        """Close the store: finish what is being written, refuse the rest, wake all waiters.
+
+        Idempotent. A cancelled close closes all the same.
+        """
+        if self._closing is None:
+            self.tail.ending.close()
+            self._closing = asyncio.ensure_future(self._close())
+        await uninterrupted(joined(self._closing))
+
+    async def _close(self) -> None:
+        tasks = list(self._background)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self.tail.settle()
+        await self.finish()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
