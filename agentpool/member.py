@@ -14,8 +14,7 @@ from agentpool.errors import (
     StoreClosedError,
 )
 from agentpool.operations import Operations
-from agentpool.rules.log import LeaveMember
-from agentpool.rules.membership import JoinRun
+from agentpool.rules.membership import JoinRun, LeaveMember
 from agentpool.rules.waits import WakeOutcome
 from agentpool.runtime.upkeep import Keeper
 from agentpool.support.clock import Clock, millis, positive_millis

@@ -5,20 +5,21 @@ from typing import Final
 
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox
-from agentpool.rules.claims import TakeAnswers, is_answered
+from agentpool.rules.answers import TakeAnswers, is_answered
 from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
-from agentpool.rules.log import checked_cursor, require_open, require_type
-from agentpool.rules.sending import RecordStatus, Send
+from agentpool.rules.messages import RecordStatus
+from agentpool.rules.requirements import checked_cursor, require_open, require_type
+from agentpool.rules.sending import Send
 from agentpool.rules.waits import (
     CancelWake,
     SuspendUntil,
     WakeOutcome,
     compile_for,
     find_in_page,
-    known_wake,
     outcome,
 )
+from agentpool.rules.wakes import known_wake
 from agentpool.runtime.upkeep import Keeper
 from agentpool.runtime.waiting import Hub, message_topic, wake_topic
 from agentpool.stores.base import AgentPoolStore

@@ -17,11 +17,10 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.history import page_of_events
 from agentpool.rules.host_events import Publish
-from agentpool.rules.log import LeaveMember, OpenPool, checked_cursor, require_open, require_type
-from agentpool.rules.membership import JoinRun, carries_policies
-from agentpool.rules.waits import (
-    compile_for,
-)
+from agentpool.rules.membership import JoinRun, LeaveMember, carries_policies
+from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.requirements import checked_cursor, require_open, require_type
+from agentpool.rules.waits import compile_for
 from agentpool.runtime.upkeep import Keeper
 from agentpool.stores.base import AgentPoolStore
 from agentpool.support.opening import Opening

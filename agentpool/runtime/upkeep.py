@@ -14,7 +14,8 @@ from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from agentpool.errors import StoreClosedError
-from agentpool.rules.claims import HOLD_MILLIS, Claim, RenewClaims, RenewHolds
+from agentpool.rules.answers import HOLD_MILLIS, RenewHolds
+from agentpool.rules.claims import Claim, RenewClaims
 from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.membership import Heartbeat

@@ -6,19 +6,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from agentpool.errors import InvalidValueError, PoolNotOpenError
+from agentpool.errors import InvalidValueError
 from agentpool.rules.command import Command, PoolView
-from agentpool.rules.log import (
-    JoinMember,
-    LeaveMember,
-    NextEventSequence,
-    OpenPool,
-    RecordMessage,
-    RecordPoolCreated,
-    RecordWake,
-    checked_cursor,
-    require_open,
-)
+from agentpool.rules.host_events import NextEventSequence
+from agentpool.rules.membership import JoinMember, LeaveMember
+from agentpool.rules.messages import RecordMessage
+from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
+from agentpool.rules.requirements import checked_cursor, require_open
+from agentpool.rules.wakes import RecordWake
 from agentpool.stores.tail import Signals
 from agentpool.support.clock import Clock, wall_clock
 from agentpool.wire.content import OCTETS
@@ -315,8 +310,3 @@ def checked_limit(limit: int | None) -> int | None:
         msg = f"limit: expected a number of records or None, got {limit!r}"
         raise InvalidValueError(msg)
     return limit
-
-
-def not_open(pool_id: str) -> PoolNotOpenError:
-    """Make the error for a pool without a record."""
-    return PoolNotOpenError("nothing opened this pool; open_pool() does", pool_id=pool_id)

@@ -8,7 +8,8 @@ import anyio.lowlevel
 from agentpool.errors import StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.consequences import carry_out
-from agentpool.stores.base import AgentPoolStore, checked_limit, checked_place, not_open
+from agentpool.rules.replay import not_open
+from agentpool.stores.base import AgentPoolStore, checked_limit, checked_place
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.stores.tail import PAGE_SIZE, Page, Signals, Tailer
 from agentpool.support.clock import Clock, wall_clock
