@@ -95,6 +95,7 @@ class RenewHolds(Command[None]):
 
     def __init__(self, message_ids: Sequence[str]) -> None:
         self._message_ids = message_ids
+        self.looks_up = LookUps(rows=tuple(deadline_key(HELD, each) for each in message_ids))
 
     def decide(self, view: PoolView) -> Decision[None]:
         held = [each for each in self._message_ids if view.row(deadline_key(HELD, each))]

@@ -79,7 +79,9 @@ class LookUps(NamedTuple):
     """What a command is going to look up, so that a store can fetch it for a whole batch at once.
 
     A declaration is a hint: what is declared and not looked up costs little, what is looked up
-    and was not declared costs a trip of its own.
+    and was not declared costs a trip of its own. It holds what the command looks up by key and
+    what its records are sure to need when they are worked in; not what only shows in passing, as
+    the message that an answer belongs to.
 
     :ivar message_keys: idempotency keys of messages
     :ivar wake_keys: idempotency keys of wakes

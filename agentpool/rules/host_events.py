@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from agentpool.errors import CorruptRecordError, IdempotencyConflictError
-from agentpool.rules.command import Command, Decision, PoolView, Row, RowKey
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member
 from agentpool.rules.requirements import require_open, require_type
 from agentpool.rules.rows import EVENT, EVENT_ID, HostEvent, put, value_of
@@ -35,6 +35,7 @@ class Publish(Command[int]):
     def __init__(self, envelope: EventEnvelope) -> None:
         require_type(envelope, EventEnvelope, "envelope")
         self._envelope = readable(envelope, EventEnvelope)
+        self.looks_up = LookUps(rows=(RowKey(EVENT_ID, self._envelope.event_id),))
 
     def decide(self, view: PoolView) -> Decision[int]:
         require_open(view)

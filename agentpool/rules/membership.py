@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
-from agentpool.rules.command import Command, Decision, PoolView, cursor_at
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, cursor_at
 from agentpool.rules.pool_opening import coming_to_life
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import LEASE, deadline, deadline_key
@@ -84,6 +84,7 @@ class Heartbeat(Command[frozenset[str]]):
 
     def __init__(self, leases: Mapping[str, int]) -> None:
         self._leases = dict(leases)
+        self.looks_up = LookUps(rows=tuple(deadline_key(LEASE, run_id) for run_id in leases))
 
     def decide(self, view: PoolView) -> Decision[frozenset[str]]:
         held = {

@@ -3,8 +3,9 @@
 from typing import cast
 
 from agentpool.errors import IdempotencyConflictError, InvalidValueError
-from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, cursor_at
+from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
 from agentpool.rules.requirements import require_member, require_open, require_type
+from agentpool.rules.rows import HELD, contract_key, deadline_key
 from agentpool.rules.transitions import MESSAGE_STEPS, is_step, require_step
 from agentpool.wire.payload import SealedPayload, readable, seal, seal_known
 from agentpool.wire.records import (
@@ -22,6 +23,7 @@ __all__ = (
     "RecordStatus",
     "can_become",
     "earlier_message",
+    "look_ups_of",
     "record_status",
     "recorded",
 )
@@ -49,6 +51,16 @@ def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStor
     return known
 
 
+def look_ups_of(message: RunMessage) -> LookUps:
+    """Say what is looked up to record a message and, when it is delivered, to work that in."""
+    rows: tuple[RowKey, ...] = ()
+    if message.response_contract is not None:
+        rows = (contract_key(message.message_id),)
+    if message.reply_to is not None:
+        rows += (contract_key(message.reply_to), deadline_key(HELD, message.reply_to))
+    return LookUps((message.idempotency_key,), rows=rows)
+
+
 class RecordMessage(Command[AgentPoolStoreCursor]):
     """Record a message with a status.
 
@@ -66,7 +78,7 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
             raise InvalidValueError(msg)
         sealed = cast("RunMessageRecorded", self._record.payload).stored
         self._message, self._receipt = sealed.message, sealed.receipt
-        self.looks_up = LookUps(message_keys=(message.idempotency_key,))
+        self.looks_up = look_ups_of(message)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
@@ -89,7 +101,7 @@ class RecordStatus(Command[MessageReceipt]):
         require_type(message, RunMessage, "message")
         self._message = readable(message, RunMessage)
         self._receipt = MessageReceipt(message.message_id, status, delivered_to)
-        self.looks_up = LookUps(message_keys=(message.idempotency_key,))
+        self.looks_up = look_ups_of(message)
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)
