@@ -14,8 +14,8 @@ from agentpool.errors import (
     StoreClosedError,
 )
 from agentpool.inbox import Inbox
-from agentpool.rules.log import LeaveMember, checked_cursor
-from agentpool.rules.membership import JoinRun
+from agentpool.rules.membership import JoinRun, LeaveMember
+from agentpool.rules.requirements import checked_cursor
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, WakeOutcome
 from agentpool.runtime.opened import OpenedPool

@@ -18,10 +18,13 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.history import EventCursor, page_of_events
 from agentpool.rules.host_events import Publish
-from agentpool.rules.log import LeaveMember, OpenPool, checked_cursor, require_open, require_type
-from agentpool.rules.membership import JoinRun, carries_policies
-from agentpool.rules.sending import RecordStatus, Send
-from agentpool.rules.waits import CancelWake, WakeOutcome, compile_for, known_wake
+from agentpool.rules.membership import JoinRun, LeaveMember, carries_policies
+from agentpool.rules.messages import RecordStatus
+from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.requirements import checked_cursor, require_open, require_type
+from agentpool.rules.sending import Send
+from agentpool.rules.waits import CancelWake, WakeOutcome, compile_for
+from agentpool.rules.wakes import known_wake
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, checked_place

@@ -7,8 +7,8 @@ from typing import Final
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Placed, Row, RowKey
-from agentpool.rules.log import MESSAGE_STEPS
 from agentpool.rules.replay import PoolState
+from agentpool.rules.transitions import MESSAGE_STEPS
 from agentpool.stores.sqlite import log, rows
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import (

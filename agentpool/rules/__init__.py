@@ -2,14 +2,19 @@
 
 ======================= =======================================================================
 `command`               the terms: what a command looks at, and what it decides
-`log`                   the records themselves: opening, members, messages and wakes as recorded
+`requirements`          what commands require: an opened pool, a member, arguments of their types
+`transitions`           which status may follow which
 `replay`, `open_wakes`  what a log means
 `rows`                  the rows beside the log, and what their values mean
-`membership`            joining with a lease, leaving, heartbeats
-`sending`               resolving recipients, sending, answers and their contracts
+`pool_opening`          opening a pool with its config
+`membership`            joining, with or without a lease, leaving, heartbeats
+`messages`              recording messages and what becomes of them
+`sending`               resolving recipients, sending, and what a delivery means
+`answers`               questions: counting their answers, keeping them for who asked
 `claims`                inboxes: take, renew, acknowledge, return
+`wakes`                 recording wakes and how they end
 `waits`                 registering a wait, or ending it with what has already happened
-`host_events`           events that a host publishes
+`host_events`           events that a host publishes, and their numbers
 `record_events`         the event that a record is
 `history`               the events of records and hosts, in order
 `deadlines`             what is due

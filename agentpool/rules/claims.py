@@ -4,29 +4,17 @@ Acknowledging deletes the row. Fencing: a claim is current while the row has its
 and its lease has not run out; whatever is no longer current changes nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
 from agentpool.errors import ClaimLostError, CorruptRecordError
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, PoolView, Row, RowKey
-from agentpool.rules.log import require_open
-from agentpool.rules.rows import (
-    ANSWER,
-    ASKING,
-    HELD,
-    UNREAD,
-    InboxEntry,
-    deadline,
-    deadline_key,
-    inbox_key,
-    put,
-    value_of,
-)
+from agentpool.rules.requirements import require_open
+from agentpool.rules.rows import InboxEntry, inbox_key, put, value_of
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolStoredMessage,
-    MessageReceipt,
     MessageStatus,
     RunMessage,
     RunMessageRecorded,
@@ -37,24 +25,15 @@ __all__ = (
     "Claim",
     "ClaimNext",
     "RenewClaims",
-    "RenewHolds",
     "ReturnMessage",
-    "TakeAnswers",
-    "hold_on",
-    "is_answered",
+    "message_at",
     "next_available",
-    "on_asker_left",
     "peek",
-    "release_answers",
 )
 
 WITHDRAWN: Final = frozenset({MessageStatus.EXPIRED, MessageStatus.CANCELLED, MessageStatus.FAILED})
-HOLD_MILLIS: Final = 30_000
-"""How long answers are kept for an asker that gives no sign of life."""
 
 _SCAN: Final = 64
-_ALL: Final = 2**31
-_WAITING: Final = {MessageStatus.ACCEPTED, MessageStatus.DELIVERED}
 
 
 class Claim(NamedTuple):
@@ -78,6 +57,7 @@ class ClaimNext(Command[Claim | None]):
     def __init__(self, run_id: str, claimant: str, lease: int) -> None:
         check_identifier(run_id, "run_id")
         self._run_id, self._claimant, self._lease = run_id, claimant, lease
+        self.looks_up = LookUps(inboxes=(run_id,))
 
     def decide(self, view: PoolView) -> Decision[Claim | None]:
         require_open(view)
@@ -99,6 +79,7 @@ class Acknowledge(Command[None]):
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
+        self.looks_up = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
 
     def decide(self, view: PoolView) -> Decision[None]:
         return Decision(None, deletes=(_current(view, self._claim).key,))
@@ -109,6 +90,7 @@ class ReturnMessage(Command[None]):
 
     def __init__(self, claim: Claim, delay: int) -> None:
         self._claim, self._delay = claim, delay
+        self.looks_up = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
 
     def decide(self, view: PoolView) -> Decision[None]:
         row = _current(view, self._claim)
@@ -124,6 +106,7 @@ class RenewClaims(Command[frozenset[Claim]]):
 
     def __init__(self, claims: Mapping[Claim, int]) -> None:
         self._claims = dict(claims)
+        self.looks_up = LookUps(rows=tuple(inbox_key(each.run_id, each.seq) for each in claims))
 
     def decide(self, view: PoolView) -> Decision[frozenset[Claim]]:
         puts: list[Row] = []
@@ -136,107 +119,6 @@ class RenewClaims(Command[frozenset[Claim]]):
             else:
                 puts.append(put(row.key, value_of(row, InboxEntry), view.now + lease))
         return Decision(frozenset(lost), puts=tuple(puts))
-
-
-class RenewHolds(Command[None]):
-    """Keep the answers to messages for those who wait for them; appends nothing."""
-
-    must_survive_power_cut = False
-
-    def __init__(self, message_ids: Sequence[str]) -> None:
-        self._message_ids = message_ids
-
-    def decide(self, view: PoolView) -> Decision[None]:
-        held = [each for each in self._message_ids if view.row(deadline_key(HELD, each))]
-        until = view.now + HOLD_MILLIS
-        return Decision(None, puts=tuple(deadline(HELD, each, until) for each in held))
-
-
-def hold_on(view: PoolView, message_id: str, receipt: MessageReceipt) -> Decision[MessageReceipt]:
-    """Keep answers for an asker that has come back, if they are still kept."""
-    if view.row(deadline_key(HELD, message_id)) is None:
-        return Decision(receipt)
-    return Decision(receipt, puts=(deadline(HELD, message_id, view.now + HOLD_MILLIS),))
-
-
-class TakeAnswers(Command[tuple[RunMessage, ...] | None]):
-    """Give the answers to a message, and keep them out of the inbox for good; ``None`` too early.
-
-    They stay for an asker that asks again under the same key. Where this does not come to pass,
-    it is as if the asker had been killed: the answers go to its inbox.
-    """
-
-    must_survive_power_cut = False
-
-    def __init__(self, idempotency_key: str) -> None:
-        self._key = idempotency_key
-        self.looks_up = LookUps(message_keys=(idempotency_key,))
-
-    def decide(self, view: PoolView) -> Decision[tuple[RunMessage, ...] | None]:
-        known = view.message_by_key(self._key)
-        if known is None or not is_answered(view, self._key):
-            return Decision(None)
-        message = known.stored.message
-        return Decision(
-            _answers_to(view, message.message_id),
-            deletes=tuple(_kept_for(view, message.sender, message.message_id)),
-        )
-
-
-def is_answered(view: PoolView, idempotency_key: str) -> bool:
-    """Say whether nothing more is waited for: all answers are there, or the time is up."""
-    known = view.message_by_key(idempotency_key)
-    return known is not None and known.stored.receipt.status not in _WAITING
-
-
-def _kept_for(view: PoolView, asker: str, message_id: str) -> Iterator[RowKey]:
-    """List what keeps the answers to a message for its asker, and those in its inbox."""
-    yield deadline_key(HELD, message_id)
-    for row in view.rows(ASKING, asker, limit=_ALL):
-        if row.value == message_id:
-            yield row.key
-    for answer in view.rows(ANSWER, message_id, limit=_ALL):
-        released = _unclaimed(view, answer)
-        if released is not None:
-            yield released.key
-
-
-def _answers_to(view: PoolView, message_id: str) -> tuple[RunMessage, ...]:
-    """List the answers that came in time, one of each run, in the order they came.
-
-    Without those that went to the inbox, because the asker seemed to be gone, and are claimed.
-    """
-    answers: dict[str, RunMessage] = {}
-    for row in view.rows(ANSWER, message_id, limit=_ALL):
-        in_inbox = view.row(inbox_key(row.value, row.key.number))
-        if in_inbox is None or _unclaimed(view, row):
-            answer = message_at(view, row.key.number).message
-            answers.setdefault(answer.sender, answer)
-    return tuple(answers.values())
-
-
-def _unclaimed(view: PoolView, answer: Row) -> Row | None:
-    """Find the row of an answer that went to the inbox and that nobody has taken there."""
-    row = view.row(inbox_key(answer.value, answer.key.number))
-    return row if row is not None and value_of(row, InboxEntry).claimed_by is None else None
-
-
-def release_answers(view: PoolView, message_id: str) -> Decision[None]:
-    """Put answers that nobody comes to take into the inbox of the run that asked.
-
-    What is still to come goes there too, once the hold is gone.
-    """
-    rows = view.rows(ANSWER, message_id, limit=_ALL)
-    puts = [Row(inbox_key(row.value, row.key.number), UNREAD) for row in rows]
-    return Decision(None, puts=tuple(puts), announce=bool(rows))
-
-
-def on_asker_left(view: PoolView, run_id: str) -> Iterator[Decision[None]]:
-    """Release the answers that a run which has left waited for."""
-    for row in view.rows(ASKING, run_id, limit=_ALL):
-        released = release_answers(view, row.value)
-        held = deadline_key(HELD, row.value)
-        yield released._replace(deletes=(*released.deletes, row.key, held))
 
 
 def peek(view: PoolView, run_id: str, limit: int | None) -> tuple[RunMessage, ...]:

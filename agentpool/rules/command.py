@@ -15,11 +15,12 @@ from agentpool.wire.payload import SealedPayload
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
     AgentPoolStoreRecordPayload,
 )
-from agentpool.wire.struct import Wire
+from agentpool.wire.struct import Wire, trusted
 
 __all__ = (
     "DEADLINE",
@@ -32,6 +33,7 @@ __all__ = (
     "PoolView",
     "Row",
     "RowKey",
+    "cursor_at",
 )
 
 R = TypeVar("R")
@@ -49,6 +51,12 @@ class Placed(NamedTuple, Generic[T]):
 
     seq: int
     stored: T
+
+
+def cursor_at(seq: int) -> AgentPoolStoreCursor:
+    """Make the cursor of a record."""
+    cursor: AgentPoolStoreCursor = trusted(AgentPoolStoreCursor, seq)
+    return cursor
 
 
 class RowKey(NamedTuple):
@@ -71,7 +79,9 @@ class LookUps(NamedTuple):
     """What a command is going to look up, so that a store can fetch it for a whole batch at once.
 
     A declaration is a hint: what is declared and not looked up costs little, what is looked up
-    and was not declared costs a trip of its own.
+    and was not declared costs a trip of its own. It holds what the command looks up by key and
+    what its records are sure to need when they are worked in; not what only shows in passing, as
+    the message that an answer belongs to.
 
     :ivar message_keys: idempotency keys of messages
     :ivar wake_keys: idempotency keys of wakes
@@ -189,7 +199,7 @@ class Command(ABC, Generic[R]):
 
 
 class PoolTransaction(PoolView, Protocol):
-    """A pool that can be changed: what a store gives to `projection.carry_out`."""
+    """A pool that can be changed: what a store gives to `consequences.carry_out`."""
 
     def apply(self, decision: Decision[Any]) -> None:
         """Append records and write rows, so that later look-ups of this transaction see them."""

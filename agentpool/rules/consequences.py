@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from agentpool.errors import AgentPoolError
-from agentpool.rules.claims import on_asker_left
+from agentpool.rules.answers import on_asker_left
 from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView
 from agentpool.rules.deadlines import carry_out_due
 from agentpool.rules.record_events import event_of, kind_of, run_of
 from agentpool.rules.rows import LEASE, deadline_key
 from agentpool.rules.sending import on_message
-from agentpool.rules.waits import end_wake, on_wake, trigger
+from agentpool.rules.waits import trigger
+from agentpool.rules.wakes import end_wake, on_wake
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
     MemberLeft,

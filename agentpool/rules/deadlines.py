@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from agentpool.rules.claims import release_answers
+from agentpool.rules.answers import release_answers
 from agentpool.rules.command import Decision, PoolView, Row
+from agentpool.rules.messages import can_become, record_status
 from agentpool.rules.rows import EXPIRY, HELD, LEASE, RESPONSE, WAKE, inbox_key
-from agentpool.rules.sending import can_become, record_status
-from agentpool.rules.waits import end_wake
+from agentpool.rules.wakes import end_wake
 from agentpool.wire.payload import seal
 from agentpool.wire.records import MemberLeft, MessageStatus, WakeRegistrationStatus
 

@@ -1,19 +1,32 @@
-"""Host events: things that happened outside the pool, published into it."""
+"""Host events: things that happened outside the pool, numbered and published into it."""
 
 from typing import Any
 
 from msgspec.structs import replace
 
 from agentpool.errors import CorruptRecordError, IdempotencyConflictError
-from agentpool.rules.command import Command, Decision, PoolView, Row, RowKey
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member
-from agentpool.rules.log import require_open, require_type
+from agentpool.rules.requirements import require_open, require_type
 from agentpool.rules.rows import EVENT, EVENT_ID, HostEvent, put, value_of
 from agentpool.rules.waits import trigger
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.payload import readable
 
-__all__ = ("Publish",)
+__all__ = ("NextEventSequence", "Publish")
+
+
+class NextEventSequence(Command[int]):
+    """Take the next number for an event; needs no opened pool."""
+
+    def decide(self, view: PoolView) -> Decision[int]:
+        number = next_number(view)
+        return Decision(number, event_sequence=number)
+
+
+def next_number(view: PoolView) -> int:
+    """Give the number after the last one that any event of this pool got."""
+    return view.event_sequence + 1
 
 
 class Publish(Command[int]):
@@ -22,13 +35,14 @@ class Publish(Command[int]):
     def __init__(self, envelope: EventEnvelope) -> None:
         require_type(envelope, EventEnvelope, "envelope")
         self._envelope = readable(envelope, EventEnvelope)
+        self.looks_up = LookUps(rows=(RowKey(EVENT_ID, self._envelope.event_id),))
 
     def decide(self, view: PoolView) -> Decision[int]:
         require_open(view)
         known = view.row(RowKey(EVENT_ID, self._envelope.event_id))
         if known is not None:
             return self._again(view, int(known.value))
-        number = view.event_sequence + 1
+        number = next_number(view)
         envelope = replace(self._envelope, event_seq=number)
         visible = is_member(view, envelope)
         puts: list[Row] = [

@@ -1,25 +1,45 @@
 """Who takes part: joining, with or without a lease, leaving, and heartbeats."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import cast
 
-from agentpool.rules.command import Command, Decision, PoolView
-from agentpool.rules.log import require_open, require_type
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, cursor_at
+from agentpool.rules.pool_opening import coming_to_life
+from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import LEASE, deadline, deadline_key
-from agentpool.wire.payload import SealedPayload, seal
+from agentpool.wire.ids import check_identifier
+from agentpool.wire.payload import seal
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
     MemberJoined,
-    PoolCreated,
+    MemberLeft,
 )
+from agentpool.wire.struct import trusted
 
-__all__ = ("Heartbeat", "JoinRun", "carries_policies")
+__all__ = ("Heartbeat", "JoinMember", "JoinRun", "LeaveMember", "carries_policies")
 
 
 def carries_policies(config: AgentPoolStoreConfig | None, member: AgentPoolMember) -> bool:
     """Say whether a member carries every policy of its pool, so that others may see its events."""
     return config is None or set(config.policy_refs) <= set(member.policy_refs)
+
+
+class JoinMember(Command[AgentPoolStoreCursor]):
+    """Let a run join, or replace what it joined with."""
+
+    def __init__(self, member: AgentPoolMember) -> None:
+        require_type(member, AgentPoolMember, "member")
+        self._record = seal(trusted(MemberJoined, member))
+        self._member = cast("MemberJoined", self._record.payload).member
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
+        require_open(view)
+        run_id = self._member.run_id
+        if view.state.members.get(run_id) == self._member:
+            return Decision(cursor_at(view.state.joined_at[run_id]))
+        return Decision(cursor_at(view.head + 1), (self._record,))
 
 
 class JoinRun(Command[None]):
@@ -28,25 +48,30 @@ class JoinRun(Command[None]):
     :param lease: milliseconds after which the member is gone unless a heartbeat renews it
     """
 
-    _CREATED: ClassVar = seal(PoolCreated())
-
     def __init__(self, member: AgentPoolMember, lease: int | None = None) -> None:
-        require_type(member, AgentPoolMember, "member")
-        self._member, self._lease = member, lease
-        self._joined = seal(MemberJoined(member))
+        self._join = JoinMember(member)
+        self._run_id, self._lease = member.run_id, lease
 
     def decide(self, view: PoolView) -> Decision[None]:
-        require_open(view)
-        run_id = self._member.run_id
-        records: list[SealedPayload] = []
-        if view.state.created_at is None:
-            records.append(self._CREATED)
-        if view.state.members.get(run_id) != self._member:
-            records.append(self._joined)
+        joined = self._join.decide(view)
+        records = (*coming_to_life(view), *joined.records)
         if self._lease is None:
-            return Decision(None, tuple(records), deletes=(deadline_key(LEASE, run_id),))
-        until = deadline(LEASE, run_id, view.now + self._lease)
-        return Decision(None, tuple(records), puts=(until,), announce=not records)
+            return Decision(None, records, deletes=(deadline_key(LEASE, self._run_id),))
+        until = deadline(LEASE, self._run_id, view.now + self._lease)
+        return Decision(None, records, puts=(until,), announce=not records)
+
+
+class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
+    """Let a member leave."""
+
+    def __init__(self, run_id: str) -> None:
+        check_identifier(run_id, "run_id")
+        self._run_id = run_id
+
+    def decide(self, view: PoolView) -> Decision[tuple[AgentPoolMember, AgentPoolStoreCursor]]:
+        require_open(view)
+        member = require_member(view, self._run_id)
+        return Decision((member, cursor_at(view.head + 1)), (seal(MemberLeft(member)),))
 
 
 class Heartbeat(Command[frozenset[str]]):
@@ -59,6 +84,7 @@ class Heartbeat(Command[frozenset[str]]):
 
     def __init__(self, leases: Mapping[str, int]) -> None:
         self._leases = dict(leases)
+        self.looks_up = LookUps(rows=tuple(deadline_key(LEASE, run_id) for run_id in leases))
 
     def decide(self, view: PoolView) -> Decision[frozenset[str]]:
         held = {

@@ -31,7 +31,7 @@ from agentpool.wire.records import (
 from agentpool.wire.snapshot import AgentPoolSnapshot
 from agentpool.wire.struct import trusted
 
-__all__ = ("PoolState", "ReplayState", "replay")
+__all__ = ("PoolState", "ReplayState", "not_open", "replay")
 
 V = TypeVar("V")
 
@@ -51,6 +51,11 @@ async def replay(
     async for record in records:
         state.apply(record.cursor.sequence, record.payload)
     return state.snapshot()
+
+
+def not_open(pool_id: str) -> PoolNotOpenError:
+    """Make the error for a pool that no record opened."""
+    return PoolNotOpenError("nothing opened this pool; open_pool() does", pool_id=pool_id)
 
 
 class PoolState:
@@ -115,8 +120,7 @@ class PoolState:
         :raises PoolNotOpenError: none of them opened the pool
         """
         if self.config is None:
-            msg = "nothing opened this pool; open_pool() does"
-            raise PoolNotOpenError(msg, pool_id=self.pool_id)
+            raise not_open(self.pool_id)
         members = tuple(member for _, member in sorted(self.members.items()))
         snapshot: AgentPoolSnapshot = trusted(
             AgentPoolSnapshot,

@@ -1,23 +1,21 @@
-"""Sending: who receives a message, how its status goes on, and when it has been answered."""
+"""Sending: who receives a message, and what its delivery means for inboxes and deadlines."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec.structs import replace
-
-from agentpool.errors import IdempotencyConflictError, InvalidTransitionError
-from agentpool.rules.claims import HOLD_MILLIS, hold_on
-from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, Row, RowKey
-from agentpool.rules.log import (
-    MESSAGE_STEPS,
-    earlier_message,
-    require_member,
-    require_open,
-    require_type,
+from agentpool.rules.answers import (
+    asker_of,
+    count_answer,
+    hold,
+    hold_on,
+    refuse_used_id,
+    respond,
 )
+from agentpool.rules.command import Command, Decision, Placed, PoolView, Row, RowKey
+from agentpool.rules.messages import earlier_message, look_ups_of, recorded
+from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
     ANSWER,
-    ASKING,
     EXPIRY,
     HELD,
     RESPONSE,
@@ -27,26 +25,22 @@ from agentpool.rules.rows import (
     deadline,
     deadline_key,
     inbox_key,
-    load,
     put,
 )
-from agentpool.wire.payload import SealedPayload, readable, seal_known
+from agentpool.wire.payload import SealedPayload, readable
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoredMessage,
     AgentTarget,
     MessageReceipt,
-    MessageResponseContract,
     MessageStatus,
     PoolTarget,
     RunMessage,
-    RunMessageRecorded,
     RunTarget,
     TopicTarget,
 )
-from agentpool.wire.struct import trusted
 
-__all__ = ("RecordStatus", "Send", "can_become", "on_message", "recipients", "record_status")
+__all__ = ("Send", "on_message", "recipients")
 
 
 def recipients(view: PoolView, message: RunMessage) -> tuple[str, ...]:
@@ -89,7 +83,10 @@ class Send(Command[MessageReceipt]):
         require_type(message, RunMessage, "message")
         self._message = readable(message, RunMessage)
         self._hold_answers = hold_answers
-        self.looks_up = LookUps(message_keys=(message.idempotency_key,))
+        self.looks_up = look_ups_of(self._message)
+        if hold_answers:
+            held = deadline_key(HELD, message.message_id)
+            self.looks_up = self.looks_up._replace(rows=(*self.looks_up.rows, held))
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)
@@ -106,13 +103,14 @@ class Send(Command[MessageReceipt]):
     def _first(self, view: PoolView) -> Decision[MessageReceipt]:
         message = self._message
         if _is_expired(view, message):
-            return _recorded(message, MessageStatus.EXPIRED)
-        self._refuse_used_id(view)
+            return recorded(message, MessageStatus.EXPIRED)
+        if message.response_contract is not None:
+            refuse_used_id(view, message)
         found = recipients(view, message)
         if not found:
-            return _recorded(message, MessageStatus.FAILED)
-        accepted = _record(message, MessageStatus.ACCEPTED, found)
-        return self._delivered(view, message, found, before=(accepted,))
+            return recorded(message, MessageStatus.FAILED)
+        accepted = recorded(message, MessageStatus.ACCEPTED, found)
+        return self._delivered(view, message, found, before=accepted.records)
 
     def _complete(
         self, view: PoolView, known: Placed[AgentPoolStoredMessage]
@@ -120,10 +118,10 @@ class Send(Command[MessageReceipt]):
         """Deliver what another implementation accepted and then did not live to deliver."""
         message = known.stored.message
         if _is_expired(view, message):
-            return _recorded(message, MessageStatus.EXPIRED)
+            return recorded(message, MessageStatus.EXPIRED)
         found = known.stored.receipt.delivered_to or recipients(view, message)
         if not found:
-            return _recorded(message, MessageStatus.FAILED)
+            return recorded(message, MessageStatus.FAILED)
         return self._delivered(view, message, found)
 
     def _delivered(
@@ -133,103 +131,15 @@ class Send(Command[MessageReceipt]):
         found: tuple[str, ...],
         before: tuple[SealedPayload, ...] = (),
     ) -> Decision[MessageReceipt]:
-        decision = _recorded(message, MessageStatus.DELIVERED, found, before)
+        decision = recorded(message, MessageStatus.DELIVERED, found, before)
         contract = message.response_contract
         if not self._hold_answers or contract is None:
             return decision
-        return decision._replace(puts=tuple(_hold(view, message, contract, found)))
-
-    def _refuse_used_id(self, view: PoolView) -> None:
-        """Refuse a question whose id another one still waits under: answers name the id only."""
-        message = self._message
-        if message.response_contract is None:
-            return
-        other = load(view, contract_key(message.message_id), Contract)
-        if other is not None and other.idempotency_key != message.idempotency_key:
-            msg = f"message id {message.message_id!r} waits for answers under another key"
-            raise IdempotencyConflictError(msg, pool_id=view.pool_id)
+        return decision._replace(puts=tuple(hold(view, message, contract, found)))
 
 
 def _is_expired(view: PoolView, message: RunMessage) -> bool:
     return message.expires_at_millis is not None and message.expires_at_millis <= view.now
-
-
-def _hold(
-    view: PoolView,
-    message: RunMessage,
-    contract: MessageResponseContract,
-    found: tuple[str, ...],
-) -> Iterator[Row]:
-    """Set what keeps the answers to a message for the run that asks."""
-    expected = contract.expected_responses
-    asked = Contract(message.idempotency_key, expected, found, asker=message.sender)
-    yield put(contract_key(message.message_id), asked)
-    yield Row(RowKey(ASKING, message.sender, view.head + 1), message.message_id)
-    yield deadline(HELD, message.message_id, view.now + HOLD_MILLIS)
-
-
-class RecordStatus(Command[MessageReceipt]):
-    """Record what became of a message; the same status again appends nothing."""
-
-    def __init__(
-        self, message: RunMessage, status: MessageStatus, delivered_to: tuple[str, ...]
-    ) -> None:
-        require_type(message, RunMessage, "message")
-        self._message = readable(message, RunMessage)
-        self._receipt = MessageReceipt(message.message_id, status, delivered_to)
-        self.looks_up = LookUps(message_keys=(message.idempotency_key,))
-
-    def decide(self, view: PoolView) -> Decision[MessageReceipt]:
-        require_open(view)
-        known = earlier_message(view, self._message)
-        if known is None:
-            require_member(view, self._message.sender)
-            return _recorded(self._message, self._receipt.status, self._receipt.delivered_to)
-        return record_status(view, known, self._receipt.status, self._receipt.delivered_to or None)
-
-
-def can_become(stored: AgentPoolStoredMessage, status: MessageStatus) -> bool:
-    """Say whether a message may still get this status."""
-    return status in MESSAGE_STEPS.get(stored.receipt.status, ())
-
-
-def record_status(
-    view: PoolView,
-    known: Placed[AgentPoolStoredMessage],
-    status: MessageStatus,
-    delivered_to: tuple[str, ...] | None = None,
-) -> Decision[MessageReceipt]:
-    """Take a stored message to another status.
-
-    :raises InvalidTransitionError: it is already past that status
-    """
-    message, receipt = known.stored.message, known.stored.receipt
-    if receipt.status is status:
-        return Decision(receipt)
-    if not can_become(known.stored, status):
-        msg = f"message {message.message_id!r} is {receipt.status}, it cannot become {status}"
-        raise InvalidTransitionError(msg, pool_id=view.pool_id, seq=known.seq)
-    return _recorded(
-        message, status, receipt.delivered_to if delivered_to is None else delivered_to
-    )
-
-
-def _recorded(
-    message: RunMessage,
-    status: MessageStatus,
-    delivered_to: tuple[str, ...] = (),
-    before: tuple[SealedPayload, ...] = (),
-) -> Decision[MessageReceipt]:
-    record = _record(message, status, delivered_to)
-    return Decision(record.payload.stored.receipt, (*before, record))  # type: ignore[union-attr]
-
-
-def _record(
-    message: RunMessage, status: MessageStatus, delivered_to: tuple[str, ...]
-) -> SealedPayload:
-    receipt = trusted(MessageReceipt, message.message_id, status, delivered_to)
-    stored = trusted(AgentPoolStoredMessage, message, receipt)
-    return seal_known(trusted(RunMessageRecorded, stored))
 
 
 # --- what a message record means for the rows
@@ -242,17 +152,24 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
     """
     message, status = stored.message, stored.receipt.status
     if status is MessageStatus.DELIVERED:
-        known = view.message_by_key(message.idempotency_key)
-        waits = message.response_contract or message.expires_at_millis is not None
-        if waits and (known is None or known.seq == seq):
+        if _waits(message) and _is_latest(view, seq, message):
             yield _open(view, seq, stored)
         yield _hand_out(view, seq, stored)
         if message.reply_to is not None:
-            yield _count_answer(view, message.reply_to, message.sender)
+            yield count_answer(view, message.reply_to, message.sender)
         if message.response_contract and message.response_contract.expected_responses == 0:
-            yield _respond(view, message.idempotency_key)
+            yield respond(view, message.idempotency_key)
     elif status is not MessageStatus.ACCEPTED:
         yield _close(message)
+
+
+def _waits(message: RunMessage) -> bool:
+    return message.response_contract is not None or message.expires_at_millis is not None
+
+
+def _is_latest(view: PoolView, seq: int, message: RunMessage) -> bool:
+    known = view.message_by_key(message.idempotency_key)
+    return known is None or known.seq == seq
 
 
 def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[Any]:
@@ -278,7 +195,7 @@ def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[
 def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[Any]:
     """Put a message into the inboxes; an answer that somebody waits for is kept for them."""
     question = stored.message.reply_to
-    asker = _asker_of(view, stored.message)
+    asker = asker_of(view, stored.message)
     puts: list[Row] = []
     for run_id in stored.receipt.delivered_to:
         is_answer = question is not None and run_id == asker
@@ -288,35 +205,6 @@ def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decis
             puts.append(Row(inbox_key(run_id, seq), UNREAD))
     # Announced, because a foreign record was told of before it was worked in here.
     return Decision(None, puts=tuple(puts), announce=True)
-
-
-def _asker_of(view: PoolView, message: RunMessage) -> str | None:
-    """Say which run waits itself for this message, as one of the answers to its question."""
-    if message.reply_to is None:
-        return None
-    contract = load(view, contract_key(message.reply_to), Contract)
-    if contract is None or message.sender not in contract.recipients:
-        return None
-    return contract.asker
-
-
-def _count_answer(view: PoolView, message_id: str, sender: str) -> Decision[Any]:
-    """Count an answer; with the last one expected, the message asked has its response."""
-    contract = load(view, contract_key(message_id), Contract)
-    if contract is None or sender not in contract.recipients:
-        return Decision(None)
-    answered = tuple(sorted({*contract.answered, sender}))
-    if len(answered) >= contract.expected:
-        return _respond(view, contract.idempotency_key)
-    counted = replace(contract, answered=answered)
-    return Decision(None, puts=(put(contract_key(message_id), counted),))
-
-
-def _respond(view: PoolView, key: str) -> Decision[Any]:
-    known = view.message_by_key(key)
-    if known is None or not can_become(known.stored, MessageStatus.RESPONDED):
-        return Decision(None)
-    return record_status(view, known, MessageStatus.RESPONDED)
 
 
 def _close(message: RunMessage) -> Decision[Any]:

@@ -5,38 +5,35 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agentpool.errors import InvalidTransitionError, InvalidValueError
-from agentpool.rules.command import Command, Decision, LookUps, PoolView, RowKey
+from agentpool.errors import InvalidTransitionError
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member, is_visible, page_of_events
-from agentpool.rules.log import earlier_wake, require_member, require_open, require_type
-from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
+from agentpool.rules.requirements import require_member, require_open, require_type
+from agentpool.rules.rows import CAUSE, WakeCause, load, put
+from agentpool.rules.transitions import WAKE_STEPS, is_step
+from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, recorded_wake
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import CompiledEventFilter, EventFilter, PayloadAccessMode
 from agentpool.wire.ids import EventId, check_identifier
-from agentpool.wire.payload import SealedPayload, seal
 from agentpool.wire.records import (
     AgentPoolStoreConfig,
     AgentPoolStoreCursor,
-    AgentPoolStoredWake,
     ResumeInputPolicy,
     WakeCondition,
-    WakeRecorded,
     WakeRegistration,
     WakeRegistrationStatus,
 )
 from agentpool.wire.refs import EntityRef
-from agentpool.wire.struct import Include, Wire, trusted
+from agentpool.wire.struct import Include, Wire
 
 __all__ = (
     "CancelWake",
     "SuspendUntil",
     "WakeOutcome",
     "compile_for",
-    "end_wake",
     "find_in_page",
     "find_match",
-    "on_wake",
     "outcome",
     "trigger",
 )
@@ -131,11 +128,11 @@ class SuspendUntil(Command[WakeRegistration]):
         compiled = compile_for(config, self._condition.filter)
         event = self._match or find_match(view, compiled, self._since)[0]
         if event is not None:
-            triggered = _wake(self._condition, compiled, WakeRegistrationStatus.TRIGGERED)
-            return _decided(triggered)._replace(puts=(_cause(self._condition, event),))
+            triggered = recorded_wake(self._condition, compiled, WakeRegistrationStatus.TRIGGERED)
+            return triggered._replace(puts=(_cause(self._condition, event),))
         if self._condition.timeout_millis == 0:
-            return _decided(_wake(self._condition, compiled, WakeRegistrationStatus.TIMED_OUT))
-        return _decided(_wake(self._condition, compiled, WakeRegistrationStatus.REGISTERED))
+            return recorded_wake(self._condition, compiled, WakeRegistrationStatus.TIMED_OUT)
+        return recorded_wake(self._condition, compiled, WakeRegistrationStatus.REGISTERED)
 
 
 class CancelWake(Command[WakeRegistration]):
@@ -151,30 +148,10 @@ class CancelWake(Command[WakeRegistration]):
         status = stored.registration.status
         if status is WakeRegistrationStatus.CANCELLED:
             return Decision(stored.registration)
-        if status is not WakeRegistrationStatus.REGISTERED:
+        if not is_step(WAKE_STEPS, status, WakeRegistrationStatus.CANCELLED):
             msg = f"wake {self._condition_id!r} is {status}, it cannot be cancelled"
             raise InvalidTransitionError(msg, pool_id=view.pool_id)
         return end_wake(stored, WakeRegistrationStatus.CANCELLED)
-
-
-def known_wake(view: PoolView, condition_id: str) -> AgentPoolStoredWake:
-    """Give a wake by its condition.
-
-    :raises InvalidValueError: there is none
-    """
-    require_open(view)
-    known = view.wake(condition_id)
-    if known is None:
-        msg = f"there is no wake with condition id {condition_id!r}"
-        raise InvalidValueError(msg, pool_id=view.pool_id)
-    return known.stored
-
-
-def end_wake(
-    stored: AgentPoolStoredWake, status: WakeRegistrationStatus
-) -> Decision[WakeRegistration]:
-    """Give a waiting wake its final status."""
-    return _decided(_wake(stored.condition, stored.compiled_filter, status))
 
 
 def trigger(
@@ -206,17 +183,6 @@ def trigger(
             yield ended._replace(puts=(_cause(stored.condition, envelope),))
 
 
-def on_wake(view: PoolView, stored: AgentPoolStoredWake) -> Decision[Any]:
-    """Work a record of a wake into the rows: its deadline comes and goes with it."""
-    condition = stored.condition
-    if view.state.open_wakes.get(condition.condition_id) is None:
-        return Decision(None, deletes=(deadline_key(WAKE, condition.condition_id),))
-    if condition.timeout_millis is None:
-        return Decision(None)
-    due_at = view.now + condition.timeout_millis
-    return Decision(None, puts=(deadline(WAKE, condition.condition_id, due_at),))
-
-
 def outcome(view: PoolView, condition_id: str) -> WakeOutcome:
     """Say how a wake ended, or that it still waits."""
     stored = known_wake(view, condition_id)
@@ -235,20 +201,6 @@ def outcome(view: PoolView, condition_id: str) -> WakeOutcome:
     )
 
 
-def _wake(
-    condition: WakeCondition, compiled: CompiledEventFilter, status: WakeRegistrationStatus
-) -> SealedPayload:
-    registration = trusted(WakeRegistration, condition.condition_id, condition.run_id, status)
-    stored = trusted(AgentPoolStoredWake, condition, compiled, registration)
-    return seal(trusted(WakeRecorded, stored))
-
-
-def _decided(record: SealedPayload) -> Decision[WakeRegistration]:
-    payload = record.payload
-    assert isinstance(payload, WakeRecorded)  # noqa: S101  # `_wake` made it
-    return Decision(payload.stored.registration, (record,))
-
-
-def _cause(condition: WakeCondition, event: EventEnvelope) -> Any:
+def _cause(condition: WakeCondition, event: EventEnvelope) -> Row:
     cause = WakeCause(event.event_id, event.event_kind, event.subject_ref, event.related_refs)
     return put(RowKey(CAUSE, condition.condition_id), cause)

@@ -10,7 +10,8 @@ from weakref import WeakValueDictionary
 import anyio
 
 from agentpool.errors import StoreClosedError
-from agentpool.rules.claims import HOLD_MILLIS, Claim, RenewClaims, RenewHolds
+from agentpool.rules.answers import HOLD_MILLIS, RenewHolds
+from agentpool.rules.claims import Claim, RenewClaims
 from agentpool.rules.membership import Heartbeat
 from agentpool.stores.base import AgentPoolStore
 from agentpool.support.signals import Turns

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from agentpool.errors import InvalidValueError
-from agentpool.rules.claims import TakeAnswers, is_answered
+from agentpool.rules.answers import TakeAnswers, is_answered
 from agentpool.rules.command import Command, PoolView
-from agentpool.rules.log import require_open
+from agentpool.rules.requirements import require_open
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import (
     SuspendUntil,

@@ -4,19 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from agentpool.errors import InvalidValueError, PoolNotOpenError
+from agentpool.errors import InvalidValueError
 from agentpool.rules.command import Command, PoolView
-from agentpool.rules.log import (
-    JoinMember,
-    LeaveMember,
-    NextEventSequence,
-    OpenPool,
-    RecordMessage,
-    RecordPoolCreated,
-    RecordWake,
-    checked_cursor,
-    require_open,
-)
+from agentpool.rules.host_events import NextEventSequence
+from agentpool.rules.membership import JoinMember, LeaveMember
+from agentpool.rules.messages import RecordMessage
+from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
+from agentpool.rules.requirements import checked_cursor, require_open
+from agentpool.rules.wakes import RecordWake
 from agentpool.stores.handle import StoreHandle
 from agentpool.stores.snapshots import Snapshots
 from agentpool.stores.tail import PAGE_SIZE, Page, follow, refuse_unknown
@@ -333,8 +328,3 @@ def checked_limit(limit: int | None) -> int | None:
         msg = f"limit: expected a number of records or None, got {limit!r}"
         raise InvalidValueError(msg)
     return limit
-
-
-def not_open(pool_id: str) -> PoolNotOpenError:
-    """Make the error for a pool without a record."""
-    return PoolNotOpenError("nothing opened this pool; open_pool() does", pool_id=pool_id)

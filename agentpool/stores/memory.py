@@ -7,7 +7,8 @@ import anyio.lowlevel
 
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.consequences import carry_out
-from agentpool.stores.base import AgentPoolStore, not_open
+from agentpool.rules.replay import not_open
+from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock

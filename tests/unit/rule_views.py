@@ -5,7 +5,7 @@ from typing import Any
 from samples import POOL
 
 from agentpool.rules.command import Command, Decision
-from agentpool.rules.log import OpenPool
+from agentpool.rules.pool_opening import OpenPool
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.support.clock import wall_clock
 from agentpool.wire.records import AgentPoolStoreConfig

@@ -18,7 +18,7 @@ from agentpool import (
     PolicyRef,
     RunAddress,
 )
-from agentpool.rules.log import RecordMessage, earlier_message
+from agentpool.rules.messages import RecordMessage, earlier_message
 
 ACCEPTED, DELIVERED = MessageStatus.ACCEPTED, MessageStatus.DELIVERED
 FINAL = set(MessageStatus) - {ACCEPTED, DELIVERED}

@@ -20,16 +20,12 @@ from agentpool import (
     PoolNotOpenError,
 )
 from agentpool.rules.command import Command, LookUps
-from agentpool.rules.log import (
-    JoinMember,
-    LeaveMember,
-    NextEventSequence,
-    OpenPool,
-    RecordMessage,
-    RecordPoolCreated,
-    RecordWake,
-    require_open,
-)
+from agentpool.rules.host_events import NextEventSequence
+from agentpool.rules.membership import JoinMember, LeaveMember
+from agentpool.rules.messages import RecordMessage
+from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
+from agentpool.rules.requirements import require_open
+from agentpool.rules.wakes import RecordWake
 
 OTHER = AgentPoolStoreConfig(wake_policy=AgentPoolWakePolicy(envelope_only=False))
 

@@ -19,7 +19,7 @@ from agentpool import (
     WakeRegistrationStatus,
     include,
 )
-from agentpool.rules.log import RecordWake, earlier_wake
+from agentpool.rules.wakes import RecordWake, earlier_wake
 
 REGISTERED = WakeRegistrationStatus.REGISTERED
 

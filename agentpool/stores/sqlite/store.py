@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
-from agentpool.stores.base import AgentPoolStore, not_open
+from agentpool.rules.replay import not_open
+from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache, refuse_shorter

@@ -12,8 +12,8 @@ from agentpool.rules.claims import Claim, ClaimNext
 from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.history import page_of_events
-from agentpool.rules.log import require_open
 from agentpool.rules.membership import JoinRun
+from agentpool.rules.requirements import require_open
 from agentpool.rules.waits import WakeOutcome, compile_for
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore

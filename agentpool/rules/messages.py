@@ -1,0 +1,156 @@
+"""Recording messages: what is the same message, and how its status goes on."""
+
+from typing import cast
+
+from agentpool.errors import IdempotencyConflictError, InvalidValueError
+from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
+from agentpool.rules.requirements import require_member, require_open, require_type
+from agentpool.rules.rows import HELD, contract_key, deadline_key
+from agentpool.rules.transitions import MESSAGE_STEPS, is_step, require_step
+from agentpool.wire.payload import SealedPayload, readable, seal, seal_known
+from agentpool.wire.records import (
+    AgentPoolStoreCursor,
+    AgentPoolStoredMessage,
+    MessageReceipt,
+    MessageStatus,
+    RunMessage,
+    RunMessageRecorded,
+)
+from agentpool.wire.struct import trusted
+
+__all__ = (
+    "RecordMessage",
+    "RecordStatus",
+    "can_become",
+    "earlier_message",
+    "look_ups_of",
+    "record_status",
+    "recorded",
+)
+
+
+def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStoredMessage] | None:
+    """Find the message that this one's idempotency key already stands for.
+
+    :raises IdempotencyConflictError: its key stands for another sender, target or content
+    """
+    known = view.message_by_key(message.idempotency_key)
+    if known is None:
+        return None
+    earlier = known.stored.message
+    if (earlier.sender, earlier.to.target, earlier.content_ref) != (
+        message.sender,
+        message.to.target,
+        message.content_ref,
+    ):
+        msg = (
+            f"the idempotency key of message {message.message_id!r} was used by message"
+            f" {earlier.message_id!r} with another sender, target or content"
+        )
+        raise IdempotencyConflictError(msg, pool_id=view.pool_id, seq=known.seq)
+    return known
+
+
+def look_ups_of(message: RunMessage) -> LookUps:
+    """Say what is looked up to record a message and, when it is delivered, to work that in."""
+    rows: tuple[RowKey, ...] = ()
+    if message.response_contract is not None:
+        rows = (contract_key(message.message_id),)
+    if message.reply_to is not None:
+        rows += (contract_key(message.reply_to), deadline_key(HELD, message.reply_to))
+    return LookUps((message.idempotency_key,), rows=rows)
+
+
+class RecordMessage(Command[AgentPoolStoreCursor]):
+    """Record a message with a status.
+
+    A retry gets the place of the record that is there: the same record again, or the same sender,
+    target and content under the same key with a new message id.
+    """
+
+    def __init__(self, message: RunMessage, receipt: MessageReceipt) -> None:
+        require_type(message, RunMessage, "message")
+        require_type(receipt, MessageReceipt, "receipt")
+        stored = trusted(AgentPoolStoredMessage, message, receipt)
+        self._record = seal(trusted(RunMessageRecorded, stored))
+        if receipt.message_id != message.message_id:
+            msg = f"the receipt is for another message than {message.message_id!r}"
+            raise InvalidValueError(msg)
+        sealed = cast("RunMessageRecorded", self._record.payload).stored
+        self._message, self._receipt = sealed.message, sealed.receipt
+        self.looks_up = look_ups_of(message)
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
+        require_open(view)
+        known = earlier_message(view, self._message)
+        if known is not None:
+            receipt = known.stored.receipt
+            is_retry = known.stored.message.message_id != self._message.message_id
+            if is_retry or receipt == self._receipt:
+                return Decision(cursor_at(known.seq))
+            _require_status(view, known, self._receipt.status)
+        return Decision(cursor_at(view.head + 1), (self._record,))
+
+
+class RecordStatus(Command[MessageReceipt]):
+    """Record what became of a message; the same status again appends nothing."""
+
+    def __init__(
+        self, message: RunMessage, status: MessageStatus, delivered_to: tuple[str, ...]
+    ) -> None:
+        require_type(message, RunMessage, "message")
+        self._message = readable(message, RunMessage)
+        self._receipt = MessageReceipt(message.message_id, status, delivered_to)
+        self.looks_up = look_ups_of(message)
+
+    def decide(self, view: PoolView) -> Decision[MessageReceipt]:
+        require_open(view)
+        known = earlier_message(view, self._message)
+        if known is None:
+            require_member(view, self._message.sender)
+            return recorded(self._message, self._receipt.status, self._receipt.delivered_to)
+        return record_status(view, known, self._receipt.status, self._receipt.delivered_to or None)
+
+
+def record_status(
+    view: PoolView,
+    known: Placed[AgentPoolStoredMessage],
+    status: MessageStatus,
+    delivered_to: tuple[str, ...] | None = None,
+) -> Decision[MessageReceipt]:
+    """Take a stored message to another status.
+
+    :raises InvalidTransitionError: it is already past that status
+    """
+    message, receipt = known.stored.message, known.stored.receipt
+    if receipt.status is status:
+        return Decision(receipt)
+    _require_status(view, known, status)
+    return recorded(message, status, receipt.delivered_to if delivered_to is None else delivered_to)
+
+
+def can_become(stored: AgentPoolStoredMessage, status: MessageStatus) -> bool:
+    """Say whether a message may still get this status."""
+    return is_step(MESSAGE_STEPS, stored.receipt.status, status)
+
+
+def _require_status(
+    view: PoolView, known: Placed[AgentPoolStoredMessage], status: MessageStatus
+) -> None:
+    what = f"message {known.stored.message.message_id!r}"
+    require_step(view, what, MESSAGE_STEPS, known.stored.receipt.status, status, seq=known.seq)
+
+
+def recorded(
+    message: RunMessage,
+    status: MessageStatus,
+    delivered_to: tuple[str, ...] = (),
+    before: tuple[SealedPayload, ...] = (),
+) -> Decision[MessageReceipt]:
+    """Record a message, which came out of a log or of `readable`, and give its receipt.
+
+    :param before: records to append before this one
+    """
+    receipt = trusted(MessageReceipt, message.message_id, status, delivered_to)
+    stored = trusted(AgentPoolStoredMessage, message, receipt)
+    return Decision(receipt, (*before, seal_known(trusted(RunMessageRecorded, stored))))

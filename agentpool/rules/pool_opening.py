@@ -1,0 +1,53 @@
+"""The beginning of a pool: it is opened with a config, and it comes to life."""
+
+from typing import Final, cast
+
+from agentpool.errors import PoolConfigConflictError
+from agentpool.rules.command import Command, Decision, PoolView, cursor_at
+from agentpool.rules.requirements import require_open, require_type
+from agentpool.wire.payload import SealedPayload, seal
+from agentpool.wire.records import (
+    AgentPoolStoreConfig,
+    AgentPoolStoreCursor,
+    PoolCreated,
+    PoolOpened,
+)
+from agentpool.wire.struct import trusted
+
+__all__ = ("OpenPool", "RecordPoolCreated", "coming_to_life")
+
+_CREATED: Final = (seal(PoolCreated()),)
+
+
+class OpenPool(Command[AgentPoolStoreConfig]):
+    """Open a pool with a config; without one, with the default or the one that it has."""
+
+    def __init__(self, config: AgentPoolStoreConfig | None = None) -> None:
+        if config is not None:
+            require_type(config, AgentPoolStoreConfig, "config")
+        self._any = config is None
+        self._record = seal(trusted(PoolOpened, config or AgentPoolStoreConfig()))
+        self._config = cast("PoolOpened", self._record.payload).config
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreConfig]:
+        has = view.config
+        if has is None:
+            return Decision(self._config, (self._record,))
+        if not self._any and self._config != has:
+            msg = "the pool was opened before with another config"
+            raise PoolConfigConflictError(msg, pool_id=view.pool_id)
+        return Decision(has)
+
+
+def coming_to_life(view: PoolView) -> tuple[SealedPayload, ...]:
+    """Give the record that the pool came to life, if there is none yet: it is written once."""
+    return _CREATED if view.state.created_at is None else ()
+
+
+class RecordPoolCreated(Command[AgentPoolStoreCursor]):
+    """Record once that the pool came to life."""
+
+    def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
+        require_open(view)
+        created_at = view.state.created_at or view.head + 1
+        return Decision(cursor_at(created_at), coming_to_life(view))

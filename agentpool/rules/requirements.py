@@ -1,0 +1,56 @@
+"""What commands require of their arguments and of their pool. Each refusal is worded here, once."""
+
+from agentpool.errors import InvalidValueError, NotAMemberError
+from agentpool.rules.command import PoolView
+from agentpool.rules.replay import not_open
+from agentpool.wire.ids import U64_MAX
+from agentpool.wire.records import AgentPoolMember, AgentPoolStoreConfig, AgentPoolStoreCursor
+from agentpool.wire.struct import Wire
+
+__all__ = ("checked_cursor", "require_member", "require_open", "require_type")
+
+
+def require_open(view: PoolView) -> AgentPoolStoreConfig:
+    """Give the config of an opened pool.
+
+    :raises PoolNotOpenError: nothing opened it
+    """
+    config = view.config
+    if config is None:
+        raise not_open(view.pool_id)
+    return config
+
+
+def require_member(view: PoolView, run_id: str) -> AgentPoolMember:
+    """Give a member by its run.
+
+    :raises NotAMemberError: the run is not a member
+    """
+    member = view.state.members.get(run_id)
+    if member is None:
+        msg = f"run {run_id!r} is not a member"
+        raise NotAMemberError(msg, pool_id=view.pool_id)
+    return member
+
+
+def require_type(value: object, type_: type[Wire], name: str) -> None:
+    """Refuse an argument of another type.
+
+    :raises InvalidValueError: naming the argument
+    """
+    if not isinstance(value, type_):
+        msg = f"{name}: expected {type_.__name__}, got {type(value).__name__}"
+        raise InvalidValueError(msg)
+
+
+def checked_cursor(cursor: AgentPoolStoreCursor | None) -> AgentPoolStoreCursor | None:
+    """Refuse what is neither a cursor nor ``None``.
+
+    :raises InvalidValueError: saying what it is
+    """
+    if cursor is not None:
+        require_type(cursor, AgentPoolStoreCursor, "cursor")
+        if not isinstance(cursor.sequence, int) or not 0 <= cursor.sequence <= U64_MAX:
+            msg = f"cursor: {cursor.sequence!r} is no place in a log"
+            raise InvalidValueError(msg)
+    return cursor

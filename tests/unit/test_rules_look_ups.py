@@ -1,0 +1,185 @@
+"""Every command declares what it is going to look up by key, and no more."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from package_tree import is_below
+from rule_views import Pool
+from samples import condition, envelope, member, message, receipt, registration
+
+from agentpool import (
+    EventFilter,
+    EventKind,
+    MessageResponseContract,
+    MessageStatus,
+    RunAddress,
+    RunMessage,
+    include,
+)
+from agentpool.rules.answers import RenewHolds, TakeAnswers
+from agentpool.rules.claims import Acknowledge, ClaimNext, RenewClaims, ReturnMessage
+from agentpool.rules.command import Command, LookUps, Placed, Row, RowKey
+from agentpool.rules.consequences import CatchUp, carry_out
+from agentpool.rules.host_events import NextEventSequence, Publish
+from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun, LeaveMember
+from agentpool.rules.messages import RecordMessage, RecordStatus
+from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
+from agentpool.rules.sending import Send
+from agentpool.rules.waits import CancelWake, SuspendUntil
+from agentpool.rules.wakes import RecordWake
+
+
+class Noting(Pool):
+    """A coordinated pool that notes what is looked up in it by key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: set[Any] = set()
+
+    def message_by_key(self, key: str) -> Placed[Any] | None:
+        self.noted.add(("message", key))
+        return super().message_by_key(key)
+
+    def wake_by_key(self, key: str) -> Placed[Any] | None:
+        self.noted.add(("wake", key))
+        return super().wake_by_key(key)
+
+    def wake(self, condition_id: str) -> Placed[Any] | None:
+        self.noted.add(("condition", condition_id))
+        return super().wake(condition_id)
+
+    def row(self, key: RowKey) -> Row | None:
+        self.noted.add(key)
+        return super().row(key)
+
+    def next_due(self, name: str) -> int | None:
+        self.noted.add(("inbox", name))
+        return super().next_due(name)
+
+    def rows(self, kind: str, name: str, **which: Any) -> Any:
+        if kind == "inbox":
+            self.noted.add(("inbox", name))
+        return super().rows(kind, name, **which)
+
+    def do(self, command: Command[Any]) -> Any:
+        """Carry out a command with its consequences, and note what that looks up."""
+        self.noted.clear()
+        return carry_out(self, command)
+
+
+def coordinated() -> Noting:
+    pool = Noting()
+    for command in (CatchUp(), OpenPool(), JoinRun(member()), JoinRun(member("run.b"), 1000)):
+        pool.do(command)
+    return pool
+
+
+def declared(looks_up: LookUps) -> set[Any]:
+    return {
+        *(("message", key) for key in looks_up.message_keys),
+        *(("wake", key) for key in looks_up.wake_keys),
+        *(("condition", key) for key in looks_up.condition_ids),
+        *(("inbox", run_id) for run_id in looks_up.inboxes),
+        *looks_up.rows,
+    }
+
+
+def question(message_id: str = "msg.q", expected: int = 2) -> RunMessage:
+    return message(message_id, response_contract=MessageResponseContract(expected, 1000))
+
+
+def answer(message_id: str = "msg.r") -> RunMessage:
+    return message(message_id, sender="run.b", to=RunAddress.run("run.a"), reply_to="msg.q")
+
+
+DELIVERED = MessageStatus.DELIVERED
+
+
+def delivered(sent: RunMessage, to: str = "run.b") -> RecordMessage:
+    return RecordMessage(sent, receipt(sent.message_id, DELIVERED, delivered_to=(to,)))
+
+
+def recorded_wake() -> RecordWake:
+    return RecordWake(condition(), condition().filter.compile(), registration())
+
+
+def claimed(pool: Noting) -> Any:
+    pool.do(Send(message("msg.claimed")))
+    return pool.do(ClaimNext("run.b", "test", 1000))
+
+
+def waiting(pool: Noting) -> str:
+    pool.do(SuspendUntil(condition(filter=EventFilter(kinds=include(EventKind.RUN_FAILED)))))
+    return "wake.1"
+
+
+def after_question(make: Callable[[], Command[Any]]) -> Callable[[Noting], Command[Any]]:
+    """Make a command on a pool where somebody waits for the answers to a question."""
+
+    def prepare(pool: Noting) -> Command[Any]:
+        pool.do(Send(question(), hold_answers=True))
+        return make()
+
+    return prepare
+
+
+COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
+    "open": lambda _: OpenPool(),
+    "created": lambda _: RecordPoolCreated(),
+    "number": lambda _: NextEventSequence(),
+    "catch up": lambda _: CatchUp(),
+    "join member": lambda _: JoinMember(member("run.c")),
+    "join run": lambda _: JoinRun(member("run.c"), 1000),
+    "leave": lambda _: LeaveMember("run.a"),
+    "heartbeat": lambda _: Heartbeat({"run.a": 1000, "run.b": 1000}),
+    "record a message": lambda _: delivered(message()),
+    "record a question": lambda _: delivered(question()),
+    "record an answer": after_question(lambda: delivered(answer(), "run.a")),
+    "record an ending": lambda _: RecordStatus(message(), MessageStatus.FAILED, ()),
+    "record a delivery": lambda _: RecordStatus(question(), DELIVERED, ("run.b",)),
+    "send": lambda _: Send(message()),
+    "send a question": lambda _: Send(question()),
+    "send an answer": after_question(lambda: Send(answer())),
+    "ask": lambda _: Send(question(), hold_answers=True),
+    "ask again": after_question(lambda: Send(question(), hold_answers=True)),
+    "claim nothing": lambda _: ClaimNext("run.b", "test", 1000),
+    "acknowledge": lambda pool: Acknowledge(claimed(pool)),
+    "return": lambda pool: ReturnMessage(claimed(pool), 0),
+    "renew claims": lambda pool: RenewClaims({claimed(pool): 1000}),
+    "renew holds": after_question(lambda: RenewHolds(["msg.q", "msg.z"])),
+    "take no answers": after_question(lambda: TakeAnswers("key.msg.q")),
+    "record a wake": lambda _: recorded_wake(),
+    "suspend": lambda _: SuspendUntil(condition()),
+    "cancel a wait": lambda pool: CancelWake(waiting(pool)),
+    "publish": lambda _: Publish(envelope()),
+}
+"""Commands by what they do, made after preparing a pool for them."""
+
+
+@pytest.mark.parametrize("prepare", COMMANDS.values(), ids=COMMANDS)
+def test_all_that_is_looked_up_was_declared(prepare: Callable[[Noting], Command[Any]]) -> None:
+    pool = coordinated()
+    command = prepare(pool)
+    pool.do(command)
+    assert pool.noted <= declared(command.looks_up)
+
+
+ASKING = {"ask", "ask again"}
+"""Whether it is for the first time shows only then; each time looks up half of what it declares."""
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - ASKING))
+def test_nothing_is_declared_in_vain(name: str) -> None:
+    pool = coordinated()
+    command = COMMANDS[name](pool)
+    pool.do(command)
+    assert declared(command.looks_up) <= pool.noted
+
+
+def test_every_command_is_here() -> None:
+    here = {type(prepare(coordinated())) for prepare in COMMANDS.values()}
+    of_ours = {
+        each for each in Command.__subclasses__() if is_below(each.__module__, "agentpool.rules")
+    }
+    assert here == of_ours
