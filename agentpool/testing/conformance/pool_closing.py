@@ -6,16 +6,17 @@ from contextlib import aclosing
 from typing import Final, TypeAlias
 
 from agentpool.errors import StoreClosedError
+from agentpool.member import MemberHandle
 from agentpool.pool import AgentPool
 from agentpool.support.clock import wall_clock
 from agentpool.testing.cancellation import tasks_left
-from agentpool.testing.conformance.kit import PATIENCE, POOL, refusals
+from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusals
 from agentpool.testing.conformance.pool_asking import a_question
 from agentpool.testing.conformance.pool_kit import PoolKit, an_event, deliver, events_of
 from agentpool.testing.conformance.pool_wakes import a_wait, waiting
 from agentpool.testing.values import a_member, a_message
 from agentpool.wire.filters import EventFilter
-from agentpool.wire.records import MessageStatus
+from agentpool.wire.records import MessageStatus, RunAddress
 from agentpool.wire.struct import include
 
 __all__ = ("PoolClosingTests",)
@@ -26,6 +27,10 @@ Call: TypeAlias = Callable[[AgentPool], Awaitable[object]]
 async def _enter(pool: AgentPool) -> None:
     async with pool.member(a_member("run.new")):
         pass
+
+
+def _acting(pool: AgentPool) -> MemberHandle:
+    return pool.acting_as(a_member("run.a"))
 
 
 async def _iterate(pool: AgentPool) -> None:
@@ -72,6 +77,13 @@ EVERY_CALL: Final[dict[str, Call]] = {
     "poll_wake": lambda pool: pool.poll_wake("wake.1"),
     "cancel_wake": lambda pool: pool.cancel_wake("wake.1"),
     "peek": lambda pool: pool.inbox("run.a").peek(),
+    "me.send": lambda pool: _acting(pool).send(RunAddress.run("run.b"), "content.1"),
+    "me.ask": lambda pool: _acting(pool).ask(RunAddress.run("run.b"), "content.1"),
+    "me.reply": lambda pool: _acting(pool).reply(a_message(), "content.1"),
+    "me.wait_until": lambda pool: _acting(pool).wait_until(EventFilter()),
+    "me.write": lambda pool: _acting(pool).write("a body"),
+    "me.read": lambda pool: _acting(pool).read(a_message()),
+    "me.inbox": lambda pool: _acting(pool).inbox.take(),
 }
 
 
@@ -91,6 +103,60 @@ class PoolClosingTests(PoolKit):
         async with self.opened("run.a", "run.b") as pool:
             await pool.store.aclose()
             await refusals(StoreClosedError, (call(pool) for call in EVERY_CALL.values()))
+
+    async def test_closing_a_pool_ends_every_endless_call_of_it(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            await waiting(pool, filter=EventFilter(run_ids=include("run.nobody")))
+            tasks = [asyncio.ensure_future(call(pool)) for call in ENDLESS.values()]
+            await asyncio.wait(tasks, timeout=0.05)
+            await pool.aclose()
+            async with asyncio.timeout(PATIENCE):
+                errors = await refusals(StoreClosedError, tasks)
+            assert {error.pool_id for error in errors} == {POOL}
+
+    async def test_everything_is_refused_once_the_pool_is_closed_and_changes_nothing(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            other = await AgentPool.open(pool.store, POOL)
+            await deliver(pool, 1)
+            delivery = await pool.inbox("run.b").take()
+            log = await payloads(pool.store)
+            await pool.aclose()
+            calls = [call(pool) for name, call in EVERY_CALL.items() if name != "open"]
+            await refusals(StoreClosedError, [*calls, delivery.ack(), delivery.nack()])
+            assert await payloads(pool.store) == log
+            assert await other.members() == (a_member("run.a"), a_member("run.b"))
+            await other.aclose()
+
+    async def test_closing_a_pool_between_two_events_or_records_ends_their_reader(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await deliver(pool, 2)
+            async with (
+                aclosing(pool.subscribe(EventFilter())) as events,
+                aclosing(pool.watch_pool()) as records,
+            ):
+                await anext(events)
+                await anext(records)
+                await pool.aclose()
+                await refusals(StoreClosedError, (anext(events), anext(records)))
+
+    async def test_closing_one_object_of_a_pool_leaves_those_who_wait_in_another(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            other = await AgentPool.open(pool.store, POOL)
+            taking = asyncio.ensure_future(other.inbox("run.b").take())
+            await asyncio.sleep(0)
+            await pool.inbox("run.b").peek()
+            await pool.aclose()
+            await other.send(a_message(to=RunAddress.run("run.b")))
+            assert (await taking).message == a_message(to=RunAddress.run("run.b"))
+            await other.aclose()
+
+    async def test_a_member_leaves_its_block_in_peace_when_the_pool_was_closed(self) -> None:
+        async with self.opened("run.b") as pool:
+            other = await AgentPool.open(pool.store, POOL)
+            async with pool.member(a_member("run.a")):
+                await pool.aclose()
+            assert await other.members() == (a_member("run.b"),)
+            await other.aclose()
 
     async def test_a_claim_cannot_be_ended_once_the_store_is_closed(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
