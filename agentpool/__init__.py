@@ -5,7 +5,18 @@ Start with `SqliteAgentPoolStore.open` and `AgentPool.open`. What stores promise
 `agentpool.wire.records`.
 """
 
-# Encoding
+# What users hold
+from agentpool.pool import AgentPool
+from agentpool.member import MemberHandle
+from agentpool.inbox import Inbox, Delivery
+from agentpool.rules.waits import WakeOutcome
+from agentpool.rules.history import EventCursor
+
+# Stores
+from agentpool.stores.base import AgentPoolStore
+from agentpool.stores.memory import InMemoryAgentPoolStore
+from agentpool.stores.sqlite import SqliteAgentPoolStore
+
 # Errors
 from agentpool.errors import (
     AgentPoolError,
@@ -25,63 +36,6 @@ from agentpool.errors import (
     StoreError,
     StoreFullError,
     UnknownRecordError,
-)
-from agentpool.inbox import Delivery, Inbox
-from agentpool.member import MemberHandle
-from agentpool.pool import AgentPool
-
-# The coordinator
-from agentpool.rules.history import EventCursor
-
-# Replay
-from agentpool.rules.replay import replay
-from agentpool.rules.waits import WakeOutcome
-
-# Stores
-from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.memory import InMemoryAgentPoolStore
-from agentpool.stores.sqlite import SqliteAgentPoolStore
-from agentpool.wire.codec import decode, encode
-
-# Events and filters
-from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
-from agentpool.wire.events import (
-    CausalRef,
-    ContentCaptureMode,
-    EventDeliverySemantics,
-    EventEnvelope,
-)
-from agentpool.wire.filters import (
-    CompiledEventFilter,
-    EventFilter,
-    EventIndexField,
-    PayloadAccessMode,
-    SubscriberOverflowPolicy,
-    SubscriberQueueConfig,
-)
-
-# Identifiers
-from agentpool.wire.ids import (
-    MAX_IDENTIFIER_BYTES,
-    AgentId,
-    AgentPoolId,
-    ArchiveCursorId,
-    AttemptId,
-    ContentRef,
-    ContextItemId,
-    CorrelationKey,
-    CorrelationValue,
-    EventId,
-    IdempotencyKey,
-    JournalCursor,
-    MessageId,
-    RunId,
-    SessionId,
-    SpanId,
-    TopicId,
-    TraceId,
-    TurnId,
-    WakeConditionId,
 )
 
 # Records
@@ -119,6 +73,24 @@ from agentpool.wire.records import (
     WakeRegistrationStatus,
 )
 
+# Events and filters
+from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
+from agentpool.wire.events import (
+    CausalRef,
+    ContentCaptureMode,
+    EventDeliverySemantics,
+    EventEnvelope,
+)
+from agentpool.wire.filters import (
+    CompiledEventFilter,
+    EventFilter,
+    EventIndexField,
+    PayloadAccessMode,
+    SubscriberOverflowPolicy,
+    SubscriberQueueConfig,
+)
+from agentpool.wire.struct import FilterSet, Include, include
+
 # References
 from agentpool.wire.refs import (
     CorrelationEntry,
@@ -135,8 +107,35 @@ from agentpool.wire.refs import (
     SourceRef,
     TrustClass,
 )
+
+# Identifiers
+from agentpool.wire.ids import (
+    MAX_IDENTIFIER_BYTES,
+    AgentId,
+    AgentPoolId,
+    ArchiveCursorId,
+    AttemptId,
+    ContentRef,
+    ContextItemId,
+    CorrelationKey,
+    CorrelationValue,
+    EventId,
+    IdempotencyKey,
+    JournalCursor,
+    MessageId,
+    RunId,
+    SessionId,
+    SpanId,
+    TopicId,
+    TraceId,
+    TurnId,
+    WakeConditionId,
+)
+
+# Encoding, and what a log means
+from agentpool.wire.codec import decode, encode
+from agentpool.rules.replay import replay
 from agentpool.wire.snapshot import AgentPoolSnapshot
-from agentpool.wire.struct import FilterSet, Include, include
 
 __all__ = (
     "MAX_IDENTIFIER_BYTES",

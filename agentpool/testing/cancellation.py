@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Generator
 from enum import StrEnum
 from typing import Any, Final
 
+import anyio
+
 __all__ = ("Moment", "cancel_at", "interrupt_at", "tasks_left")
 
 _MANY: Final = 1000
@@ -28,6 +30,9 @@ class Moment(StrEnum):
 
     RESUMING = "resuming"
     """When what it waited for has just come, and is lost on it."""
+
+    IN_SCOPE = "in scope"
+    """As soon as it waits, by an anyio scope around it, which cancels every further wait too."""
 
 
 async def cancel_at(
@@ -43,7 +48,17 @@ async def cancel_at(
         error is passed on
     :return: whether it waited that often; otherwise it went through undisturbed
     """
-    return await interrupt_at(suspension, function, lambda task: task.cancel(), moment=moment)
+    if moment is not Moment.IN_SCOPE:
+        return await interrupt_at(suspension, function, lambda task: task.cancel(), moment=moment)
+    scope = anyio.CancelScope()
+
+    async def in_scope() -> None:
+        with scope:
+            await function()
+
+    # From outside of the task, for a scope that is cancelled from within lets one wait go by.
+    soon = asyncio.get_running_loop().call_soon
+    return await interrupt_at(suspension, in_scope, lambda _: soon(scope.cancel), moment=moment)
 
 
 async def interrupt_at(

@@ -45,7 +45,12 @@ class Furnished(NamedTuple):
     held: Delivery
 
     async def state(self) -> tuple[list[object], list[str], int]:
-        """Say all that a call may change, but for the claims."""
+        """Say all that a call may change, but for the claims.
+
+        A call that was cancelled may still be under way; what is asked to be written after it
+        comes after it.
+        """
+        await carry_out_due(self.pool)
         return (
             await payloads(self.pool.store, self.pool.pool_id),
             await peeked(self.me.inbox),
@@ -112,6 +117,10 @@ class PoolCancellationTests(PoolKit):
     async def test_a_call_cancelled_as_it_resumes_has_its_whole_effect_or_none(self) -> None:
         for name, call in CALLS.items():
             await self._interrupt(name, call, Moment.RESUMING)
+
+    async def test_a_call_cancelled_by_a_scope_has_its_whole_effect_or_none(self) -> None:
+        for name, call in CALLS.items():
+            await self._interrupt(name, call, Moment.IN_SCOPE)
 
     async def _interrupt(self, name: str, call: Call, moment: Moment) -> None:
         """Cancel a call at each place, in a pool of its own each time, all on one handle."""
