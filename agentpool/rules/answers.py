@@ -106,12 +106,10 @@ class RenewHolds(Command[None]):
 # --- answering
 
 
-def asker_of(view: PoolView, message: RunMessage) -> str | None:
-    """Say which run waits itself for this message, as one of the answers to its question."""
-    if message.reply_to is None:
-        return None
-    contract = load(view, contract_key(message.reply_to), Contract)
-    if contract is None or message.sender not in contract.recipients:
+def asker_of(view: PoolView, message_id: str, sender: str) -> str | None:
+    """Say which run waits itself for the answer that a run has given to its message."""
+    contract = load(view, contract_key(message_id), Contract)
+    if contract is None or sender not in contract.recipients:
         return None
     return contract.asker
 

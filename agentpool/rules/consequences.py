@@ -116,6 +116,14 @@ def _consequences(
             yield on_wake(view, stored_wake)
         case MemberLeft(member):
             yield from _on_left(view, member.run_id)
+    # Where nobody waits, no event is made: whoever wants it later derives it from the record.
+    if view.state.open_wakes.by_id:
+        yield from _triggered(view, seq, payload)
+
+
+def _triggered(
+    view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
+) -> Iterator[Decision[Any]]:
     kind = kind_of(payload)
     if kind is not None:
         run_id = run_of(view.pool_id, payload)

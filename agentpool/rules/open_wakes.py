@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.records import AgentPoolStoredWake
@@ -15,35 +16,37 @@ class OpenWakes:
 
     An event is compared with the wakes that name its run or its kind, and with those that name
     neither; a thousand wakes for other runs cost it nothing.
+
+    :ivar by_id: the wakes, to look at; `add` and `discard` change them
     """
 
     def __init__(self) -> None:
-        self._wakes: dict[str, AgentPoolStoredWake] = {}
+        self.by_id: Final[dict[str, AgentPoolStoredWake]] = {}
         self._by_run: defaultdict[str, set[str]] = defaultdict(set)
         self._by_name: defaultdict[str, set[str]] = defaultdict(set)
 
     def __len__(self) -> int:
-        return len(self._wakes)
+        return len(self.by_id)
 
     def __iter__(self) -> Iterator[AgentPoolStoredWake]:
-        return iter(self._wakes.values())
+        return iter(self.by_id.values())
 
     def get(self, condition_id: str) -> AgentPoolStoredWake | None:
         """Give a wake that still waits."""
-        return self._wakes.get(condition_id)
+        return self.by_id.get(condition_id)
 
     def add(self, stored: AgentPoolStoredWake) -> None:
         """Take in a wake that was registered."""
         condition_id = stored.condition.condition_id
         self.discard(condition_id)
-        self._wakes[condition_id] = stored
+        self.by_id[condition_id] = stored
         self._by_run[stored.condition.run_id].add(condition_id)
         for name in _names(stored):
             self._by_name[name].add(condition_id)
 
     def discard(self, condition_id: str) -> None:
         """Drop a wake that has its final status, if it is here."""
-        stored = self._wakes.pop(condition_id, None)
+        stored = self.by_id.pop(condition_id, None)
         if stored is not None:
             _remove(self._by_run, stored.condition.run_id, condition_id)
             for name in _names(stored):
@@ -51,16 +54,16 @@ class OpenWakes:
 
     def of_run(self, run_id: str) -> list[AgentPoolStoredWake]:
         """List the wakes that a run waits for, in order of their ids."""
-        return [self._wakes[each] for each in sorted(self._by_run.get(run_id, ()))]
+        return [self.by_id[each] for each in sorted(self._by_run.get(run_id, ()))]
 
     def candidates(self, run_id: str, kind: EventKind) -> list[AgentPoolStoredWake]:
         """List the wakes that an event of this run and kind may end, in order of their ids."""
-        if not self._wakes:
+        if not self.by_id:
             return []
         found: set[str] = set()
         for name in (f"run {run_id}", f"kind {kind}", "any"):
             found |= self._by_name.get(name, set())
-        return [self._wakes[each] for each in sorted(found)]
+        return [self.by_id[each] for each in sorted(found)]
 
 
 def _names(stored: AgentPoolStoredWake) -> Iterable[str]:

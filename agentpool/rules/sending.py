@@ -195,7 +195,7 @@ def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[
 def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[Any]:
     """Put a message into the inboxes; an answer that somebody waits for is kept for them."""
     question = stored.message.reply_to
-    asker = asker_of(view, stored.message)
+    asker = None if question is None else asker_of(view, question, stored.message.sender)
     puts: list[Row] = []
     for run_id in stored.receipt.delivered_to:
         is_answer = question is not None and run_id == asker
