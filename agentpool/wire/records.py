@@ -6,6 +6,7 @@ versions meet as `agentpool.UnknownRecordError` and leave untouched.
 """
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import field
@@ -173,30 +174,43 @@ class RunAddress(Wire):
     @classmethod
     def run(cls, run_id: RunId) -> "RunAddress":
         """Address one run."""
-        return _address(RunTarget(run_id), DestinationKind.AGENT, EntityKind.RUN, run_id)
+        return _address(RunTarget, run_id)
 
     @classmethod
     def agent(cls, agent_id: AgentId) -> "RunAddress":
         """Address all runs of one agent."""
-        return _address(AgentTarget(agent_id), DestinationKind.AGENT, EntityKind.AGENT, agent_id)
+        return _address(AgentTarget, agent_id)
 
     @classmethod
     def topic(cls, topic_id: TopicId) -> "RunAddress":
         """Address all runs that joined with one topic."""
-        return _address(TopicTarget(topic_id), DestinationKind.TOPIC, EntityKind.TOPIC, topic_id)
+        return _address(TopicTarget, topic_id)
 
     @classmethod
     def pool(cls, pool_id: AgentPoolId) -> "RunAddress":
         """Address all runs of a pool."""
-        return _address(
-            PoolTarget(pool_id), DestinationKind.AGENT_POOL, EntityKind.AGENT_POOL, pool_id
-        )
+        return _address(PoolTarget, pool_id)
 
 
-def _address(
-    target: RunAddressTarget, destination: DestinationKind, entity: EntityKind, id_: str
-) -> RunAddress:
-    """Build an address out of a checked target; its id needs no second check."""
+def _address(kind: type[RunAddressTarget], id_: str) -> RunAddress:
+    if type(id_) is not str:  # it may be equal to one whose address is known, or have no hash
+        kind(id_)
+    return _made(kind, id_)
+
+
+_DESTINATIONS: Final[dict[type[RunAddressTarget], tuple[DestinationKind, EntityKind]]] = {
+    RunTarget: (DestinationKind.AGENT, EntityKind.RUN),
+    AgentTarget: (DestinationKind.AGENT, EntityKind.AGENT),
+    TopicTarget: (DestinationKind.TOPIC, EntityKind.TOPIC),
+    PoolTarget: (DestinationKind.AGENT_POOL, EntityKind.AGENT_POOL),
+}
+
+
+@lru_cache(maxsize=1024)
+def _made(kind: type[RunAddressTarget], id_: str) -> RunAddress:
+    """Build an address, once for those who write to the same few again and again: it is frozen."""
+    target = kind(id_)  # checks the id, which needs no second check
+    destination, entity = _DESTINATIONS[kind]
     address: RunAddress = trusted(
         RunAddress,
         target,
@@ -231,7 +245,8 @@ class RunMessage(Wire, kw_only=True):
     policy_refs: tuple[PolicyRef, ...] = ()
 
     def __post_init__(self) -> None:
-        check_u64(self.expires_at_millis, "expires_at_millis")
+        if self.expires_at_millis is not None:
+            check_u64(self.expires_at_millis, "expires_at_millis")
 
 
 class MessageReceipt(Wire):

@@ -3,20 +3,28 @@
 msgspec checks types and lengths while it decodes, but builds ``Struct(...)`` calls unchecked. The
 metaclass here closes that gap for calls alone, so decoding pays nothing for it. Values changed
 behind its back (``msgspec.structs.replace``) are caught when they are sealed for a log.
+
+There are two ways to check a value. Nearly every one is harmless, which `_is_harmless` sees in a
+few calls of C: it says so only of what the long way, `_checked`, would give back as it is. The long
+way brings into form, refuses, and finds the words for it; it alone decides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
+from itertools import repeat
+from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
+    Final,
     Generic,
     Literal,
     NamedTuple,
     TypeAlias,
     TypeVar,
+    Union,
     dataclass_transform,
     get_args,
     get_origin,
@@ -26,11 +34,18 @@ from typing import (
 import msgspec
 
 from agentpool.errors import InvalidValueError
-from agentpool.wire.ids import identifier_problem
+from agentpool.wire.codec import holds_c1
+from agentpool.wire.ids import MAX_IDENTIFIER_BYTES, U64_MAX, identifier_problem
 
 __all__ = ("FilterSet", "Include", "Wire", "include", "trusted", "written")
 
 T = TypeVar("T")
+
+# Builds a struct out of parts that are known to be valid, without checking them again.
+trusted: Callable[..., Any] = type(msgspec.Struct).__call__
+
+_fields: Final = msgspec.structs.astuple
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -39,9 +54,13 @@ class CheckedMeta(msgspec.StructMeta):
 
     if not TYPE_CHECKING:
 
-        def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # of a metaclass
+        def __call__(cls, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # of a metaclass
             try:
-                value = super().__call__(*args, **kwargs)
+                value = trusted(cls, *args, **kwargs) if args else trusted(cls, **kwargs)
+                if _HARMLESS[cls](value):
+                    return value
+            except UnicodeEncodeError:
+                pass
             except ValueError as error:
                 msg = f"{cls.__name__}: {error}"
                 raise InvalidValueError(msg) from error
@@ -58,12 +77,8 @@ class Wire(msgspec.Struct, metaclass=CheckedMeta, frozen=True, omit_defaults=Tru
 
 def written(default: T) -> T:
     """Give a field a default for callers that the encoder writes all the same."""
-    field: T = msgspec.field(default_factory=lambda: default)
+    field: T = msgspec.field(default_factory=repeat(default).__next__)
     return field
-
-
-# Builds a struct out of parts that are known to be valid, without checking them again.
-trusted: Callable[..., Any] = type(msgspec.Struct).__call__
 
 
 class Include(Wire, Generic[T], forbid_unknown_fields=True):
@@ -78,6 +93,98 @@ FilterSet: TypeAlias = Literal["any"] | Include[T]
 def include(*values: T) -> Include[T]:
     """Admit these values in a filter: ``EventFilter(kinds=include(EventKind.RUN_FAILED))``."""
     return Include(include=values)
+
+
+# --- the quick way
+
+_Test: TypeAlias = Callable[[Any], Any]
+
+
+
+class _Tests(dict[type[Wire], _Test]):
+    """The test of each struct, written when it is needed first: then all its types are there."""
+
+    def __missing__(self, cls: type[Wire]) -> _Test:
+        test = self[cls] = _written_test(cls)
+        return test
+
+
+_HARMLESS: Final = _Tests()
+
+
+def _written_test(cls: type[Wire]) -> _Test:
+    """Write the test of a struct, once, as one expression, as dataclasses write their methods.
+
+    Each field is of exactly a type that it may have, so nothing has to be brought into form, and
+    no text is empty. Structs in fields are not looked into: neither does `msgspec.convert`. All
+    texts together, written as JSON, show the rest: the characters below U+0020 are those that JSON
+    escapes, and what they have together bounds each of them, so all of them are identifiers.
+    """
+    hints = get_type_hints(cls, include_extras=True)
+    scope: dict[str, Any] = {"all_of": _all_of, "encode": _encode, "harmless": _are_harmless}
+    tests = [_test(f"v.{name}", hints[name], scope) for name in cls.__struct_fields__]
+    texts = [f"v.{name}" for name in cls.__struct_fields__ if _holds_text(hints[name])]
+    if texts:
+        tests.append(f"(raw := encode(({', '.join(texts)},))) and 0x5C not in raw")
+        tests.append(f"0x7F not in raw and (len(raw) <= {MAX_IDENTIFIER_BYTES} and raw.isascii()")
+        tests[-1] += " or harmless(raw))"
+    test: _Test = eval(f"lambda v: {' and '.join(tests) or True}", scope)  # noqa: S307  # ours
+    return test
+
+
+def _are_harmless(raw: bytes) -> bool:
+    """Look closer at texts without escapes that are many, or not all of ASCII."""
+    return not holds_c1(raw) and max(map(len, raw.split(b'"'))) <= MAX_IDENTIFIER_BYTES
+
+
+def _test(value: str, hint: Any, scope: dict[str, Any]) -> str:
+    """Write the test of one field; what is not known here is left to the long way."""
+    if get_origin(hint) in {Union, UnionType}:
+        return f"({' or '.join(_test(value, each, scope) for each in get_args(hint))})"
+    arguments = get_args(hint)
+    base = get_origin(hint) or hint
+    if base is Annotated:
+        base = arguments[0]
+    if base is Literal:
+        return f"(type({value}) is str and {value} in {arguments!r})"
+    if base is tuple:
+        return _test_of_all(value, arguments[0], scope)
+    name = f"{base.__name__}{len(scope)}"
+    scope[name] = base
+    exact = f"type({value}) is {name}"
+    if base is Include:
+        return f"({exact} and {_test_of_all(f'{value}.include', arguments[0], scope)})"
+    if base is str:
+        return f"({exact} and {value})"
+    if base is int:
+        least, most = _bounds(arguments)
+        return f"({exact} and {least} <= {value} <= {most})"
+    return exact if base in {bool, NoneType} or issubclass(base, Enum | Wire) else "False"
+
+
+def _test_of_all(values: str, hint: Any, scope: dict[str, Any]) -> str:
+    exact = f"type({values}) is tuple"
+    if isinstance(hint, TypeVar):  # of `Include` itself, which takes anything
+        return exact
+    base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    name = f"{base.__name__}{len(scope)}"
+    scope[name] = base
+    return f"({exact} and (not {values} or all_of({name}, {values})))"
+
+
+def _bounds(arguments: tuple[Any, ...]) -> tuple[int, int]:
+    meta = next((each for each in arguments[1:] if isinstance(each, msgspec.Meta)), msgspec.Meta())
+    return int(meta.ge or 0), U64_MAX if meta.le is None else int(meta.le)
+
+
+def _all_of(type_: type, values: tuple[Any, ...]) -> bool:
+    for value in values:  # short, as a rule: a loop is quicker than what has to be set up
+        if type(value) is not type_ or value == "":
+            return False
+    return True
+
+
+# --- the long way
 
 
 class _Plan(NamedTuple):
