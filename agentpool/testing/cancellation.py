@@ -85,7 +85,7 @@ async def interrupt_at(
     return stepper.reached
 
 
-async def tasks_left(before: set["asyncio.Task[Any]"], patience: float = 5) -> set[str]:
+async def tasks_left(before: set["asyncio.Task[Any]"], patience: float = 60) -> set[str]:
     """Name the tasks, beyond those before, that do not end on their own within some seconds.
 
     :param before: what ``asyncio.all_tasks()`` was

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-_BOUND = 50.0
+_BOUND = 200.0
 
 
 def run(program: Path, directory: Path) -> list[str]:

@@ -19,7 +19,7 @@ class TestPoolsInSqlite(PoolConformance):
         self._paths = (tmp_path / f"{number}.db" for number in itertools.count())
         yield
         for thread in set(threading.enumerate()) - before:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
             assert not thread.is_alive()
 
     def open_store(self, clock: Clock) -> AbstractAsyncContextManager[AgentPoolStore]:

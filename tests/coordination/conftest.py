@@ -7,7 +7,7 @@ import pytest
 
 from agentpool import AgentPool, SqliteAgentPoolStore
 
-from .helpers import POOL
+from .helpers import BOUND, POOL
 
 
 @pytest.fixture
@@ -19,5 +19,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def pool(path: Path) -> AsyncIterator[AgentPool]:
     """Open a pool in this process; others join in on the same file."""
-    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+    async with (
+        SqliteAgentPoolStore.open(path, busy_timeout=BOUND) as store,
+        AgentPool.open(store, POOL) as pool,
+    ):
         yield pool

@@ -22,6 +22,7 @@ __all__ = (
     "FULL",
     "POOL",
     "SEED",
+    "Clock",
     "Worker",
     "amount",
     "in_a_minute",
@@ -54,6 +55,20 @@ def process(script: str, *arguments: object) -> AbstractAsyncContextManager[Work
 def say(line: str) -> None:
     """Print what a random test did, for ``pytest -rP`` and for failures."""
     sys.stdout.write(f"{line}\n")
+
+
+class Clock:
+    """The clock of the wall, unless it is put forward."""
+
+    def __init__(self) -> None:
+        self._ahead = 0
+
+    def __call__(self) -> int:
+        return wall_clock() + self._ahead
+
+    def advance(self, millis: int) -> None:
+        """Let time go by at once."""
+        self._ahead += millis
 
 
 def in_a_minute() -> int:

@@ -17,7 +17,9 @@ from agentpool import (
     WakeRegistrationStatus,
 )
 
-from .helpers import POOL, in_a_minute, next_record, payloads, process
+from .helpers import POOL, Clock, in_a_minute, next_record, payloads, process
+
+LEASE_MILLIS: Final = 60_000
 
 
 def is_timed_out_wake(payload: AgentPoolStoreRecordPayload) -> bool:
@@ -66,23 +68,27 @@ async def test_another_process_records_what_a_killed_one_began(
 async def test_the_first_to_open_the_pool_after_a_crash_of_all_records_what_is_due(
     path: Path, what: str
 ) -> None:
-    await begin_and_be_killed(path, what, 10_000)
+    await begin_and_be_killed(path, what, 30_000)
     async with SqliteAgentPoolStore.open(path, clock=in_a_minute) as store:
         assert not any(DUE[what](record.payload) for record in await store.read(POOL))  # type: ignore[arg-type]
         async with AgentPool.open(store, POOL) as pool:
             assert sum(map(DUE[what], await payloads(pool))) == 1
 
 
-async def test_a_wait_of_a_killed_process_ends_when_its_lease_does(
-    pool: AgentPool, path: Path
-) -> None:
+async def test_a_wait_of_a_killed_process_ends_when_its_lease_does(path: Path) -> None:
     """The wake of a lost member fails, and its message stays in its inbox."""
-    async with process("wait_and_hold.py", path, 500) as owner:
-        assert await owner.line() == "waits"
-        owner.kill()
-        await owner.finish()
-    outcome = await pool.wait("wake.1")
-    assert outcome.registration.status is WakeRegistrationStatus.FAILED
-    assert "run.owner" not in {member.run_id for member in await pool.members()}
-    [unread] = await pool.inbox("run.owner").peek()
-    assert unread.message_id == "message.1"
+    clock = Clock()
+    async with (
+        SqliteAgentPoolStore.open(path, clock=clock) as store,
+        AgentPool.open(store, POOL) as pool,
+    ):
+        async with process("wait_and_hold.py", path, LEASE_MILLIS) as owner:
+            assert await owner.line() == "waits"
+            owner.kill()
+            await owner.finish()
+        clock.advance(LEASE_MILLIS)
+        outcome = await pool.wait("wake.1")
+        assert outcome.registration.status is WakeRegistrationStatus.FAILED
+        assert "run.owner" not in {member.run_id for member in await pool.members()}
+        [unread] = await pool.inbox("run.owner").peek()
+        assert unread.message_id == "message.1"

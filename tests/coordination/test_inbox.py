@@ -66,20 +66,26 @@ class Consumers:
         self._running.append((worker, int(pid)))
 
     async def kill_one(self) -> None:
-        """Kill a consumer, wherever it is, and start another."""
-        await asyncio.sleep(self._random.uniform(0, 0.03))
+        """Kill a consumer, wherever it is."""
+        await self._until_some_run()
         worker, _ = self._running.pop(self._random.randrange(len(self._running)))
         worker.kill()
         code, _, errors = await worker.finish()
         assert code == -signal.SIGKILL, errors
-        await self.start_one()
 
     async def hold_one_up(self) -> None:
         """Let a consumer sleep for longer than its claim lasts; then it goes on, none the wiser."""
+        await self._until_some_run()
         _, pid = self._random.choice(self._running)
         os.kill(pid, signal.SIGSTOP)
         await asyncio.sleep(1.5 * self._lease)
         os.kill(pid, signal.SIGCONT)
+
+    async def _until_some_run(self) -> None:
+        async def some_run() -> bool:
+            return bool(self._running)
+
+        await until(some_run)
 
     async def until_acked(self, count: int) -> None:
         """Wait for as many acknowledgements, by whomever."""
@@ -139,12 +145,15 @@ async def test_consumers_killed_at_random_acknowledge_every_message_exactly_once
     """A killed consumer's claim comes back, and a stale one is refused, as are its like."""
     random = Random(SEED)
     seqs = await fill(pool, MESSAGES)
-    async with consumers(path, folder, LEASE, random) as running:
-        for kill in range(KILLS):
-            await running.until_acked(kill * len(seqs) // (KILLS + 1))
+    # One after another at a number of acknowledgements, while those before are being replaced.
+    instants = sorted(random.randrange(len(seqs)) for _ in range(KILLS))
+    async with consumers(path, folder, LEASE, random) as running, asyncio.TaskGroup() as starting:
+        for kill, instant in enumerate(instants):
+            await running.until_acked(instant)
             if kill % 4 == 3:
                 await running.hold_one_up()
             await running.kill_one()
+            starting.create_task(running.start_one())
         await until_empty(pool)
     found = journals.read(folder)
     entries = [entry for journal in found for entry in journal]

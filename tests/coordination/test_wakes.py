@@ -13,7 +13,7 @@ import pytest
 from agentpool import AgentPool, SqliteAgentPoolStore, WakeRegistrationStatus
 from agentpool.testing import a_member
 
-from .helpers import POOL, SEED, Worker, amount, in_a_minute, process, say
+from .helpers import BOUND, POOL, SEED, Worker, amount, in_a_minute, process, say
 from .interleavings import HOST, SINK, Action, Ledger, Scenario, actions_of, read_ledger
 
 SCENARIOS: Final = amount(300, 3_000)
@@ -43,21 +43,23 @@ class Side:
             )
             assert await self._worker.line() == "ready"
 
-    async def carry_out(self, actions: list[Action], kill_after: float | None) -> list[str]:
-        """Have actions carried out, and give the outcomes that were told before the end."""
+    async def carry_out(self, actions: list[Action], kill_after: int | None) -> list[str]:
+        """Have actions carried out, and give the outcomes that were told before the end.
+
+        :param kill_after: how many outcomes the process lives for; ``None``: for all of them
+        """
         assert self._worker
         self._worker.tell(json.dumps(actions))
-        if kill_after is not None:
-            await asyncio.sleep(kill_after)
-            self._worker.kill()
-            code, lines, errors = await self._worker.finish()
-            assert code == -9, errors
-            self._worker = None
-            return [line for line in lines if line != "done"]
-        lines = []
-        while (line := await self._worker.line()) != "done":
+        lines: list[str] = []
+        while len(lines) != kill_after and (line := await self._worker.line()) != "done":
             assert line, (await self._worker.finish())[2]
             lines.append(line)
+        if kill_after is not None:
+            self._worker.kill()
+            code, last, errors = await self._worker.finish()
+            assert code == -9, errors
+            self._worker = None
+            lines += [line for line in last if line != "done"]
         return lines
 
 
@@ -97,9 +99,10 @@ class Interleavings:
         return Scenario(number, run_id, since)
 
     async def _carry_out(self, shares: tuple[list[Action], list[Action]]) -> list[str]:
-        kill_after: list[float | None] = [None, None]
+        kill_after: list[int | None] = [None, None]
         if self._random.random() < 0.3:
-            kill_after[self._random.randrange(2)] = self._random.uniform(0, 0.06)
+            victim = self._random.randrange(2)
+            kill_after[victim] = self._random.randint(0, len(shares[victim]))
             self.kills += 1
         first, second = await asyncio.gather(
             *(
@@ -143,7 +146,10 @@ async def test_every_wake_ends_exactly_once_and_misses_no_event(path: Path) -> N
     A wake is triggered exactly when one of its events came before its end, be it before, during
     or after the registration.
     """
-    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+    async with (
+        SqliteAgentPoolStore.open(path, busy_timeout=BOUND) as store,
+        AgentPool.open(store, POOL) as pool,
+    ):
         run = await interleave(pool, path, Random(SEED))
     async with (
         SqliteAgentPoolStore.open(path, clock=in_a_minute) as store,

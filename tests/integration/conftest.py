@@ -7,7 +7,7 @@ import pytest
 
 from agentpool import SqliteAgentPoolStore
 
-from .helpers import POOL, join_new_threads, worker_threads
+from .helpers import BOUND, POOL, join_new_threads, worker_threads
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteAgentPoolStore]:
     """Open a store with one opened pool: record 1 is there."""
-    async with SqliteAgentPoolStore.open(path) as store:
+    async with SqliteAgentPoolStore.open(path, busy_timeout=BOUND) as store:
         await store.open_pool(POOL)
         yield store
 

@@ -14,7 +14,7 @@ from agentpool.testing import a_member, a_message, a_receipt
 
 POOL = "pool.test"
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-BOUND = 30.0
+BOUND = 200.0
 """Seconds after which a wait is a failure."""
 
 _WORKERS = Path(__file__).parent / "workers"
@@ -96,7 +96,7 @@ def worker_threads() -> set[threading.Thread]:
 def join_new_threads(before: set[threading.Thread]) -> None:
     """Wait for the end of threads that have been told to end."""
     for thread in worker_threads() - before:
-        thread.join(5)
+        thread.join(BOUND)
 
 
 class Worker:

@@ -70,12 +70,12 @@ async def test_a_body_waits_for_the_lock_and_gives_up_in_the_end(path: Path) -> 
 
 
 async def test_closing_ends_the_wait_for_the_lock(path: Path) -> None:
-    async with SqliteAgentPoolStore.open(path, busy_timeout=BOUND) as store:
+    async with SqliteAgentPoolStore.open(path, busy_timeout=3600) as store:
         with sql(path) as other:
             other.execute("BEGIN IMMEDIATE")
             putting = asyncio.create_task(store.put_content(b"body"))
             await asyncio.sleep(0)
-            async with asyncio.timeout(BOUND / 2):
+            async with asyncio.timeout(BOUND):
                 await store.aclose()
                 with pytest.raises(StoreClosedError):
                     await putting

@@ -171,7 +171,8 @@ async def test_a_pool_that_waits_for_answers_is_sound(path: Path) -> None:
         pool.member(AgentPoolMember("run.a", "agent.a")) as asker,
         pool.member(AgentPoolMember("run.b", "agent.b")) as answerer,
     ):
-        question = asyncio.create_task(asker.ask(RunAddress.run("run.b"), "content.1", timeout=20))
+        asking = asker.ask(RunAddress.run("run.b"), "content.1", timeout=BOUND)
+        question = asyncio.create_task(asking)
         async with await answerer.inbox.take() as delivery:
             report = await asyncio.to_thread(examine, path)
             assert levels(report) == {Level.OK}, str(report)

@@ -10,6 +10,9 @@ from agentpool import SqliteAgentPoolStore
 
 from .helpers import POOL, is_intact, records, send, sql, worker
 
+LONGEST_LIFE = 60
+"""Lines that a writer prints before it is killed, at most."""
+
 
 def acknowledged(lines: list[str]) -> dict[str, int]:
     """Read what a worker printed: the number of each message that it got an answer for."""
@@ -74,8 +77,8 @@ async def killed_round(path: Path, round_: int) -> dict[str, int]:
         for each in (one, two):
             each.tell("go")
             first_lines.append(await each.line())
-        # The instant is what is random here; nothing is waited for.
-        await asyncio.sleep(random.uniform(0, 0.05))
+        for each in (one, two):
+            first_lines += [await each.line() for _ in range(random.randrange(LONGEST_LIFE))]
         one.kill()
         two.kill()
         ends = await asyncio.gather(one.finish(), two.finish())

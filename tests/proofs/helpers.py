@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-BOUND: Final = 30.0
+BOUND: Final = 200.0
 """Seconds after which a wait is a failure."""
 SEED: Final = int(os.environ.get("AGENTPOOL_SEED", "1"))
 

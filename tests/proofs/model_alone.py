@@ -27,7 +27,7 @@ def run(machine: type[ModelMachine]) -> None:
     run_state_machine_as_test(machine, settings=SHORT)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(700)
 def test_sqlite_cannot_be_told_from_the_store_in_memory() -> None:
     ModelMachine.counts.clear()
     run(ModelMachine)
@@ -52,7 +52,7 @@ class Doubling(Actor):
         return await super().send(message)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("broken", [Deaf, Doubling])
 def test_a_store_that_behaves_otherwise_is_found_out(broken: type[Actor]) -> None:
     class Machine(ModelMachine):

@@ -7,7 +7,7 @@ import pytest
 from agentpool.testing.history import Round, run_round
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize(
     "plan",
     [

@@ -29,7 +29,7 @@ async def work(folder: Path) -> Scene:
     """Let a worker do some things in a scene, to its end."""
     async with asyncio.timeout(BOUND):
         scene = Scene(folder, foreign=True)
-        async with scene.worker(SEED, "--actions", "150") as process:
+        async with scene.worker(scene.new_label(), SEED, "--actions", "150") as process:
             await process.communicate(b"\n")
         assert process.returncode == 0
     return scene

@@ -13,9 +13,9 @@ import pytest
 ALONE = Path(__file__).with_name("model_alone.py")
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(900)
 def test_the_model_check_holds_and_finds_what_is_broken() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ALONE)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=140, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout

@@ -46,7 +46,7 @@ E = TypeVar("E", bound=AgentPoolError)
 T = TypeVar("T")
 
 POOL: Final = "pool.conformance"
-PATIENCE: Final = 30.0
+PATIENCE: Final = 200.0
 """Seconds after which a test gives up to wait. No test measures time."""
 BODY: Final = b"the body of a message"
 

@@ -7,7 +7,7 @@ from agentpool.errors import InvalidValueError, NotAMemberError
 from agentpool.member import MemberHandle
 from agentpool.pool import AgentPool
 from agentpool.support.clock import wall_clock
-from agentpool.testing.conformance.kit import POOL, payloads, refusal
+from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
     PoolKit,
@@ -281,7 +281,7 @@ class PoolAskingTests(PoolKit):
             pool.member(a_member("run.b")) as you,
         ):
             to = RunAddress.run("run.b")
-            asking = me.ask(to, "content.1", correlation=correlation, timeout=20)
+            asking = me.ask(to, "content.1", correlation=correlation, timeout=PATIENCE)
             [answer], _ = await asyncio.gather(asking, _reply_to_next(you))
             assert (answer.sender, answer.content_ref) == ("run.b", "answer")
             assert answer.correlation == correlation

@@ -11,7 +11,8 @@ from agentpool.errors import ClaimLostError
 from agentpool.inbox import Delivery
 from agentpool.pool import AgentPool
 from agentpool.rules.claims import Claim, ClaimNext
-from agentpool.rules.command import Command
+from agentpool.rules.command import Command, PoolView
+from agentpool.rules.rows import inbox_key
 from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
@@ -21,6 +22,7 @@ from agentpool.testing.conformance.pool_kit import (
     attempts,
     deliver,
     nothing_comes,
+    outlive,
     peeked,
 )
 from agentpool.testing.values import a_member, a_message
@@ -36,6 +38,11 @@ async def claimed(pool: AgentPool, lease: int = LEASE) -> Claim:
     claim = await pool.store.execute(POOL, ClaimNext("run.b", "run.b", lease))
     assert claim is not None
     return claim
+
+
+def _end_of_claim(view: PoolView) -> int:
+    [row] = view.rows(inbox_key("run.b", 0).kind, "run.b", limit=2)
+    return row.due_at
 
 
 async def _never_rest(pool: AgentPool) -> None:
@@ -149,12 +156,13 @@ class PoolClaimTests(PoolKit):
             assert error.seq == len(await payloads(pool.store))
 
     async def test_a_claim_is_renewed_while_it_is_held(self) -> None:
-        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+        clock = ManualClock()
+        async with self.opened("run.a", "run.b", clock=clock) as pool:
             await deliver(pool, 1)
             before = await payloads(pool.store)
-            delivery = await pool.inbox("run.b", lease=0.6).take()
+            delivery = await pool.inbox("run.b", lease=0.3).take()
             other = asyncio.ensure_future(pool.inbox("run.b").take())
-            await asyncio.wait([other], timeout=1.5)
+            await outlive(pool, clock, 300, _end_of_claim)
             assert not other.done()
             await delivery.ack()
             await deliver(pool, 2)
@@ -211,26 +219,30 @@ class PoolClaimTests(PoolKit):
             assert [each for each in executed if isinstance(each, ClaimNext)] == []
 
     async def test_going_on_without_ending_a_claim_lets_it_run_out(self) -> None:
-        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+        clock = ManualClock()
+        async with self.opened("run.a", "run.b", clock=clock) as pool:
             await deliver(pool, 2)
-            inbox = pool.inbox("run.b", lease=0.1)
             seen: list[Delivery] = []
-            async for delivery in inbox:
+            async for delivery in pool.inbox("run.b", lease=LEASE / 1000):
                 seen.append(delivery)
+                if len(seen) == 2:
+                    clock.advance(LEASE)
                 if len(seen) == 3:
                     break
             assert [each.message.message_id for each in seen[:2]] == ["message.1", "message.2"]
             assert seen[2].attempt == 2
 
     async def test_a_member_that_returns_finds_what_it_held_when_it_left(self) -> None:
-        async with self.opened("run.a", clock=wall_clock) as pool:
+        clock = ManualClock()
+        async with self.opened("run.a", clock=clock) as pool:
             with suppress(ZeroDivisionError):
-                async with pool.member(a_member("run.b"), claim_lease=0.1) as me:
+                async with pool.member(a_member("run.b"), claim_lease=1) as me:
                     await deliver(pool, 1)
                     async for delivery in me.inbox:
                         assert delivery.attempt == 1
                         raise ZeroDivisionError
-            async with pool.member(a_member("run.b")) as back, asyncio.timeout(5):
+            clock.advance(1_000)
+            async with pool.member(a_member("run.b")) as back:
                 assert attempts([await back.inbox.take()]) == [("message.1", 2)]
 
     async def test_a_message_cancelled_while_it_is_held_can_still_be_acknowledged(self) -> None:
@@ -242,7 +254,7 @@ class PoolClaimTests(PoolKit):
             assert await peeked(pool.inbox("run.b")) == []
 
     async def test_no_message_is_ever_with_two_consumers(self) -> None:
-        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+        async with self.opened("run.a", "run.b") as pool:
             await deliver(pool, 20)
             held: set[str] = set()
             done: list[str] = []

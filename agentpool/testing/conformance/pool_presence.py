@@ -6,7 +6,10 @@ from typing import Final
 
 from agentpool.errors import InvalidValueError, NotAMemberError
 from agentpool.pool import AgentPool
+from agentpool.rules.command import PoolView
 from agentpool.rules.membership import JoinRun
+from agentpool.rules.rows import LEASE as OF_MEMBER
+from agentpool.rules.rows import deadline_key
 from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
@@ -14,6 +17,7 @@ from agentpool.testing.conformance.pool_kit import (
     PoolKit,
     carry_out_due,
     deliver,
+    outlive,
     peeked,
     wake_log,
 )
@@ -120,9 +124,10 @@ class PoolPresenceTests(PoolKit):
                 assert await peeked(back.inbox) == ["message.1", "message.2"]
 
     async def test_a_heartbeat_keeps_a_member_and_appends_nothing(self) -> None:
-        async with self.opened(clock=wall_clock) as pool, pool.member(MEMBER, lease=0.6):
+        clock = ManualClock()
+        async with self.opened(clock=clock) as pool, pool.member(MEMBER, lease=0.3):
             before = await payloads(pool.store)
-            await asyncio.sleep(1.5)
+            await outlive(pool, clock, 300, _end_of_lease)
             await pool.join_run(a_member("run.b"))
             assert (await payloads(pool.store))[: len(before)] == before
             assert [each.run_id for each in await pool.members()] == ["run.a", "run.b"]
@@ -171,6 +176,12 @@ class PoolPresenceTests(PoolKit):
             for lease in (0, -1, float("nan"), float("inf")):
                 await refusal(InvalidValueError, _enter(pool, lease))
             assert await pool.members() == ()
+
+
+def _end_of_lease(view: PoolView) -> int:
+    row = view.row(deadline_key(OF_MEMBER, MEMBER.run_id))
+    assert row is not None
+    return row.due_at
 
 
 async def _enter(pool: AgentPool, lease: float) -> None:

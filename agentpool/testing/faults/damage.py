@@ -17,7 +17,7 @@ from agentpool.testing.values import a_message, a_receipt
 
 __all__ = ("Damage", "corrupt_pages", "fill_disk")
 
-BOUND: Final = 60.0
+BOUND: Final = 300.0
 _PAGE: Final = 4096
 _ENOUGH: Final = 200
 

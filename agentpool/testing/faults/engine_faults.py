@@ -27,7 +27,7 @@ from agentpool.testing.faults.kills import write_foreign_file
 
 __all__ = ("Tally", "disturb", "disturb_opening", "run")
 
-BOUND: Final = 60.0
+BOUND: Final = 300.0
 _NOW: Final = 1_800_000_000_000
 _FULL: Final = 2
 

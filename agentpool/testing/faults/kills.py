@@ -2,9 +2,9 @@
 
 A scene is a file and all that ever worked on it: an empty one, or one that another implementation
 made, so that the first workers migrate it, all at once. One to four workers then do everything
-that can be done; each is killed at an instant of its own, from its first step on, and while the
-others go on: everything acknowledged is there once, no number is missing, nothing is half done,
-the file is intact and works.
+that can be done; each is killed at an instant of its own, while it opens the file or after it was
+told a number of things, and while the others go on: everything acknowledged is there once, no
+number is missing, nothing is half done, the file is intact and works.
 """
 
 import argparse
@@ -39,11 +39,15 @@ from agentpool.wire.records import (
 __all__ = ("Scene", "Tally", "kill_matrix", "run", "write_foreign_file")
 
 DEFAULT_ROUNDS: Final = 250
-BOUND: Final = 60.0
+BOUND: Final = 300.0
 """Seconds after which a wait is a failure."""
 
 _WORKERS_OF_A_SCENE: Final = 12
-_EARLIEST, _LATEST = 0.002, 0.5
+_MOST_LINES: Final = 300
+"""Lines of its journal that a worker lives for, at most."""
+_MOMENT: Final = 0.03
+"""Seconds, at most, that it lives on after the last of them."""
+_LOOK_SECONDS: Final = 0.002
 
 _FOREIGN_TABLES: Final = """
     PRAGMA journal_mode = WAL;
@@ -102,18 +106,27 @@ class Scene:
 
     def journals(self) -> list[Entry]:
         """Read what all workers so far have written down."""
-        return journal.read(self.folder / f"{label}.journal" for label in self.workers)
+        return journal.read(map(self.journal_of, self.workers))
+
+    def journal_of(self, label: str) -> Path:
+        """Name the file that a worker writes to."""
+        return self.folder / f"{label}.journal"
+
+    def new_label(self) -> str:
+        """Name the next worker."""
+        self.workers.append(f"w{len(self.workers)}")
+        return self.workers[-1]
 
     @asynccontextmanager
-    async def worker(self, seed: int, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def worker(
+        self, label: str, seed: int, *options: str
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
         """Start a worker, up to the point where a line lets it begin."""
-        label = f"w{len(self.workers)}"
-        self.workers.append(label)
         command = (sys.executable, "-m", "agentpool.testing.faults.worker", str(self.path))
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command,
-            str(self.folder / f"{label}.journal"),
+            str(self.journal_of(label)),
             label,
             str(seed),
             *options,
@@ -177,17 +190,18 @@ class _Round:
     barrier: asyncio.Barrier
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def kill_one(self, seed: int, delay: float) -> None:
-        async with self.scene.worker(seed) as process:
+    async def kill_one(self, random: Random) -> None:
+        label, lines = self.scene.new_label(), _life(random)
+        moment = random.uniform(0, _MOMENT)
+        async with self.scene.worker(label, random.getrandbits(32)) as process:
             assert process.stdin
             assert process.stdout
             await process.stdout.readline()
             await self.barrier.wait()
             process.stdin.write(b"\n")
-            try:
-                async with asyncio.timeout(delay):
-                    await process.wait()
-            except TimeoutError:
+            await _until_written(self.scene.journal_of(label), lines, process)
+            await asyncio.sleep(moment)
+            if process.returncode is None:
                 process.kill()
             _, errors = await process.communicate()
         if process.returncode != -signal.SIGKILL:
@@ -201,9 +215,22 @@ async def _kill_some(scene: Scene, random: Random, count: int, tally: Tally) -> 
     round_ = _Round(scene, tally, asyncio.Barrier(count))
     async with asyncio.timeout(BOUND), asyncio.TaskGroup() as group:
         for _ in range(count):
-            # As many early ones as late ones, to hit the opening and the migration too.
-            delay = _EARLIEST * (_LATEST / _EARLIEST) ** random.random()
-            group.create_task(round_.kill_one(random.getrandbits(32), delay))
+            group.create_task(round_.kill_one(Random(random.getrandbits(32))))  # noqa: S311
+
+
+def _life(random: Random) -> int:
+    """Choose after how many lines to kill: as often none, to hit the opening and the migration."""
+    return 0 if random.random() < 0.5 else round(_MOST_LINES ** random.random())
+
+
+async def _until_written(path: Path, lines: int, process: asyncio.subprocess.Process) -> None:
+    """Wait until a worker has written so many lines to its journal, or has ended."""
+    while process.returncode is None and _lines_of(path) < lines:  # noqa: ASYNC110  # in a file
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _lines_of(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def run(args: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ __all__ = ("Recording", "Tally", "cut_power", "power_cuts", "record", "run")
 
 DEFAULT_ROUNDS: Final = 250
 """Cuts for each of the two settings."""
-BOUND: Final = 120.0
+BOUND: Final = 300.0
 
 _CUTS_OF_A_RECORDING: Final = 25
 _ACTIONS: Final = 300

@@ -35,6 +35,10 @@ __all__ = ("Worker", "main", "work")
 
 _TASKS: Final = 3
 _LEASE: Final = 0.3
+_PATIENCE: Final = 2.0
+"""Seconds to wait for a message that another consumer was faster to take."""
+_BUSY: Final = 200.0
+"""Seconds to wait for the lock of a file, on a machine however busy."""
 _CONTENT: Final = 3000
 _TO: Final = (RunAddress.run(RUNS[0]), RunAddress.agent("agent.a"), RunAddress.pool(WORK))
 
@@ -94,7 +98,7 @@ class Worker:
         if not await inbox.peek(1):
             return
         try:
-            async with asyncio.timeout(_LEASE):
+            async with asyncio.timeout(_PATIENCE):
                 delivery = await inbox.take()
         except TimeoutError:  # others were faster
             return
@@ -157,7 +161,10 @@ async def work(options: argparse.Namespace) -> None:
 async def _open_and_work(
     options: argparse.Namespace, journal: Journal, random: Random, label: str, each: int
 ) -> None:
-    async with SqliteAgentPoolStore.open(options.file, synchronous=options.synchronous) as store:
+    opening = SqliteAgentPoolStore.open(
+        options.file, synchronous=options.synchronous, busy_timeout=_BUSY
+    )
+    async with opening as store:
         await _tune(store, options)
         await store.open_pool(LOG)
         async with AgentPool.open(store, WORK) as pool, asyncio.TaskGroup() as watching:

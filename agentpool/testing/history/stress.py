@@ -18,9 +18,10 @@ from agentpool.testing.values import a_member
 
 __all__ = ("Round", "Verdict", "run_round")
 
-_LONGEST: Final = 120.0
-_SETTLING: Final = 20.0
-_LONGEST_LIFE: Final = 0.6
+_LONGEST: Final = 300.0
+_SETTLING: Final = 200.0
+_LINES_OF_A_CALL: Final = 5
+"""Lines of a journal for each call: it began, it ended, and what watchers saw of it."""
 _LOOK_SECONDS: Final = 0.01
 _ENDLESS: Final = 1_000_000
 """Calls of a task whose process is killed before it has made them."""
@@ -113,8 +114,7 @@ async def _work(path: Path, plan: Round, number: int, random: Random) -> int:
         ending = asyncio.ensure_future(process.communicate())
         try:
             if life < kills:
-                await _at_work(journal, ending)
-                await asyncio.wait([ending], timeout=random.uniform(0, _LONGEST_LIFE))
+                await _until_written(journal, _life(plan, random), ending)
                 killed += _kill(process)
             _, errors = await ending
         finally:
@@ -125,10 +125,21 @@ async def _work(path: Path, plan: Round, number: int, random: Random) -> int:
     return killed
 
 
-async def _at_work(journal: Path, ending: "asyncio.Future[tuple[bytes, bytes]]") -> None:
-    """Wait until a process has begun to write down its calls, or has ended."""
-    while not ending.done() and not journal.exists():  # noqa: ASYNC110, ASYNC240  # in a file
+def _life(plan: Round, random: Random) -> int:
+    """Choose after how many lines of its journal a process is killed."""
+    return random.randint(1, plan.calls * plan.tasks * _LINES_OF_A_CALL)
+
+
+async def _until_written(
+    journal: Path, lines: int, ending: "asyncio.Future[tuple[bytes, bytes]]"
+) -> None:
+    """Wait until a process has written so many lines to its journal, or has ended."""
+    while not ending.done() and _lines_of(journal) < lines:  # noqa: ASYNC110  # in a file
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _lines_of(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 
 def _kill(process: asyncio.subprocess.Process) -> bool:

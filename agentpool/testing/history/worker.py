@@ -38,12 +38,12 @@ __all__ = ("Worker", "main")
 _CALLS_PER_MATTER: Final = 6
 _MATTERS_AT_ONCE: Final = 4
 _CLAIM_SECONDS: Final = 0.3
-_LONGEST_TAKE: Final = 0.1
+_LONGEST_TAKE: Final = 1.0
 _LONGEST_WORK: Final = 0.005
 _CUT_SHORT: Final = 0.05
 """How many of the calls are cancelled soon after they began."""
 _SOON: Final = 0.003
-_PATIENCE: Final = 15.0
+_PATIENCE: Final = 200.0
 
 _Making = Callable[[], Awaitable[Facts]]
 
@@ -106,6 +106,8 @@ class Worker:
     async def _consume(self, _number: int) -> None:
         """Take a message and, after some work, acknowledge it, return it, or forget it."""
         inbox = self._pool.inbox(INBOX, lease=_CLAIM_SECONDS)
+        if not await inbox.peek(1):
+            return
         taken: list[Delivery] = []
 
         async def make() -> Facts:
@@ -232,7 +234,10 @@ async def main(path: str, journal_path: str, name: str, *numbers: str) -> None:
     seed, calls, tasks = numbers
     random = Random(seed)  # noqa: S311  # no secrets
     with Journal(Path(journal_path), name) as journal:
-        async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+        async with (
+            SqliteAgentPoolStore.open(path, busy_timeout=_PATIENCE) as store,
+            AgentPool.open(store, POOL) as pool,
+        ):
             worker = Worker(pool, journal, random)
             head = len(await store.read(POOL))
             watchers = [Watcher(pool, journal, at) for at in (0, random.randrange(head))]

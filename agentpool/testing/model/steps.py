@@ -40,7 +40,7 @@ POOL: Final = "pool.model"
 """The coordinated pool."""
 PLAIN: Final = "pool.plain"
 """A pool that only the methods of stores are used on; nobody opens it at first."""
-PATIENCE: Final = 20.0
+PATIENCE: Final = 200.0
 LEASE: Final = 1.0
 
 

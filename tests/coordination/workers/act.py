@@ -25,6 +25,7 @@ from agentpool import (
 from agentpool.testing import a_member
 
 POOL = "pool.test"
+BUSY = 200.0  # seconds, on a machine however busy
 
 
 def say(line: str) -> None:
@@ -61,7 +62,7 @@ async def carry_out(pool: AgentPool, action: dict[str, Any]) -> None:
 
 async def main(path: str, run_id: str, lease_millis: str) -> None:
     async with (
-        SqliteAgentPoolStore.open(path) as store,
+        SqliteAgentPoolStore.open(path, busy_timeout=BUSY) as store,
         AgentPool.open(store, POOL) as pool,
         pool.member(a_member(run_id), int(lease_millis) / 1000),
     ):

@@ -14,6 +14,7 @@ import time
 from agentpool import AgentPool, ClaimLostError, SqliteAgentPoolStore
 
 POOL = "pool.test"
+BUSY = 200.0  # seconds, on a machine however busy
 LONGEST_WORK = 0.02
 
 
@@ -37,7 +38,10 @@ async def consume(pool: AgentPool, run_id: str, journal: int, lease: float) -> N
 async def main(path: str, run_id: str, journal: str, lease: str, seed: str) -> None:
     random.seed(seed)
     fd = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+    async with (
+        SqliteAgentPoolStore.open(path, busy_timeout=BUSY) as store,
+        AgentPool.open(store, POOL) as pool,
+    ):
         sys.stdout.write(f"ready {os.getpid()}\n")
         sys.stdout.flush()
         await consume(pool, run_id, fd, float(lease))

@@ -11,6 +11,7 @@ from agentpool import AgentPool, MessageReceipt, SqliteAgentPoolStore, encode
 from agentpool.testing import a_message
 
 POOL = "pool.test"
+BUSY = 200.0  # seconds, on a machine however busy
 
 
 def say(line: str) -> None:
@@ -28,7 +29,10 @@ async def send(pool: AgentPool, label: str, number: int) -> MessageReceipt:
 
 
 async def main(path: str, label: str, rounds: str, keys: str) -> None:
-    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+    async with (
+        SqliteAgentPoolStore.open(path, busy_timeout=BUSY) as store,
+        AgentPool.open(store, POOL) as pool,
+    ):
         say("ready")
         for round_ in range(int(rounds)):
             sys.stdin.readline()

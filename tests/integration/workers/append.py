@@ -12,6 +12,7 @@ from agentpool import SqliteAgentPoolStore
 from agentpool.testing import a_message, a_receipt
 
 POOL = "pool.test"
+BUSY = 200.0  # seconds, on a machine however busy
 
 
 def say(line: str) -> None:
@@ -33,7 +34,7 @@ async def send_all(store: SqliteAgentPoolStore, label: str, count: int) -> None:
 
 
 async def main(path: str, label: str, count: str, tasks: str, synchronous: Any = "FULL") -> None:
-    async with SqliteAgentPoolStore.open(path, synchronous=synchronous) as store:
+    async with SqliteAgentPoolStore.open(path, synchronous=synchronous, busy_timeout=BUSY) as store:
         say("ready")
         sys.stdin.readline()
         async with asyncio.TaskGroup() as group:
