@@ -186,7 +186,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         if os.getpid() != self._pid:
             msg = "the store was opened before a fork; open it again in the child"
             raise StoreClosedError(msg)
-        super().refuse_closed()
+        if self.tail.ending.closed:
+            super().refuse_closed()
         if asyncio.get_running_loop() is not self._loop:
             msg = "the store belongs to another event loop; open it again in this one"
             raise StoreClosedError(msg)
@@ -202,7 +203,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
         outcomes, changed = await self._writer.run(commit)
         if changed:
-            self.notify(self._bell.sharing(changed, self.tail.pool_ids))
+            self.tail.notify(self._bell.sharing(changed, self.tail.pool_ids))
         return outcomes
 
     # --- reading
