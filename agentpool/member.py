@@ -274,4 +274,4 @@ class Membership:
         with suppress(AgentPoolError):  # then its claims run out
             await self._handle.inbox.let_go()
         with suppress(NotAMemberError, StoreClosedError):  # its lease ran out, or will
-            await self._pool.store.execute(self._pool.pool_id, LeaveMember(self._member.run_id))
+            await self._pool.conclude(LeaveMember(self._member.run_id))

@@ -100,7 +100,6 @@ def include(*values: T) -> Include[T]:
 _Test: TypeAlias = Callable[[Any], Any]
 
 
-
 class _Tests(dict[type[Wire], _Test]):
     """The test of each struct, written when it is needed first: then all its types are there."""
 
