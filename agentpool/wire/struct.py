@@ -9,9 +9,9 @@ few calls of C: it says so only of what the long way, `_checked`, would give bac
 way brings into form, refuses, and finds the words for it; it alone decides.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache
 from itertools import repeat
 from types import NoneType, UnionType
 from typing import (

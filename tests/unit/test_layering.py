@@ -18,7 +18,7 @@ LAYERS = {
     "inbox": "runtime stores rules wire errors support",
     "member": "inbox runtime stores rules wire errors support",
     "pool": "member inbox runtime stores rules wire errors support",
-    "doctor": "stores stores.sqlite rules wire errors support",
+    "doctor": "stores stores.batch stores.sqlite rules wire errors support",
     "testing": "* pool member inbox runtime stores stores.batch stores.sqlite rules wire errors"
     " support",
     "__main__": "doctor",

@@ -16,13 +16,14 @@ from agentpool.rules.replay import not_open
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
+from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.batch.states import StateCache, refuse_shorter
-from agentpool.stores.batch.view import SqlView
+from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
 from agentpool.stores.sqlite.opening import Options, Synchronous, connect
-from agentpool.stores.sqlite.promises import refuse_lost
+from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
 from agentpool.support.opening import Opening
@@ -57,12 +58,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._loop = asyncio.get_running_loop()
         self._give_up = threading.Event()
         self._writer = writer
-        self._committer = BatchCommitter(
-            states=StateCache(),
-            clock=options.clock,
-            patience=options.busy_timeout,
-            give_up=self._give_up,
-            synchronous=options.synchronous,
+        self._committer = BatchCommitter()
+        self._writing = Writing(
+            options.clock, options.busy_timeout, self._give_up, options.synchronous
         )
         self._reader, self._reader_states = reader, StateCache()
         self._checked_pools: set[str] = set()
@@ -134,9 +132,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         def answer(connection: sqlite3.Connection) -> R:
             connection.execute("BEGIN")
             try:
-                view = SqlView(connection, self._reader_states, pool_id, self.clock)
-                _ = view.head  # refuses a log that has lost its end, whatever is asked
-                return question(view)
+                source = SqliteSource(connection, pool_id, self.clock)
+                return question(OverlayView(source, self._reader_states))
             finally:
                 # Some errors have rolled back already.
                 if connection.in_transaction:
@@ -148,9 +145,10 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._check(pool_id)
 
         def fetch(connection: sqlite3.Connection) -> Page:
-            rows = log.page(connection, pool_id, after, limit)
+            source = SqliteSource(connection, pool_id)
+            rows = source.page(after, limit)
             if not rows:
-                self._check_end(connection, pool_id, after)
+                self._check_end(source, after)
                 return Page([])
             self._reader_states.saw(pool_id, rows[-1][0])
             return _open_page(pool_id, rows)
@@ -161,7 +159,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         body = checked_content(data, media_type)
         self.refuse_closed()
         return await self._writer.run(
-            lambda writer: content.put(writer, self._committer, body, media_type)
+            lambda writer: content.put(writer, self._writing, body, media_type)
         )
 
     async def get_content(self, ref: str) -> bytes:
@@ -196,7 +194,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     async def _commit(self, requests: list[Request]) -> list[Outcome]:
         def commit(connection: sqlite3.Connection) -> tuple[list[Outcome], set[str]]:
-            outcomes, changed = self._committer.commit(connection, requests)
+            engine = SqliteEngine(connection, self._writing)
+            outcomes, changed = self._committer.commit(engine, requests)
             if changed:
                 self._bell.ring(changed)
             return outcomes, changed
@@ -208,11 +207,11 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     # --- reading
 
-    def _check_end(self, connection: sqlite3.Connection, pool_id: str, after: int) -> None:
+    def _check_end(self, source: SqliteSource, after: int) -> None:
         """Tell the end of a log from a pool without one, and from a log that has lost its end."""
-        head = log.head(connection, pool_id)
+        head, pool_id = source.head(), source.pool_id
         refuse_shorter(pool_id, head, min(after, self._reader_states.seen(pool_id)))
-        refuse_lost(connection, pool_id, after, head)
+        source.refuse_lost(after, head)
         if head == 0:
             raise not_open(pool_id)
 
@@ -262,7 +261,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 await self._reader.close()
 
 
-def _open_page(pool_id: str, rows: list[log.Row]) -> Page:
+def _open_page(pool_id: str, rows: list[RawRecord]) -> Page:
     page = Page([])
     try:
         for row in rows:
