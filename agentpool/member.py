@@ -33,6 +33,7 @@ from agentpool.wire.records import (
     WakeCondition,
 )
 from agentpool.wire.refs import EventCorrelation, PolicyRef
+from agentpool.wire.struct import trusted
 
 __all__ = ("MemberHandle", "Membership", "fresh_id")
 
@@ -222,7 +223,9 @@ class MemberHandle:
         clock = self._pool.store.clock
         identity = fresh_id("message", clock) if message_id is None else message_id
         expires_at = None if expires_in is None else clock() + millis(expires_in, "expires_in")
-        return RunMessage(
+        # Unchecked: `Send` writes it and reads it back, which checks all of it at once.
+        message: RunMessage = trusted(
+            RunMessage,
             message_id=identity,
             sender=self.run_id,
             to=to,
@@ -234,6 +237,7 @@ class MemberHandle:
             idempotency_key=identity if idempotency_key is None else idempotency_key,
             policy_refs=tuple(policy_refs),
         )
+        return message
 
 
 class Membership:

@@ -76,7 +76,8 @@ class Look:
 
     def message(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         """Look up the latest record of a message."""
-        return placed(self.pool_id, self._source.message_by_key(key))
+        raw = self._source.message_by_key(key)
+        return None if raw is None else placed(self.pool_id, raw)
 
     def is_latest(self, key: str, seq: int) -> bool:
         """Say whether a record is the latest of its message; one that cannot be read is none."""
@@ -93,7 +94,8 @@ class Look:
 
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
         """Look up the latest record of a wake."""
-        return placed(self.pool_id, self._source.wake(condition_id))
+        raw = self._source.wake(condition_id)
+        return None if raw is None else placed(self.pool_id, raw)
 
     def message_at(self, seq: int) -> AgentPoolStoredMessage | None:
         """Read the message that a record holds, if it does and can be read."""

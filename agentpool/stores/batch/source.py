@@ -160,12 +160,10 @@ class Engine(Protocol):
         """
 
 
-def placed(pool_id: str, raw: RawRecord | None) -> Placed[Any] | None:
+def placed(pool_id: str, raw: RawRecord) -> Placed[Any]:
     """Open the record of a message or of a wake.
 
     :raises CorruptRecordError: it cannot be read
     """
-    if raw is None:
-        return None
     seq, kind, text = raw
     return Placed(seq, open_payload(pool_id, seq, kind, text).stored)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias, cast
 from agentpool.rules.command import Decision, Placed, Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.merged_rows import MergedRows
-from agentpool.stores.batch.source import Changes, Source, placed
+from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
 from agentpool.stores.batch.states import KeptState, StateCache
 from agentpool.wire.payload import SealedPayload, open_payload
 from agentpool.wire.records import (
@@ -142,20 +142,23 @@ class OverlayView:
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         found = self._messages_by_key
         if key not in found:
-            found[key] = placed(self.pool_id, self._source.message_by_key(key))
+            found[key] = self._placed(self._source.message_by_key(key))
         return found[key]
 
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
         found = self._wakes_by_key
         if key not in found:
-            found[key] = placed(self.pool_id, self._source.wake_by_key(key))
+            found[key] = self._placed(self._source.wake_by_key(key))
         return found[key]
 
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
         found = self._wakes
         if condition_id not in found:
-            found[condition_id] = placed(self.pool_id, self._source.wake(condition_id))
+            found[condition_id] = self._placed(self._source.wake(condition_id))
         return found[condition_id]
+
+    def _placed(self, raw: RawRecord | None) -> Placed[Any] | None:
+        return None if raw is None else placed(self.pool_id, raw)
 
     def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
         head = self._stored_head
@@ -210,16 +213,19 @@ class OverlayView:
 
     def _append(self, record: SealedPayload) -> None:
         payload, seq = record.payload, self.head + 1
-        if self._kept is not None:
-            if not self._added:
-                self._states.take_out(self.pool_id)
-            self._kept.state.apply(seq, payload)
+        kept = self._kept
+        if kept is not None and not self._added:
+            self._states.take_out(self.pool_id)
         self._added.append(record)
         self.head = seq
         if isinstance(payload, RunMessageRecorded):
+            if kept is not None:
+                kept.state.sequence = seq  # messages are no part of the small state
             key = payload.stored.message.idempotency_key
             self._messages_by_key[key] = Placed(seq, payload.stored)
             return
+        if kept is not None:
+            kept.state.apply(seq, payload)
         self._pool_records += 1
         if isinstance(payload, PoolOpened):
             self._config = payload.config
