@@ -1,11 +1,18 @@
 """What has changed in the file, whoever changed it. Synchronous, on the worker."""
 
 import sqlite3
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
-__all__ = ("Changes", "changes")
+__all__ = ("Changes", "changes", "pools_after")
 
-Changes: TypeAlias = tuple[int, int | None, int | None]
+
+class Changes(NamedTuple):
+    """What there is in the file: its version, the last record and the last number for events."""
+
+    version: int
+    records: int | None
+    events: int | None
+
 
 _LAST_ROWS: Final = """
     SELECT (SELECT max(rowid) FROM agent_pool_records),
@@ -22,4 +29,16 @@ def changes(connection: sqlite3.Connection, last: Changes | None) -> Changes:
     if last is not None and version == last[0]:
         return last
     [records, events] = connection.execute(_LAST_ROWS).fetchone()
-    return version, records, events
+    return Changes(version, records, events)
+
+
+_POOLS_AFTER: Final = """
+    SELECT pool_id FROM agent_pool_records WHERE rowid > ?
+    UNION SELECT pool_id FROM agent_pool_event_seq WHERE rowid > ?
+"""
+
+
+def pools_after(connection: sqlite3.Connection, last: Changes) -> list[str]:
+    """List the pools that got records, or numbers for events, since then."""
+    after = (last.records or 0, last.events or 0)
+    return [pool_id for (pool_id,) in connection.execute(_POOLS_AFTER, after).fetchall()]

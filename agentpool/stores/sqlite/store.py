@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.replay import not_open
-from agentpool.stores.base import AgentPoolStore
+from agentpool.stores.base import AgentPoolStore, Due, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.source import RawRecord
@@ -37,7 +37,6 @@ __all__ = ("SqliteAgentPoolStore",)
 R = TypeVar("R")
 
 _POLL_SECONDS: Final = 0.15
-_SNAPSHOT_PAGE: Final = 2000
 _POOLS_REMEMBERED: Final = 4096
 
 
@@ -128,12 +127,21 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         self._check(pool_id)
+        return (await self._answers([pool_id], question))[0]
 
-        def answer(connection: sqlite3.Connection) -> R:
+    async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
+        for pool_id in pool_ids:
+            self._check(pool_id)
+        return dict(zip(pool_ids, await self._answers(pool_ids, due_in), strict=True))
+
+    async def _answers(self, pool_ids: Sequence[str], question: Callable[[PoolView], R]) -> list[R]:
+        """Answer a question of several pools in one read transaction."""
+
+        def answer(connection: sqlite3.Connection) -> list[R]:
             connection.execute("BEGIN")
             try:
-                source = SqliteSource(connection, pool_id, self.clock)
-                return question(OverlayView(source, self._reader_states))
+                sources = [SqliteSource(connection, each, self.clock) for each in pool_ids]
+                return [question(OverlayView(each, self._reader_states)) for each in sources]
             finally:
                 # Some errors have rolled back already.
                 if connection.in_transaction:
@@ -239,17 +247,29 @@ class SqliteAgentPoolStore(AgentPoolStore):
         """
         last: log.Changes | None = None
         while True:
+            changed: Iterable[str] | None = None
             seen: log.Changes | None = None
             with suppress(AgentPoolError):  # the followers find out what is wrong when they read
-                seen = await self._reader.run(partial(log.changes, last=last))
-            hears = self._listener is not None and self._listener.hears
-            if seen is None or last is None or seen[hears:] != last[hears:]:
-                self.notify()
+                seen, changed = await self._reader.run(partial(self._changes, last=last))
+            self.notify(changed)
             last = seen
             await asyncio.sleep(_POLL_SECONDS)
 
+    def _changes(
+        self, connection: sqlite3.Connection, last: log.Changes | None
+    ) -> tuple[log.Changes, Iterable[str] | None]:
+        """Say what there is in the file, and which pools have changed; ``None``: any may have."""
+        seen = log.changes(connection, last)
+        if last is None:
+            return seen, None
+        hears = self._listener is not None and self._listener.hears
+        if seen[hears:] == last[hears:]:
+            return seen, ()
+        if not hears or (seen.records or 0) < (last.records or 0):  # a log has lost its end
+            return seen, None
+        return seen, log.pools_after(connection, last)
+
     async def finish(self) -> None:
-        self._give_up.set()
         try:
             await self._commits.close()
         finally:
