@@ -29,7 +29,7 @@ from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.payload import open_payload, open_record
+from agentpool.wire.payload import open_payloads, open_records
 from agentpool.wire.records import AgentPoolStoreCursor, AgentPoolStoreRecord
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
@@ -274,8 +274,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
     ) -> AgentPoolSnapshot | None:
         state = self._snapshots.get(pool_id) or ReplayState(pool_id)
         rows = log.page(connection, pool_id, state.sequence, _SNAPSHOT_PAGE)
-        for seq, kind, text in rows:
-            state.apply(seq, open_payload(pool_id, seq, kind, text))
+        for (seq, _, _), payload in zip(rows, open_payloads(pool_id, rows), strict=True):
+            state.apply(seq, payload)
         if rows:
             self._snapshots[pool_id] = state
             self._reader_states.saw(pool_id, rows[-1][0])
@@ -335,8 +335,8 @@ async def _joined(task: "asyncio.Task[None]") -> None:
 def _open_page(pool_id: str, rows: list[log.Row], *, keep_unknown: bool) -> Page:
     page = Page([])
     try:
-        for row in rows:
-            page.records.append(open_record(pool_id, *row, keep_unknown=keep_unknown))
+        for record in open_records(pool_id, rows, keep_unknown=keep_unknown):
+            page.records.append(record)
     except AgentPoolError as error:
         return page._replace(error=error)
     return page
