@@ -1,7 +1,8 @@
 """A pool in the current transaction: what is stored, and over it what the transaction has added."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
+from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
 from agentpool.rules.command import Decision, Placed, Row, RowKey
@@ -9,7 +10,7 @@ from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.merged_rows import MergedRows
 from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
 from agentpool.stores.batch.states import KeptState, StateCache
-from agentpool.wire.payload import SealedPayload, open_payload
+from agentpool.wire.payload import SealedPayload, open_payload, open_payloads
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -32,6 +33,7 @@ class _Unknown(Enum):
 
 
 _YET: Final = _Unknown.YET
+_Payloads: TypeAlias = Iterator[AgentPoolStoreRecordPayload]  # none that is not known here
 _Found: TypeAlias = dict[str, Placed[Any] | None]
 
 
@@ -166,7 +168,9 @@ class OverlayView:
             self._source.refuse_lost(after, self.head)
         found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
         if after < head:
-            found = [(raw[0], self._opened(*raw)) for raw in self._source.page(after, limit)]
+            raw = self._source.page(after, limit)
+            numbers, payloads = map(itemgetter(0), raw), open_payloads(self.pool_id, raw)
+            found = list(zip(numbers, cast("_Payloads", payloads), strict=True))
         start = max(after - head, 0)
         added = self._added[start : start + limit - len(found)]
         found += [(head + start + 1 + i, record.payload) for i, record in enumerate(added)]

@@ -30,7 +30,7 @@ from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.payload import open_record
+from agentpool.wire.payload import open_records
 
 __all__ = ("SqliteAgentPoolStore",)
 
@@ -284,8 +284,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
 def _open_page(pool_id: str, rows: list[RawRecord]) -> Page:
     page = Page([])
     try:
-        for row in rows:
-            page.records.append(open_record(pool_id, *row, keep_unknown=True))
+        for record in open_records(pool_id, rows, keep_unknown=True):
+            page.records.append(record)
     except AgentPoolError as error:
         return page._replace(error=error)
     return page
