@@ -28,7 +28,6 @@ LONG: Final = frozenset(
         "test_whatever_is_in_flight_comes_to_its_end_or_is_refused",
     }
 )
-
 """Tests of the conformance suite that take long; it knows no runner of tests itself."""
 
 
