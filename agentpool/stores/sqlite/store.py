@@ -147,6 +147,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+        await self._commits.decided()
         return await self._reader.run(answer)
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
