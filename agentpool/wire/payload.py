@@ -52,6 +52,13 @@ _DECODE: Final[dict[str, Callable[[bytes], Any]]] = {
 
 _DECODE_LINES: Final = msgspec.json.Decoder(AgentPoolStoreRecordPayload).decode_lines
 _ENCODE_LINES: Final = msgspec.json.Encoder().encode_lines
+_UNREADABLE: Final = (
+    InvalidValueError,
+    msgspec.MsgspecError,
+    UnicodeError,
+    RecursionError,
+    TypeError,  # a payload that is no text
+)
 _AT_ONCE: Final = 100  # the interpreter lock is held for these, some 200 microseconds
 
 Row: TypeAlias = tuple[int, str, bytes | None]
@@ -156,20 +163,25 @@ def open_payloads(
 
 
 def _open_at_once(rows: Sequence[Row]) -> list[AgentPoolStoreRecordPayload] | None:
-    """Read rows as lines of one text; ``None`` where any of them may need a look of its own.
+    """Read rows as lines of one text; ``None`` where one of them is not as it is written here.
 
-    No line that is written here has a line break in it. So where the lines are the same bytes
-    again, no row had one either, and each line is what its row holds.
+    No line that is written has a line break in it. So where the lines are the same bytes again, no
+    row had one either, each line is what its row holds, and only its strings may need a look.
     """
     _, kinds, texts = zip(*rows, strict=True)
+    if not KINDS.keys() >= set(kinds):
+        return None
     try:
         lines = b"\n".join((*texts, b""))
         payloads = _DECODE_LINES(lines)
-        is_sound = _ENCODE_LINES(payloads) == lines and is_plain(lines)
-    except (TypeError, msgspec.MsgspecError, UnicodeError, RecursionError):
+        if _ENCODE_LINES(payloads) != lines or tuple(map(_TAGS.get, map(type, payloads))) != kinds:
+            return None
+        if not is_plain(lines):
+            for _, kind, text in rows:
+                if text is not None and not is_plain(text):
+                    check_document(text, KINDS[kind])
+    except _UNREADABLE:
         return None  # alone, it says what is wrong with it
-    if not is_sound or tuple(map(_TAGS.get, map(type, payloads))) != kinds:
-        return None
     return payloads
 
 

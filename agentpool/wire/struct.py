@@ -4,9 +4,9 @@ msgspec checks types and lengths while it decodes, but builds ``Struct(...)`` ca
 metaclass here closes that gap for calls alone, so decoding pays nothing for it. Values changed
 behind its back (``msgspec.structs.replace``) are caught when they are sealed for a log.
 
-There are two ways to check a value. Nearly every one is harmless, which `_is_harmless` sees in a
-few calls of C: it says so only of what the long way, `_checked`, would give back as it is. The long
-way brings into form, refuses, and finds the words for it; it alone decides.
+There are two ways to check a value. Nearly every one is harmless, which the test of its struct in
+`_HARMLESS` sees in a few calls of C: it says so only of what the long way, `_checked`, would give
+back as it is. The long way brings into form, refuses, and finds the words; it alone decides.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,6 @@ T = TypeVar("T")
 # Builds a struct out of parts that are known to be valid, without checking them again.
 trusted: Callable[..., Any] = type(msgspec.Struct).__call__
 
-_fields: Final = msgspec.structs.astuple
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -60,7 +59,7 @@ class CheckedMeta(msgspec.StructMeta):
                 if _HARMLESS[cls](value):
                     return value
             except UnicodeEncodeError:
-                pass
+                pass  # a lone surrogate, which the long way refuses
             except ValueError as error:
                 msg = f"{cls.__name__}: {error}"
                 raise InvalidValueError(msg) from error
@@ -77,6 +76,7 @@ class Wire(msgspec.Struct, metaclass=CheckedMeta, frozen=True, omit_defaults=Tru
 
 def written(default: T) -> T:
     """Give a field a default for callers that the encoder writes all the same."""
+    # Not as a plain default, which would be left out; without a frame of Python for each value.
     field: T = msgspec.field(default_factory=repeat(default).__next__)
     return field
 

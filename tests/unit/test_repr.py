@@ -22,7 +22,7 @@ ADDRESSES = {
     "topic": RunAddress.topic("news"),
     "pool": RunAddress.pool("pool.x"),
 }
-LONG = f"run.{'0123456789' * 50}.the.end"
+LONG = f"run.{'0123456789' * 40}.the.end"
 
 
 def snapshot(**fields: Any) -> AgentPoolSnapshot:

@@ -212,3 +212,12 @@ def test_many_sealed_records_are_read_back(values: list[AgentPoolStoreRecordPayl
     sealed = [seal(value) for value in values]
     rows = [(seq, each.kind, each.payload_json.encode()) for seq, each in enumerate(sealed, 1)]
     assert [each.payload for each in open_records("p", rows)] == values
+
+
+def test_a_row_of_another_kind_is_refused_whatever_stands_in_it() -> None:
+    odd = encode(MemberJoined(member(policy_refs=(PolicyRef(id="p", version='"\n'),))))
+    [record] = open_records("p", [(1, JOINED, odd)])
+    assert encode(record.payload) == odd
+    for kind in ("member_left", "other"):
+        rows = [(1, JOINED, A), (2, kind, odd)]
+        assert _taken(iter(open_records("p", rows)))[0] == [*open_records("p", rows[:1])]
