@@ -41,6 +41,7 @@ from agentpool.rules.waits import WakeOutcome
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.memory import InMemoryAgentPoolStore
 from agentpool.stores.sqlite import SqliteAgentPoolStore
+from agentpool.support.version import __version__ as __version__
 from agentpool.wire.codec import decode, encode
 
 # Events and filters
