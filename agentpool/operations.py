@@ -8,7 +8,7 @@ from agentpool.inbox import Inbox
 from agentpool.rules.claims import TakeAnswers, is_answered
 from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
-from agentpool.rules.log import checked_cursor, require_open, require_type
+from agentpool.rules.log import checked_cursor, checked_sequence, require_open, require_type
 from agentpool.rules.sending import RecordStatus, Send
 from agentpool.rules.waits import (
     CancelWake,
@@ -82,7 +82,8 @@ class Operations:
         :raises NotAMemberError: it is new, and its sender is not a member
         """
         return await self.store.execute(
-            self.pool_id, RecordStatus(message, status, tuple(delivered_to))
+            self.pool_id,
+            RecordStatus(message, status, checked_sequence(delivered_to, "delivered_to")),
         )
 
     async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:

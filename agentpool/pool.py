@@ -17,17 +17,25 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.history import page_of_events
 from agentpool.rules.host_events import Publish
-from agentpool.rules.log import LeaveMember, OpenPool, checked_cursor, require_open, require_type
+from agentpool.rules.log import (
+    LeaveMember,
+    OpenPool,
+    checked_cursor,
+    checked_sequence,
+    require_open,
+    require_type,
+)
 from agentpool.rules.membership import JoinRun, carries_policies
 from agentpool.rules.waits import (
     compile_for,
 )
 from agentpool.runtime.upkeep import Keeper
 from agentpool.stores.base import AgentPoolStore
-from agentpool.support.opening import Opening
+from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import EventFilter, PayloadAccessMode
+from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolMessagePolicy,
@@ -76,14 +84,19 @@ class AgentPool(Operations):
         :param policy_refs: what members have to carry for others to see their events
         :raises PoolConfigConflictError: the pool was opened before with other policies
         """
+        if isinstance(store, Unopened):
+            store.refuse()
+        require_type(store, AgentPoolStore, "store")
+        check_identifier(pool_id, "pool_id")
+        refs = checked_sequence(policy_refs, "policy_refs")
         config: AgentPoolStoreConfig | None = None
-        if message_policy is not None or wake_policy is not None or policy_refs:
+        if message_policy is not None or wake_policy is not None or refs:
             config = AgentPoolStoreConfig(
                 message_policy=message_policy or AgentPoolMessagePolicy(),
                 wake_policy=wake_policy or AgentPoolWakePolicy(),
-                policy_refs=tuple(policy_refs),
+                policy_refs=refs,
             )
-        return Opening(partial(_open, store, pool_id, config))
+        return Opening(partial(_open, store, pool_id, config), cls.__name__, "pool")
 
     def __repr__(self) -> str:
         return f"<AgentPool {self.pool_id!r} {'closed' if self._closed else 'open'}>"
@@ -156,7 +169,6 @@ class AgentPool(Operations):
 
         :param claim_lease: see `member`
         """
-        require_type(member, AgentPoolMember, "member")
         return MemberHandle(self, member, claim_lease=claim_lease)
 
     async def snapshot(self) -> AgentPoolSnapshot:

@@ -5,7 +5,8 @@ changes anything. A store calls `decide()` inside its write transaction and appe
 so two processes can never both win. A refused command raises and appends nothing.
 """
 
-from typing import ClassVar, Final, cast
+from collections.abc import Iterable
+from typing import ClassVar, Final, TypeVar, cast
 
 from agentpool.errors import (
     IdempotencyConflictError,
@@ -38,7 +39,7 @@ from agentpool.wire.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.wire.struct import Wire, trusted
+from agentpool.wire.struct import trusted
 
 __all__ = (
     "JoinMember",
@@ -49,6 +50,9 @@ __all__ = (
     "RecordPoolCreated",
     "RecordWake",
 )
+
+
+T = TypeVar("T")
 
 
 def require_open(view: PoolView) -> AgentPoolStoreConfig:
@@ -75,7 +79,7 @@ def require_member(view: PoolView, run_id: str) -> AgentPoolMember:
     return member
 
 
-def require_type(value: object, type_: type[Wire], name: str) -> None:
+def require_type(value: object, type_: type, name: str) -> None:
     """Refuse an argument of another type.
 
     :raises InvalidValueError: naming the argument
@@ -83,6 +87,17 @@ def require_type(value: object, type_: type[Wire], name: str) -> None:
     if not isinstance(value, type_):
         msg = f"{name}: expected {type_.__name__}, got {type(value).__name__}"
         raise InvalidValueError(msg)
+
+
+def checked_sequence(values: Iterable[T], name: str) -> tuple[T, ...]:
+    """Make a tuple of what a caller gives for a list.
+
+    :raises InvalidValueError: it is no list, or a string, which would be one of characters
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        msg = f"{name}: expected a sequence, got {type(values).__name__}"
+        raise InvalidValueError(msg)
+    return tuple(values)
 
 
 def checked_cursor(cursor: AgentPoolStoreCursor | None) -> AgentPoolStoreCursor | None:

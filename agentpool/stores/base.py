@@ -20,7 +20,8 @@ from agentpool.rules.log import (
     require_open,
 )
 from agentpool.stores.tail import Signals
-from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.clock import Clock, checked_clock, wall_clock
+from agentpool.support.loop import running_loop
 from agentpool.wire.content import OCTETS
 from agentpool.wire.filters import CompiledEventFilter
 from agentpool.wire.ids import check_identifier
@@ -72,7 +73,7 @@ class AgentPoolStore(ABC):
     """
 
     def __init__(self, clock: Clock = wall_clock) -> None:
-        self.clock: Final = clock
+        self.clock: Final = checked_clock(clock)
         self._companions: dict[Any, Any] = {}
         self._background: set[asyncio.Task[None]] = set()
 
@@ -185,6 +186,7 @@ class AgentPoolStore(ABC):
         """
 
     async def __aenter__(self) -> Self:
+        running_loop()
         return self
 
     async def __aexit__(

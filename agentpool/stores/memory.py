@@ -5,13 +5,14 @@ from typing import TypeVar
 
 import anyio.lowlevel
 
-from agentpool.errors import StoreClosedError
+from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.consequences import carry_out
 from agentpool.stores.base import AgentPoolStore, checked_limit, checked_place, not_open
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.stores.tail import PAGE_SIZE, Page, Signals, Tailer
 from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.loop import running_loop
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import OCTETS, checked_content, content_ref, no_content
 from agentpool.wire.ids import check_identifier
@@ -52,7 +53,11 @@ class InMemoryAgentPoolStore(AgentPoolStore):
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         await self._enter(pool_id)
-        return question(self._pools.get(pool_id) or MemoryPool(pool_id, self.clock))
+        try:
+            return question(self._pools.get(pool_id) or MemoryPool(pool_id, self.clock))
+        except AgentPoolError as error:
+            error.in_pool(pool_id)
+            raise
 
     async def snapshot(self, pool_id: str) -> AgentPoolSnapshot:
         await self._enter(pool_id)
@@ -100,6 +105,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         return self._content[ref]
 
     async def aclose(self) -> None:
+        running_loop()
         self._closed = True
         if self._made_tailer is not None:
             self._made_tailer.close()
@@ -134,6 +140,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         return pool
 
     def _refuse_closed(self) -> None:
+        running_loop()
         if self._closed:
             msg = "the store is closed"
             raise StoreClosedError(msg)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 from agentpool.errors import AgentPoolError, StoreClosedError
@@ -21,10 +20,11 @@ from agentpool.stores.batch.view import SqlView
 from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
-from agentpool.stores.sqlite.opening import Options, Synchronous, connect
+from agentpool.stores.sqlite.opening import Options, Synchronous, checked_path, connect
 from agentpool.stores.sqlite.promises import refuse_lost
 from agentpool.stores.tail import PAGE_SIZE, Page, Signals, Tailer
 from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import OCTETS, checked_content
@@ -107,8 +107,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
         :raises StoreError: the file is damaged
         """
-        options = Options(Path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
-        return Opening(partial(cls._open, options))
+        options = Options(checked_path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
+        return Opening(partial(cls._open, options), cls.__name__, "store")
 
     @classmethod
     async def _open(cls, options: Options) -> "SqliteAgentPoolStore":
@@ -142,6 +142,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 view = SqlView(connection, self._reader_states, pool_id, self.clock)
                 _ = view.head  # refuses a log that has lost its end, whatever is asked
                 return question(view)
+            except AgentPoolError as error:
+                error.in_pool(pool_id)
+                raise
             finally:
                 # Some errors have rolled back already.
                 if connection.in_transaction:
@@ -227,7 +230,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         if self._closing is not None:
             msg = "the store is closed"
             raise StoreClosedError(msg)
-        if asyncio.get_running_loop() is not self._loop:
+        if running_loop() is not self._loop:
             msg = "the store belongs to another event loop; open it again in this one"
             raise StoreClosedError(msg)
 
