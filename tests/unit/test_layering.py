@@ -22,7 +22,7 @@ LAYERS = {
     "testing": "* pool member inbox runtime stores stores.batch stores.sqlite rules wire errors"
     " support",
     "__main__": "doctor",
-    "": "pool member inbox runtime stores stores.sqlite rules wire errors",
+    "": "pool member inbox runtime stores stores.sqlite rules wire errors support",
 }
 """Each folder, or module of the root, with those that it may import. ``*`` is the root itself."""
 

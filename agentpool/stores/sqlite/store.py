@@ -7,7 +7,6 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 from agentpool.errors import AgentPoolError, StoreClosedError
@@ -22,10 +21,11 @@ from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
-from agentpool.stores.sqlite.opening import Options, Synchronous, connect
+from agentpool.stores.sqlite.opening import Options, Synchronous, checked_path, connect
 from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import OCTETS, checked_content
@@ -99,8 +99,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
         :raises StoreError: the file is damaged
         """
-        options = Options(Path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
-        return Opening(partial(cls._open, options))
+        options = Options(checked_path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
+        return Opening(partial(cls._open, options), cls.__name__, "store")
 
     @classmethod
     async def _open(cls, options: Options) -> "SqliteAgentPoolStore":
@@ -140,8 +140,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         def answer(connection: sqlite3.Connection) -> list[R]:
             connection.execute("BEGIN")
             try:
-                sources = [SqliteSource(connection, each, self.clock) for each in pool_ids]
-                return [question(OverlayView(each, self._reader_states)) for each in sources]
+                return [self._answer(connection, each, question) for each in pool_ids]
             finally:
                 # Some errors have rolled back already.
                 if connection.in_transaction:
@@ -149,6 +148,16 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
         await self._commits.decided()
         return await self._reader.run(answer)
+
+    def _answer(
+        self, connection: sqlite3.Connection, pool_id: str, question: Callable[[PoolView], R]
+    ) -> R:
+        source = SqliteSource(connection, pool_id, self.clock)
+        try:
+            return question(OverlayView(source, self._reader_states))
+        except AgentPoolError as error:
+            error.in_pool(pool_id)
+            raise
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         self._check(pool_id)
@@ -195,9 +204,15 @@ class SqliteAgentPoolStore(AgentPoolStore):
             raise StoreClosedError(msg)
         if self.tail.ending.closed:
             super().refuse_closed()
-        if asyncio.get_running_loop() is not self._loop:
+        if not self._runs_here():
             msg = "the store belongs to another event loop; open it again in this one"
             raise StoreClosedError(msg)
+
+    def _runs_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return running_loop() is self._loop  # says what is wrong
 
     # --- writing
 
