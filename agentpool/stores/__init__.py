@@ -52,8 +52,8 @@ what its users may rely on and brings every method but these.
 ``due(pool_ids)``
     May be overridden where one question for many pools is cheaper than one for each.
 
-*How a method begins.* `check_identifier` for ``pool_id`` and ``ref``, then ``self.refuse_closed()``;
-and once more when it has waited for its turn. `notify` is called on the event loop only.
+*How a method begins.* `check_identifier` for ``pool_id`` and ``ref``, then `refuse_closed`; and
+that once more when it has waited for its turn. `notify` is called on the event loop only.
 
 *The transaction.* `PoolTransaction` is what `carry_out` works on: the look-ups of `PoolView`, and
 ``apply`` and ``set_projected``. All of it is called from one thread, without awaiting, and each
@@ -77,8 +77,8 @@ own, over an engine that can look up by key:
 newer one, `StoreClosedError`, and `StoreError` for the rest. Each but the last leaves the store
 usable, and none leaves half of a command behind. ``raise ... from`` the foreign error.
 
-*Testing.* A store passes `agentpool.testing.StoreConformance` and `PoolConformance`; one that can be
-opened again, or from elsewhere, passes `SharedStoreConformance` too.
+*Testing.* A store passes `StoreConformance` and `PoolConformance` of `agentpool.testing`; one that
+can be opened again, or from elsewhere, passes `SharedStoreConformance` too.
 """
 
 from agentpool.errors import (

@@ -9,16 +9,16 @@ others have added. Everything is kept in memory too, so this is no store for lon
 import asyncio
 import errno
 import fcntl
-import json
 import os
 import random
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 from zlib import crc32
+
+import msgspec
 
 from agentpool.stores import (
     OCTETS,
@@ -48,7 +48,7 @@ from agentpool.stores import (
     wall_clock,
 )
 
-__all__ = ("JsonLinesStore", "open_store")
+__all__ = ("JsonLinesStore",)
 
 R = TypeVar("R")
 
@@ -57,51 +57,55 @@ _LOOK_EVERY: Final = 0.02
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+class Change(msgspec.Struct, omit_defaults=True):
+    """What was applied to a pool, or how far its records have been worked in."""
+
+    projected: int | None = None
+    records: tuple[tuple[str, str], ...] = ()
+    event_sequence: int | None = None
+    puts: tuple[Row, ...] = ()
+    deletes: tuple[RowKey, ...] = ()
+    announce: bool = False
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """A transaction: the changes of a pool, or a body."""
+
+    pool_id: str = ""
+    at: int = 0
+    changes: list[Change] = []
+    ref: str = ""
+    media_type: str = ""
+    body: bytes = b""
+
+
 class LoggedPool(MemoryPool):
     """A pool in memory that knows which of its changes stand in no line yet."""
 
     def __init__(self, pool_id: str, clock: Clock) -> None:
         super().__init__(pool_id, clock)
-        self.unsaved: list[dict[str, Any]] = []
+        self.unsaved: list[Change] = []
 
     def apply(self, decision: Decision[Any]) -> None:
-        self.unsaved.append(_written(decision))
+        records = tuple((each.kind, each.payload_json) for each in decision.records)
+        self.unsaved.append(Change(None, records, *decision[2:]))
         super().apply(decision)
 
     def set_projected(self, seq: int) -> None:
-        self.unsaved.append({"projected": seq})
+        self.unsaved.append(Change(seq))
         super().set_projected(seq)
 
-    def take_in(self, change: dict[str, Any]) -> None:
+    def take_in(self, change: Change) -> None:
         """Make a change that stands in a line."""
-        if "projected" in change:
-            super().set_projected(change["projected"])
-        else:
-            super().apply(_read(self.pool_id, self.head, change))
-
-
-def _written(decision: Decision[Any]) -> dict[str, Any]:
-    return {
-        "records": [(each.kind, each.payload_json) for each in decision.records],
-        "event_sequence": decision.event_sequence,
-        "puts": [(*row.key, row.value, row.due_at) for row in decision.puts],
-        "deletes": decision.deletes,
-        "announce": decision.announce,
-    }
-
-
-def _read(pool_id: str, head: int, change: dict[str, Any]) -> Decision[None]:
-    return Decision(
-        None,
-        tuple(
-            SealedPayload(open_payload(pool_id, seq, kind, text.encode()), kind, text)
-            for seq, (kind, text) in enumerate(change["records"], start=head + 1)
-        ),
-        change["event_sequence"],
-        tuple(Row(RowKey(*key), value, due_at) for *key, value, due_at in change["puts"]),
-        tuple(RowKey(*key) for key in change["deletes"]),
-        change["announce"],
-    )
+        if change.projected is not None:
+            super().set_projected(change.projected)
+            return
+        records = tuple(
+            SealedPayload(open_payload(self.pool_id, seq, kind, text.encode()), kind, text)
+            for seq, (kind, text) in enumerate(change.records, start=self.head + 1)
+        )
+        rest = (change.event_sequence, change.puts, change.deletes, change.announce)
+        super().apply(Decision(None, records, *rest))
 
 
 class JsonLinesStore(AgentPoolStore):
@@ -154,8 +158,7 @@ class JsonLinesStore(AgentPoolStore):
 
         def put() -> None:
             if ref not in self._content:
-                text = b64encode(body).decode()
-                self._append({"content": ref, "media_type": media_type, "body": text})
+                self._append(Line(ref=ref, media_type=media_type, body=body))
                 self._content[ref] = body
 
         await self._run(put, fcntl.LOCK_EX)
@@ -231,30 +234,28 @@ class JsonLinesStore(AgentPoolStore):
         try:
             result = carry_out(pool, command)
             if pool.unsaved:
-                line = {"pool": pool_id, "at": self._now, "changes": pool.unsaved}
+                line = Line(pool_id, self._now, pool.unsaved)
                 self._append(line)
-                self._pools[pool_id] = pool
                 self._tell(line)
-        except BaseException as error:
+                self._pools[pool_id], pool.unsaved = pool, []
+        except ConsequenceError as error:
+            raise error.error from error
+        finally:
             if pool.unsaved:
                 self._forget()
-            if isinstance(error, ConsequenceError):
-                raise error.error from error
-            raise
-        pool.unsaved = []
         return result
 
-    def _tell(self, line: dict[str, Any]) -> None:
-        if any(each.get("records") or each.get("announce") for each in line["changes"]):
-            self._told.add(line["pool"])
+    def _tell(self, line: Line) -> None:
+        if any(each.records or each.announce for each in line.changes):
+            self._told.add(line.pool_id)
 
-    def _append(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line).encode()
-        data = b"%08x %s\n" % (crc32(text), text)
+    def _append(self, line: Line) -> None:
+        text = msgspec.json.encode(line)
+        data, done = b"%08x %s\n" % (crc32(text), text), 0
         try:
             os.ftruncate(self._file, self._end)  # off with what a crash left torn
-            if os.pwrite(self._file, data, self._end) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            while done < len(data):
+                done += os.pwrite(self._file, data[done:], self._end + done)
             os.fsync(self._file)
         except OSError as error:
             with suppress(OSError):
@@ -269,32 +270,33 @@ class JsonLinesStore(AgentPoolStore):
             raise StoreError(msg)
         if size == self._end:
             return
-        os.fsync(self._file)  # who wrote it may have been killed before doing so
-        lines = os.pread(self._file, size - self._end, self._end).split(b"\n")
+        os.fsync(self._file)  # whoever wrote it may have been killed before doing so
         try:
-            for place, line in enumerate(lines[:-1]):
-                if line[:9] != b"%08x " % crc32(line[9:]):
-                    if place == len(lines) - 2 and not lines[-1]:
-                        return  # the last one: a crash left it torn
-                    msg = "the file is damaged"
-                    raise StoreError(msg)
-                self._take_in(json.loads(line[9:]))
-                self._end += len(line) + 1
+            for line, body in _whole_lines(os.pread(self._file, size - self._end, self._end)):
+                self._take_in(msgspec.json.decode(body, type=Line))
+                self._end += len(line)
         except BaseException:
             self._forget()
             raise
 
-    def _take_in(self, line: dict[str, Any]) -> None:
-        if "content" in line:
-            self._content[line["content"]] = b64decode(line["body"])
+    def _take_in(self, line: Line) -> None:
+        if line.ref:
+            self._content[line.ref] = line.body
             return
-        self._now = line["at"]
-        pool = self._pools.setdefault(line["pool"], self._pool(line["pool"]))
-        for change in line["changes"]:
+        self._now = line.at
+        pool = self._pools.setdefault(line.pool_id, self._pool(line.pool_id))
+        for change in line.changes:
             pool.take_in(change)
         self._tell(line)
 
 
-def open_store(place: str) -> JsonLinesStore:
-    """Open the store in a file."""
-    return JsonLinesStore(place)
+def _whole_lines(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Give each line with what stands behind its checksum, but for a torn one at the end."""
+    lines = data.splitlines(keepends=True)
+    for line in lines:
+        body = line[9:-1]
+        if line == b"%08x %s\n" % (crc32(body), body):
+            yield line, body
+        elif line is not lines[-1]:
+            msg = "the file is damaged"
+            raise StoreError(msg)
