@@ -1,15 +1,18 @@
 """For authors of stores and of programs that use one. Needs no test framework.
 
-`StoreConformance` and `PoolConformance` are the suites that every store has to pass. `cancel_at`
+`StoreConformance` and `PoolConformance` are the suites that every store has to pass, and
+`SharedStoreConformance` is that of stores that can be opened again, or from elsewhere. `cancel_at`
 and `interrupt_at` disturb a coroutine at each place where it waits. The functions called ``a_...``
 build valid values.
 """
 
-# The suite
 # Disturbing coroutines
 from agentpool.testing.cancellation import Moment, cancel_at, interrupt_at, tasks_left
+
+# The suites
 from agentpool.testing.conformance import StoreConformance
 from agentpool.testing.conformance.pools import PoolConformance
+from agentpool.testing.conformance.shared import SharedStoreConformance
 
 # Values
 from agentpool.testing.values import (
@@ -24,6 +27,7 @@ from agentpool.testing.values import (
 __all__ = (
     "Moment",
     "PoolConformance",
+    "SharedStoreConformance",
     "StoreConformance",
     "a_condition",
     "a_config",

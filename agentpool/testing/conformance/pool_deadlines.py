@@ -29,12 +29,12 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.struct import include
 
-__all__ = ("PoolDeadlineTests",)
+__all__ = ("PAID", "PoolDeadlineTests", "named", "owe")
 
 DUE = 1_000
 NEVER: Final = EventFilter(kinds=include(EventKind.RUN_FAILED))
 
-# What is recorded when all that `_owe` promises has become due.
+# What is recorded when all that `owe` promises has become due.
 PAID: Final = {"wake.1 timed_out", "question timed_out", "perishable expired", "run.lost left"}
 
 
@@ -44,7 +44,7 @@ class PoolDeadlineTests(PoolKit):
     async def test_nothing_is_carried_out_before_it_is_due(self) -> None:
         clock = ManualClock()
         async with self.opened("run.a", "run.b", clock=clock) as pool:
-            await _owe(pool, DUE)
+            await owe(pool, DUE)
             before = await payloads(pool.store)
             clock.advance(DUE - 1)
             await carry_out_due(pool)
@@ -54,7 +54,7 @@ class PoolDeadlineTests(PoolKit):
         clock = ManualClock()
         async with self.opened("run.a", "run.b", clock=clock) as pool:
             async with AgentPool.open(pool.store, POOL) as other:
-                await _owe(other, DUE)
+                await owe(other, DUE)
             clock.advance(DUE)
             await carry_out_due(pool)
             assert await _paid(pool) == PAID
@@ -62,7 +62,7 @@ class PoolDeadlineTests(PoolKit):
     async def test_what_fell_due_while_nothing_was_open_is_carried_out_at_open(self) -> None:
         clock = ManualClock()
         async with self.opened("run.a", "run.b", clock=clock) as pool:
-            await _owe(pool, DUE)
+            await owe(pool, DUE)
             before = await payloads(pool.store)
             await pool.aclose()
             clock.advance(DUE)
@@ -72,11 +72,11 @@ class PoolDeadlineTests(PoolKit):
 
     async def test_what_is_due_is_carried_out_without_anybody_asking(self) -> None:
         async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
-            await _owe(pool, 40)
+            await owe(pool, 40)
             waits = set(PAID)
             async with aclosing(pool.watch_pool()) as watch:
                 while waits:
-                    waits -= {_named((await anext(watch)).payload)}  # type: ignore[arg-type]
+                    waits -= {named((await anext(watch)).payload)}  # type: ignore[arg-type]
 
     async def test_closing_one_pool_object_leaves_the_others_at_work(self) -> None:
         async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
@@ -90,7 +90,7 @@ class PoolDeadlineTests(PoolKit):
             self.opened("run.a", "run.b", clock=clock) as pool,
             AgentPool.open(pool.store, POOL) as other,
         ):
-            await _owe(pool, DUE)
+            await owe(pool, DUE)
             before = len(await payloads(pool.store))
             clock.advance(DUE)
             await asyncio.gather(*(carry_out_due(each) for each in (pool, other) * 5))
@@ -104,7 +104,7 @@ class PoolDeadlineTests(PoolKit):
                 await waiting(pool, f"wake.{timeout}", timeout_millis=timeout)
             clock.advance(DUE)
             await carry_out_due(pool)
-            ended = [_named(each) for each in (await payloads(pool.store))[-3:]]  # type: ignore[arg-type]
+            ended = [named(each) for each in (await payloads(pool.store))[-3:]]  # type: ignore[arg-type]
             assert ended == [f"wake.{timeout} timed_out" for timeout in (100, 200, 300)]
 
     async def test_a_deadline_ends_with_what_it_was_for(self) -> None:
@@ -149,7 +149,7 @@ class PoolDeadlineTests(PoolKit):
             assert await wake_log(pool) == ["registered", "timed_out"]
 
 
-async def _owe(pool: AgentPool, millis: int) -> None:
+async def owe(pool: AgentPool, millis: int) -> None:
     """Make one thing of each kind due after some time."""
     await waiting(pool, timeout_millis=millis, filter=NEVER)
     contract = MessageResponseContract(1, millis)
@@ -160,10 +160,11 @@ async def _owe(pool: AgentPool, millis: int) -> None:
 
 
 async def _paid(pool: AgentPool) -> set[str]:
-    return PAID & {_named(each) for each in await payloads(pool.store)}  # type: ignore[arg-type]
+    return PAID & {named(each) for each in await payloads(pool.store)}  # type: ignore[arg-type]
 
 
-def _named(payload: AgentPoolStoreRecordPayload) -> str:
+def named(payload: AgentPoolStoreRecordPayload) -> str:
+    """Say what a record tells, as `PAID` does."""
     match payload:
         case RunMessageRecorded(stored):
             return f"{stored.message.message_id} {stored.receipt.status}"
