@@ -28,9 +28,9 @@ what its users may rely on and brings every method but these.
 
 ``read_page(pool_id, after, limit)``
     Read records off the log: at most ``limit`` of those with numbers above ``after``, which may lie
-    far beyond the end. `open_record` reads one, of an unknown kind with ``keep_unknown=True``. At
-    the first that cannot be read the page ends: ``Page(records, error)``. A pool without any record
-    is refused with `not_open`.
+    far beyond the end. `open_records` reads them, with ``keep_unknown=True`` also those of unknown
+    kinds. At the first that cannot be read the page ends: ``Page(records, error)``. A pool without
+    any record is refused with `not_open`.
 
 ``put_content`` and ``get_content``
     Bodies of messages, beside the pools: `checked_content` checks the arguments, `content_ref`
@@ -120,7 +120,7 @@ from agentpool.support.clock import Clock, wall_clock
 # What is stored
 from agentpool.wire.content import OCTETS, checked_content, content_ref, no_content
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.payload import SealedPayload, open_payload, open_record, seal
+from agentpool.wire.payload import SealedPayload, open_payload, open_records, seal
 
 __all__ = (
     "DEADLINE",
@@ -161,7 +161,7 @@ __all__ = (
     "no_content",
     "not_open",
     "open_payload",
-    "open_record",
+    "open_records",
     "seal",
     "wall_clock",
 )

@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from agentpool.stores.tail import Tail
+from agentpool.stores.tail import Tail, Turns
 from agentpool.support.clock import Clock, checked_clock, wall_clock
 from agentpool.support.loop import running_loop
-from agentpool.support.signals import Turns
 from agentpool.support.tasks import joined, uninterrupted
 from agentpool.wire.ids import check_identifier
 
