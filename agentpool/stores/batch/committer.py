@@ -47,10 +47,14 @@ class BatchCommitter:
         """
         try:
             return self._commit(engine, requests)
+        # Of a batch the transaction is undone for all, though one is at fault: alone, each shows
+        # which.
         except ConsequenceError as error:
             if len(requests) == 1:
                 raise error.error from error
         except Exception as error:
+            # What the engine itself says, or a limit of the handle, is true of all of them; only a
+            # bug in one command is worth trying the others alone.
             if len(requests) == 1 or isinstance(error, (AgentPoolError, *engine.errors)):
                 raise
         return self._one_by_one(engine, requests)
@@ -94,6 +98,7 @@ class BatchCommitter:
                 outcomes.append(carry_out(views[pool_id], command))
             except AgentPoolError as error:
                 outcomes.append(Refusal(error))
+        # All decided, then all written: an engine that is a trip away needs one for it.
         for view in views.values():
             view.save()
         return outcomes, list(views.values())

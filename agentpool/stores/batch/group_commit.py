@@ -12,6 +12,7 @@ from agentpool.stores.batch.committer import Outcome, Refusal, Request
 
 __all__ = ("GroupCommit",)
 
+# So many share a sync well, and are decided in a few hundredths of a second.
 _BATCH_SIZE: Final = 1024
 
 _Commit: TypeAlias = Callable[[list[Request]], Awaitable[tuple[list[Outcome], set[str]]]]
@@ -76,6 +77,7 @@ class GroupCommit:
         finally:
             self._end_batch()
             self._task = None
+            # Nothing more will be written: who waits must not wait for ever.
             self._refuse_rest()
 
     def _end_batch(self) -> None:
@@ -90,6 +92,7 @@ class GroupCommit:
         while self._queue and not batch and not self._closed:
             size = min(len(self._queue), _BATCH_SIZE)
             taken = [self._queue.popleft() for _ in range(size)]
+            # Nobody is left to be told of it, so it is as if it had never been called.
             batch = [waiting for waiting in taken if not waiting[1].done()]
         return batch
 

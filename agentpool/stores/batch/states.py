@@ -75,6 +75,8 @@ class StateCache:
         :raises StoreError: the log is shorter than this connection has seen it
         """
         head, pool_id = source.head(), source.pool_id
+        # A backup that was restored, a power cut: what was decided on the lost records must not go
+        # on.
         refuse_shorter(pool_id, head, self.seen(pool_id))
         self._heads[pool_id] = head
         return head
@@ -93,6 +95,8 @@ class StateCache:
         known = self._configs.get(pool_id)
         if known is None:
             first = source.first_pool_record()
+            # A config never changes, so it is looked up once; where the log begins otherwise, the
+            # state knows.
             if first is not None and first[1] == "pool_opened":
                 known = self._configs[pool_id] = open_payload(pool_id, *first).config
         return known

@@ -103,6 +103,7 @@ class OverlayView:
     def _look_up_state(self) -> KeptState:
         kept = self._kept = self._states.current(self._source, self._stored_head)
         if self._added:
+            # About to hold what is not committed: if the transaction fails, nobody may find it.
             self._states.take_out(self.pool_id)
             for seq, record in enumerate(self._added, self._stored_head + 1):
                 kept.state.apply(seq, record.payload)
@@ -130,6 +131,7 @@ class OverlayView:
         joined_at = self.state.joined_at.get(run_id)
         if joined_at is not None and joined_at < seq:
             return self.state.members[run_id]
+        # Joined in this very transaction: the source knows nothing of it yet.
         if self._pool_records:
             for record in reversed(self._added[: max(seq - self._stored_head - 1, 0)]):
                 payload = record.payload
@@ -139,6 +141,7 @@ class OverlayView:
         return None if raw is None else cast("MemberJoined", self._opened(*raw)).member
 
     def time_of(self, seq: int) -> int | None:
+        # What this transaction appends, it appends now.
         return self.now if seq > self._stored_head else self._source.time_of(seq)
 
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
