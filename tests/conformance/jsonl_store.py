@@ -86,10 +86,14 @@ class JsonLinesStore(AgentPoolStore):
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         check_identifier(pool_id, "pool_id")
-        log = await self._run(lambda: self._pool(pool_id).log)
-        if not log:
-            raise not_open(pool_id)
-        return Page(log[after : after + limit])
+
+        def read() -> Page:
+            log = self._pool(pool_id).log
+            if not log:
+                raise not_open(pool_id)
+            return Page(log[after : after + limit])
+
+        return await self._run(read)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         body = checked_content(data, media_type)
