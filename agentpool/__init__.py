@@ -137,6 +137,9 @@ from agentpool.wire.codec import decode, encode
 from agentpool.rules.replay import replay
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
+# The version of the distribution
+from agentpool.support.version import __version__ as __version__
+
 __all__ = (
     "MAX_IDENTIFIER_BYTES",
     "START",

@@ -79,6 +79,11 @@ class AgentPoolError(Exception):
         own.__cause__ = self.__cause__
         return own
 
+    def in_pool(self, pool_id: str) -> None:
+        """Name the pool that it is about, where whoever raised it could not."""
+        if self.pool_id is None:
+            self.pool_id = pool_id
+
     def __str__(self) -> str:
         place = []
         if self.pool_id is not None:
@@ -89,7 +94,10 @@ class AgentPoolError(Exception):
 
 
 class InvalidValueError(AgentPoolError, ValueError):
-    """Raised when an identifier or value is one that the wire format refuses."""
+    """Raised when an argument is not what a call takes, or a value one that the format refuses.
+
+    Also when a store, a pool or a member is used before it is opened.
+    """
 
 
 class PoolNotOpenError(AgentPoolError):
@@ -137,7 +145,10 @@ class StoreFullError(AgentPoolError):
 
 
 class StoreClosedError(AgentPoolError):
-    """Raised when a store is used after ``aclose()``, after a fork or from another event loop."""
+    """Raised when a store is used after ``aclose()``, after a fork or from another event loop.
+
+    An event loop that is not asyncio's is always another.
+    """
 
 
 class CorruptRecordError(AgentPoolError):

@@ -77,8 +77,7 @@ class Delivery:
 
         :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         """
-        await self._inbox.settle(self, Acknowledge(self.claim))
-        self._ended = True
+        await self._end(Acknowledge(self.claim))
 
     async def nack(self, delay: float = 0) -> None:
         """End the claim by giving the message back; it comes again, with the next attempt.
@@ -86,7 +85,17 @@ class Delivery:
         :param delay: seconds before it can be taken again
         :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         """
-        await self._inbox.settle(self, ReturnMessage(self.claim, millis(delay, "delay")))
+        await self._end(ReturnMessage(self.claim, millis(delay, "delay")))
+
+    async def give_back(self) -> None:
+        """End the claim as `nack` does, even when the pool is closed: its member leaves."""
+        self._inbox.forget(self)
+        await self._inbox.pool.conclude(ReturnMessage(self.claim, 0))
+        self._ended = True
+
+    async def _end(self, command: Acknowledge | ReturnMessage) -> None:
+        self._inbox.forget(self)
+        await self._inbox.pool.execute(command)
         self._ended = True
 
 
@@ -100,7 +109,7 @@ class Inbox:
     """
 
     def __init__(self, pool: OpenedPool, run_id: str, *, lease: int) -> None:
-        self._pool = pool
+        self.pool: Final = pool
         self._run_id = run_id
         self._held: WeakSet[Delivery] = WeakSet()
         self._flows = False  # whether the last message was there at once
@@ -112,12 +121,12 @@ class Inbox:
             try:
                 yield delivery
             finally:
-                self._pool.heartbeats.remove_delivery(self._pool.pool_id, delivery)
+                self.pool.heartbeats.remove_delivery(self.pool.pool_id, delivery)
 
     async def peek(self, limit: int = 100) -> tuple[RunMessage, ...]:
         """Look at the first unacknowledged messages. Changes nothing."""
         limit = min(checked_limit(limit) or 0, _MOST)
-        return await self._pool.query(lambda view: peek(view, self._run_id, limit))
+        return await self.pool.query(lambda view: peek(view, self._run_id, limit))
 
     async def take(self) -> Delivery:
         """Claim the next message, and wait for one where there is none.
@@ -126,7 +135,7 @@ class Inbox:
 
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        claim, self._flows = await self._pool.waiting.until_taken(
+        claim, self._flows = await self.pool.waiting.until_taken(
             inbox_topic(self._run_id),
             lambda view: next_available(view, self._run_id),
             ClaimNext(self._run_id, process_name(), self.lease),
@@ -134,18 +143,16 @@ class Inbox:
         )
         delivery = Delivery(self, claim)
         self._held.add(delivery)
-        self._pool.heartbeats.add_delivery(self._pool.pool_id, delivery)
+        self.pool.heartbeats.add_delivery(self.pool.pool_id, delivery)
         return delivery
 
     async def let_go(self) -> None:
         """Return the messages that are claimed, to be taken again at once."""
         for delivery in list(self._held):
-            self._pool.heartbeats.remove_delivery(self._pool.pool_id, delivery)
-            with suppress(ClaimLostError):  # not by the pool, which may be closed by now
-                await self._pool.store.execute(self._pool.pool_id, ReturnMessage(delivery.claim, 0))
+            with suppress(ClaimLostError):
+                await delivery.give_back()
 
-    async def settle(self, delivery: Delivery, command: Acknowledge | ReturnMessage) -> None:
-        """End the claim of a delivery."""
-        self._pool.heartbeats.remove_delivery(self._pool.pool_id, delivery)
+    def forget(self, delivery: Delivery) -> None:
+        """Renew the claim of a delivery no longer: it is about to end."""
+        self.pool.heartbeats.remove_delivery(self.pool.pool_id, delivery)
         self._held.discard(delivery)
-        await self._pool.execute(command)

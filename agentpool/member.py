@@ -15,13 +15,15 @@ from agentpool.errors import (
 )
 from agentpool.inbox import Inbox
 from agentpool.rules.membership import JoinRun, LeaveMember
-from agentpool.rules.requirements import checked_cursor
+from agentpool.rules.requirements import checked_cursor, checked_sequence, require_type
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, WakeOutcome
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis, positive_millis
+from agentpool.support.opening import Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.filters import EventFilter
+from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreCursor,
@@ -33,6 +35,7 @@ from agentpool.wire.records import (
     WakeCondition,
 )
 from agentpool.wire.refs import EventCorrelation, PolicyRef
+from agentpool.wire.struct import trusted
 
 __all__ = ("MemberHandle", "Membership", "fresh_id")
 
@@ -52,6 +55,7 @@ class MemberHandle:
     """
 
     def __init__(self, pool: OpenedPool, member: AgentPoolMember, *, claim_lease: float) -> None:
+        require_type(member, AgentPoolMember, "member")
         self._pool = pool
         self.member: Final = member
         self.run_id: Final = member.run_id
@@ -78,6 +82,7 @@ class MemberHandle:
         :raises ContentNotFoundError: its ref is not one of this store
         :raises InvalidValueError: the body is no text; ``get_content()`` of the store gives it
         """
+        require_type(message, RunMessage, "message")
         self._pool.ending.refuse_closed()
         data = await self._pool.store.get_content(message.content_ref)
         try:
@@ -157,6 +162,7 @@ class MemberHandle:
 
         :param policy_refs: ``None``: those of the message
         """
+        require_type(message, RunMessage, "message")
         return await self.send(
             RunAddress.run(message.sender),
             content_ref,
@@ -186,6 +192,8 @@ class MemberHandle:
         key = idempotency_key
         if key is None:
             key = fresh_id("wait", self._pool.store.clock)
+        check_identifier(key, "idempotency_key")
+        require_type(filter, EventFilter, "filter")
         condition = WakeCondition(
             condition_id=f"wake.{sha256(key.encode()).hexdigest()}",
             run_id=self.run_id,
@@ -219,10 +227,13 @@ class MemberHandle:
         expires_in: float | None = None,
         contract: MessageResponseContract | None = None,
     ) -> RunMessage:
+        require_type(to, RunAddress, "to")
         clock = self._pool.store.clock
         identity = fresh_id("message", clock) if message_id is None else message_id
         expires_at = None if expires_in is None else clock() + millis(expires_in, "expires_in")
-        return RunMessage(
+        # Unchecked: `Send` writes it and reads it back, which checks all of it at once.
+        message: RunMessage = trusted(
+            RunMessage,
             message_id=identity,
             sender=self.run_id,
             to=to,
@@ -232,12 +243,15 @@ class MemberHandle:
             response_contract=contract,
             expires_at_millis=expires_at,
             idempotency_key=identity if idempotency_key is None else idempotency_key,
-            policy_refs=tuple(policy_refs),
+            policy_refs=checked_sequence(policy_refs, "policy_refs"),
         )
+        return message
 
 
-class Membership:
+class Membership(Unopened):
     """A run that is a member for the length of an ``async with`` block."""
+
+    remedy = "write `async with pool.member(...) as me:`"
 
     def __init__(
         self,
@@ -274,4 +288,4 @@ class Membership:
         with suppress(AgentPoolError):  # then its claims run out
             await self._handle.inbox.let_go()
         with suppress(NotAMemberError, StoreClosedError):  # its lease ran out, or will
-            await self._pool.store.execute(self._pool.pool_id, LeaveMember(self._member.run_id))
+            await self._pool.conclude(LeaveMember(self._member.run_id))

@@ -21,7 +21,12 @@ from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember, carries_policies
 from agentpool.rules.messages import RecordStatus
 from agentpool.rules.pool_opening import OpenPool
-from agentpool.rules.requirements import checked_cursor, require_open, require_type
+from agentpool.rules.requirements import (
+    checked_cursor,
+    checked_sequence,
+    require_open,
+    require_type,
+)
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, WakeOutcome, compile_for
 from agentpool.rules.wakes import known_wake
@@ -30,7 +35,7 @@ from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, checked_place
 from agentpool.stores.tail import follow
 from agentpool.support.clock import positive_millis
-from agentpool.support.opening import Opening
+from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import EventFilter, PayloadAccessMode
@@ -89,14 +94,19 @@ class AgentPool:
         :param policy_refs: what members have to carry for others to see their events
         :raises PoolConfigConflictError: the pool was opened before with other policies
         """
+        if isinstance(store, Unopened):
+            store.refuse()
+        require_type(store, AgentPoolStore, "store")
+        check_identifier(pool_id, "pool_id")
+        refs = checked_sequence(policy_refs, "policy_refs")
         config: AgentPoolStoreConfig | None = None
-        if message_policy is not None or wake_policy is not None or policy_refs:
+        if message_policy is not None or wake_policy is not None or refs:
             config = AgentPoolStoreConfig(
                 message_policy=message_policy or AgentPoolMessagePolicy(),
                 wake_policy=wake_policy or AgentPoolWakePolicy(),
-                policy_refs=tuple(policy_refs),
+                policy_refs=refs,
             )
-        return Opening(partial(_open, store, pool_id, config))
+        return Opening(partial(_open, store, pool_id, config), cls.__name__, "pool")
 
     def __repr__(self) -> str:
         return f"<AgentPool {self.pool_id!r} {'closed' if self._opened.ending.closed else 'open'}>"
@@ -163,7 +173,6 @@ class AgentPool:
 
         :param claim_lease: see `member`
         """
-        require_type(member, AgentPoolMember, "member")
         return MemberHandle(self._opened, member, claim_lease=claim_lease)
 
     async def snapshot(self) -> AgentPoolSnapshot:
@@ -214,7 +223,9 @@ class AgentPool:
         :raises IdempotencyConflictError: its key was used for another sender, target or content
         :raises NotAMemberError: it is new, and its sender is not a member
         """
-        return await self._opened.execute(RecordStatus(message, status, tuple(delivered_to)))
+        return await self._opened.execute(
+            RecordStatus(message, status, checked_sequence(delivered_to, "delivered_to"))
+        )
 
     async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
         """Send a message with a response contract and wait for what comes of it.

@@ -29,6 +29,7 @@ from benchmarks import (
     pools_size,
     processes,
     snapshots,
+    values,
     watching,
 )
 from benchmarks.bench import Bench
@@ -53,6 +54,7 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Found]]]] = {
     "pools-idling": pools_idling.run,
     "growth": growth.run,
     "breakdown": breakdown.run,
+    "values": values.run,
     "peers": against_peers.run,
 }
 

@@ -1,5 +1,7 @@
 """What all tests share. The conformance suite's assertions explain themselves like our own."""
 
+from typing import Final
+
 import pytest
 
 pytest.register_assert_rewrite("agentpool.testing")
@@ -10,3 +12,26 @@ settings.register_profile(
     "agentpool", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("agentpool")
+
+LONG: Final = frozenset(
+    {
+        "test_a_call_cancelled_as_it_resumes_has_its_whole_effect_or_none",
+        "test_a_call_cancelled_as_it_waits_has_its_whole_effect_or_none",
+        "test_a_cancelled_call_has_its_whole_effect_or_none_and_can_be_repeated",
+        "test_a_cancelled_snapshot_of_a_long_log_leaves_no_half_state",
+        "test_a_cancelled_wait_until_leaves_no_wait_behind",
+        "test_a_long_past_is_searched_to_its_end",
+        "test_a_subscription_goes_on_after_a_record_without_loss_or_repetition",
+        "test_a_subscription_is_whole_however_long_the_past_is",
+        "test_an_inbox_behaves_like_its_model",
+        "test_reading_a_long_log_comes_to_its_end_or_is_refused",
+        "test_whatever_is_in_flight_comes_to_its_end_or_is_refused",
+    }
+)
+"""Tests of the conformance suite that take long; it knows no runner of tests itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.name in LONG:
+            item.add_marker(pytest.mark.slow)

@@ -4,6 +4,7 @@ from typing import Any
 
 from agentpool import (
     AgentPoolMember,
+    AgentPoolStoreRecord,
     ContentCaptureMode,
     EntityKind,
     EntityRef,
@@ -24,6 +25,7 @@ from agentpool import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
+from agentpool.wire.payload import open_records
 
 POOL = "pool.test"
 
@@ -97,3 +99,11 @@ def envelope(**fields: Any) -> EventEnvelope:
         "runtime_package_fingerprint": "sha256:0",
     }
     return EventEnvelope(**{**defaults, **fields})
+
+
+def open_record(
+    pool_id: str, seq: int, kind: str, raw: bytes | None, *, keep_unknown: bool = False
+) -> AgentPoolStoreRecord:
+    """Read one stored record."""
+    [record] = open_records(pool_id, [(seq, kind, raw)], keep_unknown=keep_unknown)
+    return record

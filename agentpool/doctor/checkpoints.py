@@ -6,11 +6,11 @@ from typing import Any
 
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.rules.replay import PoolState
-from agentpool.stores.batch.states import StateCache
+from agentpool.stores.batch.states import state_at
+from agentpool.stores.sqlite.source import SqliteSource
 
 __all__ = ("Checkpoints",)
 
-_SEQ = "SELECT seq FROM agentpool_checkpoints WHERE pool_id = ?"
 _ORPHANS = """
     SELECT pool_id FROM agentpool_checkpoints AS kept WHERE NOT EXISTS
     (SELECT 1 FROM agent_pool_records AS record WHERE record.pool_id = kept.pool_id)
@@ -29,12 +29,12 @@ class Checkpoints:
     def begin(self, pool_id: str) -> None:
         """Read the checkpoint of a pool."""
         self._kept = None
-        row = self._connection.execute(_SEQ, (pool_id,)).fetchone()
-        if row is None:
+        checkpoint = SqliteSource(self._connection, pool_id).checkpoint()
+        if checkpoint is None:
             return
         self._count += 1
-        kept = StateCache().current(self._connection, pool_id, 0)
-        if kept.sequence == row[0]:
+        kept = state_at(pool_id, checkpoint)
+        if kept.sequence == checkpoint.seq:
             self._kept = kept
         else:
             self._unreadable.add(repr(pool_id))

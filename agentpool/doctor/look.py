@@ -9,7 +9,8 @@ from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Placed, Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.rules.transitions import MESSAGE_STEPS
-from agentpool.stores.sqlite import log, rows
+from agentpool.stores.batch.source import placed
+from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import (
     AgentPoolStoredMessage,
@@ -29,7 +30,6 @@ _KINDS: Final = "SELECT min(kind) FROM agentpool_rows WHERE pool_id = ? AND kind
 _ASKING: Final = """
     SELECT 1 FROM agentpool_rows WHERE pool_id = ? AND kind = 'asking' AND value = ? LIMIT 1
 """
-_EVENT_SEQ: Final = "SELECT seq FROM agent_pool_event_seq WHERE pool_id = ?"
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Look:
     def pool_id(self) -> str:
         """Which pool this is."""
         return self.state.pool_id
+
+    @property
+    def _source(self) -> SqliteSource:
+        return SqliteSource(self.connection, self.pool_id)
 
     def kinds(self) -> Iterator[str]:
         """List the kinds of the pool's rows."""
@@ -68,11 +72,12 @@ class Look:
 
     def row(self, key: RowKey) -> Row | None:
         """Look up a row."""
-        return rows.get(self.connection, self.pool_id, key)
+        return self._source.row(key)
 
     def message(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         """Look up the latest record of a message."""
-        return log.find(self.connection, self.pool_id, log.MESSAGES_BY_KEY, key)
+        raw = self._source.message_by_key(key)
+        return None if raw is None else placed(self.pool_id, raw)
 
     def is_latest(self, key: str, seq: int) -> bool:
         """Say whether a record is the latest of its message; one that cannot be read is none."""
@@ -89,11 +94,12 @@ class Look:
 
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
         """Look up the latest record of a wake."""
-        return log.find(self.connection, self.pool_id, log.CONDITIONS, condition_id)
+        raw = self._source.wake(condition_id)
+        return None if raw is None else placed(self.pool_id, raw)
 
     def message_at(self, seq: int) -> AgentPoolStoredMessage | None:
         """Read the message that a record holds, if it does and can be read."""
-        for found, kind, raw in log.page(self.connection, self.pool_id, seq - 1, 1):
+        for found, kind, raw in self._source.page(seq - 1, 1):
             try:
                 payload = open_payload(self.pool_id, found, kind, raw)
             except AgentPoolError:
@@ -116,5 +122,4 @@ class Look:
 
     def event_sequence(self) -> int:
         """Give the last number that was given to an event."""
-        found = self.connection.execute(_EVENT_SEQ, (self.pool_id,)).fetchone()
-        return 0 if found is None else int(found[0])
+        return self._source.event_sequence()

@@ -6,7 +6,7 @@ a large file is read only once. Pages keep the memory bounded.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.errors import (
@@ -15,7 +15,8 @@ from agentpool.errors import (
     UnknownRecordError,
 )
 from agentpool.rules.replay import PoolState
-from agentpool.stores.sqlite import log
+from agentpool.stores.batch.source import RawRecord
+from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.wire.payload import open_payload
 
 __all__ = ("Observer", "check_records", "head", "pools")
@@ -25,8 +26,6 @@ _BEFORE_ALL: Final = -(2**63)
 _HEAD: Final = f"""
     SELECT max(seq) FROM agent_pool_records WHERE pool_id = ? AND seq <= {2**63 - 1}
 """
-
-_Row: TypeAlias = tuple[int, str, bytes | None]
 
 
 class Observer(Protocol):
@@ -94,9 +93,9 @@ class _Reading:
         faults = (self._unreadable, self._unknown, self._gaps, self._conflicts)
         return sum(map(len, faults))
 
-    def _in_order(self, pool_id: str) -> Iterator[_Row]:
-        expected, after = 1, _BEFORE_ALL
-        while rows := log.page(self._connection, pool_id, after, _PAGE):
+    def _in_order(self, pool_id: str) -> Iterator[RawRecord]:
+        source, expected, after = SqliteSource(self._connection, pool_id), 1, _BEFORE_ALL
+        while rows := source.page(after, _PAGE):
             for row in rows:
                 if row[0] != expected:
                     self._gaps.add(f"pool {pool_id!r} has {row[0]!r} where {expected} was due")
@@ -105,7 +104,7 @@ class _Reading:
                 after, expected = row[0], row[0] + 1
                 yield row
 
-    def _take(self, state: PoolState, row: _Row) -> None:
+    def _take(self, state: PoolState, row: RawRecord) -> None:
         seq, kind, raw = row
         try:
             payload = open_payload(state.pool_id, seq, kind, raw)

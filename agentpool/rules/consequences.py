@@ -59,17 +59,22 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
     :raises ConsequenceError: it was not refused, but the transaction must not be committed
     """
     only_catch_up = isinstance(command, CatchUp)
-    if only_catch_up:
-        _catch_up_some(transaction)
-    elif transaction.projected is not None:
-        _catch_up(transaction)
-        _carry_out_due(transaction)
-    decision = command.decide(transaction)
+    try:
+        if only_catch_up:
+            _catch_up_some(transaction)
+        elif transaction.projected is not None:
+            _catch_up(transaction)
+            _carry_out_due(transaction)
+        decision = command.decide(transaction)
+    except AgentPoolError as error:
+        error.in_pool(transaction.pool_id)
+        raise
     try:
         transaction.apply(decision)
         if transaction.projected is not None and not only_catch_up:
             _catch_up(transaction)
     except AgentPoolError as error:
+        error.in_pool(transaction.pool_id)
         raise ConsequenceError(error) from error
     return decision.result
 

@@ -1,13 +1,18 @@
 """What commands require of their arguments and of their pool. Each refusal is worded here, once."""
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 from agentpool.errors import InvalidValueError, NotAMemberError
 from agentpool.rules.command import PoolView
 from agentpool.rules.replay import not_open
 from agentpool.wire.ids import U64_MAX
 from agentpool.wire.records import AgentPoolMember, AgentPoolStoreConfig, AgentPoolStoreCursor
-from agentpool.wire.struct import Wire
 
-__all__ = ("checked_cursor", "require_member", "require_open", "require_type")
+__all__ = ("checked_cursor", "checked_sequence", "require_member", "require_open", "require_type")
+
+
+T = TypeVar("T")
 
 
 def require_open(view: PoolView) -> AgentPoolStoreConfig:
@@ -33,7 +38,7 @@ def require_member(view: PoolView, run_id: str) -> AgentPoolMember:
     return member
 
 
-def require_type(value: object, type_: type[Wire], name: str) -> None:
+def require_type(value: object, type_: type, name: str) -> None:
     """Refuse an argument of another type.
 
     :raises InvalidValueError: naming the argument
@@ -41,6 +46,17 @@ def require_type(value: object, type_: type[Wire], name: str) -> None:
     if not isinstance(value, type_):
         msg = f"{name}: expected {type_.__name__}, got {type(value).__name__}"
         raise InvalidValueError(msg)
+
+
+def checked_sequence(values: Iterable[T], name: str) -> tuple[T, ...]:
+    """Make a tuple of what a caller gives for a list.
+
+    :raises InvalidValueError: it is no list, or a string, which would be one of characters
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        msg = f"{name}: expected a sequence, got {type(values).__name__}"
+        raise InvalidValueError(msg)
+    return tuple(values)
 
 
 def checked_cursor(cursor: AgentPoolStoreCursor | None) -> AgentPoolStoreCursor | None:

@@ -11,7 +11,7 @@ from agentpool.rules.answers import (
     refuse_used_id,
     respond,
 )
-from agentpool.rules.command import Command, Decision, Placed, PoolView, Row, RowKey
+from agentpool.rules.command import INBOX, Command, Decision, Placed, PoolView, Row, RowKey
 from agentpool.rules.messages import earlier_message, look_ups_of, recorded
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
@@ -24,7 +24,6 @@ from agentpool.rules.rows import (
     contract_key,
     deadline,
     deadline_key,
-    inbox_key,
     put,
 )
 from agentpool.wire.payload import SealedPayload, readable
@@ -202,7 +201,7 @@ def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decis
         if is_answer:
             puts.append(Row(RowKey(ANSWER, str(question), seq), run_id))
         if not (is_answer and view.row(deadline_key(HELD, str(question)))):
-            puts.append(Row(inbox_key(run_id, seq), UNREAD))
+            puts.append(Row(RowKey(INBOX, run_id, seq), UNREAD))
     # Announced, because a foreign record was told of before it was worked in here.
     return Decision(None, puts=tuple(puts), announce=True)
 

@@ -57,6 +57,10 @@ class OpenedPool:
         self.ending.refuse_closed()
         return self.store.execute(self.pool_id, command)
 
+    def conclude(self, command: Command[R]) -> Awaitable[R]:
+        """Carry out a command that ends something, whether the pool is closed or not."""
+        return self.store.execute(self.pool_id, command)
+
     async def query(self, question: Callable[[PoolView], R]) -> R:
         """Answer a question, unless the pool is closed."""
         self.ending.refuse_closed()

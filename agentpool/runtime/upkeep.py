@@ -45,8 +45,7 @@ class Upkeep:
         self._changed: set[str] = set()
         self._deadlines: dict[str, int] = {}
         self._errors: dict[str, str] = {}
-        self._turns: Turns | None = None
-        self._rest = False
+        self._turns = Turns()
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -58,7 +57,7 @@ class Upkeep:
         """Look after a pool, until it is removed as often as it was added."""
         self._pools[pool_id] += 1
         if pool_id not in self._listening:
-            listening = self._store.tail.listening(pool_id, partial(self._tell, pool_id))
+            listening = self._store.tail.listening(pool_id, partial(self._turns.tell, pool_id))
             listening.__enter__()
             self._listening[pool_id] = listening
         self._look_at([pool_id])
@@ -78,19 +77,12 @@ class Upkeep:
             task.cancel()
             await asyncio.wait([task])
 
-    def _tell(self, pool_id: str) -> None:
-        """Take note of a change; others may follow at once, so there is a rest before the look."""
-        self._rest = True
-        self._look_at([pool_id])
-
     def _look_at(self, pool_ids: Iterable[str]) -> None:
         self._changed.update(pool_ids)
-        if self._turns is not None:
-            self._turns.wake()
+        self._turns.wake()
 
     async def _run(self) -> None:
-        self._turns = turns = Turns()
-        with self._store.tail.ending.ends(turns):
+        with self._store.tail.ending.ends(self._turns) as turns:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.heartbeats.run)
                 with suppress(StoreClosedError):
@@ -100,9 +92,10 @@ class Upkeep:
     async def _keep_up(self, turns: Turns) -> None:
         everything_at = 0.0
         async for _ in turns:
-            if self._rest:
+            if turns.told:
                 await anyio.sleep(_COALESCE_SECONDS)  # many commits, one look
-                self._rest = False
+                self._changed |= turns.told
+                turns.told.clear()
             if everything_at <= anyio.current_time():
                 everything_at = anyio.current_time() + _LOOK_AT_ALL_EVERY
                 self._changed.update(self._pools)

@@ -32,7 +32,7 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
-__all__ = ("AgentPoolStore", "Due")
+__all__ = ("AgentPoolStore", "Due", "due_in")
 
 C = TypeVar("C")
 R = TypeVar("R")

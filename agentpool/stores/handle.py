@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from agentpool.stores.tail import Tail
-from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.clock import Clock, checked_clock, wall_clock
+from agentpool.support.loop import running_loop
 from agentpool.support.signals import Turns
 from agentpool.support.tasks import joined, uninterrupted
 from agentpool.wire.ids import check_identifier
@@ -25,7 +26,7 @@ class StoreHandle:
     """
 
     def __init__(self, clock: Clock = wall_clock) -> None:
-        self.clock: Final = clock
+        self.clock: Final = checked_clock(clock)
         self.tail: Final = Tail(self.listen, self.stop_listening)
         self._companions: dict[Any, Any] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -63,6 +64,7 @@ class StoreHandle:
 
         :raises StoreClosedError: the store is closed
         """
+        running_loop()
         self.tail.ending.refuse_closed()
 
     # --- following
@@ -102,6 +104,7 @@ class StoreHandle:
 
         Idempotent. A cancelled close closes all the same.
         """
+        running_loop()
         if self._closing is None:
             self.tail.ending.close()
             self._closing = asyncio.ensure_future(self._close())
@@ -117,6 +120,7 @@ class StoreHandle:
         await self.finish()
 
     async def __aenter__(self) -> Self:
+        running_loop()
         return self
 
     async def __aexit__(

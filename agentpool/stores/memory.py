@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import anyio.lowlevel
 
+from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.consequences import carry_out
 from agentpool.rules.replay import not_open
@@ -47,7 +48,11 @@ class InMemoryAgentPoolStore(AgentPoolStore):
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         await self._enter(pool_id)
-        return question(self._pools.get(pool_id) or MemoryPool(pool_id, self.clock))
+        try:
+            return question(self._pools.get(pool_id) or MemoryPool(pool_id, self.clock))
+        except AgentPoolError as error:
+            error.in_pool(pool_id)
+            raise
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         await self._enter(pool_id)

@@ -27,33 +27,38 @@ class Turns:
 
     A turn may come although nothing changed. Nothing is held while one looks, so the consumer may
     yield, pause or leave wherever it likes.
+
+    :ivar endings: what ends the turns when it is closed
+    :ivar told: for who looks after many things at once: which of them have changed
     """
 
     def __init__(self) -> None:
         self._signal = anyio.Event()
         self._seconds: float | None = None
-        self._endings: list[Ending] = []
+        self.endings: list[Ending] = []
         self._woken = True  # the first turn comes at once
+        self.told: set[str] = set()
 
     def wake(self) -> None:
         """Let the next turn come at once. During a look: right after it."""
         self._woken = True
         self._signal.set()
 
+    def tell(self, what: str) -> None:
+        """Let the next turn come at once, and say what for."""
+        self.told.add(what)
+        self.wake()
+
     def within(self, seconds: float) -> None:
         """Let the next turn come after so many seconds even if nothing changes."""
         self._seconds = seconds
-
-    def end_with(self, ending: "Ending") -> None:
-        """Let what is closed meanwhile end these turns."""
-        self._endings.append(ending)
 
     def refuse_closed(self) -> None:
         """Refuse to go on in what was closed.
 
         :raises StoreClosedError: saying what it was
         """
-        for ending in self._endings:
+        for ending in self.endings:
             ending.refuse_closed()
 
     def __aiter__(self) -> Self:
@@ -102,9 +107,10 @@ class Ending:
         :raises StoreClosedError: it is closed already
         """
         self.refuse_closed()
-        turns.end_with(self)
+        turns.endings.append(self)
         self._waiting.add(turns)
         try:
             yield turns
         finally:
             self._waiting.discard(turns)
+            turns.endings.remove(self)

@@ -11,7 +11,7 @@ of the decoding. Anything else goes through `agentpool.wire.strict`, which looks
 import re
 from collections.abc import Callable, Hashable
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -24,6 +24,9 @@ __all__ = ("decode", "encode")
 T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
+_BACKSLASH: Final = 0x5C
+_DEL: Final = 0x7F
+_FIRST_OF_C1: Final = 0xC2
 _C1 = re.compile(rb"\xc2[\x80-\x9f]").search
 _MOST_DECODERS: Final = 128
 
@@ -52,8 +55,15 @@ def decode(data: bytes | str, type: type[T]) -> T:  # noqa: A002  # the name tha
     """
     try:
         raw = data if data.__class__ is bytes else _as_bytes(data)
-        value: T = decoder(type)(raw)
-        if not is_canonical(raw, value):
+        known = _DECODERS.get(id(type))
+        value: T = known[1](raw) if known else _make_decoder(cast("Hashable", type))(raw)
+        # As `is_canonical` says it, without a call: whatever is read alone comes by here.
+        if (
+            _BACKSLASH in raw
+            or _DEL in raw
+            or _encode(value) != raw
+            or not (raw.isascii() or _is_tame(raw))
+        ):
             check_document(raw, type)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise InvalidValueError(_cause(error)) from error
@@ -67,8 +77,8 @@ def _as_bytes(data: bytes | str) -> bytes:
 def is_canonical(raw: bytes, value: Any) -> bool:
     """Say that this is how the value is written, and that no string in it needs a closer look."""
     return (
-        0x5C not in raw
-        and 0x7F not in raw
+        _BACKSLASH not in raw
+        and _DEL not in raw
         and _encode(value) == raw
         and (raw.isascii() or _is_tame(raw))
     )
@@ -76,7 +86,7 @@ def is_canonical(raw: bytes, value: Any) -> bool:
 
 def is_plain(raw: bytes) -> bool:
     """Say that no string in what was encoded can hold a control character, nor be too long."""
-    return 0x5C not in raw and 0x7F not in raw and (raw.isascii() or _is_tame(raw))
+    return _BACKSLASH not in raw and _DEL not in raw and (raw.isascii() or _is_tame(raw))
 
 
 def _is_tame(raw: bytes) -> bool:
@@ -87,15 +97,18 @@ def _is_tame(raw: bytes) -> bool:
     """
     if holds_c1(raw):
         return False
-    return len(raw) <= MAX_IDENTIFIER_BYTES or all(
+    if len(raw) <= MAX_IDENTIFIER_BYTES:
+        return True
+    texts = raw.split(b'"')
+    return max(map(len, texts)) <= MAX_IDENTIFIER_BYTES or all(
         len(text) <= MAX_IDENTIFIER_BYTES or len(text.decode()) > MAX_IDENTIFIER_BYTES
-        for text in raw.split(b'"')
+        for text in texts
     )
 
 
 def holds_c1(raw: bytes) -> bool:
     """Say whether there is a character of U+0080 to U+009F in this UTF-8."""
-    return 0xC2 in raw and _C1(raw) is not None
+    return _FIRST_OF_C1 in raw and _C1(raw) is not None
 
 
 def decoder(type_: Any) -> _Decode:

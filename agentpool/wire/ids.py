@@ -38,6 +38,7 @@ __all__ = (
 
 MAX_IDENTIFIER_BYTES: Final = 512
 U64_MAX: Final = 2**64 - 1
+_SHOWN: Final = 42  # with its quotes
 
 # The length bound in characters is what msgspec can check while it decodes; bytes and control
 # characters are checked by `identifier_problem` where a value could hold any that matter.
@@ -107,6 +108,12 @@ def check_identifier(value: str, name: str) -> None:
     if problem is not None:
         msg = f"{name}: {problem}"
         raise InvalidValueError(msg)
+
+
+def shown(value: object) -> str:
+    """Show an identifier within a line: both ends of a long one, for ids differ at the end."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 18]}...{text[-15:]}"
 
 
 def check_u64(value: int | None, name: str) -> None:

@@ -1,7 +1,8 @@
 """Record payloads as they stand in a log: sealed on their way in, opened on their way out."""
 
 from collections.abc import Callable, Iterator, Sequence
-from operator import ne
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from agentpool.errors import CorruptRecordError, InvalidValueError, UnknownRecordError
 from agentpool.wire.codec import decode, decoder, encode, is_canonical, is_plain
 from agentpool.wire.records import (
+    AgentPoolStoreCursor,
     AgentPoolStoreRecord,
     AgentPoolStoreRecordPayload,
     MemberJoined,
@@ -18,7 +20,6 @@ from agentpool.wire.records import (
     RunMessageRecorded,
     UnknownRecord,
     WakeRecorded,
-    record_at,
 )
 from agentpool.wire.strict import check_document
 from agentpool.wire.struct import Wire, trusted
@@ -27,7 +28,7 @@ __all__ = (
     "KINDS",
     "SealedPayload",
     "open_payload",
-    "open_record",
+    "open_payloads",
     "open_records",
     "readable",
     "seal",
@@ -51,6 +52,13 @@ _DECODE: Final[dict[str, Callable[[bytes], Any]]] = {
 
 _DECODE_LINES: Final = msgspec.json.Decoder(AgentPoolStoreRecordPayload).decode_lines
 _ENCODE_LINES: Final = msgspec.json.Encoder().encode_lines
+_UNREADABLE: Final = (
+    InvalidValueError,
+    msgspec.MsgspecError,
+    UnicodeError,
+    RecursionError,
+    TypeError,  # a payload that is no text
+)
 _AT_ONCE: Final = 100  # the interpreter lock is held for these, some 200 microseconds
 
 Row: TypeAlias = tuple[int, str, bytes | None]
@@ -96,7 +104,15 @@ def readable(value: W, type_: type[W]) -> W:
 
     :raises InvalidValueError: what was encoded would not be read back
     """
-    return decode(encode(value), type_)
+    raw = encode(value)
+    try:
+        read: W = decoder(type_)(raw)
+        # Its fields are all there, each once, and equal parts of the same types are written alike.
+        if read == value and is_plain(raw):
+            return read
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass  # the long way says what is wrong
+    return decode(raw, type_)
 
 
 def open_payload(pool_id: str, seq: int, kind: str, raw: bytes | None) -> Any:
@@ -118,55 +134,62 @@ def open_payload(pool_id: str, seq: int, kind: str, raw: bytes | None) -> Any:
         payload = decode_kind(raw)
         if not is_canonical(raw, payload):
             check_document(raw, KINDS[kind])
-        return payload
     except InvalidValueError as error:
         raise CorruptRecordError(error.message, pool_id=pool_id, seq=seq) from error
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise CorruptRecordError(str(error), pool_id=pool_id, seq=seq) from error
+    return payload
+
+
+def open_payloads(
+    pool_id: str, rows: Sequence[Row], *, keep_unknown: bool = False
+) -> Iterator[AgentPoolStoreRecordPayload | UnknownRecord]:
+    """Read the payloads of stored records in order, as `open_payload` does, up to an error.
+
+    :param keep_unknown: give a payload of an unknown kind back as `UnknownRecord`
+    """
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        payloads = _open_at_once(some)
+        if payloads is not None:
+            yield from payloads
+            continue
+        for seq, kind, raw in some:
+            if keep_unknown and kind not in KINDS:
+                text = (raw or b"").decode(errors="replace")
+                yield trusted(UnknownRecord, kind, text)
+            else:
+                yield open_payload(pool_id, seq, kind, raw)
+
+
+def _open_at_once(rows: Sequence[Row]) -> list[AgentPoolStoreRecordPayload] | None:
+    """Read rows as lines of one text; ``None`` where one of them is not as it is written here.
+
+    No line that is written has a line break in it. So where the lines are the same bytes again, no
+    row had one either, each line is what its row holds, and only its strings may need a look.
+    """
+    _, kinds, texts = zip(*rows, strict=True)
+    if not KINDS.keys() >= set(kinds):
+        return None
+    try:
+        lines = b"\n".join((*texts, b""))
+        payloads = _DECODE_LINES(lines)
+        if _ENCODE_LINES(payloads) != lines or tuple(map(_TAGS.get, map(type, payloads))) != kinds:
+            return None
+        if not is_plain(lines):
+            for _, kind, text in rows:
+                if text is not None and not is_plain(text):
+                    check_document(text, KINDS[kind])
+    except _UNREADABLE:
+        return None  # alone, it says what is wrong with it
+    return payloads
 
 
 def open_records(
     pool_id: str, rows: Sequence[Row], *, keep_unknown: bool = False
 ) -> Iterator[AgentPoolStoreRecord]:
-    """Read stored records in order, each as `open_record` does; ends with the first error."""
-    for start in range(0, len(rows), _AT_ONCE):
-        some = rows[start : start + _AT_ONCE]
-        payloads = _open_at_once(some)
-        if payloads is None:
-            for row in some:
-                yield open_record(pool_id, *row, keep_unknown=keep_unknown)
-        else:
-            for (seq, _, _), payload in zip(some, payloads, strict=True):
-                yield record_at(pool_id, seq, payload)
-
-
-def _open_at_once(rows: Sequence[Row]) -> list[AgentPoolStoreRecordPayload] | None:
-    """Read rows as lines of one text, or none of them where one may need a look of its own.
-
-    No line that was written here has a line break in it. So where the lines are the same bytes
-    again, there was none in a row either, and each line is what its row holds.
-    """
-    _, kinds, texts = zip(*rows, strict=True)
-    try:
-        lines = b"\n".join((*texts, b""))
-        payloads = _DECODE_LINES(lines)
-    except (TypeError, msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None  # one after another, they say which it is
-    if not is_plain(lines) or _ENCODE_LINES(payloads) != lines:
-        return None
-    if any(map(ne, kinds, map(_TAGS.get, map(type, payloads)))):
-        return None  # a row of one kind with the payload of another
-    return payloads
-
-
-def open_record(
-    pool_id: str, seq: int, kind: str, raw: bytes | None, *, keep_unknown: bool = False
-) -> AgentPoolStoreRecord:
-    """Read a stored record, as `open_payload` does.
-
-    :param keep_unknown: give a record of an unknown kind back as `UnknownRecord`
-    """
-    if keep_unknown and kind not in KINDS:
-        text = (raw or b"").decode(errors="replace")
-        return record_at(pool_id, seq, trusted(UnknownRecord, kind, text))
-    return record_at(pool_id, seq, open_payload(pool_id, seq, kind, raw))
+    """Read stored records in order, as `open_payloads` does."""
+    # Without a frame of Python for each record.
+    payloads = open_payloads(pool_id, rows, keep_unknown=keep_unknown)
+    cursors = map(trusted, repeat(AgentPoolStoreCursor), map(itemgetter(0), rows))
+    return map(trusted, repeat(AgentPoolStoreRecord), repeat(pool_id), cursors, payloads)

@@ -10,11 +10,13 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import field
+from msgspec.structs import astuple
 
 from agentpool.wire.filters import CompiledEventFilter, EventFilter
 from agentpool.wire.ids import (
     U32,
     U64,
+    U64_MAX,
     AgentId,
     AgentPoolId,
     ContentRef,
@@ -25,6 +27,7 @@ from agentpool.wire.ids import (
     TopicId,
     WakeConditionId,
     check_u64,
+    shown,
 )
 from agentpool.wire.refs import (
     DestinationKind,
@@ -132,6 +135,9 @@ class AgentPoolMember(Wire):
     agent_id: AgentId
     policy_refs: tuple[PolicyRef, ...] = ()
     topics: tuple[TopicId, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<AgentPoolMember {shown(self.run_id)} of {shown(self.agent_id)}>"
 
 
 # --- messages
@@ -248,6 +254,16 @@ class RunMessage(Wire, kw_only=True):
         if self.expires_at_millis is not None:
             check_u64(self.expires_at_millis, "expires_at_millis")
 
+    def __repr__(self) -> str:
+        to = _shown_target(self.to)
+        return f"<RunMessage {shown(self.message_id)} from {shown(self.sender)} to {to}>"
+
+
+def _shown_target(to: RunAddress) -> str:
+    if not (isinstance(to, RunAddress) and isinstance(to.target, RunAddressTarget)):
+        return shown(to)  # changed behind its back
+    return f"{to.target.__struct_config__.tag} {shown(*astuple(to.target))}"
+
 
 class MessageReceipt(Wire):
     """How far a message has come, and which runs it was delivered to."""
@@ -358,7 +374,8 @@ class AgentPoolStoreCursor(Wire):
     sequence: U64
 
     def __post_init__(self) -> None:
-        check_u64(self.sequence, "sequence")
+        if type(self.sequence) is not int or self.sequence > U64_MAX:
+            check_u64(self.sequence, "sequence")
 
 
 START: Final = AgentPoolStoreCursor(0)

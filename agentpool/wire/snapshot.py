@@ -1,6 +1,6 @@
 """What the log of a pool means at one moment."""
 
-from agentpool.wire.ids import AgentPoolId, TopicId
+from agentpool.wire.ids import AgentPoolId, TopicId, shown
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolMessagePolicy,
@@ -32,3 +32,15 @@ class AgentPoolSnapshot(Wire, kw_only=True):
     messages: tuple[AgentPoolStoredMessage, ...] = ()
     wakes: tuple[AgentPoolStoredWake, ...] = ()
     cursor: AgentPoolStoreCursor | None = None
+
+    def __repr__(self) -> str:
+        cursor = self.cursor.sequence if self.cursor else 0
+        counts = ", ".join(
+            f"{len(values)} {name if len(values) == 1 else f'{name}s'}"
+            for name, values in (
+                ("member", self.members),
+                ("message", self.messages),
+                ("wake", self.wakes),
+            )
+        )
+        return f"<AgentPoolSnapshot {shown(self.pool_id)} at {cursor}: {counts}>"

@@ -4,14 +4,14 @@ msgspec checks types and lengths while it decodes, but builds ``Struct(...)`` ca
 metaclass here closes that gap for calls alone, so decoding pays nothing for it. Values changed
 behind its back (``msgspec.structs.replace``) are caught when they are sealed for a log.
 
-There are two ways to check a value. Nearly every one is harmless, which `_is_harmless` sees in a
-few calls of C: it says so only of what the long way, `_checked`, would give back as it is. The long
-way brings into form, refuses, and finds the words for it; it alone decides.
+There are two ways to check a value. Nearly every one is harmless, which the test of its struct in
+`_HARMLESS` sees in a few calls of C: it says so only of what the long way, `_checked`, would give
+back as it is. The long way brings into form, refuses, and finds the words; it alone decides.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache
 from itertools import repeat
 from types import NoneType, UnionType
 from typing import (
@@ -44,7 +44,6 @@ T = TypeVar("T")
 # Builds a struct out of parts that are known to be valid, without checking them again.
 trusted: Callable[..., Any] = type(msgspec.Struct).__call__
 
-_fields: Final = msgspec.structs.astuple
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -60,7 +59,7 @@ class CheckedMeta(msgspec.StructMeta):
                 if _HARMLESS[cls](value):
                     return value
             except UnicodeEncodeError:
-                pass
+                pass  # a lone surrogate, which the long way refuses
             except ValueError as error:
                 msg = f"{cls.__name__}: {error}"
                 raise InvalidValueError(msg) from error
@@ -77,6 +76,7 @@ class Wire(msgspec.Struct, metaclass=CheckedMeta, frozen=True, omit_defaults=Tru
 
 def written(default: T) -> T:
     """Give a field a default for callers that the encoder writes all the same."""
+    # Not as a plain default, which would be left out; without a frame of Python for each value.
     field: T = msgspec.field(default_factory=repeat(default).__next__)
     return field
 
@@ -100,9 +100,8 @@ def include(*values: T) -> Include[T]:
 _Test: TypeAlias = Callable[[Any], Any]
 
 
-
 class _Tests(dict[type[Wire], _Test]):
-    """The test of each struct, written when it is needed first: then all its types are there."""
+    """The test of each struct, written when it is first needed: then all types are there."""
 
     def __missing__(self, cls: type[Wire]) -> _Test:
         test = self[cls] = _written_test(cls)
@@ -113,75 +112,86 @@ _HARMLESS: Final = _Tests()
 
 
 def _written_test(cls: type[Wire]) -> _Test:
-    """Write the test of a struct, once, as one expression, as dataclasses write their methods.
+    """Write the test of a struct as one expression, as dataclasses write their methods.
 
     Each field is of exactly a type that it may have, so nothing has to be brought into form, and
     no text is empty. Structs in fields are not looked into: neither does `msgspec.convert`. All
-    texts together, written as JSON, show the rest: the characters below U+0020 are those that JSON
-    escapes, and what they have together bounds each of them, so all of them are identifiers.
+    texts together, written as JSON, show the rest: whatever control character JSON does not escape
+    can be seen, and what they have together bounds each, so that all of them are identifiers.
     """
     hints = get_type_hints(cls, include_extras=True)
-    scope: dict[str, Any] = {"all_of": _all_of, "encode": _encode, "harmless": _are_harmless}
+    scope: dict[str, Any] = {"all_of": _all_of, "encode": _encode, "are_short": _are_short}
     tests = [_test(f"v.{name}", hints[name], scope) for name in cls.__struct_fields__]
     texts = [f"v.{name}" for name in cls.__struct_fields__ if _holds_text(hints[name])]
     if texts:
-        tests.append(f"(raw := encode(({', '.join(texts)},))) and 0x5C not in raw")
-        tests.append(f"0x7F not in raw and (len(raw) <= {MAX_IDENTIFIER_BYTES} and raw.isascii()")
-        tests[-1] += " or harmless(raw))"
-    test: _Test = eval(f"lambda v: {' and '.join(tests) or True}", scope)  # noqa: S307  # ours
+        tests += [
+            f"0x5C not in (raw := encode(({', '.join(texts)},)))",  # no escape, so none was needed
+            "0x7F not in raw",
+            f"(len(raw) <= {MAX_IDENTIFIER_BYTES} and raw.isascii() or are_short(raw))",
+        ]
+    source = f"lambda v: {' and '.join(tests) or True}"
+    test: _Test = eval(source, scope)  # noqa: S307  # names of fields and types, no more
     return test
-
-
-def _are_harmless(raw: bytes) -> bool:
-    """Look closer at texts without escapes that are many, or not all of ASCII."""
-    return not holds_c1(raw) and max(map(len, raw.split(b'"'))) <= MAX_IDENTIFIER_BYTES
 
 
 def _test(value: str, hint: Any, scope: dict[str, Any]) -> str:
     """Write the test of one field; what is not known here is left to the long way."""
-    if get_origin(hint) in {Union, UnionType}:
-        return f"({' or '.join(_test(value, each, scope) for each in get_args(hint))})"
     arguments = get_args(hint)
-    base = get_origin(hint) or hint
-    if base is Annotated:
-        base = arguments[0]
+    base = arguments[0] if get_origin(hint) is Annotated else get_origin(hint) or hint
+    if base in {Union, UnionType}:
+        return f"({' or '.join(_test(value, each, scope) for each in arguments)})"
+    exact = f"type({value}) is {_named(base, scope)}"
     if base is Literal:
-        return f"(type({value}) is str and {value} in {arguments!r})"
-    if base is tuple:
-        return _test_of_all(value, arguments[0], scope)
-    name = f"{base.__name__}{len(scope)}"
-    scope[name] = base
-    exact = f"type({value}) is {name}"
-    if base is Include:
-        return f"({exact} and {_test_of_all(f'{value}.include', arguments[0], scope)})"
-    if base is str:
-        return f"({exact} and {value})"
-    if base is int:
-        least, most = _bounds(arguments)
-        return f"({exact} and {least} <= {value} <= {most})"
-    return exact if base in {bool, NoneType} or issubclass(base, Enum | Wire) else "False"
+        more = f"type({value}) is str and {value} in {arguments!r}"
+    elif base is str:
+        more = f"{exact} and {value}"
+    elif base is int:
+        more = f"{exact} and {_test_of_bounds(value, arguments)}"
+    elif base is tuple and arguments[1:] == (...,):
+        more = f"{exact} and {_test_of_all(value, arguments[0], scope)}"
+    elif base is Include:
+        admitted = f"{value}.include"
+        test_of_all = _test_of_all(admitted, arguments[0], scope)
+        more = f"{exact} and type({admitted}) is tuple and {test_of_all}"
+    else:
+        more = exact if _is_whole(base) or base in {bool, NoneType} else "False"
+    return f"({more})"
+
+
+def _test_of_bounds(value: str, arguments: tuple[Any, ...]) -> str:
+    meta = next((each for each in arguments[1:] if isinstance(each, msgspec.Meta)), msgspec.Meta())
+    return f"{meta.ge or 0} <= {value} <= {U64_MAX if meta.le is None else meta.le}"
 
 
 def _test_of_all(values: str, hint: Any, scope: dict[str, Any]) -> str:
-    exact = f"type({values}) is tuple"
     if isinstance(hint, TypeVar):  # of `Include` itself, which takes anything
-        return exact
+        return "True"
     base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    name = f"{base.__name__}{len(scope)}"
-    scope[name] = base
-    return f"({exact} and (not {values} or all_of({name}, {values})))"
+    if base is not str and not _is_whole(base):
+        return "False"
+    return f"(not {values} or all_of({_named(base, scope)}, {values}))"
 
 
-def _bounds(arguments: tuple[Any, ...]) -> tuple[int, int]:
-    meta = next((each for each in arguments[1:] if isinstance(each, msgspec.Meta)), msgspec.Meta())
-    return int(meta.ge or 0), U64_MAX if meta.le is None else int(meta.le)
+def _is_whole(base: Any) -> bool:
+    return isinstance(base, type) and issubclass(base, Enum | Wire)
+
+
+def _named(type_: Any, scope: dict[str, Any]) -> str:
+    name = f"type_{len(scope)}"
+    scope[name] = type_
+    return name
 
 
 def _all_of(type_: type, values: tuple[Any, ...]) -> bool:
-    for value in values:  # short, as a rule: a loop is quicker than what has to be set up
-        if type(value) is not type_ or value == "":
+    for value in values:  # noqa: SIM110  # they are few, and a generator would cost more
+        if type(value) is not type_ or not value:
             return False
     return True
+
+
+def _are_short(raw: bytes) -> bool:
+    """Look closer at texts, in JSON without escapes, that are long together or not all ASCII."""
+    return not holds_c1(raw) and max(map(len, raw.split(b'"'))) <= MAX_IDENTIFIER_BYTES
 
 
 # --- the long way
@@ -246,7 +256,7 @@ def _checked(cls: type[Wire], unchecked: Wire) -> Wire:
 def _plain(value: Any) -> Any:
     """Undo what `msgspec.convert` would not look into, or not take for a sequence."""
     if isinstance(value, Include):
-        return {"include": tuple(value.include)}
+        return {"include": _plain(value.include)}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return tuple(value)
     return value

@@ -1,7 +1,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from .programs import ROOT, run
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = ROOT / "examples"
 SEED = EXAMPLES / "seed-store.db"

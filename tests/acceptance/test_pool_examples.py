@@ -6,6 +6,8 @@ import pytest
 
 from .programs import ROOT, run
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 POOL_EXAMPLES = (
     "quickstart.py",

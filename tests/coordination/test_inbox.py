@@ -17,6 +17,8 @@ from agentpool.testing import a_member, a_message
 from . import journals
 from .helpers import SEED, Worker, amount, process, say, until
 
+pytestmark = pytest.mark.slow
+
 CONSUMERS: Final = 4
 SENDERS: Final = 5
 MESSAGES: Final = amount(200, 2_000)

@@ -5,10 +5,14 @@ from collections import defaultdict
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from agentpool import AgentPool, MessageReceipt, MessageStatus, RunMessageRecorded, decode
 from agentpool.testing import a_member
 
 from .helpers import Worker, payloads, process
+
+pytestmark = pytest.mark.slow
 
 PROCESSES, ROUNDS, KEYS_AT_ONCE = 4, 20, 50
 ALL_KEYS = {f"key.{number}" for number in range(ROUNDS * KEYS_AT_ONCE)}

@@ -16,6 +16,8 @@ from agentpool.testing import a_member
 from .helpers import BOUND, POOL, SEED, Worker, amount, in_a_minute, process, say
 from .interleavings import HOST, SINK, Action, Ledger, Scenario, actions_of, read_ledger
 
+pytestmark = pytest.mark.slow
+
 SCENARIOS: Final = amount(300, 3_000)
 AT_ONCE: Final = 20
 LEASE_MILLIS: Final = 300

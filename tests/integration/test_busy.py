@@ -12,7 +12,7 @@ import pytest
 from agentpool import RetryClassification, SqliteAgentPoolStore, StoreBusyError, StoreClosedError
 from agentpool.stores.sqlite.connection import write_transaction
 
-from .helpers import BOUND, POOL, member, records, send, sql, take
+from .helpers import BOUND, POOL, foreign_file, member, records, send, sql, take
 
 
 @contextmanager
@@ -30,6 +30,8 @@ async def test_a_write_gives_up_after_the_timeout_and_writes_nothing(path: Path)
             with pytest.raises(StoreBusyError) as caught:
                 await send(store, "a")
             assert caught.value.retry is RetryClassification.RETRYABLE
+            assert str(caught.value).count(str(path)) == 1
+            assert "busy_timeout" in str(caught.value)
         assert len(records(path)) == 1
         assert await send(store, "a") == 2
 
@@ -66,8 +68,9 @@ async def test_readers_and_the_event_loop_go_on_while_a_write_waits(
 async def test_opening_a_fresh_file_that_is_locked_gives_up_after_the_timeout(path: Path) -> None:
     with locked(path) as other:
         other.execute("CREATE TABLE theirs (a)")
-        with pytest.raises(StoreBusyError):
+        with pytest.raises(StoreBusyError) as caught:
             await SqliteAgentPoolStore.open(path, busy_timeout=0.1)
+        assert str(caught.value).count(str(path)) == 1
     async with SqliteAgentPoolStore.open(path) as store:
         await store.open_pool(POOL)
 
@@ -91,7 +94,22 @@ async def test_closing_ends_the_waiting_of_a_write(path: Path) -> None:
             await store.aclose()
             outcomes = await asyncio.gather(*writes, behind, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {StoreClosedError}
+    assert all(str(path) in str(outcome) for outcome in outcomes[:2])  # those that it kept waiting
     assert len(records(path)) == 1
+
+
+async def test_migrating_a_file_that_is_locked_names_the_file(tmp_path: Path) -> None:
+    path = foreign_file(tmp_path / "ünïcode.db")
+    with locked(path), pytest.raises(StoreBusyError, match="write lock") as caught:
+        await SqliteAgentPoolStore.open(path, busy_timeout=0.05)
+    assert str(caught.value).count(str(path)) == 1
+
+
+async def test_a_store_may_wait_for_longer_than_sqlite_can(path: Path) -> None:
+    async with SqliteAgentPoolStore.open(path, busy_timeout=2**43) as store:
+        await store.open_pool(POOL)
+        timeout = await store._reader.run(lambda c: c.execute("PRAGMA busy_timeout").fetchone())
+    assert timeout[0] > 1e9
 
 
 def test_giving_up_ends_the_waiting_for_the_lock(path: Path) -> None:

@@ -16,7 +16,8 @@ from agentpool import (
 )
 from agentpool.rules.command import PoolView
 from agentpool.rules.replay import PoolState
-from agentpool.stores.sqlite import log
+from agentpool.stores.batch.source import RawRecord
+from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.testing import a_condition, a_registration
 
 from .helpers import POOL, member, send, sql
@@ -126,13 +127,13 @@ async def test_opening_reads_only_what_came_after_the_checkpoint(
 def spy_on_replays(monkeypatch: pytest.MonkeyPatch) -> Sequence[int]:
     """List after which record each replay of the small state begins."""
     starts: list[int] = []
-    pool_page = log.pool_page
+    pool_page = SqliteSource.pool_page
 
-    def spy(connection: sqlite3.Connection, pool_id: str, after: int, upto: int) -> list[log.Row]:
+    def spy(source: SqliteSource, after: int, upto: int) -> list[RawRecord]:
         starts.append(after)
-        return pool_page(connection, pool_id, after, upto)
+        return pool_page(source, after, upto)
 
-    monkeypatch.setattr(log, "pool_page", spy)
+    monkeypatch.setattr(SqliteSource, "pool_page", spy)
     return starts
 
 

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
+import aiosqlite
 import pytest
 
 from agentpool import AgentPoolError, IncompatibleStoreError, StoreError
-from agentpool.stores.sqlite.connection import WorkerConnection
+from agentpool.stores.sqlite.connection import WorkerConnection, _thread_of
 
 from .helpers import BOUND, join_new_threads, worker_threads
 
@@ -115,6 +116,22 @@ async def test_statements_are_transactions_of_their_own(connection: WorkerConnec
     await connection.run(lambda c: c.execute("CREATE TABLE t (a)"))
     await connection.run(lambda c: c.execute("INSERT INTO t VALUES (1)"))
     assert not await connection.run(lambda c: c.in_transaction)
+
+
+async def test_the_thread_of_aiosqlite_is_where_we_look_for_it(path: Path) -> None:
+    """Where a newer aiosqlite has it elsewhere, `_thread_of` has to follow, and nothing else."""
+    connection = aiosqlite.connect(path)
+    thread = _thread_of(connection)
+    assert isinstance(thread, threading.Thread)
+    assert not thread.is_alive()
+    thread.daemon = True  # which can be set for as long as it was not started
+    async with connection:
+        seen = []
+        await connection.create_function("note", 0, lambda: seen.append(threading.get_ident()))
+        await connection.execute_fetchall("SELECT note()")
+        assert seen == [thread.ident]
+    thread.join(BOUND)
+    assert not thread.is_alive()
 
 
 async def test_the_thread_does_not_keep_the_interpreter_alive(connection: WorkerConnection) -> None:

@@ -8,11 +8,13 @@ import pytest
 from agentpool import (
     AgentPool,
     CorruptRecordError,
+    EventFilter,
     MessageResponseContract,
     RunAddress,
     SqliteAgentPoolStore,
 )
 from agentpool.testing import a_member, a_message
+from agentpool.testing.conformance.pool_kit import an_event
 
 from .helpers import POOL, sql
 
@@ -29,8 +31,10 @@ async def test_an_answer_that_cannot_be_counted_is_refused_and_not_recorded(path
         answer = a_message(
             "answer", sender="run.b", to=RunAddress.run("run.a"), reply_to="question"
         )
-        with pytest.raises(CorruptRecordError):
+        with pytest.raises(CorruptRecordError) as caught:
             await pool.send(answer)
+        assert caught.value.pool_id == POOL
+        assert "'contract'" in str(caught.value)
         before = len(await store.read(POOL))
         outcomes = await asyncio.gather(
             pool.send(a_message("beside.1")),
@@ -41,3 +45,21 @@ async def test_an_answer_that_cannot_be_counted_is_refused_and_not_recorded(path
         assert [isinstance(each, CorruptRecordError) for each in outcomes] == [False, True, False]
         assert len(await store.read(POOL)) == before + 4
         assert await store.message_receipt(POOL, answer.idempotency_key) is None
+
+
+@pytest.mark.parametrize("value", ["{", "{}"], ids=["no JSON", "no such value"])
+async def test_what_cannot_be_read_names_its_pool(path: Path, value: str) -> None:
+    """Also where it is only asked for."""
+    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+        await pool.join_run(a_member("run.a"))
+        await pool.publish(an_event())
+        with sql(path) as connection:
+            connection.execute("UPDATE agentpool_rows SET value = ? WHERE kind = 'event'", [value])
+        for call in (
+            lambda: pool.publish(an_event()),
+            lambda: anext(pool.subscribe(EventFilter())),
+        ):
+            with pytest.raises(CorruptRecordError, match="'event'") as caught:
+                await call()
+            assert caught.value.pool_id == POOL
+            assert str(caught.value).startswith(f"pool {POOL!r}: ")

@@ -166,3 +166,22 @@ async def test_errors_of_the_engine_fail_the_batch_but_not_the_next(
     assert await asyncio.gather(*(send(store, number) for number in range(10))) == list(
         range(2, 12)
     )
+
+
+async def test_whoever_asks_after_a_cancelled_call_is_told_what_came_of_it(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    with sql(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sending = asyncio.ensure_future(send(store, "cancelled"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert store._commits._under_way
+        sending.cancel()
+        asking = asyncio.ensure_future(store.message_receipt(POOL, "key.cancelled"))
+        await asyncio.wait([asking], timeout=0.05)  # the call is under way, and nobody knows
+        other.execute("ROLLBACK")
+    async with asyncio.timeout(BOUND):
+        receipt = await asking
+    assert receipt is not None
+    assert len(await store.read(POOL)) == 2

@@ -41,7 +41,7 @@ async def test_a_file_that_is_not_sqlite(path: Path, content: bytes) -> None:
 
 async def test_a_directory(path: Path) -> None:
     await anyio.Path(path).mkdir()
-    await refusal(path)
+    assert "it is a directory; give the path of a file in it" in str(await refusal(path))
 
 
 async def test_a_program_that_ends_when_it_cannot_open_ends_quietly(tmp_path: Path) -> None:
@@ -52,8 +52,23 @@ async def test_a_program_that_ends_when_it_cannot_open_ends_quietly(tmp_path: Pa
 
 
 async def test_a_missing_parent_folder(path: Path) -> None:
-    await refusal(path / "pool.db")
+    told = str(await refusal(path / "pool.db"))
+    assert f"the folder {path} does not exist; create it first" in told
     assert not await anyio.Path(path).exists()
+
+
+async def test_a_folder_that_is_a_file(path: Path) -> None:
+    await anyio.Path(path).write_bytes(b"")
+    assert f"{path} is no folder" in str(await refusal(path / "pool.db"))
+
+
+async def test_a_name_that_is_too_long(path: Path) -> None:
+    assert "too long" in str(await refusal(path.with_name("x" * 300)))
+
+
+async def test_links_in_a_circle(path: Path) -> None:
+    await anyio.Path(path).symlink_to(path)
+    await refusal(path)
 
 
 async def test_a_file_of_a_newer_version(path: Path) -> None:

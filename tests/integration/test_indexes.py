@@ -1,4 +1,4 @@
-"""Every look-up goes through its index, so that none costs more in a longer log."""
+"""Every look-up goes through its index, so that none costs more in a longer statements."""
 
 import json
 import sqlite3
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentpool import SqliteAgentPoolStore
-from agentpool.stores.sqlite import log, rows
+from agentpool.stores.sqlite import statements
 
 from .helpers import POOL, member, send, sql
 
@@ -16,9 +16,9 @@ PRIMARY_KEY = "sqlite_autoindex_agent_pool_records_1"
 VALUES = json.dumps(["key.1", "key.2"])
 
 LOOKUPS = {
-    "message by key": (log.MESSAGES_BY_KEY, "agentpool_message_by_key"),
-    "wake by key": (log.WAKES_BY_KEY, "agentpool_wake_by_key"),
-    "wake by id": (log.CONDITIONS, "agentpool_wake_by_id"),
+    "message by key": (statements.MESSAGES_BY_KEY, "agentpool_message_by_key"),
+    "wake by key": (statements.WAKES_BY_KEY, "agentpool_wake_by_key"),
+    "wake by id": (statements.CONDITIONS, "agentpool_wake_by_id"),
 }
 
 
@@ -48,33 +48,37 @@ def assert_uses(steps: list[str], index: str) -> None:
 
 
 @pytest.mark.parametrize(("index", "name"), LOOKUPS.values(), ids=LOOKUPS.keys())
-async def test_one_value(connection: sqlite3.Connection, index: log.Index, name: str) -> None:
+async def test_one_value(
+    connection: sqlite3.Connection, index: statements.Index, name: str
+) -> None:
     steps = plan(connection, index.one, POOL, "key.1")
     assert_uses(steps, name)
     assert len(steps) == 1  # the latest of several comes first in the index, nothing is sorted
 
 
 @pytest.mark.parametrize(("index", "name"), LOOKUPS.values(), ids=LOOKUPS.keys())
-async def test_many_values(connection: sqlite3.Connection, index: log.Index, name: str) -> None:
+async def test_many_values(
+    connection: sqlite3.Connection, index: statements.Index, name: str
+) -> None:
     assert_uses(plan(connection, index.many, POOL, VALUES), name)
 
 
 async def test_members_and_config(connection: sqlite3.Connection) -> None:
-    assert_uses(plan(connection, log._POOL_PAGE, POOL, 0, 100), "agentpool_pool_records")
+    assert_uses(plan(connection, statements.POOL_PAGE, POOL, 0, 100), "agentpool_pool_records")
 
 
 async def test_the_config(connection: sqlite3.Connection) -> None:
-    [step] = plan(connection, log._FIRST_POOL_RECORD, POOL)
+    [step] = plan(connection, statements.FIRST_POOL_RECORD, POOL)
     assert_uses([step], "agentpool_pool_records")  # it comes in order, nothing is sorted
 
 
 ROWS = {
-    "one": (rows._GET, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
-    "of one name": (rows._LISTING, (POOL, "inbox", "run.1", 7, 9, 100), "PRIMARY KEY"),
-    "next due of one inbox": (rows._NEXT_DUE, (POOL, "run.1"), "INDEX agentpool_inboxes"),
-    "delete": (rows._DELETE, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
-    "due": (rows._DEADLINES, (POOL, 9, 100), "INDEX agentpool_deadlines"),
-    "next due": (rows._NEXT_DEADLINE, (POOL,), "INDEX agentpool_deadlines"),
+    "one": (statements.ROW, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
+    "of one name": (statements.ROWS, (POOL, "inbox", "run.1", 7, 9, 100), "PRIMARY KEY"),
+    "next due of one inbox": (statements.NEXT_DUE, (POOL, "run.1"), "INDEX agentpool_inboxes"),
+    "delete": (statements.DELETE_ROW, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
+    "due": (statements.DEADLINES, (POOL, 9, 100), "INDEX agentpool_deadlines"),
+    "next due": (statements.NEXT_DEADLINE, (POOL,), "INDEX agentpool_deadlines"),
 }
 
 
@@ -88,11 +92,11 @@ async def test_rows(
 
 
 async def test_pages(connection: sqlite3.Connection) -> None:
-    assert_uses(plan(connection, log._PAGE, POOL, 0, 100), PRIMARY_KEY)
+    assert_uses(plan(connection, statements.PAGE, POOL, 0, 100), PRIMARY_KEY)
 
 
 async def test_the_end_of_a_log(connection: sqlite3.Connection) -> None:
-    [step] = plan(connection, log._HEAD, POOL)
+    [step] = plan(connection, statements.HEAD, POOL)
     assert step.startswith("SEARCH agent_pool_records USING COVERING INDEX")
 
 

@@ -6,9 +6,13 @@ import random
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from agentpool import SqliteAgentPoolStore
 
 from .helpers import POOL, is_intact, records, send, sql, worker
+
+pytestmark = pytest.mark.slow
 
 LONGEST_LIFE = 60
 """Lines that a writer prints before it is killed, at most."""

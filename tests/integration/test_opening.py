@@ -70,12 +70,14 @@ async def open_at_once(paths: list[Path]) -> set[str]:
     return met
 
 
+@pytest.mark.slow
 async def test_two_processes_can_open_a_fresh_file_at_the_same_moment(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.db" for number in range(200)]
     assert await open_at_once(paths) == {"ok"}
     assert all(len(records(path)) == 1 for path in paths)
 
 
+@pytest.mark.slow
 async def test_two_processes_can_migrate_a_file_at_the_same_moment(tmp_path: Path) -> None:
     paths = [foreign_file(tmp_path / f"{number}.db") for number in range(30)]
     for path in paths:
@@ -120,6 +122,7 @@ async def test_a_file_of_an_earlier_version_works(path: Path) -> None:
         assert await send(store, "a") == len(await store.read(POOL))
 
 
+@pytest.mark.slow
 async def test_two_processes_can_migrate_an_earlier_file_at_the_same_moment(tmp_path: Path) -> None:
     paths = [file_of_version_1(tmp_path / f"{number}.db") for number in range(10)]
     assert await open_at_once(paths) == {"ok"}

@@ -81,7 +81,7 @@ class Levels:
                 levels.append(self._level)
 
     async def listen(self, store: SqliteAgentPoolStore) -> None:
-        store._committer.level = None  # so that it says it once more
+        store._writing.level = None  # so that it says it once more
         await store._writer.run(self._listen)
 
     def _listen(self, connection: sqlite3.Connection) -> None:
@@ -121,7 +121,7 @@ async def test_with_full_a_lease_waits_for_the_disk_when_it_appends_what_was_due
 
 async def test_a_promise_that_fails_shows_nothing(path: Path) -> None:
     async with normal(path) as store:
-        store._committer.promises.stretch = 0
+        store._writing.promises.stretch = 0
         await store.open_pool(POOL)
         step, hit = 0, True
         while hit:

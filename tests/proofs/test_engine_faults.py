@@ -23,6 +23,8 @@ from agentpool.testing.faults.engine_faults import Tally
 
 from .helpers import SEED
 
+pytestmark = pytest.mark.slow
+
 
 def some_faults(name: object) -> list[Fault]:
     """Choose other faults for each call, and for each seed."""

@@ -6,6 +6,8 @@ import pytest
 
 from agentpool.testing.history import Round, run_round
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(700)
 @pytest.mark.parametrize(

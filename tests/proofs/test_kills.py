@@ -17,6 +17,8 @@ from agentpool.testing.faults.kills import Scene
 
 from .helpers import BOUND, SEED, sql
 
+pytestmark = pytest.mark.slow
+
 
 async def test_whatever_was_acknowledged_before_a_kill_is_there_once() -> None:
     tally = await kill_matrix(10, Random(SEED))

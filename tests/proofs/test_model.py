@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ALONE = Path(__file__).with_name("model_alone.py")
 
 

@@ -15,6 +15,8 @@ from agentpool.testing.faults.syscalls import Call, parse, strace_or_reason
 
 from .helpers import SEED
 
+pytestmark = pytest.mark.slow
+
 STRACE, REASON = strace_or_reason()
 ACTIONS, CUTS, ATTEMPTS = 150, 15, 20
 

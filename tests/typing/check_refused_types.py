@@ -1,6 +1,7 @@
 """Mistakes that a type checker finds: mypy complains where an ignore is not needed."""
 
 from agentpool import (
+    AgentPool,
     AgentPoolMember,
     AgentPoolStoreCursor,
     EventFilter,
@@ -9,6 +10,7 @@ from agentpool import (
     MessageStatus,
     PolicyRef,
     RunAddress,
+    SqliteAgentPoolStore,
     decode,
     include,
 )
@@ -26,3 +28,13 @@ def mistakes() -> None:
     EventFilter(include(EventKind.RUN_FAILED))  # type: ignore[call-arg]
     RunAddress.run(7)  # type: ignore[arg-type]
     decode(7, AgentPoolMember)  # type: ignore[arg-type]
+
+
+def forgotten(pool: AgentPool) -> None:
+    """What is not opened yet has nothing of what it will open."""
+    opening = SqliteAgentPoolStore.open("pool.db")
+    opening.read("pool.x")  # type: ignore[attr-defined]
+    AgentPool.open(opening, "pool.x")  # type: ignore[arg-type]
+    pool.member(AgentPoolMember("r", "a")).send  # type: ignore[attr-defined]  # noqa: B018
+    with opening as _:  # type: ignore[attr-defined]
+        pass

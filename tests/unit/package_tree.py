@@ -39,6 +39,7 @@ def _imported(module: str, names: list[ast.alias]) -> Iterator[str]:
         yield dotted if dotted in modules() else module
 
 
+@cache
 def imports() -> dict[str, set[str]]:
     """List what each module imports."""
     return {name: set(imports_of(tree)) for name, tree in modules().items()}

@@ -35,7 +35,9 @@ def error_type(name: str) -> type[AgentPoolError]:
 
 def test_the_tree_is_complete_and_flat() -> None:
     assert {cls.__name__ for cls in AgentPoolError.__subclasses__()} == set(TREE)
-    assert not any(cls.__subclasses__() for cls in AgentPoolError.__subclasses__())
+    assert {cls.__name__ for cls in AgentPoolError.__subclasses__()} == set(TREE)
+    below = [each for cls in AgentPoolError.__subclasses__() for each in cls.__subclasses__()]
+    assert all(each.__name__.startswith("_") for each in below)
 
 
 def test_the_root_is_an_exception_like_any_other() -> None:

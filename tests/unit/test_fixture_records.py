@@ -6,6 +6,7 @@ from typing import Any, cast, get_args
 
 import pytest
 from fixture_files import FIXTURES, documents, lines, seed_rows
+from samples import open_record
 
 from agentpool import (
     AgentPoolError,
@@ -19,7 +20,7 @@ from agentpool import (
     encode,
     replay,
 )
-from agentpool.wire.payload import KINDS, open_payload, open_record, seal
+from agentpool.wire.payload import KINDS, open_payload, seal
 from agentpool.wire.records import record_at
 
 RECORDS = lines("records.jsonl")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from samples import condition, member, message, receipt, registration
+from samples import condition, member, message, open_record, receipt, registration
 
 from agentpool import (
     AgentPoolStoreConfig,
@@ -24,7 +24,7 @@ from agentpool import (
     UnknownRecordError,
     WakeRecorded,
 )
-from agentpool.wire.payload import SealedPayload, open_payload, open_record, seal
+from agentpool.wire.payload import SealedPayload, open_payload, seal
 
 MESSAGE = RunMessageRecorded(AgentPoolStoredMessage(message(), receipt()))
 WAKE = WakeRecorded(AgentPoolStoredWake(condition(), condition().filter.compile(), registration()))

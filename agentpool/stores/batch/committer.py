@@ -4,19 +4,17 @@ Runs as one function on the worker thread. A refused command fails alone; an err
 rolls all of the batch back and fails all of it.
 """
 
-import sqlite3
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from agentpool.errors import AgentPoolError
-from agentpool.rules.command import Command
+from agentpool.rules.command import Command, LookUps
 from agentpool.rules.consequences import ConsequenceError, carry_out
+from agentpool.stores.batch.source import Engine
 from agentpool.stores.batch.states import StateCache
-from agentpool.stores.batch.view import SqlView
-from agentpool.stores.sqlite.connection import write_transaction
-from agentpool.stores.sqlite.promises import Promises
+from agentpool.stores.batch.view import OverlayView
 
 __all__ = ("BatchCommitter", "Outcome", "Refusal", "Request")
 
@@ -36,118 +34,46 @@ class Request(NamedTuple):
     command: Command[Any]
 
 
-class _MustWaitForDisk(Exception):  # noqa: N818  # not an error: the batch is carried out anew
-    """Raised when a commit that does not wait for the disk would show too much."""
-
-
-@dataclass
 class BatchCommitter:
-    """Commits batches on a connection.
+    """Commits batches on one connection of an engine, and remembers the pools that it met."""
 
-    :ivar patience: seconds to wait for the write lock
-    :ivar give_up: ends that waiting at once
-    :ivar level: the ``synchronous`` of the connection; ``None``: not known
-    """
+    def __init__(self) -> None:
+        self._states = StateCache()
 
-    states: StateCache
-    clock: Callable[[], int]
-    patience: float
-    give_up: threading.Event
-    synchronous: str
-    level: str | None = None
-    promises: Promises = field(default_factory=Promises)
-
-    def commit(
-        self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], set[str]]:
+    def commit(self, engine: Engine, requests: Sequence[Request]) -> tuple[list[Outcome], set[str]]:
         """Carry out requests in order, each seeing the effect of those before it.
 
-        :return: an outcome for each request, and whether others are to be told
+        :return: an outcome for each request, and the pools of which others are to be told
         """
         try:
-            return self._commit_durably(connection, requests)
+            return self._commit(engine, requests)
         except ConsequenceError as error:
-            self._forget(requests)
             if len(requests) == 1:
                 raise error.error from error
-        except BaseException as error:
-            self._forget(requests)
-            if isinstance(error, AgentPoolError | sqlite3.Error) or len(requests) == 1:
+        except Exception as error:
+            if len(requests) == 1 or isinstance(error, (AgentPoolError, *engine.errors)):
                 raise
-        return self._one_by_one(connection, requests)
-
-    def _commit_durably(
-        self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], set[str]]:
-        """Commit; without waiting for the disk where nothing has to survive a power cut.
-
-        Where that would show too much, nothing was committed yet, and a commit that waits is next.
-        """
-        durable = any(request.command.must_survive_power_cut for request in requests)
-        self.sync(connection, durable=durable)
-        try:
-            return self._commit(connection, requests)
-        except _MustWaitForDisk:
-            self._forget(requests)
-        self._set_level(connection, "FULL")
-        return self._commit(connection, requests)
-
-    def _forget(self, requests: Sequence[Request]) -> None:
-        """Forget the states that a transaction may have changed before it failed."""
-        self.states.drop({request.pool_id for request in requests})
-
-    def sync(self, connection: sqlite3.Connection, *, durable: bool) -> None:
-        """Choose whether the next commits wait for the disk."""
-        self._set_level(connection, self.synchronous if durable else "NORMAL")
-
-    def _set_level(self, connection: sqlite3.Connection, level: str) -> None:
-        """Tell SQLite, which wants it before the transaction, and again when telling it failed."""
-        if level != self.level:
-            self.level = None
-            connection.execute(f"PRAGMA synchronous = {level}")
-            self.level = level
+        return self._one_by_one(engine, requests)
 
     def _commit(
-        self, connection: sqlite3.Connection, requests: Sequence[Request]
+        self, engine: Engine, requests: Sequence[Request]
     ) -> tuple[list[Outcome], set[str]]:
-        with write_transaction(connection, self.patience, self.give_up):
-            outcomes, views = self._carry_out(connection, requests)
-            self._promise(connection, views)
-            for view in views:
-                view.save()
-            heads = {view.pool_id: view.head for view in views}
-        for pool_id, head in heads.items():
-            self.states.saw(pool_id, head)
+        durable = any(request.command.must_survive_power_cut for request in requests)
+        work = partial(self._carry_out, engine, requests)
+        outcomes, views = engine.transact(work, durable=durable)
+        for view in views:
+            view.committed()
         return outcomes, {view.pool_id for view in views if view.is_to_be_told}
 
-    def _promise(self, connection: sqlite3.Connection, views: Sequence[SqlView]) -> None:
-        """See to it that a power cut takes no record that was shown, or that it can be told.
-
-        :raises _MustWaitForDisk: this commit does not, and would have to
-        """
-        if self.level == self.synchronous == "FULL":
-            return
-        bare = [each for each in views if each.appended and not self._covers(connection, each)]
-        if bare and self.level != "FULL":
-            raise _MustWaitForDisk
-        for view in bare:
-            self.promises.extend(connection, view.pool_id, view.head, view.appended)
-
-    def _covers(self, connection: sqlite3.Connection, view: SqlView) -> bool:
-        """Say whether a promise lets records be shown that are not on the disk."""
-        return self.synchronous == "NORMAL" and self.promises.cover(
-            connection, view.pool_id, view.head
-        )
-
     def _one_by_one(
-        self, connection: sqlite3.Connection, requests: Sequence[Request]
+        self, engine: Engine, requests: Sequence[Request]
     ) -> tuple[list[Outcome], set[str]]:
         """Find out which command it is that breaks its batch, and let the others have theirs."""
         outcomes: list[Outcome] = []
         changed: set[str] = set()
         for request in requests:
             try:
-                [outcome], told = self.commit(connection, [request])
+                [outcome], told = self.commit(engine, [request])
             except Exception as error:  # noqa: BLE001  # its caller is told
                 outcome, told = Refusal(error), set()
             outcomes.append(outcome)
@@ -155,19 +81,37 @@ class BatchCommitter:
         return outcomes, changed
 
     def _carry_out(
-        self, connection: sqlite3.Connection, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], list[SqlView]]:
-        pool_ids = {request.pool_id for request in requests}
-        views = {
-            pool_id: SqlView(connection, self.states, pool_id, self.clock) for pool_id in pool_ids
-        }
-        if len(requests) > 1:
-            for pool_id, view in views.items():
-                view.prefetch([each.command for each in requests if each.pool_id == pool_id])
+        self, engine: Engine, requests: Sequence[Request]
+    ) -> tuple[list[Outcome], list[OverlayView]]:
+        """Do the work of a transaction; what this raises, and what it refuses, differ.
+
+        A refusal has changed nothing, so the commands after it go on from the same views.
+        """
+        views = self._views(engine, requests)
         outcomes: list[Outcome] = []
         for pool_id, command in requests:
             try:
                 outcomes.append(carry_out(views[pool_id], command))
             except AgentPoolError as error:
                 outcomes.append(Refusal(error))
+        for view in views.values():
+            view.save()
         return outcomes, list(views.values())
+
+    def _views(self, engine: Engine, requests: Sequence[Request]) -> dict[str, OverlayView]:
+        """Lock the pools in the order of their ids, load what is declared, then look."""
+        wanted: dict[str, list[LookUps]] = {}
+        for pool_id, command in requests:
+            wanted.setdefault(pool_id, []).append(command.looks_up)
+        sources = [engine.source(pool_id) for pool_id in sorted(wanted)]
+        for source in sources:
+            source.load(_together(wanted[source.pool_id]))
+        return {source.pool_id: OverlayView(source, self._states) for source in sources}
+
+
+def _together(declared: Sequence[LookUps]) -> LookUps:
+    """Put the look-ups of several commands together, each once."""
+    if len(declared) == 1:
+        return declared[0]
+    kinds: list[Any] = [tuple(dict.fromkeys(chain(*each))) for each in zip(*declared, strict=True)]
+    return LookUps(*kinds)

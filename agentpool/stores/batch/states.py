@@ -1,13 +1,15 @@
-"""The small states of pools: kept per connection, brought up to date, and short-cut in the file."""
+"""The small states of pools: kept per connection, brought up to date, and short-cut in the store.
 
-import sqlite3
+What is kept is of committed records only. A transaction that is about to change a state takes it
+out, and brings it back once it is committed; so one that fails leaves nothing to be undone.
+"""
+
 from collections import OrderedDict
-from collections.abc import Iterable
 from typing import Final
 
 from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.replay import PoolState
-from agentpool.stores.sqlite import log
+from agentpool.stores.batch.source import Checkpoint, Source
 from agentpool.wire.codec import decode, encode
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import (
@@ -17,7 +19,7 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.struct import Wire
 
-__all__ = ("StateCache", "refuse_shorter")
+__all__ = ("KeptState", "StateCache", "refuse_shorter", "state_at")
 
 _CHECKPOINT_EVERY: Final = 32
 _POOLS_KEPT: Final = 1024
@@ -29,7 +31,7 @@ class _CheckpointMember(Wire):
 
 
 class _Checkpoint(Wire):
-    """The small state of a pool, as it is kept in the file."""
+    """The small state of a pool, as it is kept in the store."""
 
     config: AgentPoolStoreConfig | None
     created_at: int | None
@@ -37,21 +39,42 @@ class _Checkpoint(Wire):
     open_wakes: tuple[AgentPoolStoredWake, ...]
 
 
+class KeptState:
+    """The state of a pool, and how many records have changed it since its checkpoint."""
+
+    __slots__ = ("state", "unsaved")
+
+    def __init__(self, state: PoolState) -> None:
+        self.state = state
+        self.unsaved = 0
+
+    def checkpoint(self, changes: int) -> Checkpoint | None:
+        """Count changes, and make a checkpoint when there were enough to pay for it.
+
+        The larger the state, the more have to come, so a record costs the same in a large pool.
+        """
+        self.unsaved += changes
+        state = self.state
+        if self.unsaved < _CHECKPOINT_EVERY + len(state.members) + len(state.open_wakes):
+            return None
+        self.unsaved = 0
+        return Checkpoint(state.sequence, _encoded(state))
+
+
 class StateCache:
     """The small states of the pools that a connection has met, each brought up to date on use."""
 
     def __init__(self) -> None:
-        self._states: OrderedDict[str, PoolState] = OrderedDict()
+        self._states: OrderedDict[str, KeptState] = OrderedDict()
         self._configs: dict[str, AgentPoolStoreConfig] = {}
         self._heads: dict[str, int] = {}
-        self._changes: dict[str, int] = {}
 
-    def head(self, connection: sqlite3.Connection, pool_id: str) -> int:
+    def head(self, source: Source) -> int:
         """Find the number of the last record of a pool, 0 for none.
 
         :raises StoreError: the log is shorter than this connection has seen it
         """
-        head = log.head(connection, pool_id)
+        head, pool_id = source.head(), source.pool_id
         refuse_shorter(pool_id, head, self.seen(pool_id))
         self._heads[pool_id] = head
         return head
@@ -64,45 +87,42 @@ class StateCache:
         """Say how far a log was seen to come."""
         return self._heads.get(pool_id, 0)
 
-    def config(self, connection: sqlite3.Connection, pool_id: str) -> AgentPoolStoreConfig | None:
+    def config(self, source: Source) -> AgentPoolStoreConfig | None:
         """Give the config of a pool that was opened with its first record, as most are."""
+        pool_id = source.pool_id
         known = self._configs.get(pool_id)
         if known is None:
-            first = log.first_pool_record(connection, pool_id)
+            first = source.first_pool_record()
             if first is not None and first[1] == "pool_opened":
                 known = self._configs[pool_id] = open_payload(pool_id, *first).config
         return known
 
-    def current(self, connection: sqlite3.Connection, pool_id: str, head: int) -> PoolState:
+    def current(self, source: Source, head: int) -> KeptState:
         """Give the state of a pool after its last record, whose number is ``head``."""
-        state = self._states.pop(pool_id, None) or _load_checkpoint(connection, pool_id)
+        pool_id = source.pool_id
+        # Out while it is brought up to date: a record that cannot be read would leave it half so.
+        kept = self._states.pop(pool_id, None)
+        if kept is None:
+            kept = KeptState(state_at(pool_id, source.checkpoint()))
+        state = kept.state
         if head > state.sequence:
-            rows = log.pool_page(connection, pool_id, state.sequence, head)
-            for seq, kind, text in rows:
+            raw = source.pool_page(state.sequence, head)
+            for seq, kind, text in raw:
                 state.apply(seq, open_payload(pool_id, seq, kind, text))
-            self._changes[pool_id] = self._changes.get(pool_id, 0) + len(rows)
+            kept.unsaved += len(raw)
             state.sequence = head
-        self._states[pool_id] = state
+        self.keep(kept)
+        return kept
+
+    def take_out(self, pool_id: str) -> None:
+        """Forget the state of a pool, for a transaction is going to change it."""
+        self._states.pop(pool_id, None)
+
+    def keep(self, kept: KeptState) -> None:
+        """Keep a state of committed records, and forget the one that nobody asked for longest."""
+        self._states[kept.state.pool_id] = kept
         if len(self._states) > _POOLS_KEPT:
-            dropped, _ = self._states.popitem(last=False)
-            self._changes.pop(dropped, None)
-        return state
-
-    def drop(self, pool_ids: Iterable[str]) -> None:
-        """Forget what a failed transaction may have changed."""
-        for pool_id in pool_ids:
-            self._states.pop(pool_id, None)
-            self._changes.pop(pool_id, None)
-
-    def count_changes(self, pool_id: str, changes: int) -> None:
-        """Take note of records that changed a state, to know when to keep it."""
-        self._changes[pool_id] = self._changes.get(pool_id, 0) + changes
-
-    def save_if_due(self, connection: sqlite3.Connection, state: PoolState) -> None:
-        """Keep a state in the file when enough has changed to pay for that."""
-        if self._changes.get(state.pool_id, 0) >= _due_after(state):
-            _save_checkpoint(connection, state)
-            self._changes[state.pool_id] = 0
+            self._states.popitem(last=False)
 
 
 def refuse_shorter(pool_id: str, head: int, seen: int) -> None:
@@ -115,32 +135,25 @@ def refuse_shorter(pool_id: str, head: int, seen: int) -> None:
         raise StoreError(msg, pool_id=pool_id, seq=seen)
 
 
-def _due_after(state: PoolState) -> int:
-    return _CHECKPOINT_EVERY + len(state.members) + len(state.open_wakes)
-
-
-def _load_checkpoint(connection: sqlite3.Connection, pool_id: str) -> PoolState:
+def state_at(pool_id: str, checkpoint: Checkpoint | None) -> PoolState:
+    """Give the state that a checkpoint holds; that of an empty log, if it holds none."""
     state = PoolState(pool_id)
-    row = connection.execute(
-        "SELECT seq, CAST(state_json AS BLOB) FROM agentpool_checkpoints WHERE pool_id = ?",
-        (pool_id,),
-    ).fetchone()
-    if row is not None:
-        seq, text = row
-        try:
-            kept = decode(text, _Checkpoint)
-        except AgentPoolError:
-            return state  # it is only a short cut; the log has everything
-        state.sequence, state.config, state.created_at = seq, kept.config, kept.created_at
-        for each in kept.members:
-            state.members[each.member.run_id] = each.member
-            state.joined_at[each.member.run_id] = each.joined_at
-        for wake in kept.open_wakes:
-            state.open_wakes.add(wake)
+    if checkpoint is None:
+        return state
+    try:
+        kept = decode(checkpoint.state_json, _Checkpoint)
+    except AgentPoolError:
+        return state  # it is only a short cut; the log has everything
+    state.sequence, state.config, state.created_at = checkpoint.seq, kept.config, kept.created_at
+    for each in kept.members:
+        state.members[each.member.run_id] = each.member
+        state.joined_at[each.member.run_id] = each.joined_at
+    for wake in kept.open_wakes:
+        state.open_wakes.add(wake)
     return state
 
 
-def _save_checkpoint(connection: sqlite3.Connection, state: PoolState) -> None:
+def _encoded(state: PoolState) -> bytes:
     kept = _Checkpoint(
         config=state.config,
         created_at=state.created_at,
@@ -150,7 +163,4 @@ def _save_checkpoint(connection: sqlite3.Connection, state: PoolState) -> None:
         ),
         open_wakes=tuple(state.open_wakes),
     )
-    connection.execute(
-        "INSERT OR REPLACE INTO agentpool_checkpoints (pool_id, seq, state_json) VALUES (?, ?, ?)",
-        (state.pool_id, state.sequence, encode(kept).decode()),
-    )
+    return encode(kept)

@@ -1,185 +1,201 @@
-"""A pool in the current transaction: the file, and over it what the transaction has added."""
+"""A pool in the current transaction: what is stored, and over it what the transaction has added."""
 
-import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
-from itertools import chain
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, cast
 
-from agentpool.rules.command import DEADLINE, Command, Decision, Placed, Row, RowKey
+from agentpool.rules.command import Decision, Placed, Row, RowKey
 from agentpool.rules.replay import PoolState
-from agentpool.stores.batch.states import StateCache
-from agentpool.stores.sqlite import log, rows
-from agentpool.stores.sqlite.promises import refuse_lost
-from agentpool.wire.payload import SealedPayload, open_payload
+from agentpool.stores.batch.merged_rows import MergedRows
+from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
+from agentpool.stores.batch.states import KeptState, StateCache
+from agentpool.wire.payload import SealedPayload, open_payload, open_payloads
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
     AgentPoolStoreRecordPayload,
+    MemberJoined,
     PoolOpened,
     RunMessageRecorded,
     WakeRecorded,
 )
 
-__all__ = ("SqlView",)
+__all__ = ("OverlayView",)
 
+
+class _Unknown(Enum):
+    """What stands for a value that was not looked up yet, where ``None`` is a value."""
+
+    YET = "not looked up yet"
+
+
+_YET: Final = _Unknown.YET
+_Payloads: TypeAlias = Iterator[AgentPoolStoreRecordPayload]  # none that is not known here
 _Found: TypeAlias = dict[str, Placed[Any] | None]
 
 
-class SqlView:
-    """A `PoolTransaction` on a connection. Make one per pool and transaction.
+class OverlayView:
+    """A `PoolTransaction` over a source. Make one per pool and transaction.
 
-    What is added is held back, to be written together: records by `save`, rows before somebody
-    lists them.
+    What is added is held back until `save`, and seen by every look-up from then on. What was
+    looked up is kept, for within the transaction only this view can change it.
+
+    :ivar head: the number of the last record, those added included
+    :raises StoreError: the log has lost its end
     """
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        cache: StateCache,
-        pool_id: str,
-        clock: Callable[[], int],
-    ) -> None:
-        self._connection = connection
-        self._cache = cache
-        self.pool_id = pool_id
-        self._clock = clock
+    __slots__ = (
+        "_added",
+        "_announced",
+        "_config",
+        "_event_sequence",
+        "_kept",
+        "_messages_by_key",
+        "_new_event_sequence",
+        "_new_projected",
+        "_now",
+        "_pool_records",
+        "_projected",
+        "_rows",
+        "_source",
+        "_states",
+        "_stored_head",
+        "_wakes",
+        "_wakes_by_key",
+        "head",
+        "pool_id",
+    )
+
+    def __init__(self, source: Source, states: StateCache) -> None:
+        self._source = source
+        self._states = states
+        self.pool_id = source.pool_id
+        self.head = self._stored_head = states.head(source)
+        self._rows = MergedRows(source)
         self._messages_by_key: _Found = {}
         self._wakes_by_key: _Found = {}
         self._wakes: _Found = {}
+        self._config: AgentPoolStoreConfig | _Unknown | None = _YET
+        self._projected: int | _Unknown | None = _YET
+        self._event_sequence: int | None = None
+        self._now: int | None = None
+        self._kept: KeptState | None = None
         self._added: list[SealedPayload] = []
-        self._changed_rows: dict[RowKey, Row | None] = {}
-        self._has_changes = False
-        self._new_event_sequence = False
-        self._new_projected = False
-        self._announced = False
+        self._pool_records = 0
+        self._new_event_sequence = self._new_projected = self._announced = False
 
     # --- looking
 
-    @cached_property
-    def _stored_head(self) -> int:
-        return self._cache.head(self._connection, self.pool_id)
+    @property
+    def config(self) -> AgentPoolStoreConfig | None:
+        if self._config is _YET:
+            known = self._states.config(self._source)
+            self._config = self.state.config if known is None else known
+        return self._config
 
     @property
-    def head(self) -> int:
-        return self._stored_head + len(self._added)
-
-    @cached_property
-    def config(self) -> AgentPoolStoreConfig | None:
-        known = self._cache.config(self._connection, self.pool_id)
-        return self.state.config if known is None else known
-
-    @cached_property
     def state(self) -> PoolState:
-        state = self._cache.current(self._connection, self.pool_id, self._stored_head)
-        for record in self._added:
-            state.apply(state.sequence + 1, record.payload)
-        return state
+        return (self._kept or self._look_up_state()).state
 
-    @cached_property
+    def _look_up_state(self) -> KeptState:
+        kept = self._kept = self._states.current(self._source, self._stored_head)
+        if self._added:
+            self._states.take_out(self.pool_id)
+            for seq, record in enumerate(self._added, self._stored_head + 1):
+                kept.state.apply(seq, record.payload)
+        return kept
+
+    @property
     def now(self) -> int:
-        return self._clock()
+        if self._now is None:
+            self._now = self._source.now()
+        return self._now
 
-    @cached_property
+    @property
     def event_sequence(self) -> int:
-        return self._number("SELECT seq FROM agent_pool_event_seq WHERE pool_id = ?") or 0
+        if self._event_sequence is None:
+            self._event_sequence = self._source.event_sequence()
+        return self._event_sequence
 
-    @cached_property
+    @property
     def projected(self) -> int | None:
-        return self._number("SELECT projected FROM agentpool_pools WHERE pool_id = ?")
-
-    @cached_property
-    def _next_deadline(self) -> int | None:
-        self._write_rows()
-        return rows.next_deadline(self._connection, self.pool_id)
-
-    def _number(self, sql: str) -> int | None:
-        row = self._connection.execute(sql, (self.pool_id,)).fetchone()
-        return None if row is None else int(row[0])
+        if self._projected is _YET:
+            self._projected = self._source.projected()
+        return self._projected
 
     def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
         joined_at = self.state.joined_at.get(run_id)
         if joined_at is not None and joined_at < seq:
             return self.state.members[run_id]
-        return log.member_before(self._connection, self.pool_id, run_id, seq)
+        if self._pool_records:
+            for record in reversed(self._added[: max(seq - self._stored_head - 1, 0)]):
+                payload = record.payload
+                if isinstance(payload, MemberJoined) and payload.member.run_id == run_id:
+                    return payload.member
+        raw = self._source.member_before(run_id, seq)
+        return None if raw is None else cast("MemberJoined", self._opened(*raw)).member
 
     def time_of(self, seq: int) -> int | None:
-        if seq > self._stored_head:
-            return self.now
-        row = self._connection.execute(
-            "SELECT millis FROM agentpool_times WHERE pool_id = ? AND seq <= ?"
-            " ORDER BY seq DESC LIMIT 1",
-            (self.pool_id, seq),
-        ).fetchone()
-        return None if row is None else int(row[0])
+        return self.now if seq > self._stored_head else self._source.time_of(seq)
 
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
-        return self._find(self._messages_by_key, log.MESSAGES_BY_KEY, key)
+        found = self._messages_by_key
+        if key not in found:
+            found[key] = self._placed(self._source.message_by_key(key))
+        return found[key]
 
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
-        return self._find(self._wakes_by_key, log.WAKES_BY_KEY, key)
+        found = self._wakes_by_key
+        if key not in found:
+            found[key] = self._placed(self._source.wake_by_key(key))
+        return found[key]
 
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
-        return self._find(self._wakes, log.CONDITIONS, condition_id)
+        found = self._wakes
+        if condition_id not in found:
+            found[condition_id] = self._placed(self._source.wake(condition_id))
+        return found[condition_id]
 
-    def _find(self, found: _Found, index: log.Index, value: str) -> Placed[Any] | None:
-        if value not in found:
-            found[value] = log.find(self._connection, self.pool_id, index, value)
-        return found[value]
+    def _placed(self, raw: RawRecord | None) -> Placed[Any] | None:
+        return None if raw is None else placed(self.pool_id, raw)
 
     def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
         head = self._stored_head
-        refuse_lost(self._connection, self.pool_id, after, self.head)
+        if after > self.head:
+            self._source.refuse_lost(after, self.head)
         found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
         if after < head:
-            found = [
-                (seq, open_payload(self.pool_id, seq, kind, raw))
-                for seq, kind, raw in log.page(self._connection, self.pool_id, after, limit)
-            ]
+            raw = self._source.page(after, limit)
+            numbers, payloads = map(itemgetter(0), raw), open_payloads(self.pool_id, raw)
+            found = list(zip(numbers, cast("_Payloads", payloads), strict=True))
         start = max(after - head, 0)
         added = self._added[start : start + limit - len(found)]
         found += [(head + start + 1 + i, record.payload) for i, record in enumerate(added)]
         return found
 
+    def _opened(self, seq: int, kind: str, text: bytes | None) -> AgentPoolStoreRecordPayload:
+        payload: AgentPoolStoreRecordPayload = open_payload(self.pool_id, seq, kind, text)
+        return payload
+
     def row(self, key: RowKey) -> Row | None:
-        if key in self._changed_rows:
-            return self._changed_rows[key]
-        return rows.get(self._connection, self.pool_id, key)
+        return self._rows.row(key)
 
     def rows(
         self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
     ) -> Sequence[Row]:
-        self._write_rows()
-        where = (self.pool_id, kind, name)
-        return rows.listing(self._connection, *where, after=after, limit=limit, due_by=due_by)
+        return self._rows.rows(kind, name, after=after, limit=limit, due_by=due_by)
 
     def next_due(self, name: str) -> int | None:
-        self._write_rows()
-        return rows.next_due(self._connection, self.pool_id, name)
+        return self._rows.next_due(name)
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
-        self._write_rows()
-        return rows.deadlines(self._connection, self.pool_id, due_by, limit)
+        return self._rows.deadlines(due_by, limit)
 
     def next_deadline(self) -> int | None:
-        return self._next_deadline
-
-    def prefetch(self, commands: Iterable[Command[Any]]) -> None:
-        """Look up at once what several commands are going to look up."""
-        for found, index, values in (
-            (
-                self._messages_by_key,
-                log.MESSAGES_BY_KEY,
-                [c.looks_up.message_keys for c in commands],
-            ),
-            (self._wakes_by_key, log.WAKES_BY_KEY, [c.looks_up.wake_keys for c in commands]),
-            (self._wakes, log.CONDITIONS, [c.looks_up.condition_ids for c in commands]),
-        ):
-            wanted = set(chain.from_iterable(values))
-            if len(wanted) > 1:
-                found.update(log.find_all(self._connection, self.pool_id, index, wanted))
+        return self._rows.next_deadline()
 
     # --- changing
 
@@ -187,53 +203,41 @@ class SqlView:
         for record in decision.records:
             self._append(record)
         for row in decision.puts:
-            self._changed_rows[row.key] = row
-            self._forget_deadline(row.key)
+            self._rows.put(row)
         for key in decision.deletes:
-            self._changed_rows[key] = None
-            self._forget_deadline(key)
+            self._rows.delete(key)
         if decision.event_sequence is not None:
-            self.__dict__["event_sequence"] = decision.event_sequence
+            self._event_sequence = decision.event_sequence
             self._new_event_sequence = True
         self._announced |= decision.announce
 
-    def _forget_deadline(self, key: RowKey) -> None:
-        if key.kind == DEADLINE:
-            self.__dict__.pop("_next_deadline", None)
-
-    def _write_rows(self) -> None:
-        if self._changed_rows:
-            rows.write(self._connection, self.pool_id, self._changed_rows)
-            self._changed_rows = {}
-
     def set_projected(self, seq: int) -> None:
-        self.__dict__["projected"] = seq
+        self._projected = seq
         self._new_projected = True
 
     def _append(self, record: SealedPayload) -> None:
-        payload = record.payload
-        seq = self.head + 1
-        if "state" in self.__dict__:
-            self.state.apply(seq, payload)
+        payload, seq = record.payload, self.head + 1
+        kept = self._kept
+        if kept is not None and not self._added:
+            self._states.take_out(self.pool_id)
         self._added.append(record)
+        self.head = seq
         if isinstance(payload, RunMessageRecorded):
+            if kept is not None:
+                kept.state.sequence = seq  # messages are no part of the small state
             key = payload.stored.message.idempotency_key
             self._messages_by_key[key] = Placed(seq, payload.stored)
             return
-        self._has_changes = True
-        self._cache.count_changes(self.pool_id, 1)
+        if kept is not None:
+            kept.state.apply(seq, payload)
+        self._pool_records += 1
         if isinstance(payload, PoolOpened):
-            self.__dict__["config"] = payload.config
+            self._config = payload.config
         elif isinstance(payload, WakeRecorded):
             condition = payload.stored.condition
-            placed = Placed(seq, payload.stored)
-            self._wakes_by_key[condition.idempotency_key] = placed
-            self._wakes[condition.condition_id] = placed
-
-    @property
-    def appended(self) -> int:
-        """How many records are among what was added."""
-        return len(self._added)
+            found = Placed(seq, payload.stored)
+            self._wakes_by_key[condition.idempotency_key] = found
+            self._wakes[condition.condition_id] = found
 
     @property
     def is_to_be_told(self) -> bool:
@@ -241,22 +245,25 @@ class SqlView:
         return bool(self._added) or self._announced
 
     def save(self) -> None:
-        """Write what was held back."""
-        if self._added:
-            start = self._stored_head + 1
-            log.insert(self._connection, self.pool_id, start, self._added)
-            if self.projected is not None:
-                self._write("agentpool_times (pool_id, seq, millis)", start, self.now)
-        self._write_rows()
-        if self._has_changes:
-            self._cache.save_if_due(self._connection, self.state)
-        if self._new_event_sequence:
-            self._write("agent_pool_event_seq (pool_id, seq)", self.event_sequence)
-        if self._new_projected:
-            self._write("agentpool_pools (pool_id, projected)", self.projected)
-
-    def _write(self, columns: str, *values: int | None) -> None:
-        marks = ", ?" * len(values)
-        self._connection.execute(
-            f"INSERT OR REPLACE INTO {columns} VALUES (?{marks})", (self.pool_id, *values)
+        """Write what was held back, all at once."""
+        checkpoint = None
+        if self._pool_records:
+            kept = self._kept or self._look_up_state()
+            checkpoint = kept.checkpoint(self._pool_records)
+        self._source.write(
+            Changes(
+                self._stored_head + 1,
+                self._added,
+                self.now if self._added and self.projected is not None else None,
+                self._rows.changed,
+                self._event_sequence if self._new_event_sequence else None,
+                self.projected if self._new_projected else None,
+                checkpoint,
+            )
         )
+
+    def committed(self) -> None:
+        """Keep what is known of the pool, now that what was added is in the log."""
+        self._states.saw(self.pool_id, self.head)
+        if self._added and self._kept is not None:
+            self._states.keep(self._kept)

@@ -8,6 +8,7 @@ aiosqlite has no call for that, but it passes what it is told to execute to the 
 ``sqlite3`` lets the connection be of a class of ours. ``test_connection.py`` guards the way.
 """
 
+import os
 import random
 import sqlite3
 import threading
@@ -31,6 +32,7 @@ R = TypeVar("R")
 _RETRY_SECONDS: Final = (0.0005, 0.0015)
 _FIRST_RETRIES: Final = 4
 _FIRST_RETRY_SECONDS: Final = (0.0001, 0.0003)  # most transactions are over in half a millisecond
+_MOST_PATIENCE_OF_SQLITE: Final = 2_000_000.0  # it counts milliseconds in 32 bits
 
 
 class _Outcome:
@@ -75,17 +77,20 @@ class WorkerConnection:
         Not to be cancelled half way; the store shields it.
         """
         connection = aiosqlite.connect(
-            path, factory=_FunctionConnection, isolation_level=None, timeout=patience
+            path,
+            factory=_FunctionConnection,
+            isolation_level=None,
+            timeout=min(patience, _MOST_PATIENCE_OF_SQLITE),
         )
         # A program that never closes its store must still be able to exit; the kernel then takes
         # the connection away, as it does when a process is killed.
-        connection._thread.daemon = True  # noqa: SLF001
+        _thread_of(connection).daemon = True
         try:
             with translated(str(path)):
                 await connection
         except BaseException:
             # aiosqlite has told the thread to end; if the event loop ended first, that would fail.
-            connection._thread.join()  # noqa: SLF001
+            _thread_of(connection).join()
             raise
         made = cls(path, connection)
         try:
@@ -103,7 +108,7 @@ class WorkerConnection:
         :raises StoreClosedError: the connection is closed
         """
         if self._closed:
-            msg = "the store is closed"
+            msg = f"{self._path}: the store is closed"
             raise StoreClosedError(msg)
         # The thread keeps its last function until the next one comes; it must not keep a store
         # alive that nobody closed, nor what the function has read.
@@ -119,6 +124,11 @@ class WorkerConnection:
         self._closed = True
         with translated(self._path):
             await self._connection.close()
+
+
+def _thread_of(connection: aiosqlite.Connection) -> threading.Thread:
+    """Give the thread of a connection, all that we need of aiosqlite's own attributes."""
+    return connection._thread  # noqa: SLF001
 
 
 @contextmanager
@@ -154,14 +164,24 @@ def _begin(connection: sqlite3.Connection, patience: float, give_up: threading.E
             if not is_busy(error):
                 raise
             if time.monotonic() >= deadline:
-                msg = f"another connection held the write lock for {patience} s"
+                msg = (
+                    f"{_file_of(connection)}: another connection held the write lock for"
+                    f" {patience} s; try again, or give a longer busy_timeout"
+                )
                 raise StoreBusyError(msg) from error
             steps = _FIRST_RETRY_SECONDS if attempt < _FIRST_RETRIES else _RETRY_SECONDS
             if give_up.wait(random.uniform(*steps)):  # noqa: S311  # no secret
-                msg = "the store was closed while it waited for the write lock"
+                msg = f"{_file_of(connection)}: the store was closed while waiting to write"
                 raise StoreClosedError(msg) from error
         else:
             return
+
+
+def _file_of(connection: sqlite3.Connection) -> str:
+    # As bytes: a name need not be UTF-8.
+    query = "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    [(name,)] = connection.execute(query).fetchall()
+    return os.fsdecode(name)
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:

@@ -1,26 +1,26 @@
 """SQL over the bodies of messages. Synchronous, on the worker."""
 
 import sqlite3
+from functools import partial
+from typing import Final
 
-from agentpool.stores.batch.committer import BatchCommitter
-from agentpool.stores.sqlite.connection import write_transaction
+from agentpool.stores.sqlite.source import SqliteEngine, Writing
 from agentpool.wire.content import content_ref, no_content
 
 __all__ = ("get", "put")
 
+_PUT: Final = """
+    INSERT INTO agentpool_content (sha256, media_type, data) VALUES (?, ?, ?)
+    ON CONFLICT (sha256) DO NOTHING
+"""
+_GET: Final = "SELECT data FROM agentpool_content WHERE sha256 = ?"
 
-def put(
-    connection: sqlite3.Connection, committer: BatchCommitter, data: bytes, media_type: str
-) -> str:
+
+def put(connection: sqlite3.Connection, writing: Writing, data: bytes, media_type: str) -> str:
     """Keep a body, if it is not there yet."""
     ref = content_ref(data)
-    committer.sync(connection, durable=True)
-    with write_transaction(connection, committer.patience, committer.give_up):
-        connection.execute(
-            "INSERT INTO agentpool_content (sha256, media_type, data) VALUES (?, ?, ?)"
-            " ON CONFLICT (sha256) DO NOTHING",
-            (ref, media_type, data),
-        )
+    insert = partial(connection.execute, _PUT, (ref, media_type, data))
+    SqliteEngine(connection, writing).transact(insert, durable=True)
     return ref
 
 
@@ -29,9 +29,7 @@ def get(connection: sqlite3.Connection, ref: str) -> bytes:
 
     :raises ContentNotFoundError: it is not there
     """
-    row = connection.execute(
-        "SELECT data FROM agentpool_content WHERE sha256 = ?", (ref,)
-    ).fetchone()
+    row = connection.execute(_GET, (ref,)).fetchone()
     if row is None:
         raise no_content(ref)
     return bytes(row[0])

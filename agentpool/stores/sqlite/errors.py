@@ -7,6 +7,7 @@ one, which is its low byte.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from agentpool.errors import (
@@ -57,4 +58,20 @@ def _ours(error: sqlite3.Error, path: str) -> AgentPoolError:
         or _MEANING.get(code & _PRIMARY_CODE)
         or (StoreError, "the storage engine failed")
     )
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN:
+        meaning = f"{meaning}: {_why_not_opened(Path(path))}"
     return type_(f"{path}: {meaning} ({error})")
+
+
+def _why_not_opened(path: Path) -> str:
+    """Find out what the engine does not say, without opening anything."""
+    try:
+        if path.is_dir():
+            return "it is a directory; give the path of a file in it"
+        if not path.parent.exists():
+            return f"the folder {path.parent} does not exist; create it first"
+        if not path.parent.is_dir():
+            return f"{path.parent} is no folder"
+    except OSError as error:
+        return f"{error.strerror}"
+    return "see who may read and write it and its folder"

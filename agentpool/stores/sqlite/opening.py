@@ -1,17 +1,18 @@
 """Opening a store file: the options, the checks, the two connections."""
 
+import os
 import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from agentpool.errors import AgentPoolError, InvalidValueError
+from agentpool.errors import IncompatibleStoreError, InvalidValueError
 from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
-from agentpool.support.clock import Clock
+from agentpool.support.clock import Clock, checked_clock, millis
 
-__all__ = ("Options", "Synchronous", "connect")
+__all__ = ("Options", "Synchronous", "checked_path", "connect")
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
@@ -30,15 +31,40 @@ class Options:
     clock: Clock
 
     def __post_init__(self) -> None:
-        if self.synchronous not in {"FULL", "NORMAL"}:
+        if not isinstance(self.synchronous, str) or self.synchronous not in {"FULL", "NORMAL"}:
             msg = f"synchronous: expected 'FULL' or 'NORMAL', got {self.synchronous!r}"
             raise InvalidValueError(msg)
-        if not 0 <= self.busy_timeout < float("inf"):
-            msg = f"busy_timeout: expected a number of seconds, got {self.busy_timeout!r}"
+        millis(self.busy_timeout, "busy_timeout")
+        if not isinstance(self.allow_unsafe_mount, bool):
+            msg = f"allow_unsafe_mount: expected True or False, got {self.allow_unsafe_mount!r}"
             raise InvalidValueError(msg)
-        if self.path.name in {"", ":memory:"}:
-            msg = f"path: {str(self.path)!r} is no file; for memory use InMemoryAgentPoolStore"
-            raise InvalidValueError(msg)
+        checked_clock(self.clock)
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """Make a path of what a caller gives.
+
+    :raises InvalidValueError: it can be the path of no file
+    """
+    try:
+        name = os.fspath(path)
+    except TypeError:
+        name = None
+    if not isinstance(name, str):
+        msg = f"path: expected a string or a path, got {type(path).__name__}"
+        raise InvalidValueError(msg)
+    try:
+        has_null = b"\0" in os.fsencode(name)
+    except UnicodeEncodeError:
+        has_null = True
+    if has_null:
+        msg = f"path: {name!r} can be the name of no file"
+        raise InvalidValueError(msg)
+    checked = Path(name)
+    if checked.name in {"", ":memory:"}:
+        msg = f"path: {name!r} is no file; for memory use InMemoryAgentPoolStore"
+        raise InvalidValueError(msg)
+    return checked
 
 
 async def connect(options: Options) -> tuple[WorkerConnection, WorkerConnection]:
@@ -55,7 +81,7 @@ async def connect(options: Options) -> tuple[WorkerConnection, WorkerConnection]
         schema.set_up_connection(connection, options.synchronous)
         try:
             schema.prepare_file(connection, patience, threading.Event())
-        except AgentPoolError as error:
+        except IncompatibleStoreError as error:
             error.message = f"{path}: {error.message}"
             raise
         schema.check_writable(path)

@@ -68,7 +68,10 @@ def mount_type(path: Path, mountinfo: Path) -> str | None:
         lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return None
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):  # links in a circle, say; opening the file will tell
+        return None
     best: tuple[int, str | None] = (-1, None)
     for line in lines:
         fields = line.split(" ")

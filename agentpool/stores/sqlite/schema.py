@@ -170,7 +170,7 @@ def check_writable(path: Path) -> None:
     :raises IncompatibleStoreError: the file, or its mount, cannot be written
     """
     if not os.access(path, os.W_OK):
-        msg = f"{path}: the file cannot be written"
+        msg = f"{path}: the file cannot be written; see who may, and how its disk is mounted"
         raise IncompatibleStoreError(msg)
 
 

@@ -4,39 +4,39 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.replay import not_open
-from agentpool.stores.base import AgentPoolStore
+from agentpool.stores.base import AgentPoolStore, Due, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
+from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.batch.states import StateCache, refuse_shorter
-from agentpool.stores.batch.view import SqlView
+from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
-from agentpool.stores.sqlite.opening import Options, Synchronous, connect
-from agentpool.stores.sqlite.promises import refuse_lost
+from agentpool.stores.sqlite.opening import Options, Synchronous, checked_path, connect
+from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.payload import open_record
+from agentpool.wire.payload import open_records
 
 __all__ = ("SqliteAgentPoolStore",)
 
 R = TypeVar("R")
 
 _POLL_SECONDS: Final = 0.15
-_SNAPSHOT_PAGE: Final = 2000
 _POOLS_REMEMBERED: Final = 4096
 
 
@@ -57,12 +57,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._loop = asyncio.get_running_loop()
         self._give_up = threading.Event()
         self._writer = writer
-        self._committer = BatchCommitter(
-            states=StateCache(),
-            clock=options.clock,
-            patience=options.busy_timeout,
-            give_up=self._give_up,
-            synchronous=options.synchronous,
+        self._committer = BatchCommitter()
+        self._writing = Writing(
+            options.clock, options.busy_timeout, self._give_up, options.synchronous
         )
         self._reader, self._reader_states = reader, StateCache()
         self._checked_pools: set[str] = set()
@@ -102,8 +99,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
         :raises StoreError: the file is damaged
         """
-        options = Options(Path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
-        return Opening(partial(cls._open, options))
+        options = Options(checked_path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
+        return Opening(partial(cls._open, options), cls.__name__, "store")
 
     @classmethod
     async def _open(cls, options: Options) -> "SqliteAgentPoolStore":
@@ -130,27 +127,46 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         self._check(pool_id)
+        return (await self._answers([pool_id], question))[0]
 
-        def answer(connection: sqlite3.Connection) -> R:
+    async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
+        for pool_id in pool_ids:
+            self._check(pool_id)
+        return dict(zip(pool_ids, await self._answers(pool_ids, due_in), strict=True))
+
+    async def _answers(self, pool_ids: Sequence[str], question: Callable[[PoolView], R]) -> list[R]:
+        """Answer a question of several pools in one read transaction."""
+
+        def answer(connection: sqlite3.Connection) -> list[R]:
             connection.execute("BEGIN")
             try:
-                view = SqlView(connection, self._reader_states, pool_id, self.clock)
-                _ = view.head  # refuses a log that has lost its end, whatever is asked
-                return question(view)
+                return [self._answer(connection, each, question) for each in pool_ids]
             finally:
                 # Some errors have rolled back already.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+        await self._commits.decided()
         return await self._reader.run(answer)
+
+    def _answer(
+        self, connection: sqlite3.Connection, pool_id: str, question: Callable[[PoolView], R]
+    ) -> R:
+        source = SqliteSource(connection, pool_id, self.clock)
+        try:
+            return question(OverlayView(source, self._reader_states))
+        except AgentPoolError as error:
+            error.in_pool(pool_id)
+            raise
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         self._check(pool_id)
 
         def fetch(connection: sqlite3.Connection) -> Page:
-            rows = log.page(connection, pool_id, after, limit)
+            source = SqliteSource(connection, pool_id)
+            rows = source.page(after, limit)
             if not rows:
-                self._check_end(connection, pool_id, after)
+                self._check_end(source, after)
                 return Page([])
             self._reader_states.saw(pool_id, rows[-1][0])
             return _open_page(pool_id, rows)
@@ -161,7 +177,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         body = checked_content(data, media_type)
         self.refuse_closed()
         return await self._writer.run(
-            lambda writer: content.put(writer, self._committer, body, media_type)
+            lambda writer: content.put(writer, self._writing, body, media_type)
         )
 
     async def get_content(self, ref: str) -> bytes:
@@ -186,32 +202,40 @@ class SqliteAgentPoolStore(AgentPoolStore):
         if os.getpid() != self._pid:
             msg = "the store was opened before a fork; open it again in the child"
             raise StoreClosedError(msg)
-        super().refuse_closed()
-        if asyncio.get_running_loop() is not self._loop:
+        if self.tail.ending.closed:
+            super().refuse_closed()
+        if not self._runs_here():
             msg = "the store belongs to another event loop; open it again in this one"
             raise StoreClosedError(msg)
+
+    def _runs_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return running_loop() is self._loop  # says what is wrong
 
     # --- writing
 
     async def _commit(self, requests: list[Request]) -> list[Outcome]:
         def commit(connection: sqlite3.Connection) -> tuple[list[Outcome], set[str]]:
-            outcomes, changed = self._committer.commit(connection, requests)
+            engine = SqliteEngine(connection, self._writing)
+            outcomes, changed = self._committer.commit(engine, requests)
             if changed:
                 self._bell.ring(changed)
             return outcomes, changed
 
         outcomes, changed = await self._writer.run(commit)
         if changed:
-            self.notify(self._bell.sharing(changed, self.tail.pool_ids))
+            self.tail.notify(self._bell.sharing(changed, self.tail.pool_ids))
         return outcomes
 
     # --- reading
 
-    def _check_end(self, connection: sqlite3.Connection, pool_id: str, after: int) -> None:
+    def _check_end(self, source: SqliteSource, after: int) -> None:
         """Tell the end of a log from a pool without one, and from a log that has lost its end."""
-        head = log.head(connection, pool_id)
+        head, pool_id = source.head(), source.pool_id
         refuse_shorter(pool_id, head, min(after, self._reader_states.seen(pool_id)))
-        refuse_lost(connection, pool_id, after, head)
+        source.refuse_lost(after, head)
         if head == 0:
             raise not_open(pool_id)
 
@@ -239,17 +263,29 @@ class SqliteAgentPoolStore(AgentPoolStore):
         """
         last: log.Changes | None = None
         while True:
+            changed: Iterable[str] | None = None
             seen: log.Changes | None = None
             with suppress(AgentPoolError):  # the followers find out what is wrong when they read
-                seen = await self._reader.run(partial(log.changes, last=last))
-            hears = self._listener is not None and self._listener.hears
-            if seen is None or last is None or seen[hears:] != last[hears:]:
-                self.notify()
+                seen, changed = await self._reader.run(partial(self._changes, last=last))
+            self.notify(changed)
             last = seen
             await asyncio.sleep(_POLL_SECONDS)
 
+    def _changes(
+        self, connection: sqlite3.Connection, last: log.Changes | None
+    ) -> tuple[log.Changes, Iterable[str] | None]:
+        """Say what there is in the file, and which pools have changed; ``None``: any may have."""
+        seen = log.changes(connection, last)
+        if last is None:
+            return seen, None
+        hears = self._listener is not None and self._listener.hears
+        if seen[hears:] == last[hears:]:
+            return seen, ()
+        if not hears or (seen.records or 0) < (last.records or 0):  # a log has lost its end
+            return seen, None
+        return seen, log.pools_after(connection, last)
+
     async def finish(self) -> None:
-        self._give_up.set()
         try:
             await self._commits.close()
         finally:
@@ -261,11 +297,11 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 await self._reader.close()
 
 
-def _open_page(pool_id: str, rows: list[log.Row]) -> Page:
+def _open_page(pool_id: str, rows: list[RawRecord]) -> Page:
     page = Page([])
     try:
-        for row in rows:
-            page.records.append(open_record(pool_id, *row, keep_unknown=True))
+        for record in open_records(pool_id, rows, keep_unknown=True):
+            page.records.append(record)
     except AgentPoolError as error:
         return page._replace(error=error)
     return page

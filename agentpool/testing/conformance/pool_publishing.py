@@ -151,6 +151,18 @@ class PoolPublishingTests(PoolKit):
                 middle = middle.past(POOL, event)
             assert await events_of(pool, 403, middle) == events[700:]
 
+    async def test_a_subscription_is_whole_when_the_past_is_of_records_or_hosts_alone(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            for number in range(510):
+                await pool.send(a_message(f"{number}"))
+            of_records = await events_of(pool, 3 + 1_020)
+            assert [each.event_seq for each in of_records] == list(range(2, 1_025))
+        async with self.opened("run.a") as pool:
+            for number in range(510):
+                await pool.publish(an_event(f"host.{number}"))
+            of_hosts = await events_of(pool, 510, kinds=include(EventKind.RUN_COMPLETED))
+            assert [each.event_seq for each in of_hosts] == list(range(1, 511))
+
     async def test_a_subscription_yields_only_what_matches(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
             await _mix(pool, "past")

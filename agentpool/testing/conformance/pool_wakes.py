@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from agentpool.errors import IdempotencyConflictError, InvalidValueError, NotAMemberError
 from agentpool.pool import AgentPool
 from agentpool.rules.history import EventCursor
-from agentpool.testing.conformance.kit import POOL, payloads, record, refusal
-from agentpool.testing.conformance.pool_kit import PoolKit, an_event, wake_log
+from agentpool.testing.conformance.kit import POOL, payloads, record, record_wake, refusal
+from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, an_event, wake_log
 from agentpool.testing.values import a_condition, a_member, a_message
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.filters import EventFilter, PayloadAccessMode
@@ -149,6 +149,19 @@ class PoolWakeTests(PoolKit):
             await waiting(pool)
             await record(pool.store, a_message(), MessageStatus.DELIVERED, delivered_to=["run.b"])
             assert (await pool.wait("wake.1")).registration.status is TRIGGERED
+
+    async def test_another_implementation_looks_itself_at_what_was_before_its_wake(self) -> None:
+        async with self.open_store(ManualClock()) as store:
+            await store.open_pool(POOL)
+            await store.join_member(POOL, a_member("run.a"))
+            await record_wake(store, a_wait("wake.before"))
+            await record(store, a_message(), MessageStatus.DELIVERED, delivered_to=["run.b"])
+            await record_wake(store, a_wait("wake.after"))
+            async with AgentPool.open(store, POOL) as pool:
+                assert await wake_log(pool, "wake.before") == [REGISTERED, TRIGGERED]
+                assert await wake_log(pool, "wake.after") == [REGISTERED]
+                await record(store, a_message("message.2"), MessageStatus.DELIVERED)
+                assert await wake_log(pool, "wake.after") == [REGISTERED, TRIGGERED]
 
     async def test_the_same_key_gives_the_same_registration(self) -> None:
         async with self.opened("run.a", "run.b") as pool:

@@ -7,6 +7,7 @@ from agentpool.testing.conformance.pool_closing import PoolClosingTests
 from agentpool.testing.conformance.pool_deadlines import PoolDeadlineTests
 from agentpool.testing.conformance.pool_endings import PoolEndingTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
+from agentpool.testing.conformance.pool_holding import PoolHoldingTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
 from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
@@ -27,6 +28,7 @@ class PoolConformance(
     PoolClaimTests,
     PoolInboxModelTests,
     PoolAskingTests,
+    PoolHoldingTests,
     PoolWakeTests,
     PoolEndingTests,
     PoolEventTests,

@@ -194,7 +194,7 @@ async def _tune(store: SqliteAgentPoolStore, options: argparse.Namespace) -> Non
 
     def set_it(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA wal_autocheckpoint = {options.checkpoint}").fetchall()
-        store._committer.promises.stretch = options.stretch  # noqa: SLF001
+        store._writing.promises.stretch = options.stretch  # noqa: SLF001
 
     await store._writer.run(set_it)  # noqa: SLF001
 

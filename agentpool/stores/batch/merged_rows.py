@@ -1,0 +1,166 @@
+"""The rows of a pool in a transaction: those that are stored, and over them those that it changed.
+
+What was changed is listed without being written first, so a transaction needs one trip to write
+and none between. Where nothing has changed, the source is asked and its answer is the answer.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
+from agentpool.stores.batch.source import EVER, Source
+
+__all__ = ("MergedRows",)
+
+_FIRST_SIZE: Final = 16
+_GROWTH: Final = 4
+_BELOW_ALL: Final = -(2**63)
+
+
+class MergedRows:
+    """Looks up and lists rows as `PoolView` does.
+
+    :ivar changed: the rows that were put, and ``None`` for those that were deleted
+    """
+
+    __slots__ = ("_due", "_names", "_next_deadline", "_source", "_windows", "changed")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.changed: dict[RowKey, Row | None] = {}
+        self._names: dict[tuple[str, str], dict[int, Row | None]] = {}
+        self._windows: dict[object, _Window] = {}
+        # The changed deadlines that are there, in order; `None` until one was changed or deleted.
+        self._due: list[tuple[int, RowKey]] | None = None
+        self._next_deadline: tuple[int | None] | None = None  # `None`: not looked up yet
+
+    def put(self, row: Row) -> None:
+        """Insert or replace a row."""
+        self._change(row.key, row)
+
+    def delete(self, key: RowKey) -> None:
+        """Delete a row, if it is there."""
+        self._change(key, None)
+
+    def _change(self, key: RowKey, row: Row | None) -> None:
+        kind, name, number = key
+        if kind == DEADLINE:
+            self._change_deadline(key, row)
+        self.changed[key] = row
+        numbers = self._names.get((kind, name))
+        if numbers is None:
+            numbers = self._names[kind, name] = {}
+        numbers[number] = row
+
+    def _change_deadline(self, key: RowKey, row: Row | None) -> None:
+        if self._due is None:
+            self._due = []
+        former = self.changed.get(key)
+        if former is not None:
+            del self._due[bisect_left(self._due, (former.due_at, key))]
+        if row is not None:
+            insort(self._due, (row.due_at, key))
+        self._next_deadline = None
+
+    def row(self, key: RowKey) -> Row | None:
+        """Look up a row."""
+        if key in self.changed:
+            return self.changed[key]
+        return self._source.row(key)
+
+    def rows(
+        self, kind: str, name: str, *, after: int, limit: int, due_by: int | None
+    ) -> Sequence[Row]:
+        """List the rows of one name."""
+        numbers = self._names.get((kind, name))
+        if numbers is None:
+            return self._source.rows(kind, name, after=after, limit=limit, due_by=due_by)
+        listing = partial(self._source.rows, kind, name, after=after, due_by=due_by)
+        stored = self._unchanged((kind, name, after, due_by), listing, limit)
+        latest = EVER if due_by is None else due_by
+        changed = [
+            row
+            for number, row in numbers.items()
+            if row is not None and number > after and row.due_at <= latest
+        ]
+        return sorted([*stored, *changed], key=_number)[:limit]
+
+    def next_due(self, name: str) -> int | None:
+        """Find the earliest time that the rows of one inbox are due at."""
+        if (INBOX, name) not in self._names:
+            return self._source.next_due(name)
+        # Nothing asks this after it has changed the inbox, so it need not be quick.
+        rows = self.rows(INBOX, name, after=_BELOW_ALL, limit=EVER, due_by=None)
+        return min((row.due_at for row in rows), default=None)
+
+    def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
+        """List the deadlines that are due."""
+        if self._due is None:
+            return self._source.deadlines(due_by, limit)
+        return [row for row in self._first_deadlines(self._due, limit) if row.due_at <= due_by]
+
+    def next_deadline(self) -> int | None:
+        """Find the earliest deadline; it is remembered, for each command asks for it."""
+        if self._next_deadline is None:
+            self._next_deadline = (self._find_next_deadline(),)
+        return self._next_deadline[0]
+
+    def _find_next_deadline(self) -> int | None:
+        if self._due is None:
+            return self._source.next_deadline()
+        first = self._first_deadlines(self._due, 1)
+        return first[0].due_at if first else None
+
+    def _first_deadlines(self, due: list[tuple[int, RowKey]], limit: int) -> list[Row]:
+        stored = self._unchanged(DEADLINE, partial(self._source.deadlines, EVER), limit)
+        changed = [row for _, key in islice(due, limit) if (row := self.changed[key])]
+        return sorted([*stored, *changed], key=_due_order)[:limit]
+
+    def _unchanged(self, listing: object, fetch: Callable[..., list[Row]], limit: int) -> list[Row]:
+        window = self._windows.get(listing)
+        if window is None:
+            window = self._windows[listing] = _Window(fetch)
+        return window.first(self.changed, limit)
+
+
+class _Window:
+    """The beginning of one listing of stored rows, as far as it was needed.
+
+    A row that has changed stays changed, so what is passed by once is passed by for good: many
+    commands that each take the first row cost one fetch, not one longer than the other.
+    """
+
+    __slots__ = ("_complete", "_fetch", "_rows", "_size")
+
+    def __init__(self, fetch: Callable[..., list[Row]]) -> None:
+        self._fetch = fetch
+        self._rows: deque[Row] = deque()
+        self._size = 0
+        self._complete = False
+
+    def first(self, changed: Mapping[RowKey, Row | None], limit: int) -> list[Row]:
+        """Give the first rows that have not changed."""
+        while True:
+            rows = self._rows
+            while rows and rows[0].key in changed:
+                rows.popleft()
+            found = list(islice((row for row in rows if row.key not in changed), limit))
+            if len(found) == limit or self._complete:
+                return found
+            # From the start again, which the growth pays for: no listing but this one goes on.
+            self._size = min(max(_FIRST_SIZE, limit, _GROWTH * self._size), EVER)
+            fetched = self._fetch(limit=self._size)
+            self._complete = len(fetched) < self._size
+            self._rows = deque(fetched)
+
+
+def _number(row: Row) -> int:
+    return row.key.number
+
+
+def _due_order(row: Row) -> tuple[int, RowKey]:
+    return row.due_at, row.key

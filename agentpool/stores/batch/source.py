@@ -1,0 +1,169 @@
+"""What an engine provides: one pool of it, as a transaction finds it, and transactions themselves.
+
+Everything here is synchronous and runs on the thread of a connection. Values are plain: a record is
+its number, its kind and its bytes, so what they mean is for those who ask.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from agentpool.rules.command import LookUps, Placed, Row, RowKey
+from agentpool.wire.payload import SealedPayload, open_payload
+
+__all__ = ("EVER", "Changes", "Checkpoint", "Engine", "RawRecord", "Source", "placed")
+
+R = TypeVar("R")
+
+EVER: Final = 2**63 - 1
+"""The latest time, and the largest number, that a row can have."""
+
+RawRecord: TypeAlias = tuple[int, str, bytes | None]
+"""A record's number, its kind and its payload; ``None`` where what is stored is not even text."""
+
+
+class Checkpoint(NamedTuple):
+    """The small state of a pool after the record with a number, encoded."""
+
+    seq: int
+    state_json: bytes
+
+
+class Changes(NamedTuple):
+    """What a transaction changes in a pool.
+
+    :ivar first: the number of the first of the records
+    :ivar millis: the time to note for the records; ``None``: none
+    :ivar rows: rows to insert or replace; where there is ``None``, the row is deleted, if there
+    :ivar event_sequence: ``None`` for those from here on: as it was
+    """
+
+    first: int
+    records: Sequence[SealedPayload]
+    millis: int | None
+    rows: Mapping[RowKey, Row | None]
+    event_sequence: int | None
+    projected: int | None
+    checkpoint: Checkpoint | None
+
+
+class Source(Protocol):
+    """One pool inside the current transaction, as it was when that began.
+
+    So every answer holds until the transaction ends, and may be kept that long. `write` comes
+    last, once at most; nothing is looked up after it.
+    """
+
+    @property
+    def pool_id(self) -> str:
+        """Which pool this is."""
+
+    def load(self, wanted: LookUps) -> None:
+        """Fetch at once what a whole batch has declared to look up.
+
+        Comes once, before the first look-up, and for all pools of the batch before the first
+        look-up in any. What is not loaded is fetched when it is asked for, so an engine may load
+        more, or nothing.
+        """
+
+    def now(self) -> int:
+        """Give the time, in milliseconds of the Unix epoch: not before this pool was locked."""
+
+    def head(self) -> int:
+        """Find the number of the last record, 0 for none."""
+
+    def event_sequence(self) -> int:
+        """Find the last number that was given to an event, 0 for none."""
+
+    def projected(self) -> int | None:
+        """Find the last record that was worked into the rows; ``None``: none ever will be."""
+
+    def message_by_key(self, key: str) -> RawRecord | None:
+        """Find the latest record of the message with an idempotency key."""
+
+    def wake_by_key(self, key: str) -> RawRecord | None:
+        """Find the latest record of the wake with an idempotency key."""
+
+    def wake(self, condition_id: str) -> RawRecord | None:
+        """Find the latest record of the wake of a condition."""
+
+    def page(self, after: int, limit: int) -> list[RawRecord]:
+        """Read records after a number, in order."""
+
+    def pool_page(self, after: int, upto: int) -> list[RawRecord]:
+        """Read the records between two numbers that are no messages, in order."""
+
+    def first_pool_record(self) -> RawRecord | None:
+        """Read the first record that is no message."""
+
+    def member_before(self, run_id: str, seq: int) -> RawRecord | None:
+        """Find the record by which a run last joined before a number."""
+
+    def refuse_lost(self, after: int, head: int) -> None:
+        """Refuse a cursor beyond the end of the log, if its record is known to be lost.
+
+        :raises StoreError: it is
+        """
+
+    def time_of(self, seq: int) -> int | None:
+        """Find the time that was noted for a record, in milliseconds; ``None``: none was."""
+
+    def row(self, key: RowKey) -> Row | None:
+        """Look up a row."""
+
+    def rows(
+        self, kind: str, name: str, *, after: int, limit: int, due_by: int | None
+    ) -> list[Row]:
+        """List rows of one name, as `PoolView.rows` does."""
+
+    def next_due(self, name: str) -> int | None:
+        """Find the earliest ``due_at`` of the rows of kind `INBOX` and one name."""
+
+    def deadlines(self, due_by: int, limit: int) -> list[Row]:
+        """List the rows of kind `DEADLINE` that are due, by ``due_at``, then by name."""
+
+    def next_deadline(self) -> int | None:
+        """Find the earliest ``due_at`` of the rows of kind `DEADLINE`."""
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Read the state that was kept last."""
+
+    def write(self, changes: Changes) -> None:
+        """Write everything that the transaction changes in this pool.
+
+        An engine may put it off until it commits.
+        """
+
+
+class Engine(Protocol):
+    """Transactions that write, on one connection."""
+
+    @property
+    def errors(self) -> tuple[type[BaseException], ...]:
+        """What the engine itself raises: a batch that meets it fails as a whole."""
+
+    def transact(self, work: Callable[[], R], *, durable: bool) -> R:
+        """Work in a transaction, and commit; roll back when that raises, and raise the same.
+
+        An engine may work several times, each time from the start and with nothing of the last
+        time left; what the last time gave is what was committed.
+
+        :param durable: whether what is changed has to survive a power cut. What is appended has
+            to be told from what it replaces even where it does not survive one
+        :raises StoreBusyError: others were in the way for too long
+        """
+
+    def source(self, pool_id: str) -> Source:
+        """Give a pool inside the transaction, locked against all other writers.
+
+        Asked for once for each pool, in the order of their ids, so that locks taken in that order
+        lock nobody out.
+        """
+
+
+def placed(pool_id: str, raw: RawRecord) -> Placed[Any]:
+    """Open the record of a message or of a wake.
+
+    :raises CorruptRecordError: it cannot be read
+    """
+    seq, kind, text = raw
+    return Placed(seq, open_payload(pool_id, seq, kind, text).stored)

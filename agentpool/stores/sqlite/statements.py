@@ -1,0 +1,125 @@
+"""The SQL over the records of a pool and what stands beside them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from agentpool.stores.sqlite.schema import (
+    CONDITION_ID,
+    MEMBER_RUN,
+    MESSAGE_KEY,
+    POOL_KINDS,
+    WAKE_KEY,
+)
+
+__all__ = (
+    "CHECKPOINT",
+    "CONDITIONS",
+    "DEADLINES",
+    "DELETE_ROW",
+    "EVENT_SEQUENCE",
+    "FIRST_POOL_RECORD",
+    "HEAD",
+    "INSERT",
+    "INSERT_SIZES",
+    "MEMBER_BEFORE",
+    "MESSAGES_BY_KEY",
+    "NEXT_DEADLINE",
+    "NEXT_DUE",
+    "PAGE",
+    "POOL_PAGE",
+    "PROJECTED",
+    "PUT_CHECKPOINT",
+    "PUT_EVENT_SEQUENCE",
+    "PUT_PROJECTED",
+    "PUT_ROW",
+    "PUT_TIME",
+    "ROW",
+    "ROWS",
+    "TIME",
+    "WAKES_BY_KEY",
+    "Index",
+)
+
+# As bytes, because what another writer stored may not be UTF-8; that is for one record to suffer.
+_PAYLOAD: Final = "CASE typeof(payload_json) WHEN 'text' THEN CAST(payload_json AS BLOB) END"
+_RECORDS: Final = f"SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records WHERE pool_id = ?"
+_ROWS: Final = "SELECT kind, name, number, value, due_at FROM agentpool_rows WHERE pool_id = ?"
+
+# --- records
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """An index over one field of one kind of record: how to look up one value, and many."""
+
+    one: str
+    many: str
+
+    @classmethod
+    def over(cls, kind: str, field: str) -> "Index":
+        where = f"FROM agent_pool_records WHERE pool_id = ? AND kind = '{kind}' AND {field}"
+        return cls(
+            one=f"SELECT seq, kind, {_PAYLOAD} {where} = ? ORDER BY seq DESC LIMIT 1",
+            many=f"SELECT {field}, seq, kind, {_PAYLOAD} {where}"
+            " IN (SELECT value FROM json_each(?))",
+        )
+
+
+MESSAGES_BY_KEY: Final = Index.over("run_message", MESSAGE_KEY)
+WAKES_BY_KEY: Final = Index.over("wake", WAKE_KEY)
+CONDITIONS: Final = Index.over("wake", CONDITION_ID)
+
+HEAD: Final = "SELECT max(seq) FROM agent_pool_records WHERE pool_id = ?"
+PAGE: Final = f"{_RECORDS} AND seq > ? ORDER BY seq LIMIT ?"
+POOL_PAGE: Final = f"{_RECORDS} AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq"
+FIRST_POOL_RECORD: Final = f"{_RECORDS} AND {POOL_KINDS} ORDER BY seq LIMIT 1"
+MEMBER_BEFORE: Final = f"""
+    {_RECORDS} AND kind = 'member_joined' AND {MEMBER_RUN} = ? AND seq < ?
+    ORDER BY seq DESC LIMIT 1
+"""
+INSERT_SIZES: Final = (256, 64, 32, 16, 8, 4, 2, 1)
+INSERT: Final = {
+    size: "INSERT INTO agent_pool_records (pool_id, seq, kind, payload_json) VALUES "
+    + ", ".join(["(?, ?, ?, ?)"] * size)
+    for size in INSERT_SIZES
+}
+
+# --- rows
+
+ROW: Final = f"{_ROWS} AND kind = ? AND name = ? AND number = ?"
+ROWS: Final = f"""
+    {_ROWS} AND kind = ? AND name = ? AND number > ? AND due_at <= ? ORDER BY number LIMIT ?
+"""
+DEADLINES: Final = f"{_ROWS} AND kind = 'deadline' AND due_at <= ? ORDER BY due_at, name LIMIT ?"
+NEXT_DUE: Final = """
+    SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'inbox' AND name = ?
+"""
+NEXT_DEADLINE: Final = """
+    SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'deadline'
+"""
+PUT_ROW: Final = """
+    INSERT OR REPLACE INTO agentpool_rows (pool_id, kind, name, number, value, due_at)
+    VALUES (?, ?, ?, ?, ?, ?)
+"""
+DELETE_ROW: Final = """
+    DELETE FROM agentpool_rows WHERE pool_id = ? AND kind = ? AND name = ? AND number = ?
+"""
+
+# --- one value for a pool
+
+EVENT_SEQUENCE: Final = "SELECT seq FROM agent_pool_event_seq WHERE pool_id = ?"
+PROJECTED: Final = "SELECT projected FROM agentpool_pools WHERE pool_id = ?"
+TIME: Final = """
+    SELECT millis FROM agentpool_times WHERE pool_id = ? AND seq <= ? ORDER BY seq DESC LIMIT 1
+"""
+CHECKPOINT: Final = """
+    SELECT seq, CAST(state_json AS BLOB) FROM agentpool_checkpoints WHERE pool_id = ?
+"""
+PUT_EVENT_SEQUENCE: Final = """
+    INSERT OR REPLACE INTO agent_pool_event_seq (pool_id, seq) VALUES (?, ?)
+"""
+PUT_PROJECTED: Final = "INSERT OR REPLACE INTO agentpool_pools (pool_id, projected) VALUES (?, ?)"
+PUT_TIME: Final = "INSERT OR REPLACE INTO agentpool_times (pool_id, seq, millis) VALUES (?, ?, ?)"
+PUT_CHECKPOINT: Final = """
+    INSERT OR REPLACE INTO agentpool_checkpoints (pool_id, seq, state_json) VALUES (?, ?, ?)
+"""
