@@ -1,4 +1,4 @@
-"""A store over one file of JSON lines, written from the documentation of `agentpool.stores`.
+"""A store over one file of JSON lines, written from what `agentpool.stores` says.
 
 Any number of handles and processes may have the file open: a handle holds a lock on it while it
 works, and first reads what others have added. Everything is kept in memory too, so this is no store
@@ -30,6 +30,7 @@ from agentpool.stores import (
     Page,
     PoolView,
     StoreBusyError,
+    StoreClosedError,
     StoreError,
     StoreFullError,
     carry_out,
@@ -82,7 +83,15 @@ class JsonLinesStore(AgentPoolStore):
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         check_identifier(pool_id, "pool_id")
-        return await self._run(lambda: question(self._pool(pool_id)))
+
+        def ask() -> R:
+            try:
+                return question(self._pool(pool_id))
+            except AgentPoolError as error:
+                error.in_pool(pool_id)
+                raise
+
+        return await self._run(ask)
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         check_identifier(pool_id, "pool_id")
@@ -166,7 +175,9 @@ class JsonLinesStore(AgentPoolStore):
     def _locked(self) -> Iterator[None]:
         give_up_at = time.monotonic() + _PATIENCE
         while True:
-            self.refuse_closed()
+            if self.is_closed:
+                msg = "the store was closed before it came to this"
+                raise StoreClosedError(msg)
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
