@@ -78,13 +78,10 @@ class AgentPoolStore(StoreHandle, ABC):
     the file, and `CorruptRecordError` or `UnknownRecordError` when a record that they need cannot
     be read.
 
-    *For authors of stores.* A new store provides the abstract methods, `finish`, and `listen` where
-    others may write to what it keeps. Within `execute` it hands every command to
-    `agentpool.rules.consequences.carry_out`, with a `PoolTransaction` of its own: that function
-    decides the command and works out all that follows from it (inboxes, contracts, waits,
-    deadlines), and the store makes that durable in one transaction. Everything else comes with this
-    class. A store is done when `agentpool.testing.StoreConformance` and
-    `agentpool.testing.PoolConformance` pass.
+    *For authors of stores.* A new store provides the abstract methods, `finish`, and `listen` and
+    `stop_listening` where others may write to what it keeps; everything else comes with this class.
+    How each of them has to behave stands in `agentpool.stores`, which also exports all that is
+    needed. Override `due` where it can be had cheaper, and nothing else.
     """
 
     def __init__(self, clock: Clock = wall_clock) -> None:
@@ -97,19 +94,21 @@ class AgentPoolStore(StoreHandle, ABC):
     def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
         """Decide a command on the current state of a pool and append what it decides, atomically.
 
-        A store calls `rules.consequences.carry_out` with a `PoolTransaction` on that state, and
-        makes all of what came of it durable, or nothing; then it calls `notify` if anything was
-        appended or announced. It may take the command up when this is called, before it is
-        awaited.
+        It may be taken up when this is called, before it is awaited. Cancelled, it has had its
+        whole effect or none.
 
-        :return: the command's result, once what it appended is durable
+        :return: the command's result, once what it appended is durable and followers are told
+        :raises AgentPoolError: the command was refused, or the store failed; nothing was appended
         """
 
     @abstractmethod
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         """Answer a question about the current state of a pool. Changes nothing.
 
-        Questions of one handle are answered one after another, each on one state.
+        Questions of one handle are answered one after another, each on one state, which holds all
+        that any process has committed. A question may run in another thread.
+
+        :return: what the question returns; what it raises comes through
         """
 
     @abstractmethod
@@ -117,7 +116,7 @@ class AgentPoolStore(StoreHandle, ABC):
         """Read the records after a sequence number that are there now, at most ``limit``.
 
         Those of unknown kinds as `UnknownRecord`; at the first that cannot be read the page ends,
-        with the error that says so.
+        with the error that says so. Beyond the end of the log it is empty.
 
         :raises PoolNotOpenError: the pool has no record
         :raises StoreError: the log has lost its end, as for `watch`

@@ -35,11 +35,16 @@ class StoreHandle:
         """Finish what is being written, refuse what waits behind it, and let go of the engine.
 
         `aclose` calls it, once and not to be cancelled, when nobody waits and nothing runs in the
-        background any more.
+        background any more. Whoever still follows a pool is refused at their next step; so
+        `stop_listening` may not have been called.
         """
 
     def listen(self) -> None:
-        """Begin to look for what other processes append: somebody follows a pool."""
+        """Begin to look for what others append, and `notify`: somebody follows a pool.
+
+        What is appended after this returns must be noticed; whoever follows looks for what came
+        before. Never called twice without `stop_listening` between.
+        """
 
     def stop_listening(self) -> None:
         """Look no longer for what others append: nobody follows a pool any more."""
@@ -48,20 +53,22 @@ class StoreHandle:
 
     @property
     def is_closed(self) -> bool:
-        """Whether `aclose` was called."""
+        """Whether `aclose` was called; may be asked from any thread."""
         return self.tail.ending.closed
 
     def notify(self, pool_ids: Iterable[str] | None = None) -> None:
         """Tell all who follow these pools, on the event loop, that they may have changed.
+
+        A store calls it once what changed is durable, and before the caller gets the result.
 
         :param pool_ids: ``None``: it is not known which
         """
         self.tail.notify(pool_ids)
 
     def refuse_closed(self) -> None:
-        """Refuse to begin anything after `aclose`.
+        """Refuse to begin anything after `aclose`. For the event loop only.
 
-        :raises StoreClosedError: the store is closed
+        :raises StoreClosedError: the store is closed, or no asyncio event loop runs this
         """
         running_loop()
         self.tail.ending.refuse_closed()

@@ -25,7 +25,17 @@ __all__ = ("MemoryPool",)
 
 
 class MemoryPool:
-    """A log and its rows. Changes take effect at once: decisions are made before, and whole."""
+    """A log and its rows. Changes take effect at once: decisions are made before, and whole.
+
+    For authors of stores: a transaction over a pool that is in memory. It has no way back, so after
+    a command that failed the store makes it anew from what it has logged, unless nothing was
+    applied. Applying what was logged, in that order, makes the same pool again.
+
+    :ivar log: the records, number 1 first
+    :ivar announced: whether a decision wanted others told; the store sets it back
+    :param clock: gives ``now``, and when a record was appended: while a store applies what it has
+        logged, the time at which that was
+    """
 
     def __init__(self, pool_id: str, clock: Clock) -> None:
         self.pool_id = pool_id

@@ -16,7 +16,11 @@ _RECORDS_KEPT: Final = 500_000
 
 
 class Snapshots:
-    """The replayed states of the pools that were asked for last. Used inside of questions only."""
+    """The replayed states of the pools that were asked for last.
+
+    Used inside of questions only: a store answers those one at a time, so no two replay at once,
+    and neither cancellation nor a thread finds a state half brought up to date.
+    """
 
     def __init__(self) -> None:
         self._states: OrderedDict[str, ReplayState] = OrderedDict()

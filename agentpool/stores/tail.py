@@ -25,13 +25,16 @@ __all__ = ("PAGE_SIZE", "Ending", "Page", "Tail", "Turns", "follow", "next_page"
 R = TypeVar("R")
 
 PAGE_SIZE: Final = 500
-"""Records that a follower reads at once."""
+"""Records that a follower reads at once, the ``limit`` of its pages; others may ask for fewer."""
 
 _Look: TypeAlias = Callable[[], Coroutine[Any, Any, R]]
 
 
 class Page(NamedTuple):
-    """Records in order and, where the next one cannot be read, the error that says so."""
+    """Records in order and, where the next one cannot be read, the error that says so.
+
+    Fewer records than were asked for, and no error: there are no more.
+    """
 
     records: list[AgentPoolStoreRecord]
     error: AgentPoolError | None = None
@@ -260,7 +263,7 @@ class Followable(Protocol):
         """Who follows its pools."""
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
-        """Read records after a sequence number, those of unknown kinds as `UnknownRecord`."""
+        """Read records as `AgentPoolStore.read_page` does."""
 
 
 async def follow(

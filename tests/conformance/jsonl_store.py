@@ -1,9 +1,8 @@
-"""A store over one file of JSON lines, written from the documentation of `agentpool.stores`.
+"""A store over one file of JSON lines, written from what `agentpool.stores` says.
 
-A line is a transaction: the changes of one pool, or a body. Before it stands its checksum, so that
-a line that a crash left torn shows; it can only be the last one. Any number of handles and
-processes may have the file open: whoever writes holds a lock on it, whoever looks reads first what
-others have added. Everything is kept in memory too, so this is no store for long logs.
+Any number of handles and processes may have the file open: a handle holds a lock on it while it
+works, and first reads what others have added. Everything is kept in memory too, so this is no store
+for long logs.
 """
 
 import asyncio
@@ -12,13 +11,13 @@ import fcntl
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
-from zlib import crc32
 
-import msgspec
+from jsonl_lines import Entry, LoggedPool, from_lines, to_line
 
 from agentpool.stores import (
     OCTETS,
@@ -27,15 +26,11 @@ from agentpool.stores import (
     Clock,
     Command,
     ConsequenceError,
-    Decision,
     IncompatibleStoreError,
-    MemoryPool,
     Page,
     PoolView,
-    Row,
-    RowKey,
-    SealedPayload,
     StoreBusyError,
+    StoreClosedError,
     StoreError,
     StoreFullError,
     carry_out,
@@ -44,7 +39,6 @@ from agentpool.stores import (
     content_ref,
     no_content,
     not_open,
-    open_payload,
     wall_clock,
 )
 
@@ -57,59 +51,8 @@ _LOOK_EVERY: Final = 0.02
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class Change(msgspec.Struct, omit_defaults=True):
-    """What was applied to a pool, or how far its records have been worked in."""
-
-    projected: int | None = None
-    records: tuple[tuple[str, str], ...] = ()
-    event_sequence: int | None = None
-    puts: tuple[Row, ...] = ()
-    deletes: tuple[RowKey, ...] = ()
-    announce: bool = False
-
-
-class Line(msgspec.Struct, omit_defaults=True):
-    """A transaction: the changes of a pool, or a body."""
-
-    pool_id: str = ""
-    at: int = 0
-    changes: list[Change] = []
-    ref: str = ""
-    media_type: str = ""
-    body: bytes = b""
-
-
-class LoggedPool(MemoryPool):
-    """A pool in memory that knows which of its changes stand in no line yet."""
-
-    def __init__(self, pool_id: str, clock: Clock) -> None:
-        super().__init__(pool_id, clock)
-        self.unsaved: list[Change] = []
-
-    def apply(self, decision: Decision[Any]) -> None:
-        records = tuple((each.kind, each.payload_json) for each in decision.records)
-        self.unsaved.append(Change(None, records, *decision[2:]))
-        super().apply(decision)
-
-    def set_projected(self, seq: int) -> None:
-        self.unsaved.append(Change(seq))
-        super().set_projected(seq)
-
-    def take_in(self, change: Change) -> None:
-        """Make a change that stands in a line."""
-        if change.projected is not None:
-            super().set_projected(change.projected)
-            return
-        records = tuple(
-            SealedPayload(open_payload(self.pool_id, seq, kind, text.encode()), kind, text)
-            for seq, (kind, text) in enumerate(change.records, start=self.head + 1)
-        )
-        rest = (change.event_sequence, change.puts, change.deletes, change.announce)
-        super().apply(Decision(None, records, *rest))
-
-
 class JsonLinesStore(AgentPoolStore):
-    """A handle on a file; ``async with`` it. Blocking work is done by a thread, one job at a time.
+    """A handle on a file; ``async with`` it. A thread works off what waits, together.
 
     :param path: the file, which is created where it is missing
     :raises IncompatibleStoreError: it cannot be opened
@@ -123,32 +66,41 @@ class JsonLinesStore(AgentPoolStore):
             msg = f"cannot open {path!r}: {error}"
             raise IncompatibleStoreError(msg) from error
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"json-lines-{path}")
+        self._waiting: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._told: set[str] = set()
         self._forget()
 
     def _forget(self) -> None:
         """Forget everything, to read it again from the file."""
-        self._end = 0
-        self._now = 0
+        self._end, self._now = 0, 0
+        self._unwritten: list[Entry] = []
         self._pools: dict[str, LoggedPool] = {}
         self._content: dict[str, bytes] = {}
 
     async def execute(self, pool_id: str, command: Command[R]) -> R:
         check_identifier(pool_id, "pool_id")
-        return await self._run(lambda: self._carry_out(pool_id, command), fcntl.LOCK_EX)
+        return await self._run(lambda: self._carry_out(pool_id, command))
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         check_identifier(pool_id, "pool_id")
-        return await self._run(lambda: question(self._pool(pool_id)))
+
+        def ask() -> R:
+            try:
+                return question(self._pool(pool_id))
+            except AgentPoolError as error:
+                error.in_pool(pool_id)
+                raise
+
+        return await self._run(ask)
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         check_identifier(pool_id, "pool_id")
 
         def read() -> Page:
-            pool = self._pool(pool_id)
-            if not pool.log:
+            log = self._pool(pool_id).log
+            if not log:
                 raise not_open(pool_id)
-            return Page(pool.log[after : after + limit])
+            return Page(log[after : after + limit])
 
         return await self._run(read)
 
@@ -158,10 +110,10 @@ class JsonLinesStore(AgentPoolStore):
 
         def put() -> None:
             if ref not in self._content:
-                self._append(Line(ref=ref, media_type=media_type, body=body))
+                self._unwritten.append(Entry(ref=ref, media_type=media_type, body=body))
                 self._content[ref] = body
 
-        await self._run(put, fcntl.LOCK_EX)
+        await self._run(put)
         return ref
 
     async def get_content(self, ref: str) -> bytes:
@@ -188,33 +140,46 @@ class JsonLinesStore(AgentPoolStore):
         await asyncio.wrap_future(self._worker.submit(os.close, self._file))
         self._worker.shutdown()
 
-    # --- in the thread
-
-    async def _run(self, work: Callable[[], R], lock: int = fcntl.LOCK_SH) -> R:
+    async def _run(self, work: Callable[[], R]) -> R:
         """Do something in the thread, on the newest state, while nobody else writes."""
         self.refuse_closed()
-        loop = asyncio.get_running_loop()
+        future: Future[R] = Future()
+        self._waiting.append((work, future))
+        self._worker.submit(self._work_off, asyncio.get_running_loop())
+        return await asyncio.wrap_future(future)
 
-        def job() -> R:
-            try:
-                with self._locked(lock):
-                    self._read_new_lines()
-                    self._now = self.clock()
-                    return work()
-            finally:
-                told, self._told = self._told, set()
-                if told:
-                    loop.call_soon_threadsafe(self.notify, told)
+    # --- in the thread
 
-        return await asyncio.wrap_future(self._worker.submit(job))
+    def _work_off(self, loop: asyncio.AbstractEventLoop) -> None:
+        jobs = []
+        while self._waiting:
+            job = self._waiting.popleft()
+            if job[1].set_running_or_notify_cancel():
+                jobs.append(job)
+        try:
+            with self._locked():
+                self._read_new_lines()
+                self._now = self.clock()
+                outcomes = [_outcome_of(work) for work, _ in jobs]
+                self._flush()
+        except (AgentPoolError, OSError) as error:
+            self._forget()
+            ours = error if isinstance(error, AgentPoolError) else StoreError(str(error))
+            outcomes = [(None, ours.copy()) for _ in jobs]
+        told, self._told = self._told, set()
+        loop.call_soon_threadsafe(self.notify, told)
+        for (_, future), (result, failure) in zip(jobs, outcomes, strict=True):
+            future.set_exception(failure) if failure else future.set_result(result)
 
     @contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         give_up_at = time.monotonic() + _PATIENCE
         while True:
-            self.refuse_closed()
+            if self.is_closed:
+                msg = "the store was closed before it came to this"
+                raise StoreClosedError(msg)
             try:
-                fcntl.flock(self._file, how | fcntl.LOCK_NB)
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if time.monotonic() > give_up_at:
@@ -234,24 +199,32 @@ class JsonLinesStore(AgentPoolStore):
         try:
             result = carry_out(pool, command)
             if pool.unsaved:
-                line = Line(pool_id, self._now, pool.unsaved)
-                self._append(line)
-                self._tell(line)
+                self._unwritten.append(Entry(pool_id, self._now, pool.unsaved))
+                self._tell(self._unwritten[-1])
                 self._pools[pool_id], pool.unsaved = pool, []
         except ConsequenceError as error:
             raise error.error from error
         finally:
             if pool.unsaved:
-                self._forget()
+                self._roll_back()
         return result
 
-    def _tell(self, line: Line) -> None:
-        if any(each.records or each.announce for each in line.changes):
-            self._told.add(line.pool_id)
+    def _roll_back(self) -> None:
+        """Go back to what was there before a command that failed when something was done."""
+        self._flush()
+        self._forget()
+        self._read_new_lines()
+        self._now = self.clock()
 
-    def _append(self, line: Line) -> None:
-        text = msgspec.json.encode(line)
-        data, done = b"%08x %s\n" % (crc32(text), text), 0
+    def _tell(self, entry: Entry) -> None:
+        if any(each.records or each.announce for each in entry.changes):
+            self._told.add(entry.pool_id)
+
+    def _flush(self) -> None:
+        """Write what was done, and wait for the disk."""
+        if not self._unwritten:
+            return
+        data, done = to_line(self._unwritten), 0
         try:
             os.ftruncate(self._file, self._end)  # off with what a crash left torn
             while done < len(data):
@@ -262,41 +235,31 @@ class JsonLinesStore(AgentPoolStore):
                 os.ftruncate(self._file, self._end)
             raise (StoreFullError if error.errno in _NO_ROOM else StoreError)(str(error)) from error
         self._end += len(data)
+        self._unwritten = []
 
     def _read_new_lines(self) -> None:
         size = os.fstat(self._file).st_size
-        if size < self._end:
-            msg = "the file has lost its end"
-            raise StoreError(msg)
         if size == self._end:
             return
         os.fsync(self._file)  # whoever wrote it may have been killed before doing so
-        try:
-            for line, body in _whole_lines(os.pread(self._file, size - self._end, self._end)):
-                self._take_in(msgspec.json.decode(body, type=Line))
-                self._end += len(line)
-        except BaseException:
-            self._forget()
-            raise
+        for length, entries in from_lines(os.pread(self._file, size - self._end, self._end)):
+            for entry in entries:
+                self._take_in(entry)
+            self._end += length
 
-    def _take_in(self, line: Line) -> None:
-        if line.ref:
-            self._content[line.ref] = line.body
+    def _take_in(self, entry: Entry) -> None:
+        if entry.ref:
+            self._content[entry.ref] = entry.body
             return
-        self._now = line.at
-        pool = self._pools.setdefault(line.pool_id, self._pool(line.pool_id))
-        for change in line.changes:
+        self._now = entry.at
+        pool = self._pools.setdefault(entry.pool_id, self._pool(entry.pool_id))
+        for change in entry.changes:
             pool.take_in(change)
-        self._tell(line)
+        self._tell(entry)
 
 
-def _whole_lines(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give each line with what stands behind its checksum, but for a torn one at the end."""
-    lines = data.splitlines(keepends=True)
-    for line in lines:
-        body = line[9:-1]
-        if line == b"%08x %s\n" % (crc32(body), body):
-            yield line, body
-        elif line is not lines[-1]:
-            msg = "the file is damaged"
-            raise StoreError(msg)
+def _outcome_of(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return work(), None
+    except Exception as error:  # noqa: BLE001  # it is the caller's
+        return None, error

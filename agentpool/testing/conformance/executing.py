@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from agentpool.errors import NotAMemberError
+from agentpool.errors import ClaimLostError, NotAMemberError
 from agentpool.rules.command import Command, Decision, PoolView
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.cancellation import tasks_left
@@ -15,6 +15,7 @@ from agentpool.testing.conformance.kit import (
     furnish,
     payloads,
     refusal,
+    refusals,
 )
 from agentpool.testing.values import a_member
 from agentpool.wire.payload import seal
@@ -56,6 +57,11 @@ async def _wait_for_ever() -> None:
 
 def _fail(_view: PoolView) -> Decision[None]:
     raise BrokenError
+
+
+def _refuse(_view: PoolView) -> Decision[None]:
+    msg = "whoever wrote this did not know the pool"
+    raise ClaimLostError(msg)
 
 
 def _swap(view: PoolView) -> Decision[int]:
@@ -132,6 +138,12 @@ class ExecutingTests(StoreKit):
                 raise AssertionError
             assert len(await payloads(store)) == 5
             await refusal(NotAMemberError, store.leave_member(POOL, "run.c"))
+
+    async def test_an_error_of_ours_names_the_pool(self) -> None:
+        async with self.opened() as store:
+            asking, doing = store.query(POOL, _refuse), store.execute(POOL, Ask(_refuse))
+            errors = await refusals(ClaimLostError, [asking, doing])
+            assert [each.pool_id for each in errors] == [POOL, POOL]
 
     async def test_the_companion_of_a_kind_is_made_once_for_each_handle(self) -> None:
         async with self.empty() as store, self.empty() as other:
