@@ -76,8 +76,6 @@ def hold(
     """Set what keeps the answers to a message for the run that asks."""
     expected = contract.expected_responses
     asked = Contract(message.idempotency_key, expected, found, asker=message.sender)
-    # Before the message is worked in, which keeps a contract that is there: this one names the
-    # asker, so that its answers find the way to it and not to its inbox.
     yield put(contract_key(message.message_id), asked)
     yield Row(RowKey(ASKING, message.sender, view.head + 1), message.message_id)
     yield deadline(HELD, message.message_id, view.now + HOLD_MILLIS)
@@ -85,7 +83,6 @@ def hold(
 
 def hold_on(view: PoolView, message_id: str, receipt: MessageReceipt) -> Decision[MessageReceipt]:
     """Keep answers for an asker that has come back, if they are still kept."""
-    # Once released they are in the inbox, where somebody else may have them by now.
     if view.row(deadline_key(HELD, message_id)) is None:
         return Decision(receipt)
     return Decision(receipt, puts=(deadline(HELD, message_id, view.now + HOLD_MILLIS),))
@@ -101,8 +98,6 @@ class RenewHolds(Command[None]):
         self.looks_up = LookUps(rows=tuple(deadline_key(HELD, each) for each in message_ids))
 
     def decide(self, view: PoolView) -> Decision[None]:
-        # What is held no more was released or taken: a heartbeat that comes late must not hold
-        # again what has gone to the inbox.
         held = [each for each in self._message_ids if view.row(deadline_key(HELD, each))]
         until = view.now + HOLD_MILLIS
         return Decision(None, puts=tuple(deadline(HELD, each, until) for each in held))
@@ -124,7 +119,6 @@ def count_answer(view: PoolView, message_id: str, sender: str) -> Decision[Any]:
     contract = load(view, contract_key(message_id), Contract)
     if contract is None or sender not in contract.recipients:
         return Decision(None)
-    # Of a run that answers twice only the first answer counts.
     answered = tuple(sorted({*contract.answered, sender}))
     if len(answered) >= contract.expected:
         return respond(view, contract.idempotency_key)
@@ -179,7 +173,6 @@ def _kept_for(view: PoolView, asker: str, message_id: str) -> Iterator[RowKey]:
     for row in view.rows(ASKING, asker, limit=_ALL):
         if row.value == message_id:
             yield row.key
-    # Released while the asker seemed to be gone, but nobody has taken them: they are its again.
     for answer in view.rows(ANSWER, message_id, limit=_ALL):
         released = _unclaimed(view, answer)
         if released is not None:
@@ -193,7 +186,6 @@ def _answers_to(view: PoolView, message_id: str) -> tuple[RunMessage, ...]:
     """
     answers: dict[str, RunMessage] = {}
     for row in view.rows(ANSWER, message_id, limit=_ALL):
-        # In nobody's inbox: held all the time, or taken from there by asking before.
         in_inbox = view.row(inbox_key(row.value, row.key.number))
         if in_inbox is None or _unclaimed(view, row):
             answer = message_at(view, row.key.number).message
@@ -213,7 +205,6 @@ def release_answers(view: PoolView, message_id: str) -> Decision[None]:
     What is still to come goes there too, once the hold is gone.
     """
     rows = view.rows(ANSWER, message_id, limit=_ALL)
-    # The answer rows stay: asked again under its key, the question still has its answers.
     puts = [Row(inbox_key(row.value, row.key.number), UNREAD) for row in rows]
     return Decision(None, puts=tuple(puts), announce=bool(rows))
 

@@ -61,19 +61,14 @@ class ClaimNext(Command[Claim | None]):
 
     def decide(self, view: PoolView) -> Decision[Claim | None]:
         require_open(view)
-        # What is handed out no more is cleared away by whoever comes across it, in the same commit.
         withdrawn: list[RowKey] = []
         for row in _in_order(view, self._run_id, due_by=view.now):
             stored = message_at(view, row.key.number)
             if _is_withdrawn(view, stored):
                 withdrawn.append(row.key)
                 continue
-            # The attempt fences: whoever held the message before has a lower one, and whatever it
-            # still asks for is refused, even if it has been asleep for an hour.
             attempt = value_of(row, InboxEntry).attempt + 1
             claim = Claim(self._run_id, row.key.number, attempt, stored.message)
-            # Due when the lease runs out, so a claim that nobody renews frees itself: nothing has
-            # to find it.
             entry = put(row.key, InboxEntry(attempt, self._claimant), view.now + self._lease)
             return Decision(claim, puts=(entry,), deletes=tuple(withdrawn))
         return Decision(None, deletes=tuple(withdrawn))
@@ -99,7 +94,6 @@ class ReturnMessage(Command[None]):
 
     def decide(self, view: PoolView) -> Decision[None]:
         row = _current(view, self._claim)
-        # The attempt stays, so that the next claim counts on and this one is fenced off.
         returned = InboxEntry(value_of(row, InboxEntry).attempt)
         entry = put(row.key, returned, view.now + self._delay)
         return Decision(None, puts=(entry,), announce=True)
@@ -115,7 +109,6 @@ class RenewClaims(Command[frozenset[Claim]]):
         self.looks_up = LookUps(rows=tuple(inbox_key(each.run_id, each.seq) for each in claims))
 
     def decide(self, view: PoolView) -> Decision[frozenset[Claim]]:
-        # One that is lost must not keep the others from being renewed, so they are told apart here.
         puts: list[Row] = []
         lost: set[Claim] = set()
         for claim, lease in self._claims.items():
@@ -161,7 +154,6 @@ def _is_withdrawn(view: PoolView, stored: AgentPoolStoredMessage) -> bool:
     expires_at = stored.message.expires_at_millis
     if expires_at is not None and expires_at <= view.now:
         return True
-    # The row holds the record that delivered the message; what became of it since stands elsewhere.
     known = view.message_by_key(stored.message.idempotency_key)
     return known is not None and known.stored.receipt.status in WITHDRAWN
 
@@ -169,8 +161,6 @@ def _is_withdrawn(view: PoolView, stored: AgentPoolStoredMessage) -> bool:
 def _current(view: PoolView, claim: Claim) -> Row:
     row = view.row(inbox_key(claim.run_id, claim.seq))
     if row is not None:
-        # All three: another may have claimed it (attempt), it may have been given back (nobody), or
-        # the lease may have run out and the next consumer be about to come (due).
         entry = value_of(row, InboxEntry)
         if entry.attempt == claim.attempt and entry.claimed_by and row.due_at > view.now:
             return row

@@ -98,11 +98,7 @@ class LookUps(NamedTuple):
 
 
 class PoolView(Protocol):
-    """The state of one pool as it is in the current transaction.
-
-    That is: what is committed, and over it what was applied since. What cannot be read raises the
-    error that says so, `CorruptRecordError` or `UnknownRecordError`.
-    """
+    """The state of one pool as it is in the current transaction."""
 
     @property
     def pool_id(self) -> str:
@@ -118,10 +114,7 @@ class PoolView(Protocol):
 
     @property
     def state(self) -> PoolState:
-        """Members and open wakes, to be looked at only.
-
-        A command that can do without them is cheaper, where they are not in memory.
-        """
+        """Members and open wakes. A command that can do without them is cheaper."""
 
     @property
     def event_sequence(self) -> int:
@@ -129,10 +122,7 @@ class PoolView(Protocol):
 
     @property
     def now(self) -> int:
-        """The time of the store's clock, in milliseconds of the Unix epoch.
-
-        Best one for the whole transaction, read when the lock was had.
-        """
+        """The time of the store's clock, in milliseconds of the Unix epoch."""
 
     @property
     def projected(self) -> int | None:
@@ -142,10 +132,7 @@ class PoolView(Protocol):
         """Look up what a run had last joined with before a record; ``None``: it never had."""
 
     def time_of(self, seq: int) -> int | None:
-        """Say when a record was appended, in milliseconds; ``None`` where that is not known.
-
-        It has to be known of those that this library appended to a coordinated pool.
-        """
+        """Say when a record was appended, in milliseconds, where that is known."""
 
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         """Look up the latest record of the message that was sent with this idempotency key."""
@@ -157,7 +144,7 @@ class PoolView(Protocol):
         """Look up the latest record of a wake."""
 
     def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
-        """Read at most ``limit`` records after a sequence number, in order, with their numbers."""
+        """Read records after a sequence number, in order."""
 
     def row(self, key: RowKey) -> Row | None:
         """Look up a row."""
@@ -165,36 +152,25 @@ class PoolView(Protocol):
     def rows(
         self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
     ) -> Sequence[Row]:
-        """List rows of one kind and name, numbers above ``after``, in order of their numbers.
+        """List rows of one name with numbers above ``after``, in order of their numbers.
 
-        :param limit: the most rows to list, the first ones
         :param due_by: only those whose ``due_at`` is not later
         """
 
     def next_due(self, name: str) -> int | None:
-        """Find the earliest ``due_at`` of the rows of kind `INBOX` and one name, if there are."""
+        """Find the earliest ``due_at`` of the rows of kind `INBOX` and one name."""
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
-        """List the rows of kind `DEADLINE`, of any name, that are due, the earliest first.
-
-        At most ``limit`` of them; fewer will do, as long as the earliest is among them.
-        """
+        """List the rows of kind `DEADLINE` that are due, the earliest first."""
 
     def next_deadline(self) -> int | None:
-        """Find the earliest ``due_at`` of the rows of kind `DEADLINE`; ``None``: no such row."""
+        """Find the earliest ``due_at`` of the rows of kind `DEADLINE`."""
 
 
 class Decision(NamedTuple, Generic[R]):
     """What a command appends, and what its caller is told once that is durable.
 
-    A store makes all of it durable, or nothing.
-
-    :ivar result: what the caller gets; of no concern to the store
-    :ivar records: to be appended in this order, numbered on from the head
-    :ivar event_sequence: the last event number from now on; ``None``: as it is
-    :ivar puts: rows to be inserted, or to replace those with their keys
-    :ivar deletes: rows to be deleted, after ``puts``, if they are there
-    :ivar announce: wake those who follow the pool, in every process, although no record is appended
+    ``announce`` wakes those who wait, in every process, although no record was appended.
     """
 
     result: R
@@ -208,11 +184,7 @@ class Decision(NamedTuple, Generic[R]):
 class Command(ABC, Generic[R]):
     """Something that may change a pool. Values are checked when it is made, state when decided.
 
-    Commands belong to the library; a store carries them out, and need not know them. Deciding one
-    changes nothing, so a store may do it again on another state, for one that came to nothing.
-
-    :cvar must_survive_power_cut: whether what it decides has to be on the disk before its caller is
-        told. A lease need not be: whoever held it does not survive either. Records always have to
+    A lease need not survive a power cut: whoever held it does not either.
     """
 
     looks_up: LookUps = LookUps()
@@ -227,20 +199,10 @@ class Command(ABC, Generic[R]):
 
 
 class PoolTransaction(PoolView, Protocol):
-    """A pool that can be changed: what a store gives to `consequences.carry_out`.
-
-    Nothing of it is seen by others before the store commits. Where `carry_out` raises, the store
-    takes back what was applied.
-    """
+    """A pool that can be changed: what a store gives to `consequences.carry_out`."""
 
     def apply(self, decision: Decision[Any]) -> None:
-        """Append records and write rows, so that later look-ups of this transaction see them.
-
-        Called several times in a transaction: for what was due, for the command, for what follows.
-        """
+        """Append records and write rows, so that later look-ups of this transaction see them."""
 
     def set_projected(self, seq: int) -> None:
-        """Note how far the records have been worked into the rows; it is ``projected`` from now.
-
-        To be kept with the rows: one without the other works a record in twice, or never.
-        """
+        """Note how far the records have been worked into the rows."""

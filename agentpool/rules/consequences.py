@@ -31,7 +31,6 @@ __all__ = ("CatchUp", "ConsequenceError", "carry_out")
 R = TypeVar("R")
 
 _PAGE: Final = 500
-# Few enough for a transaction that others can wait for.
 CATCH_UP_AT_ONCE: Final = 2000
 
 
@@ -66,15 +65,11 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
         elif transaction.projected is not None:
             _catch_up(transaction)
             _carry_out_due(transaction)
-        # Decided on a state in which all that happened before has had its consequences: a claim
-        # whose lease ran out is free, a wait whose time is up has ended.
         decision = command.decide(transaction)
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)
         raise
     try:
-        # From here on something was applied: an error may not be told as a refusal, which changes
-        # nothing, but has to undo the whole transaction.
         transaction.apply(decision)
         if transaction.projected is not None and not only_catch_up:
             _catch_up(transaction)
@@ -87,8 +82,6 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
 def _catch_up_some(transaction: PoolTransaction) -> None:
     """Do what `CatchUp` is there for, in a transaction of bounded length."""
     if transaction.projected is None:
-        # A pool is coordinated from its first record on, also those that came before any
-        # coordinator.
         transaction.set_projected(0)
     _catch_up(transaction, CATCH_UP_AT_ONCE)
     if transaction.projected == transaction.head:
@@ -100,21 +93,17 @@ def _catch_up(transaction: PoolTransaction, at_most: int | None = None) -> None:
     end = transaction.head if at_most is None else projected + at_most
     while projected < min(end, transaction.head):
         for seq, payload in transaction.records(projected, _PAGE):
-            # Applied one after another, because each is decided on what those before it have done:
-            # the second answer has to see that the first was counted.
             for decision in _consequences(transaction, seq, payload):
                 transaction.apply(decision)
             projected = seq
             transaction.set_projected(seq)
         if at_most is None:
-            # A consequence may append records, which have consequences of their own.
             end = transaction.head
 
 
 def _carry_out_due(transaction: PoolTransaction) -> None:
     due = transaction.next_deadline()
     while due is not None and due <= transaction.now:
-        # One at a time: what the first does may take away what the second was about.
         for row in transaction.deadlines(transaction.now, 1):
             transaction.apply(carry_out_due(transaction, row))
             _catch_up(transaction)
@@ -148,7 +137,6 @@ def _triggered(
 
 def _on_left(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
     if run_id in view.state.members:
-        # Of a log that is caught up with: what the run waits for now belongs to its new life.
         return  # it joined again since
     yield Decision(None, deletes=(deadline_key(LEASE, run_id),))
     yield from on_asker_left(view, run_id)

@@ -29,12 +29,10 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
         decision = release_answers(view, subject)
     else:
         decision = Decision(None)
-    # Whatever it meant, it is carried out once; what it still has to do is in the decision.
     return decision._replace(deletes=(*decision.deletes, row.key))
 
 
 def _end_wait(view: PoolView, condition_id: str) -> Decision[Any]:
-    # Ended by something else meanwhile, and that was recorded first: then there is nothing to do.
     stored = view.state.open_wakes.get(condition_id)
     if stored is None:
         return Decision(None)
@@ -59,6 +57,5 @@ def _expire(view: PoolView, key: str, delivered_at: int) -> Decision[Any]:
 
 
 def _lose_member(view: PoolView, run_id: str) -> Decision[Any]:
-    # It may have left by itself just before.
     member = view.state.members.get(run_id)
     return Decision(None, (seal(MemberLeft(member)),) if member else ())

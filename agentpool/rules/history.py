@@ -49,7 +49,6 @@ def page_of_events(
     place = locate(view, cursor)
     records = view.records(place.sequence, _PAGE)
     hosts = view.rows(EVENT, "", after=place.events, limit=_PAGE)
-    # Two sorted lists are merged: records by number, host events by the record before them.
     # Beyond the end of a full page of one sort, nothing of the other may be told yet.
     record_end = records[-1][0] if len(records) == _PAGE else None
     host_end = value_of(hosts[-1], HostEvent).after if len(hosts) == _PAGE else None
@@ -60,7 +59,6 @@ def page_of_events(
             number, host = pending[0]
             if record_end is not None and host.after >= record_end:
                 break
-            # Moves on past what is hidden too, or the next page would begin with it again.
             place = EventCursor(max(place.sequence, host.after), number)
             if host.visible:
                 events.append((place, host.envelope))
@@ -103,8 +101,6 @@ def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
     if cursor is None:
         return EventCursor(0, 0)
     if isinstance(cursor, EventCursor):
-        # Numbers of host events are lost with the log's end, by a power cut or a backup, and then
-        # given again: waiting for them would miss those that come now.
         if cursor.events > view.event_sequence:
             msg = f"the last event has number {view.event_sequence}, but {cursor.events} was seen"
             raise StoreError(msg, pool_id=view.pool_id)
@@ -115,7 +111,6 @@ def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
 
 def _host_events_before(view: PoolView, seq: int) -> int:
     """Find the last host event that came before a record, by bisection over their numbers."""
-    # No index by record: host events are in that order anyway, and bisection reads a handful.
     low, high = 0, view.event_sequence
     while low < high:
         middle = (low + high) // 2

@@ -44,8 +44,6 @@ class Publish(Command[int]):
             return self._again(view, int(known.value))
         number = next_number(view)
         envelope = replace(self._envelope, event_seq=number)
-        # Decided now and kept: whether the run is still a member when somebody reads this is no
-        # matter.
         visible = is_member(view, envelope)
         puts: list[Row] = [
             put(RowKey(EVENT, "", number), HostEvent(view.head, envelope, visible)),

@@ -37,7 +37,6 @@ class JoinMember(Command[AgentPoolStoreCursor]):
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
         run_id = self._member.run_id
-        # Joining is idempotent by content, so a retry after a crash needs no key.
         if view.state.members.get(run_id) == self._member:
             return Decision(cursor_at(view.state.joined_at[run_id]))
         return Decision(cursor_at(view.head + 1), (self._record,))
@@ -57,10 +56,7 @@ class JoinRun(Command[None]):
         joined = self._join.decide(view)
         records = (*coming_to_life(view), *joined.records)
         if self._lease is None:
-            # A lease that it had before would otherwise still end this membership.
             return Decision(None, records, deletes=(deadline_key(LEASE, self._run_id),))
-        # A lease is a row and not a record: it is renewed every few seconds and nobody wants to
-        # read that in a log. That it ran out is a record, of leaving.
         until = deadline(LEASE, self._run_id, view.now + self._lease)
         return Decision(None, records, puts=(until,), announce=not records)
 
@@ -91,8 +87,6 @@ class Heartbeat(Command[frozenset[str]]):
         self.looks_up = LookUps(rows=tuple(deadline_key(LEASE, run_id) for run_id in leases))
 
     def decide(self, view: PoolView) -> Decision[frozenset[str]]:
-        # A run whose lease is gone may have left and joined again without one, by other hands: a
-        # heartbeat that was under way must not give it a deadline.
         held = {
             run_id: lease
             for run_id, lease in self._leases.items()

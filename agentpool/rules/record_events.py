@@ -82,7 +82,6 @@ def event_of(
     if kind is None:
         return None
     run_id = run_of(pool_id, payload)
-    # As it was then: every process, whenever it derives the event, has to come to the same.
     member_then = view.member_at(run_id, seq)
     agent_id = member_then.agent_id if member_then else run_id
     base = _Base(pool_id, seq, kind, run_id, agent_id, view.time_of(seq) or 0)

@@ -101,8 +101,6 @@ class PoolState:
                     raise PoolConfigConflictError(msg, pool_id=self.pool_id, seq=seq)
                 self.config = config
             case PoolCreated():
-                # The first counts: two processes of another implementation can each have recorded
-                # one.
                 self.created_at = self.created_at or seq
             case MemberJoined(member):
                 self.members[member.run_id] = member
@@ -189,7 +187,6 @@ class SortedTable(Generic[V]):
 
     def in_order(self) -> tuple[V, ...]:
         """List the values."""
-        # Placing one by one costs the length of the list each time, so for many a sort is cheaper.
         if self._changed is None or len(self._changed) > len(self._keys) // 64:
             self._keys = sorted(self._values)
             self._ordered = [self._values[key] for key in self._keys]

@@ -26,8 +26,6 @@ __all__ = (
 
 W = TypeVar("W", bound=Wire)
 
-# The kinds of rows, and of deadlines below: together with their names they are the keys under which
-# stores keep them, so they may not change.
 ANSWER: Final = "answer"
 ASKING: Final = "asking"
 CONTRACT: Final = "contract"

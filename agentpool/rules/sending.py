@@ -93,8 +93,6 @@ class Send(Command[MessageReceipt]):
         if known is None:
             require_member(view, self._message.sender)
             return self._first(view)
-        # Only a log that another implementation writes to has a message that is accepted and no
-        # more.
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
             return self._complete(view, known)
         if self._hold_answers:
@@ -105,15 +103,11 @@ class Send(Command[MessageReceipt]):
         message = self._message
         if _is_expired(view, message):
             return recorded(message, MessageStatus.EXPIRED)
-        # An answer names the question by its message id alone, so two open questions may not share
-        # one.
         if message.response_contract is not None:
             refuse_used_id(view, message)
         found = recipients(view, message)
         if not found:
             return recorded(message, MessageStatus.FAILED)
-        # Two records, as every implementation writes them, in one transaction: nobody sees the
-        # first without the second.
         accepted = recorded(message, MessageStatus.ACCEPTED, found)
         return self._delivered(view, message, found, before=accepted.records)
 
@@ -157,14 +151,11 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
     """
     message, status = stored.message, stored.receipt.status
     if status is MessageStatus.DELIVERED:
-        # Not for a message that has gone on since, in a log that is caught up with: its deadlines
-        # would outlive it.
         if _waits(message) and _is_latest(view, seq, message):
             yield _open(view, seq, stored)
         yield _hand_out(view, seq, stored)
         if message.reply_to is not None:
             yield count_answer(view, message.reply_to, message.sender)
-        # Nobody is asked to answer: it has all its answers at once.
         if message.response_contract and message.response_contract.expected_responses == 0:
             yield respond(view, message.idempotency_key)
     elif status is not MessageStatus.ACCEPTED:
@@ -189,7 +180,6 @@ def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[
         puts.append(due._replace(value=str(seq)))
     if contract is not None:
         key = contract_key(message.message_id)
-        # There is one already when the asker waits itself, with its name in it.
         if view.row(key) is None:
             to = stored.receipt.delivered_to
             puts.append(
@@ -207,8 +197,6 @@ def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decis
     asker = None if question is None else asker_of(view, question, stored.message.sender)
     puts: list[Row] = []
     for run_id in stored.receipt.delivered_to:
-        # Kept as an answer in any case, for whoever asks again; out of the inbox only while
-        # somebody waits for it.
         is_answer = question is not None and run_id == asker
         if is_answer:
             puts.append(Row(RowKey(ANSWER, str(question), seq), run_id))

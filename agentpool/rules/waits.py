@@ -126,13 +126,10 @@ class SuspendUntil(Command[WakeRegistration]):
             return Decision(known.stored.registration)
         require_member(view, self._condition.run_id)
         compiled = compile_for(config, self._condition.filter)
-        # The long past was searched by the caller, a page at a time; what came since is searched
-        # here, in the transaction that registers. Between the two nothing can happen.
         event = self._match or find_match(view, compiled, self._since)[0]
         if event is not None:
             triggered = recorded_wake(self._condition, compiled, WakeRegistrationStatus.TRIGGERED)
             return triggered._replace(puts=(_cause(self._condition, event),))
-        # A past match beats a time that is up at once; the other implementation decides so too.
         if self._condition.timeout_millis == 0:
             return recorded_wake(self._condition, compiled, WakeRegistrationStatus.TIMED_OUT)
         return recorded_wake(self._condition, compiled, WakeRegistrationStatus.REGISTERED)
@@ -171,13 +168,10 @@ def trigger(
     """
     if not _ends_a_wake(kind):
         return
-    # Most events concern nobody, so the event is made only when somebody may want it.
     waiting = view.state.open_wakes.candidates(run_id, kind)
     envelope = event() if waiting else None
     if envelope is None:
         return
-    # A host event is seen by who is a member now, a record by who was one when it was appended: a
-    # run's own leaving is still its event.
     if not (is_member(view, envelope) if seq is None else is_visible(view, envelope, seq)):
         return
     for stored in waiting:
