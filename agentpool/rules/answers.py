@@ -74,9 +74,12 @@ def hold(
     found: tuple[str, ...],
 ) -> Iterator[Row]:
     """Set what keeps the answers to a message for the run that asks."""
+    # An answer goes to one of two places. Held, it is for the task that asked, which would get it
+    # twice if it stood in the inbox too; with the hold gone, nobody comes and it goes to the inbox.
     expected = contract.expected_responses
     asked = Contract(message.idempotency_key, expected, found, asker=message.sender)
     yield put(contract_key(message.message_id), asked)
+    # What a run waits for, listed by run: when it leaves, its answers are released.
     yield Row(RowKey(ASKING, message.sender, view.head + 1), message.message_id)
     yield deadline(HELD, message.message_id, view.now + HOLD_MILLIS)
 
@@ -98,6 +101,7 @@ class RenewHolds(Command[None]):
         self.looks_up = LookUps(rows=tuple(deadline_key(HELD, each) for each in message_ids))
 
     def decide(self, view: PoolView) -> Decision[None]:
+        # A hold that ran out is not set again: its answers are in the inbox, maybe handled already.
         held = [each for each in self._message_ids if view.row(deadline_key(HELD, each))]
         until = view.now + HOLD_MILLIS
         return Decision(None, puts=tuple(deadline(HELD, each, until) for each in held))
@@ -119,6 +123,7 @@ def count_answer(view: PoolView, message_id: str, sender: str) -> Decision[Any]:
     contract = load(view, contract_key(message_id), Contract)
     if contract is None or sender not in contract.recipients:
         return Decision(None)
+    # Runs are counted, not messages: one that answers again does not stand in for another.
     answered = tuple(sorted({*contract.answered, sender}))
     if len(answered) >= contract.expected:
         return respond(view, contract.idempotency_key)
@@ -129,6 +134,7 @@ def count_answer(view: PoolView, message_id: str, sender: str) -> Decision[Any]:
 def respond(view: PoolView, key: str) -> Decision[Any]:
     """Give a message its response, unless its time is up or it has one."""
     known = view.message_by_key(key)
+    # Answer and timeout race; the first in the log decides, and the other is no error.
     if known is None or not can_become(known.stored, MessageStatus.RESPONDED):
         return Decision(None)
     return record_status(view, known, MessageStatus.RESPONDED)
@@ -169,6 +175,7 @@ def is_answered(view: PoolView, idempotency_key: str) -> bool:
 
 def _kept_for(view: PoolView, asker: str, message_id: str) -> Iterator[RowKey]:
     """List what keeps the answers to a message for its asker, and those in its inbox."""
+    # Not the answers themselves: asked again under the same key, they are the same.
     yield deadline_key(HELD, message_id)
     for row in view.rows(ASKING, asker, limit=_ALL):
         if row.value == message_id:
@@ -186,6 +193,7 @@ def _answers_to(view: PoolView, message_id: str) -> tuple[RunMessage, ...]:
     """
     answers: dict[str, RunMessage] = {}
     for row in view.rows(ANSWER, message_id, limit=_ALL):
+        # One that a consumer of the inbox has claimed is theirs, so nobody handles it twice.
         in_inbox = view.row(inbox_key(row.value, row.key.number))
         if in_inbox is None or _unclaimed(view, row):
             answer = message_at(view, row.key.number).message

@@ -63,10 +63,13 @@ class ClaimNext(Command[Claim | None]):
         require_open(view)
         withdrawn: list[RowKey] = []
         for row in _in_order(view, self._run_id, due_by=view.now):
+            # A claimed message is due when its lease ends: one whose consumer died simply comes.
             stored = message_at(view, row.key.number)
             if _is_withdrawn(view, stored):
                 withdrawn.append(row.key)
                 continue
+            # The number fences: a consumer that slept through its lease holds an older one, and
+            # can neither acknowledge nor renew what somebody else handles by now.
             attempt = value_of(row, InboxEntry).attempt + 1
             claim = Claim(self._run_id, row.key.number, attempt, stored.message)
             entry = put(row.key, InboxEntry(attempt, self._claimant), view.now + self._lease)
@@ -94,8 +97,10 @@ class ReturnMessage(Command[None]):
 
     def decide(self, view: PoolView) -> Decision[None]:
         row = _current(view, self._claim)
+        # It keeps its number, without a claimant: the claim that is given back is no longer valid.
         returned = InboxEntry(value_of(row, InboxEntry).attempt)
         entry = put(row.key, returned, view.now + self._delay)
+        # No record says so, and those who wait for a message would sleep on.
         return Decision(None, puts=(entry,), announce=True)
 
 
@@ -115,7 +120,7 @@ class RenewClaims(Command[frozenset[Claim]]):
             try:
                 row = _current(view, claim)
             except ClaimLostError:
-                lost.add(claim)
+                lost.add(claim)  # the others are renewed all the same
             else:
                 puts.append(put(row.key, value_of(row, InboxEntry), view.now + lease))
         return Decision(frozenset(lost), puts=tuple(puts))

@@ -126,7 +126,11 @@ class PoolView(Protocol):
 
     @property
     def projected(self) -> int | None:
-        """The last record that was worked into the rows; ``None``: this pool is not coordinated."""
+        """The last record that was worked into the rows; ``None``: this pool is not coordinated.
+
+        Records after it were appended by another implementation, which knows no rows, or while no
+        pool was open: what follows from them is still to come.
+        """
 
     def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
         """Look up what a run had last joined with before a record; ``None``: it never had."""

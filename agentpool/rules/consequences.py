@@ -60,6 +60,8 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
     """
     only_catch_up = isinstance(command, CatchUp)
     try:
+        # First what was before: a command that comes after a deadline must not find it still open,
+        # though nobody was awake to carry it out in time.
         if only_catch_up:
             _catch_up_some(transaction)
         elif transaction.projected is not None:
@@ -69,6 +71,8 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)
         raise
+    # From here on a refusal is no refusal of the command, which was decided: the whole transaction
+    # has to go, or a record would stand without what follows from it.
     try:
         transaction.apply(decision)
         if transaction.projected is not None and not only_catch_up:
@@ -93,10 +97,13 @@ def _catch_up(transaction: PoolTransaction, at_most: int | None = None) -> None:
     end = transaction.head if at_most is None else projected + at_most
     while projected < min(end, transaction.head):
         for seq, payload in transaction.records(projected, _PAGE):
+            # One after another: the next looks at what the one before has changed. The wakes of a
+            # run that leaves fail first, and so its leaving triggers none of them.
             for decision in _consequences(transaction, seq, payload):
                 transaction.apply(decision)
             projected = seq
             transaction.set_projected(seq)
+        # Consequences may be records (a wake that is triggered), and have some of their own.
         if at_most is None:
             end = transaction.head
 
@@ -104,6 +111,7 @@ def _catch_up(transaction: PoolTransaction, at_most: int | None = None) -> None:
 def _carry_out_due(transaction: PoolTransaction) -> None:
     due = transaction.next_deadline()
     while due is not None and due <= transaction.now:
+        # One at a time: what it means may have taken the next one away.
         for row in transaction.deadlines(transaction.now, 1):
             transaction.apply(carry_out_due(transaction, row))
             _catch_up(transaction)
@@ -113,7 +121,11 @@ def _carry_out_due(transaction: PoolTransaction) -> None:
 def _consequences(
     view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
 ) -> Iterator[Decision[Any]]:
-    """Decide what follows from a record, one thing after another."""
+    """Decide what follows from a record, one thing after another.
+
+    The state is that of the head of the log, not that of the record: others may have appended more
+    before anybody worked this one in.
+    """
     match payload:
         case RunMessageRecorded(stored):
             yield from on_message(view, seq, stored)

@@ -15,6 +15,8 @@ __all__ = ("carry_out_due",)
 
 def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
     """Decide what a deadline that has passed means now. The deadline itself goes away."""
+    # A deadline says what to look at, not what to do: if it came to something else meanwhile, or
+    # another process was first, nothing is left to do.
     what, _, subject = row.key.name.partition(" ")
     decision: Decision[Any]
     if what == WAKE:
@@ -28,7 +30,7 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
     elif what == HELD:
         decision = release_answers(view, subject)
     else:
-        decision = Decision(None)
+        decision = Decision(None)  # of a newer version; kept, it would be due for ever
     return decision._replace(deletes=(*decision.deletes, row.key))
 
 
@@ -49,6 +51,7 @@ def _end_message(view: PoolView, key: str, status: MessageStatus) -> Decision[An
 def _expire(view: PoolView, key: str, delivered_at: int) -> Decision[Any]:
     """Expire a message, unless all who received it have acknowledged it."""
     known = view.message_by_key(key)
+    # A claimed row counts: its consumer may still fail, and then nobody is to get it again.
     if known is None or not any(
         view.row(inbox_key(run_id, delivered_at)) for run_id in known.stored.receipt.delivered_to
     ):

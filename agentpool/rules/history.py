@@ -49,16 +49,19 @@ def page_of_events(
     place = locate(view, cursor)
     records = view.records(place.sequence, _PAGE)
     hosts = view.rows(EVENT, "", after=place.events, limit=_PAGE)
-    # Beyond the end of a full page of one sort, nothing of the other may be told yet.
+    # Beyond the end of a full page of one sort, nothing of the other may be told yet: what is not
+    # read of the first may come before it.
     record_end = records[-1][0] if len(records) == _PAGE else None
     host_end = value_of(hosts[-1], HostEvent).after if len(hosts) == _PAGE else None
+    # Host events have numbers of their own. Each says ``after`` which record it came, so that all
+    # processes merge the two sorts into one order; a place in it takes both numbers.
     events: list[tuple[EventCursor, EventEnvelope]] = []
     pending = list(map(_read, hosts))
     for seq, payload in (*records, (None, None)):
         while pending and (seq is None or pending[0][1].after < seq):
             number, host = pending[0]
             if record_end is not None and host.after >= record_end:
-                break
+                break  # the next record may come before it
             place = EventCursor(max(place.sequence, host.after), number)
             if host.visible:
                 events.append((place, host.envelope))
@@ -67,6 +70,7 @@ def page_of_events(
             break
         place = EventCursor(seq, place.events)
         kind = kind_of(payload)
+        # The place has moved on: what is left out here is not looked at again.
         if kind is None or not worth(kind, run_of(view.pool_id, payload)):
             continue
         event = event_of(view, seq, payload)
@@ -81,6 +85,7 @@ def is_visible(view: PoolView, event: EventEnvelope, seq: int) -> bool:
     Those of runs that are members then and carry the pool's policies; what a run did before it
     left still counts.
     """
+    # At the record, not now: otherwise what a subscriber sees would depend on when it reads.
     member = view.member_at(event.run_id, seq + 1)
     if member is not None:
         return carries_policies(view.config, member)
@@ -101,6 +106,8 @@ def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
     if cursor is None:
         return EventCursor(0, 0)
     if isinstance(cursor, EventCursor):
+        # Numbers that were seen and are not there: a power cut or a restored copy took them. They
+        # will be given again, to other events, which a reader that goes on would never see.
         if cursor.events > view.event_sequence:
             msg = f"the last event has number {view.event_sequence}, but {cursor.events} was seen"
             raise StoreError(msg, pool_id=view.pool_id)

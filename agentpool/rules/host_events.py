@@ -42,13 +42,18 @@ class Publish(Command[int]):
         known = view.row(RowKey(EVENT_ID, self._envelope.event_id))
         if known is not None:
             return self._again(view, int(known.value))
+        # In place of the publisher's: which one is next is known in the transaction only.
         number = next_number(view)
         envelope = replace(self._envelope, event_seq=number)
         visible = is_member(view, envelope)
+        # Who may see it is settled here, where the members are known; ``after`` is what orders it
+        # among the records, which have no number in common with it.
         puts: list[Row] = [
             put(RowKey(EVENT, "", number), HostEvent(view.head, envelope, visible)),
             Row(RowKey(EVENT_ID, envelope.event_id), str(number)),
         ]
+        # Here and not as a consequence: there is no record to work in, and the same transaction has
+        # to end what waits.
         ended: list[Decision[Any]] = list(
             trigger(view, envelope.run_id, envelope.event_kind, lambda: envelope)
         )

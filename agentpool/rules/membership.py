@@ -55,9 +55,12 @@ class JoinRun(Command[None]):
     def decide(self, view: PoolView) -> Decision[None]:
         joined = self._join.decide(view)
         records = (*coming_to_life(view), *joined.records)
+        # A lease is a row of the pool and not something that its process keeps: whoever is alive
+        # lets the run leave when the process that should renew it is gone.
         if self._lease is None:
             return Decision(None, records, deletes=(deadline_key(LEASE, self._run_id),))
         until = deadline(LEASE, self._run_id, view.now + self._lease)
+        # Those who sleep until the next deadline have to hear that there may be an earlier one.
         return Decision(None, records, puts=(until,), announce=not records)
 
 
@@ -87,6 +90,7 @@ class Heartbeat(Command[frozenset[str]]):
         self.looks_up = LookUps(rows=tuple(deadline_key(LEASE, run_id) for run_id in leases))
 
     def decide(self, view: PoolView) -> Decision[frozenset[str]]:
+        # One that ran out is not revived: others were told that the run has left.
         held = {
             run_id: lease
             for run_id, lease in self._leases.items()

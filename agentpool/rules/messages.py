@@ -38,6 +38,8 @@ def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStor
     if known is None:
         return None
     earlier = known.stored.message
+    # The matter of a message, and not its id or its times, which a caller that tries again after a
+    # crash makes anew.
     if (earlier.sender, earlier.to.target, earlier.content_ref) != (
         message.sender,
         message.to.target,
@@ -86,6 +88,7 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
         if known is not None:
             receipt = known.stored.receipt
             is_retry = known.stored.message.message_id != self._message.message_id
+            # A retry has not seen how the first one went on; it cannot set it back.
             if is_retry or receipt == self._receipt:
                 return Decision(cursor_at(known.seq))
             _require_status(view, known, self._receipt.status)
@@ -124,7 +127,7 @@ def record_status(
     """
     message, receipt = known.stored.message, known.stored.receipt
     if receipt.status is status:
-        return Decision(receipt)
+        return Decision(receipt)  # two processes may carry out the same deadline
     _require_status(view, known, status)
     return recorded(message, status, receipt.delivered_to if delivered_to is None else delivered_to)
 

@@ -38,7 +38,7 @@ class OpenWakes:
     def add(self, stored: AgentPoolStoredWake) -> None:
         """Take in a wake that was registered."""
         condition_id = stored.condition.condition_id
-        self.discard(condition_id)
+        self.discard(condition_id)  # registered again, its filter may name something else
         self.by_id[condition_id] = stored
         self._by_run[stored.condition.run_id].add(condition_id)
         for name in _names(stored):
@@ -68,6 +68,7 @@ class OpenWakes:
 
 def _names(stored: AgentPoolStoredWake) -> Iterable[str]:
     criteria = stored.compiled_filter.criteria
+    # By one criterion only, the run's first as it is the narrowest; the filter itself decides.
     if isinstance(criteria.run_ids, Include):
         return [f"run {run_id}" for run_id in criteria.run_ids.include]
     if isinstance(criteria.kinds, Include):

@@ -31,6 +31,7 @@ class OpenPool(Command[AgentPoolStoreConfig]):
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreConfig]:
         has = view.config
+        # The first to open decides, for all: two configs in one log could not be replayed.
         if has is None:
             return Decision(self._config, (self._record,))
         if not self._any and self._config != has:

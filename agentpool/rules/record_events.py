@@ -82,6 +82,8 @@ def event_of(
     if kind is None:
         return None
     run_id = run_of(pool_id, payload)
+    # Only what is fixed at the record: each process derives it anew, whenever it reads, and two
+    # that differ would be two events.
     member_then = view.member_at(run_id, seq)
     agent_id = member_then.agent_id if member_then else run_id
     base = _Base(pool_id, seq, kind, run_id, agent_id, view.time_of(seq) or 0)
@@ -98,6 +100,7 @@ def event_of(
 
 def is_of_record(pool_id: str, event: EventEnvelope) -> bool:
     """Tell the event of a pool's record, whose id is derived, from one that a host published."""
+    # Records and host events are numbered apart, so the number alone does not tell.
     return event.event_id == _event_id(_hash(pool_id), event.event_seq)
 
 
@@ -170,6 +173,7 @@ class _Base:
 def _message_event(base: _Base, stored: AgentPoolStoredMessage) -> EventEnvelope:
     message, receipt = stored.message, stored.receipt
     recipients = [_entity(EntityKind.RUN, run_id) for run_id in sorted(set(receipt.delivered_to))]
+    # A message may name its recipients among what it relates to: each once, in order.
     related = dict.fromkeys((*message.to.related_refs, *recipients))
     return base.event(
         _entity(EntityKind.MESSAGE, message.message_id),

@@ -91,17 +91,19 @@ class PoolState:
         if stored.registration.status is WakeRegistrationStatus.REGISTERED:
             self.open_wakes.add(stored)
         else:
+            # Also the first record of one that ended as it was registered.
             self.open_wakes.discard(stored.condition.condition_id)
 
     def _apply_pool(self, seq: int, payload: _PoolPayload) -> None:
         match payload:
             case PoolOpened(config):
+                # Two opened it at once without seeing each other, as other implementations can.
                 if self.config is not None and self.config != config:
                     msg = "opened again with another config"
                     raise PoolConfigConflictError(msg, pool_id=self.pool_id, seq=seq)
                 self.config = config
             case PoolCreated():
-                self.created_at = self.created_at or seq
+                self.created_at = self.created_at or seq  # the first counts
             case MemberJoined(member):
                 self.members[member.run_id] = member
                 self.joined_at[member.run_id] = seq

@@ -31,6 +31,7 @@ def require_member(view: PoolView, run_id: str) -> AgentPoolMember:
 
     :raises NotAMemberError: the run is not a member
     """
+    # As it is in this transaction: a member whose lease has just run out has left already.
     member = view.state.members.get(run_id)
     if member is None:
         msg = f"run {run_id!r} is not a member"

@@ -100,6 +100,7 @@ def contract_key(message_id: str) -> RowKey:
 
 def deadline_key(what: str, subject: str) -> RowKey:
     """Name the row that says when something becomes due."""
+    # One row for a thing: setting its deadline again moves it.
     return RowKey(DEADLINE, f"{what} {subject}")
 
 

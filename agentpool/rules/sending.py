@@ -47,6 +47,7 @@ def recipients(view: PoolView, message: RunMessage) -> tuple[str, ...]:
     config = require_open(view)
     if not set(config.message_policy.required_policy_refs) <= set(message.policy_refs):
         return ()
+    # Both ways: the pool demands policies of a message, a message demands its own of who reads it.
     needed = set(message.policy_refs)
     found = (each for each in _addressed(view, message) if needed <= set(each.policy_refs))
     return tuple(sorted(each.run_id for each in found))
@@ -93,6 +94,7 @@ class Send(Command[MessageReceipt]):
         if known is None:
             require_member(view, self._message.sender)
             return self._first(view)
+        # What is recorded stays, though members have come and gone since: a retry tells no news.
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
             return self._complete(view, known)
         if self._hold_answers:
@@ -108,6 +110,7 @@ class Send(Command[MessageReceipt]):
         found = recipients(view, message)
         if not found:
             return recorded(message, MessageStatus.FAILED)
+        # Two records where one would do: other implementations look for both steps in the log.
         accepted = recorded(message, MessageStatus.ACCEPTED, found)
         return self._delivered(view, message, found, before=accepted.records)
 
@@ -118,6 +121,7 @@ class Send(Command[MessageReceipt]):
         message = known.stored.message
         if _is_expired(view, message):
             return recorded(message, MessageStatus.EXPIRED)
+        # Whom it was accepted for stays fixed, where that was recorded.
         found = known.stored.receipt.delivered_to or recipients(view, message)
         if not found:
             return recorded(message, MessageStatus.FAILED)
@@ -134,6 +138,7 @@ class Send(Command[MessageReceipt]):
         contract = message.response_contract
         if not self._hold_answers or contract is None:
             return decision
+        # In the decision itself, so that `_open`, which works the record in, finds the asker there.
         return decision._replace(puts=tuple(hold(view, message, contract, found)))
 
 
@@ -151,6 +156,8 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
     """
     message, status = stored.message, stored.receipt.status
     if status is MessageStatus.DELIVERED:
+        # A record that is worked in late may have been ended meanwhile; then nothing is opened
+        # that nobody would close.
         if _waits(message) and _is_latest(view, seq, message):
             yield _open(view, seq, stored)
         yield _hand_out(view, seq, stored)
@@ -180,7 +187,7 @@ def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[
         puts.append(due._replace(value=str(seq)))
     if contract is not None:
         key = contract_key(message.message_id)
-        if view.row(key) is None:
+        if view.row(key) is None:  # else `hold` has set it, with the run that waits
             to = stored.receipt.delivered_to
             puts.append(
                 put(key, Contract(message.idempotency_key, contract.expected_responses, to))
@@ -202,7 +209,8 @@ def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decis
             puts.append(Row(RowKey(ANSWER, str(question), seq), run_id))
         if not (is_answer and view.row(deadline_key(HELD, str(question)))):
             puts.append(Row(RowKey(INBOX, run_id, seq), UNREAD))
-    # Announced, because a foreign record was told of before it was worked in here.
+    # Announced, because a foreign record was told of before it was worked in here: whoever waits
+    # for this inbox has looked, found nothing and gone to sleep again.
     return Decision(None, puts=tuple(puts), announce=True)
 
 

@@ -91,13 +91,14 @@ def find_in_page(
         )
 
     events, place, more = page_of_events(view, since, worth)
-    for _, event in events:
+    for _, event in events:  # those of hosts too, which `worth` was not asked about
         if _ends_a_wake(event.event_kind) and wanted.matches_envelope(event):
             return event, place, more
     return None, place, more
 
 
 def _ends_a_wake(kind: EventKind) -> bool:
+    # What becomes of a wake ends none: a wake for wakes would end itself, and two each other.
     return not kind.startswith("wake_condition_")
 
 
@@ -126,6 +127,8 @@ class SuspendUntil(Command[WakeRegistration]):
             return Decision(known.stored.registration)
         require_member(view, self._condition.run_id)
         compiled = compile_for(config, self._condition.filter)
+        # The caller has searched the long past outside; what came since is searched here, where
+        # nothing can be appended between the search and the registration.
         event = self._match or find_match(view, compiled, self._since)[0]
         if event is not None:
             triggered = recorded_wake(self._condition, compiled, WakeRegistrationStatus.TRIGGERED)
@@ -177,8 +180,11 @@ def trigger(
     for stored in waiting:
         if stored.compiled_filter.matches_envelope(envelope):
             registered = view.wake(stored.condition.condition_id)
+            # The state is of the head, so it may hold a wake that was registered after this record,
+            # by another implementation before either was worked in. It has looked itself at what
+            # was before, from a place that only it knows.
             if seq is not None and registered is not None and registered.seq > seq:
-                continue  # of another implementation, which looks at what was before itself
+                continue
             ended = end_wake(stored, WakeRegistrationStatus.TRIGGERED)
             yield ended._replace(puts=(_cause(stored.condition, envelope),))
 

@@ -29,6 +29,7 @@ def earlier_wake(view: PoolView, condition: WakeCondition) -> Placed[AgentPoolSt
     """
     known = view.wake_by_key(condition.idempotency_key)
     if known is None:
+        # A new key, but an id that others may be waiting for by now.
         known = view.wake(condition.condition_id)
         if known is not None:
             msg = f"condition id {condition.condition_id!r} was used with another idempotency key"
@@ -116,9 +117,11 @@ def recorded_wake(
 def on_wake(view: PoolView, stored: AgentPoolStoredWake) -> Decision[Any]:
     """Work a record of a wake into the rows: its deadline comes and goes with it."""
     condition = stored.condition
+    # Whether it is open now, whatever this record says: a later one may have ended it.
     if view.state.open_wakes.get(condition.condition_id) is None:
         return Decision(None, deletes=(deadline_key(WAKE, condition.condition_id),))
     if condition.timeout_millis is None:
         return Decision(None)
+    # From when it is worked in: when another implementation appended it is not known.
     due_at = view.now + condition.timeout_millis
     return Decision(None, puts=(deadline(WAKE, condition.condition_id, due_at),))
