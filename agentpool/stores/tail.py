@@ -155,6 +155,8 @@ class _Followed:
 class Tail:
     """Everybody who follows a pool of one store handle.
 
+    :ivar generation: another number whenever other pools are followed than before
+
     :param on_first: called when the first one comes: start to look for what others do
     :param on_last: called when the last one has gone
     """
@@ -168,6 +170,8 @@ class Tail:
         self._on_first = on_first
         self._on_last = on_last
         self._pools: dict[str, _Followed] = {}
+        self._looks: set[asyncio.Task[Any]] = set()
+        self.generation: int = 0
 
     @contextmanager
     def changes(self, pool_id: str) -> Iterator[Turns]:
@@ -192,7 +196,10 @@ class Tail:
         """
         if not self._pools:
             self._on_first()
-        followed = self._pools.setdefault(pool_id, _Followed())
+        if pool_id not in self._pools:
+            self._pools[pool_id] = _Followed()
+            self.generation += 1
+        followed = self._pools[pool_id]
         me = object()
         followed.told[me] = told
         try:
@@ -201,6 +208,7 @@ class Tail:
             del followed.told[me]
             if not followed.told:
                 del self._pools[pool_id]
+                self.generation += 1
             if not self._pools:
                 self._on_last()
 
@@ -236,23 +244,21 @@ class Tail:
         task = followed.looks.get(key)
         if task is None:
             task = followed.looks[key] = asyncio.create_task(look())
-            task.add_done_callback(lambda done: _forget(followed.looks, key, done))
+            self._looks.add(task)  # its followers, and with them the pool, may go before it ends
+            task.add_done_callback(lambda done: self._forget(followed, key, done))
         result: R = await asyncio.shield(task)
         return result
 
+    def _forget(self, followed: _Followed, what: Hashable, done: "asyncio.Task[Any]") -> None:
+        self._looks.discard(done)
+        del followed.looks[what]
+        if not done.cancelled():
+            done.exception()  # every follower may be gone; then nobody else asks for it
+
     async def settle(self) -> None:
         """Wait for the looks that are under way, whose followers may be gone."""
-        looks = [each for followed in self._pools.values() for each in followed.looks.values()]
-        if looks:
-            await asyncio.wait(looks)
-
-
-def _forget(
-    looks: "dict[Hashable, asyncio.Task[Any]]", key: Hashable, done: "asyncio.Task[Any]"
-) -> None:
-    looks.pop(key, None)
-    if not done.cancelled():
-        done.exception()  # every follower may be gone; then nobody else asks for it
+        if self._looks:
+            await asyncio.wait(self._looks)
 
 
 class Followable(Protocol):

@@ -16,15 +16,18 @@ import asyncio
 import ctypes
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 from zlib import crc32
+
+from agentpool.stores.tail import Tail
 
 __all__ = ("Doorbell", "Listener")
 
 _SLOTS: Final = 512
 _SLOT_BYTES: Final = 8
+_SLOTS_AT_ONCE: Final = 32
 _IN_MODIFY: Final = 0x2
 _IN_NONBLOCK: Final = os.O_NONBLOCK
 _IN_CLOEXEC: Final = os.O_CLOEXEC
@@ -42,6 +45,8 @@ class Doorbell:
             self._fd = -1
         self._slots: dict[str, int] = {}
         self._rung: dict[int, bytes] = {}
+        self._followed: dict[int, list[str]] = {}
+        self._generation = -1
         self._seen = self._read()
 
     def ring(self, pool_ids: Iterable[str]) -> None:
@@ -50,7 +55,7 @@ class Doorbell:
             return
         now = time.time_ns().to_bytes(_SLOT_BYTES, "little")
         for pool_id in pool_ids:
-            slot = self._slot(pool_id)
+            slot = self.slot(pool_id)
             # Before it can be heard: `rung` has to know its own sound.
             self._rung[slot] = now
             try:
@@ -65,24 +70,29 @@ class Doorbell:
         after the ring, so they see what others had committed before that too.
         """
         seen, self._seen = self._seen, self._read()
-        if seen == self._seen:
-            return set()
-        own = self._rung
-        return {
-            slot
-            for slot in range(_SLOTS)
-            if _at(seen, slot) != (now := _at(self._seen, slot)) and now != own.get(slot)
-        }
+        found: set[int] = set()
+        for start in range(0, _SLOTS, _SLOTS_AT_ONCE):
+            if _at(seen, start, _SLOTS_AT_ONCE) != _at(self._seen, start, _SLOTS_AT_ONCE):
+                found.update(self._differing(seen, range(start, start + _SLOTS_AT_ONCE)))
+        return found
 
-    def heard_by(self, pool_ids: Iterable[str], slots: set[int]) -> list[str]:
-        """List those of these pools that have one of these slots."""
-        return [pool_id for pool_id in pool_ids if self._slot(pool_id) in slots]
+    def _differing(self, seen: bytes, slots: range) -> Iterator[int]:
+        for slot in slots:
+            now = _at(self._seen, slot)
+            if now not in (_at(seen, slot), self._rung.get(slot)):
+                yield slot
 
-    def sharing(self, pool_ids: Iterable[str], followed: Iterable[str]) -> list[str]:
-        """List the followed pools whose slots a ring for these pools has overwritten."""
-        return self.heard_by(followed, {self._slot(pool_id) for pool_id in pool_ids})
+    def followed_in(self, slots: Iterable[int], tail: Tail) -> list[str]:
+        """List the followed pools that have one of these slots."""
+        if self._generation != tail.generation:
+            self._generation = tail.generation
+            self._followed = {}
+            for pool_id in tail.pool_ids:
+                self._followed.setdefault(self.slot(pool_id), []).append(pool_id)
+        return [pool_id for slot in slots for pool_id in self._followed.get(slot, ())]
 
-    def _slot(self, pool_id: str) -> int:
+    def slot(self, pool_id: str) -> int:
+        """Say which slot a pool has."""
         slot = self._slots.get(pool_id)
         if slot is None:
             slot = self._slots[pool_id] = crc32(pool_id.encode()) % _SLOTS
@@ -103,8 +113,8 @@ class Doorbell:
             self._fd = -1
 
 
-def _at(content: bytes, slot: int) -> bytes:
-    return content[slot * _SLOT_BYTES : (slot + 1) * _SLOT_BYTES]
+def _at(content: bytes, slot: int, count: int = 1) -> bytes:
+    return content[slot * _SLOT_BYTES : (slot + count) * _SLOT_BYTES]
 
 
 class Listener:

@@ -228,7 +228,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     def _changed(self, pool_ids: set[str]) -> None:
         """Tell the followers of this handle, those too whose ring of another was overwritten."""
-        self.tail.notify(self._bell.sharing(pool_ids, self.tail.pool_ids))
+        self.tail.notify(self._bell.followed_in(set(map(self._bell.slot, pool_ids)), self.tail))
 
     # --- reading
 
@@ -255,7 +255,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     def _heard(self) -> None:
         slots = self._bell.rung()
         if slots:
-            self.notify(self._bell.heard_by(self.tail.pool_ids, slots))
+            self.notify(self._bell.followed_in(slots, self.tail))
 
     async def _poll(self) -> None:
         """Notice what writers that ring no bell have appended.
