@@ -33,7 +33,6 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         self._pools: dict[str, MemoryPool] = {}
         self._made_tailer: Tailer | None = None
         self._closed = False
-        self._is_on_asyncio = False
 
     def __repr__(self) -> str:
         records = sum(len(pool.log) for pool in self._pools.values())
@@ -141,9 +140,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         return pool
 
     def _refuse_closed(self) -> None:
-        if not self._is_on_asyncio:  # asking every time would cost as much as a look-up
-            running_loop()
-            self._is_on_asyncio = True
+        running_loop()
         if self._closed:
             msg = "the store is closed"
             raise StoreClosedError(msg)
