@@ -13,6 +13,7 @@ import pytest
 
 from agentpool import (
     AgentPool,
+    AgentPoolError,
     AgentPoolStore,
     EventFilter,
     InMemoryAgentPoolStore,
@@ -22,6 +23,8 @@ from agentpool import (
     RunAddress,
     SqliteAgentPoolStore,
 )
+from agentpool.rules.command import Row, RowKey
+from agentpool.rules.rows import WakeCause, value_of
 from agentpool.testing import a_member, a_message
 
 POOL = "pool.x"
@@ -203,6 +206,23 @@ async def test_a_message_that_is_given_back_waits_for_a_number(pool: AgentPool) 
     delivery = await pool.inbox("run.a").take()
     await refused(pool.store, lambda: delivery.nack(WRONG), "delay:", "seconds", "'x'")
     await delivery.ack()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda p: p.wait("wake.none"),
+        lambda p: p.cancel_wake("wake.none"),
+        lambda p: p.store.query(POOL, lambda _: value_of(Row(RowKey("cause", "x")), WakeCause)),
+    ],
+    ids=["a question", "a command", "a damaged row"],
+)
+async def test_what_a_pool_refuses_names_the_pool(
+    pool: AgentPool, ask: Callable[[AgentPool], Awaitable[object]]
+) -> None:
+    with pytest.raises(AgentPoolError) as caught:
+        await ask(pool)
+    assert caught.value.pool_id == POOL
 
 
 STORE_CALLS: dict[str, tuple[Callable[[AgentPoolStore], object], tuple[str, ...]]] = {
