@@ -14,7 +14,7 @@ from agentpool.rules.answers import HOLD_MILLIS, RenewHolds
 from agentpool.rules.claims import Claim, RenewClaims
 from agentpool.rules.membership import Heartbeat
 from agentpool.stores.base import AgentPoolStore
-from agentpool.support.signals import Turns
+from agentpool.stores.tail import Turns
 
 __all__ = ("Heartbeats", "Renewable")
 

@@ -18,7 +18,7 @@ from agentpool.rules.waits import (
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Waiting, message_topic, wake_topic
 from agentpool.stores.base import AgentPoolStore
-from agentpool.support.signals import Ending
+from agentpool.stores.tail import Ending
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (

@@ -18,7 +18,7 @@ from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.consequences import CatchUp
 from agentpool.runtime.heartbeat import Heartbeats
 from agentpool.stores.base import AgentPoolStore, Due
-from agentpool.support.signals import Turns
+from agentpool.stores.tail import Turns
 
 __all__ = ("Upkeep",)
 

@@ -16,8 +16,7 @@ from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.claims import next_available
 from agentpool.rules.command import Command, PoolView
 from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.tail import PAGE_SIZE, next_page
-from agentpool.support.signals import Ending, Turns
+from agentpool.stores.tail import PAGE_SIZE, Ending, Turns, next_page
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
     MessageStatus,

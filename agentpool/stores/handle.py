@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from agentpool.stores.tail import Tail
+from agentpool.stores.tail import Tail, Turns
 from agentpool.support.clock import Clock, checked_clock, wall_clock
 from agentpool.support.loop import running_loop
-from agentpool.support.signals import Turns
 from agentpool.support.tasks import joined, uninterrupted
 from agentpool.wire.ids import check_identifier
 
@@ -60,7 +59,7 @@ class StoreHandle:
     def notify(self, pool_ids: Iterable[str] | None = None) -> None:
         """Tell all who follow these pools, on the event loop, that they may have changed.
 
-        A store calls it once what changed is durable, and before the caller gets the result.
+        A store calls it once what changed is durable, soon: those who follow wait for it.
 
         :param pool_ids: ``None``: it is not known which
         """

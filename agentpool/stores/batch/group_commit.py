@@ -14,18 +14,21 @@ __all__ = ("GroupCommit",)
 
 _BATCH_SIZE: Final = 1024
 
-_Commit: TypeAlias = Callable[[list[Request]], Awaitable[list[Outcome]]]
+_Commit: TypeAlias = Callable[[list[Request]], Awaitable[tuple[list[Outcome], set[str]]]]
 _Waiting: TypeAlias = tuple[Request, "asyncio.Future[Any]"]
 
 
 class GroupCommit:
     """A queue of commands in front of a function that commits a batch of them.
 
-    :param commit: commits requests and gives an outcome for each, or raises for all
+    :param commit: commits requests, and gives an outcome for each and the pools that have changed,
+        or raises for all
+    :param changed: told of those pools, after the callers
     """
 
-    def __init__(self, commit: _Commit) -> None:
+    def __init__(self, commit: _Commit, changed: Callable[[set[str]], None]) -> None:
         self._commit = commit
+        self._changed = changed
         self._queue: deque[_Waiting] = deque()
         self._under_way: list[_Waiting] = []
         self._ended: anyio.Event | None = None
@@ -65,8 +68,11 @@ class GroupCommit:
         try:
             while batch := self._take():
                 self._under_way = batch
-                _tell(batch, await self._commit_batch(batch))
+                outcomes, changed = await self._commit_batch(batch)
+                _tell(batch, outcomes)
                 self._end_batch()
+                if changed:
+                    self._changed(changed)
         finally:
             self._end_batch()
             self._task = None
@@ -87,11 +93,11 @@ class GroupCommit:
             batch = [waiting for waiting in taken if not waiting[1].done()]
         return batch
 
-    async def _commit_batch(self, batch: list[_Waiting]) -> list[Outcome]:
+    async def _commit_batch(self, batch: list[_Waiting]) -> tuple[list[Outcome], set[str]]:
         try:
             return await self._commit([request for request, _ in batch])
         except Exception as error:  # noqa: BLE001  # every caller is told
-            return [Refusal(_own(error)) for _ in batch]
+            return [Refusal(_own(error)) for _ in batch], set()
         except asyncio.CancelledError:
             msg = "the event loop ended before the outcome was known"
             _tell(batch, [Refusal(StoreClosedError(msg)) for _ in batch])

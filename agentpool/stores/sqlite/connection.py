@@ -23,7 +23,7 @@ from typing import Any, Final, Self, TypeVar, cast
 import aiosqlite
 
 from agentpool.errors import StoreBusyError, StoreClosedError
-from agentpool.stores.sqlite.errors import translated
+from agentpool.stores.sqlite.errors import FOREIGN, ours, translated
 
 __all__ = ("WorkerConnection", "write_transaction")
 
@@ -113,10 +113,12 @@ class WorkerConnection:
         # The thread keeps its last function until the next one comes; it must not keep a store
         # alive that nobody closed, nor what the function has read.
         once = [function]
-        with translated(self._path):
-            # See the module's docstring: what comes back is what the function returned.
-            call = cast("Any", lambda connection: once.pop()(connection))  # noqa: PLW0108
+        # See the module's docstring: what comes back is what the function returned.
+        call = cast("Any", lambda connection: once.pop()(connection))  # noqa: PLW0108
+        try:
             outcome = await self._connection.execute_fetchall(call)
+        except FOREIGN as error:
+            raise ours(error, self._path) from error
         return cast("R", outcome)
 
     async def close(self) -> None:

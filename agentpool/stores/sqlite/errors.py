@@ -18,7 +18,7 @@ from agentpool.errors import (
     StoreFullError,
 )
 
-__all__ = ("translated",)
+__all__ = ("FOREIGN", "ours", "translated")
 
 _PRIMARY_CODE = 0xFF
 
@@ -43,15 +43,20 @@ def translated(path: str) -> Iterator[None]:
     """Turn any ``sqlite3.Error`` that comes out of the block into one of ours, naming the file."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise _ours(error, path) from error
-    except UnicodeDecodeError as error:
-        # The engine quotes a damaged schema in its message, and that need not be UTF-8.
-        msg = f"{path}: the file is damaged ({error.reason} in a message of the engine)"
-        raise StoreError(msg) from error
+    except FOREIGN as error:
+        raise ours(error, path) from error
 
 
-def _ours(error: sqlite3.Error, path: str) -> AgentPoolError:
+FOREIGN: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What the engine raises; it quotes a damaged schema in its messages, which need not be UTF-8."""
+
+
+def ours(error: sqlite3.Error | UnicodeDecodeError, path: str) -> AgentPoolError:
+    """Say in our terms what the engine raised, naming the file."""
+    if isinstance(error, UnicodeDecodeError):
+        return StoreError(
+            f"{path}: the file is damaged ({error.reason} in a message of the engine)"
+        )
     code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
     type_, meaning = (
         _MEANING.get(code)

@@ -66,7 +66,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._bell = Doorbell(self.path)
         self._listener: Listener | None = None
         self._poll_task: asyncio.Task[None] | None = None
-        self._commits = GroupCommit(self._commit)
+        self._commits = GroupCommit(self._commit, self._changed)
 
     @classmethod
     def open(
@@ -216,7 +216,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     # --- writing
 
-    async def _commit(self, requests: list[Request]) -> list[Outcome]:
+    async def _commit(self, requests: list[Request]) -> tuple[list[Outcome], set[str]]:
         def commit(connection: sqlite3.Connection) -> tuple[list[Outcome], set[str]]:
             engine = SqliteEngine(connection, self._writing)
             outcomes, changed = self._committer.commit(engine, requests)
@@ -224,10 +224,11 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 self._bell.ring(changed)
             return outcomes, changed
 
-        outcomes, changed = await self._writer.run(commit)
-        if changed:
-            self.tail.notify(self._bell.sharing(changed, self.tail.pool_ids))
-        return outcomes
+        return await self._writer.run(commit)
+
+    def _changed(self, pool_ids: set[str]) -> None:
+        """Tell the followers of this handle, those too whose ring of another was overwritten."""
+        self.tail.notify(self._bell.sharing(pool_ids, self.tail.pool_ids))
 
     # --- reading
 
