@@ -1,9 +1,10 @@
 """Stores: the contract, and everything that the author of a new one needs.
 
 *What a store is.* A log of records for each pool, and rows beside it; both are changed by commands,
-in transactions. What records and rows mean is none of its business: `carry_out` decides a command
-and works out all that follows from it. A store derives from `AgentPoolStore`, which says what its
-users may rely on, and brings every method but these.
+in transactions. What records and rows mean is none of its business: `carry_out` has each `Command`
+decide, and works out all that follows from its `Decision`. A store derives from `AgentPoolStore`,
+which says what its users may rely on, and brings every method but these. It is made with a `Clock`,
+by default `wall_clock`, which it hands on.
 
 ``execute(pool_id, command)``
     One write transaction, and one at a time in a pool, whoever else has the store open: take the
@@ -16,9 +17,10 @@ users may rely on, and brings every method but these.
     A pool without any record is executed on too: the first command makes the pool, and an event
     number needs no opened one.
 
-    Whatever `carry_out` raises, what the command applied is rolled back, in memory as on the disk,
-    and its caller gets that error; of a `ConsequenceError`, which is internal, its ``error``. The
-    other commands of a batch are not harmed, and what they applied is committed.
+    Whatever `carry_out` raises, what it applied is rolled back, in memory as on the disk, and the
+    caller gets that error; of a `ConsequenceError`, which is internal, its ``error``. The other
+    commands of a batch are not harmed. (Before an `AgentPoolError` only what was due before the
+    command was applied; a store may keep that.)
 
     Cancelling the caller must not stop a transaction half-way: let it run in a thread, or in a task
     of its own. `Command.must_survive_power_cut` says whether the disk has to be waited for; to wait
@@ -30,14 +32,15 @@ users may rely on, and brings every method but these.
     A pool without any record has a view as well: ``head`` is 0 and ``config`` is ``None``.
 
 ``read_page(pool_id, after, limit)``
-    Read records off the log, committed ones only: at most ``limit`` of those with numbers above
-    ``after``, which may lie far beyond the end. `open_records` reads them, with
-    ``keep_unknown=True`` also those of unknown kinds. At the first that cannot be read the page
-    ends: ``Page(records, error)``. A pool without any record is refused with `not_open`.
+    Read a `Page` off the log, committed records only: at most ``limit``, which is mostly
+    `PAGE_SIZE`, of those with numbers above ``after``, which may lie far beyond the end.
+    `open_records` opens them, with ``keep_unknown=True`` those of unknown kinds too; at the first
+    that cannot be read the page ends, with the error. A pool without any record is refused with
+    `not_open`, a `PoolNotOpenError`.
 
-``put_content(data, media_type=...)``, ``get_content(ref)``
-    Bodies of messages, beside the pools: `checked_content` checks the arguments, `content_ref`
-    makes the ref, `no_content` the error for what is not there.
+``put_content(data, media_type=OCTETS)``, ``get_content(ref)``
+    Bodies of messages, beside the pools, by default `OCTETS`: `checked_content` checks the
+    arguments, `content_ref` makes the ref, `no_content` the `ContentNotFoundError`.
 
 ``finish()``
     Called once by ``aclose``, when what runs in the background has been stopped: finish the
@@ -53,11 +56,11 @@ users may rely on, and brings every method but these.
     what `spawn` runs ends with it.
 
 ``due(pool_ids)``
-    May be overridden where one question for many pools is cheaper than one for each.
+    May be overridden where it is cheaper to find what is `Due` in many pools at once.
 
-*How a method begins.* `check_identifier` for ``pool_id`` and ``ref``, then `refuse_closed`. What
-waited for its turn looks at `is_closed` once more. `notify` and `refuse_closed` are for the event
-loop, `is_closed` and ``clock()`` for any thread.
+*How a method begins.* `check_identifier` for ``pool_id`` and ``ref``, which raises
+`InvalidValueError`, then `refuse_closed`. What waited for its turn looks at `is_closed` once more.
+`notify` and `refuse_closed` are for the event loop, `is_closed` and ``clock()`` for any thread.
 
 *The transaction.* `PoolTransaction` is what `carry_out` works on: the look-ups of `PoolView`, and
 ``apply`` and ``set_projected``. All of it is called from one thread, without awaiting, and each
@@ -66,7 +69,8 @@ look-up sees what was applied before it. A store that has room for its pools in 
 its own, over an engine that can look up by key:
 
 - records by number, of each ``kind`` and ``payload_json`` of its `SealedPayload`; the latest
-  message and wake by idempotency key, the latest wake by condition; when a record was appended;
+  message and wake by idempotency key, the latest wake by condition, each `Placed`; when a record
+  was appended (`seal` makes one for tests, `open_payload` reads one back);
 - `PoolState`, made by feeding it the records in order: members, config, open wakes;
 - each `Row` by its `RowKey`; those of one kind and name in order of their numbers; those of kind
   `DEADLINE` by ``due_at``; the earliest ``due_at`` of those of kind `INBOX` and one name;
@@ -74,13 +78,13 @@ its own, over an engine that can look up by key:
 
 `LookUps` says what a command is going to look up, for engines that are a trip away.
 
-*Errors.* Nothing foreign reaches a caller: `StoreBusyError` when others held the lock for too long,
-`StoreFullError` when there is no room, `CorruptRecordError` and `UnknownRecordError` for a record
-(`open_payload` raises them), `IncompatibleStoreError` when what is to be opened is no store or a
-newer one, `StoreClosedError`, and `StoreError` for the rest, each ``from`` the foreign error. None
-leaves half of a command behind, and those that can be retried leave the handle usable. One error
-for several callers is a ``copy()`` for each. One that a question raises is told its pool by
-``in_pool``; `carry_out` has done so for commands.
+*Errors.* Each is an `AgentPoolError`, nothing foreign reaches a caller: `StoreBusyError` when
+others held the lock for too long, `StoreFullError` when there is no room, `CorruptRecordError` and
+`UnknownRecordError` for a record (`open_payload` raises them), `IncompatibleStoreError` when what
+is to be opened is no store or a newer one, `StoreClosedError`, and `StoreError` for the rest, each
+``from`` the foreign error. None leaves half of a command behind, and those that can be retried
+leave the handle usable. One error for several callers is a ``copy()`` for each. One that a question
+raises is told its pool by ``in_pool``; `carry_out` has done so for commands.
 
 *Testing.* A store passes `StoreConformance` and `PoolConformance` of `agentpool.testing`; one that
 can be opened again, or from elsewhere, passes `SharedStoreConformance` too.

@@ -97,7 +97,7 @@ class AgentPoolStore(StoreHandle, ABC):
         It may be taken up when this is called, before it is awaited. Cancelled, it has had its
         whole effect or none.
 
-        :return: the command's result, once what it appended is durable and followers are told
+        :return: the command's result, once what it appended is durable
         :raises AgentPoolError: the command was refused, or the store failed; nothing was appended
         """
 

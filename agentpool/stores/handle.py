@@ -59,7 +59,7 @@ class StoreHandle:
     def notify(self, pool_ids: Iterable[str] | None = None) -> None:
         """Tell all who follow these pools, on the event loop, that they may have changed.
 
-        A store calls it once what changed is durable, and before the caller gets the result.
+        A store calls it once what changed is durable, soon: those who follow wait for it.
 
         :param pool_ids: ``None``: it is not known which
         """

@@ -1,3 +1,4 @@
+import ast
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
@@ -6,9 +7,23 @@ from pathlib import Path
 import pytest
 from jsonl_store import JsonLinesStore
 
-from agentpool import AgentPoolStore
+from agentpool import AgentPoolStore, stores
 from agentpool.stores import Clock
 from agentpool.testing import PoolConformance, StoreConformance
+
+
+@pytest.mark.parametrize("name", ["jsonl_store.py", "jsonl_lines.py"])
+def test_a_store_needs_nothing_that_is_not_exported_for_authors(name: str) -> None:
+    tree = ast.parse((Path(__file__).parent / name).read_text("utf-8"))
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {each for each in modules if each and each.startswith("agentpool")} == {
+        "agentpool.stores"
+    }
+
+
+@pytest.mark.parametrize("name", stores.__all__)
+def test_the_guide_says_what_for_is_what_is_exported(name: str) -> None:
+    assert f"`{name}`" in str(stores.__doc__)
 
 
 @pytest.fixture

@@ -11,7 +11,14 @@ import pytest
 
 from agentpool import AgentPoolStore, InMemoryAgentPoolStore, NotAMemberError
 from agentpool.rules.command import Command, Decision, PoolView
-from agentpool.testing import Moment, StoreConformance, cancel_at, tasks_left
+from agentpool.testing import (
+    Moment,
+    PoolConformance,
+    SharedStoreConformance,
+    StoreConformance,
+    cancel_at,
+    tasks_left,
+)
 from agentpool.testing.conformance.kit import EVERY_CALL
 
 
@@ -22,6 +29,12 @@ def test_the_suite_calls_every_public_method() -> None:
         *("notify", "refuse_closed", "is_closed", "companion", "spawn"),
     }
     assert public - for_builders - {"aclose"} == set(EVERY_CALL)
+
+
+@pytest.mark.parametrize("suite", [StoreConformance, PoolConformance, SharedStoreConformance])
+def test_no_test_of_a_suite_hides_another(suite: type) -> None:
+    names = [name for part in suite.__mro__ for name in vars(part) if name.startswith("test_")]
+    assert len(names) == len(set(names))
 
 
 class LosesRetries(InMemoryAgentPoolStore):

@@ -56,10 +56,7 @@ SIGNATURES = {
 }
 
 
-FOLDERS = {
-    f"agentpool.{name}"
-    for name in ("stores", "stores.batch", "rules", "wire", "runtime", "support")
-}
+FOLDERS = {f"agentpool.{name}" for name in ("stores.batch", "rules", "wire", "runtime", "support")}
 """Packages that only hold modules."""
 
 

@@ -13,7 +13,7 @@ from agentpool.errors import (
 )
 from agentpool.rules.claims import Acknowledge, ClaimNext
 from agentpool.rules.command import Decision
-from agentpool.testing.conformance.changes import waiting_for
+from agentpool.stores.tail import Turns
 from agentpool.testing.conformance.executing import Ask
 from agentpool.testing.conformance.kit import (
     BODY,
@@ -29,7 +29,7 @@ from agentpool.testing.conformance.kit import (
 from agentpool.testing.conformance.pool_asking import a_question
 from agentpool.testing.conformance.pool_deadlines import PAID, named, owe
 from agentpool.testing.conformance.pool_kit import a_reply, acked, an_event, deliver, peeked
-from agentpool.testing.conformance.shared_kit import SharedKit, waiting_for_more
+from agentpool.testing.conformance.shared_kit import SharedKit, begun, waiting_for_more
 from agentpool.testing.values import a_config, a_member, a_message
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.filters import EventFilter
@@ -39,6 +39,11 @@ from agentpool.wire.struct import include
 __all__ = ("SharedHandleTests",)
 
 COMPLETION: Final = EventFilter(kinds=include(EventKind.RUN_COMPLETED))
+
+
+async def next_turn(turns: Turns) -> None:
+    """Wait for the next turn."""
+    await anext(turns)
 
 
 class SharedHandleTests(SharedKit):
@@ -73,6 +78,7 @@ class SharedHandleTests(SharedKit):
                 places = await asyncio.gather(record(one, first), record(other, second))
                 assert places[0] == places[1] == AgentPoolStoreCursor(2 + number)
             assert len(await payloads(one)) == 11
+            assert await payloads(one) == await payloads(other)
 
     async def test_of_two_messages_under_one_key_exactly_one_is_recorded(self) -> None:
         async with self.handles() as (one, other):
@@ -119,9 +125,9 @@ class SharedHandleTests(SharedKit):
         async with self.handles() as (one, other), aclosing(other.watch(POOL)) as watch:
             await anext(watch)
             for number in range(5):
-                waiting = asyncio.ensure_future(anext(watch))
+                waiting = await begun(other, take(watch, 1))
                 cursor = await record(one, a_message(f"message.{number}"))
-                assert (await waiting).cursor == cursor
+                assert [each.cursor for each in await waiting] == [cursor]
             await asyncio.gather(append_many(one, 20, name="one"), append_many(other, 20))
             assert [each.cursor.sequence for each in await take(watch, 40)] == list(range(7, 47))
 
@@ -130,8 +136,7 @@ class SharedHandleTests(SharedKit):
             with other.changes(POOL) as turns:
                 await anext(turns)
                 for _ in range(3):
-                    waiting = waiting_for(turns)
-                    await asyncio.sleep(0)
+                    waiting = await begun(other, next_turn(turns))
                     await one.execute(POOL, Ask(lambda _: Decision(None, announce=True)))
                     await waiting
             assert len(await payloads(other)) == 1
@@ -140,10 +145,9 @@ class SharedHandleTests(SharedKit):
         async with self.handles() as (one, other):
             for number in range(5):
                 async with aclosing(other.watch(POOL, AgentPoolStoreCursor(1 + number))) as watch:
-                    waiting = asyncio.ensure_future(anext(watch))
-                    await asyncio.sleep(0)
+                    waiting = await begun(other, take(watch, 1))
                     cursor = await record(one, a_message(f"message.{number}"))
-                    assert (await waiting).cursor == cursor
+                    assert [each.cursor for each in await waiting] == [cursor]
 
     async def test_one_that_is_closed_leaves_the_other_at_work(self) -> None:
         async with self.handles() as (one, other), aclosing(other.watch(POOL)) as watch:
@@ -172,8 +176,7 @@ class SharedHandleTests(SharedKit):
         async with self.pools() as (one, other):
             inbox = other.inbox("run.b")
             for number in range(3):
-                waiting = asyncio.ensure_future(acked(inbox, 1))
-                await asyncio.sleep(0)
+                waiting = await begun(other.store, acked(inbox, 1))
                 await one.send(a_message(f"message.{number}"))
                 assert await waiting == [f"message.{number}"]
 
@@ -194,22 +197,20 @@ class SharedHandleTests(SharedKit):
             for number in range(3):
                 name = f"wake.{number}"
                 await waiting_for_more(one, name, filter=COMPLETION)
-                outcome = asyncio.ensure_future(one.wait(name))
-                await asyncio.sleep(0)
+                outcome = await begun(one.store, one.wait(name))
                 await other.publish(an_event(f"event.{number}"))
                 assert (await outcome).registration.status == "triggered"
 
     async def test_a_subscription_of_one_sees_the_events_of_the_other(self) -> None:
         async with self.pools() as (one, other), aclosing(one.subscribe(COMPLETION)) as events:
             for number in range(3):
-                coming = asyncio.ensure_future(anext(events))
-                await asyncio.sleep(0)
+                coming = await begun(one.store, take(events, 1))
                 await other.publish(an_event(f"event.{number}"))
-                assert (await coming).event_id == f"event.{number}"
+                assert [each.event_id for each in await coming] == [f"event.{number}"]
 
     async def test_a_question_of_one_is_answered_through_the_other(self) -> None:
         async with self.pools() as (one, other):
-            asking = asyncio.ensure_future(one.ask(a_question(1, None)))
+            asking = await begun(one.store, one.ask(a_question(1, None)))
             delivery = await other.inbox("run.b").take()
             await other.send(a_reply(delivery.message, "run.b"))
             assert [each.content_ref for each in await asking] == ["answer"]

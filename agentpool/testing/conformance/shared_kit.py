@@ -5,9 +5,9 @@ import os
 import pkgutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -18,7 +18,17 @@ from agentpool.testing.conformance.pool_wakes import a_wait
 from agentpool.testing.values import a_member
 from agentpool.wire.records import WakeRegistrationStatus
 
-__all__ = ("OtherProcess", "SharedKit", "waiting_for_more")
+__all__ = ("OtherProcess", "SharedKit", "begun", "waiting_for_more")
+
+R = TypeVar("R")
+
+
+async def begun(store: AgentPoolStore, waiting: Coroutine[Any, Any, R]) -> "asyncio.Task[R]":
+    """Begin to wait for something in a task, and go on when it has looked and found nothing."""
+    task = asyncio.ensure_future(waiting)
+    for _ in range(5):
+        await store.query(POOL, lambda view: view.head)
+    return task
 
 
 async def waiting_for_more(pool: AgentPool, condition_id: str, **fields: Any) -> None:

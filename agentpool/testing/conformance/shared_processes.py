@@ -1,12 +1,11 @@
 """Another process on the same store: both take part, and one that is killed harms nobody."""
 
-import asyncio
 from contextlib import aclosing
 from typing import Final
 
 from agentpool.testing.conformance.kit import append_many, payloads, record, take
 from agentpool.testing.conformance.pool_kit import deliver, peeked, wake_log
-from agentpool.testing.conformance.shared_kit import SharedKit, waiting_for_more
+from agentpool.testing.conformance.shared_kit import SharedKit, begun, waiting_for_more
 from agentpool.testing.values import a_message
 from agentpool.wire.codec import encode
 from agentpool.wire.records import AgentPoolStoreCursor, RunMessageRecorded
@@ -38,7 +37,7 @@ class SharedProcessTests(SharedKit):
             assert sorted(numbers) == list(range(FIRST, FIRST + 40))
             assert len(await payloads(pool.store)) == FIRST + 39
 
-    async def test_of_two_records_of_one_message_exactly_one_is_there(self) -> None:
+    async def test_of_two_processes_that_record_one_message_exactly_one_does(self) -> None:
         place = self.new_place()
         async with self.pool(place) as pool, self.process(place) as other:
             for number in range(10):
@@ -46,6 +45,7 @@ class SharedProcessTests(SharedKit):
                 message = a_message(f"own.{number}", idempotency_key=f"key.{number}")
                 own = await record(pool.store, message)
                 assert await other.answer() == own.sequence == FIRST + number
+            assert await other.ask("snapshot") == encode(await pool.snapshot()).decode()
 
     async def test_watchers_see_what_other_processes_commit(self) -> None:
         place = self.new_place()
@@ -67,7 +67,7 @@ class SharedProcessTests(SharedKit):
         async with self.pool(place) as pool, self.process(place) as other:
             for number in range(3):
                 await waiting_for_more(pool, f"own.{number}")
-                outcome = asyncio.ensure_future(pool.wait(f"own.{number}"))
+                outcome = await begun(pool.store, pool.wait(f"own.{number}"))
                 assert await other.ask("send", f"to.own.{number}") == "delivered"
                 assert (await outcome).registration.status == "triggered"
                 await other.ask("suspend", f"other.{number}", None)
@@ -103,11 +103,11 @@ class SharedProcessTests(SharedKit):
     async def test_what_a_killed_process_was_told_is_there_once(self) -> None:
         place = self.new_place()
         async with self.pool(place) as pool:
-            done: list[tuple[str, str]] = []
             async with self.process(place) as other:
                 other.tell("flood")
-                answers = [await other.answer() for _ in range(100)]
-                done += map(tuple, answers + await other.kill())
+                answers = [await other.answer() for _ in range(100)] + await other.kill()
+            assert all(isinstance(each, list) for each in answers), "the process was refused"
+            done = [(what, name) for what, name in answers]
             await pool.send(a_message("after"))
             await self._check(place, done)
 

@@ -74,7 +74,7 @@ class WakeTests(StoreKit):
                 assert stored.registration == registration
             assert len((await store.snapshot(POOL)).wakes) == len(FINAL)
 
-    async def test_the_same_again_appends_nothing_and_gives_its_place(self) -> None:
+    async def test_the_same_wake_again_appends_nothing_and_gives_its_place(self) -> None:
         async with self.opened() as store:
             for status in (REGISTERED, WakeRegistrationStatus.TRIGGERED):
                 first = await record_wake(store, a_condition(), status)
@@ -122,7 +122,7 @@ class WakeTests(StoreKit):
             assert await store.wake(POOL, "wake.2") is None
             assert len(await payloads(store)) == 2
 
-    async def test_the_same_key_for_something_else_is_a_conflict(self) -> None:
+    async def test_the_same_key_for_another_wake_is_a_conflict(self) -> None:
         others = {
             "run": a_condition(run_id="run.b"),
             "filter": a_condition(filter=ONLY_FAILED_RUNS),

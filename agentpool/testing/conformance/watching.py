@@ -190,7 +190,9 @@ class WatchingTests(StoreKit):
                 await asyncio.gather(*(collect(store, 1) for _ in range(5)))
                 assert not await tasks_left(before)
 
-    async def test_asking_to_keep_what_is_unknown_changes_nothing_where_all_is_known(self) -> None:
+    async def test_a_watcher_that_keeps_what_is_unknown_sees_the_same_where_all_is_known(
+        self,
+    ) -> None:
         async with self.empty() as store:
             await furnish(store)
             async with aclosing(store.watch(POOL, keep_unknown=True)) as watch:
