@@ -168,6 +168,8 @@ class Tail:
         self._on_first = on_first
         self._on_last = on_last
         self._pools: dict[str, _Followed] = {}
+        # Of pools too that nobody follows any more.
+        self._looks: set[asyncio.Task[Any]] = set()
 
     @contextmanager
     def changes(self, pool_id: str) -> Iterator[Turns]:
@@ -236,15 +238,16 @@ class Tail:
         task = followed.looks.get(key)
         if task is None:
             task = followed.looks[key] = asyncio.create_task(look())
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
             task.add_done_callback(lambda done: _forget(followed.looks, key, done))
         result: R = await asyncio.shield(task)
         return result
 
     async def settle(self) -> None:
         """Wait for the looks that are under way, whose followers may be gone."""
-        looks = [each for followed in self._pools.values() for each in followed.looks.values()]
-        if looks:
-            await asyncio.wait(looks)
+        if self._looks:
+            await asyncio.wait(self._looks)
 
 
 def _forget(
