@@ -115,6 +115,8 @@ class Upkeep:
         ]
         for pool_id, due in found.items():
             self._note(pool_id, due.next_deadline)
+            if pool_id not in behind:
+                self._errors.pop(pool_id, None)  # it was put right: told of when it comes again
         async with anyio.create_task_group() as tasks:
             for pool_id in behind:
                 tasks.start_soon(self._guarded, pool_id, partial(self._catch_up, pool_id))
@@ -152,8 +154,6 @@ class Upkeep:
                 _LOG.warning("cannot keep up: %s", error, extra={"action": "keeper_failed"})
             self._errors[pool_id] = str(error)
             self._note(pool_id, self._store.clock() + _AFTER_ERROR_MILLIS)
-        else:
-            self._errors.pop(pool_id, None)
 
     def _note(self, pool_id: str, deadline: int | None) -> None:
         if deadline is None or pool_id not in self._pools:

@@ -1,7 +1,8 @@
 """A store in memory that remembers every call, and lets a test come between."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from functools import partial
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from virtual_time import loop_clock
 
@@ -27,7 +28,6 @@ class Call(NamedTuple):
     what: str
     about: tuple[str, ...]
     at: int
-    command: Any = None
 
 
 Hook: TypeAlias = Callable[[Call], Awaitable[None]]
@@ -63,34 +63,31 @@ class RecordingStore(InMemoryAgentPoolStore):
         return [call.about for call in self.calls if call.what == what]
 
     async def execute(self, pool_id: str, command: Command[R]) -> R:
-        call = self._called(type(command).__name__, pool_id, command=command)
-        return await self._between(
-            call, lambda: super(RecordingStore, self).execute(pool_id, command)
-        )
+        execute = partial(super().execute, pool_id, command)
+        return await self._between(self._called(type(command).__name__, pool_id), execute)
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
-        call = self._called("query", pool_id)
         return await self._between(
-            call, lambda: super(RecordingStore, self).query(pool_id, question)
+            self._called("query", pool_id), partial(super().query, pool_id, question)
         )
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
-        call = self._called("read_page", pool_id)
         return await self._between(
-            call, lambda: super(RecordingStore, self).read_page(pool_id, after, limit)
+            self._called("read_page", pool_id), partial(super().read_page, pool_id, after, limit)
         )
 
     async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
         call = self._called("due", *pool_ids)
 
+        ask = super().query
+
         async def answer() -> dict[str, Due]:
-            ask = super(RecordingStore, self).query
             return {pool_id: await ask(pool_id, due_in) for pool_id in pool_ids}
 
         return await self._between(call, answer)
 
-    def _called(self, what: str, *about: str, command: Any = None) -> Call:
-        call = Call(what, about, self.clock(), command)
+    def _called(self, what: str, *about: str) -> Call:
+        call = Call(what, about, self.clock())
         self.calls.append(call)
         return call
 

@@ -29,11 +29,13 @@ class _Jumping(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = _START
+        self._until = _START + _LONGEST
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready:
-            if timeout is None or self.now > _START + _LONGEST:
+            if timeout is None or self.now > self._until:
+                self._until = self.now + _LONGEST  # those who wait are cancelled next
                 msg = f"at {self.now - _START} s everybody waits for what does not come"
                 raise StalledError(msg)
             self.now += max(timeout, 0)
