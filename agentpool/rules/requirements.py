@@ -54,6 +54,8 @@ def checked_sequence(values: Iterable[T], name: str) -> tuple[T, ...]:
 
     :raises InvalidValueError: it is no list, or a string, which would be one of characters
     """
+    if isinstance(values, tuple):
+        return values
     if isinstance(values, str) or not isinstance(values, Iterable):
         msg = f"{name}: expected a sequence, got {type(values).__name__}"
         raise InvalidValueError(msg)

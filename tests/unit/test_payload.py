@@ -116,7 +116,8 @@ def test_what_reads_back_in_another_form_is_sealed_in_that_form() -> None:
 
 
 def test_an_optional_field_that_reads_as_its_default_is_written_as_such() -> None:
-    for empty in ([], _Row()):
+    empties: list[Any] = [[], _Row()]
+    for empty in empties:
         sealed = seal(changed(JOINED, "member.topics", empty))
         assert sealed.payload_json == seal(JOINED).payload_json
 

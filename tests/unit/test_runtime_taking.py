@@ -278,7 +278,9 @@ async def test_where_nobody_waits_at_an_inbox_none_is_looked_at() -> None:
         async def never(_touched: bool) -> None:
             return None
 
-        task = asyncio.create_task(it.opened.waiting.until("wake other", never))
+        task: asyncio.Task[object] = asyncio.create_task(
+            it.opened.waiting.until("wake other", never)
+        )
         await settled()
         it.asked()
         await announce(it)

@@ -396,7 +396,8 @@ async def test_what_is_wrong_is_told_once_although_something_else_is_wrong_elsew
 
     async def fail(call: Call) -> None:
         if call.what == "CatchUp" or (call.what == "due" and Y in call.about):
-            raise StoreBusyError(f"{call.what} is busy")
+            msg = f"{call.what} is busy"
+            raise StoreBusyError(msg)
 
     it.store.before = fail
     await asyncio.sleep(3)
