@@ -7,15 +7,15 @@ from samples import POOL
 from agentpool.rules.command import Command, Decision
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.stores.memory_pool import MemoryPool
-from agentpool.support.clock import wall_clock
+from agentpool.support.clock import Clock, wall_clock
 from agentpool.wire.records import AgentPoolStoreConfig
 
 
 class Pool(MemoryPool):
     """The state of one pool, to which decisions are applied at once."""
 
-    def __init__(self) -> None:
-        super().__init__(POOL, wall_clock)
+    def __init__(self, clock: Clock = wall_clock) -> None:
+        super().__init__(POOL, clock)
 
     def do(self, command: Command[Any]) -> Any:
         """Decide a command, apply the decision and give its result."""

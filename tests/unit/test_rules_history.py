@@ -15,6 +15,7 @@ from agentpool.rules.history import page_of_events
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinMember
 from agentpool.rules.messages import RecordStatus
+from agentpool.rules.record_events import event_of
 
 OF_A_RECORD, OF_A_HOST = "record", "host"
 HAPPENED: Final = st.lists(st.sampled_from([OF_A_RECORD, OF_A_HOST]), max_size=14)
@@ -103,6 +104,12 @@ def test_a_place_after_an_event_counts_records_and_host_events_apart() -> None:
             place = place.past(POOL, event)
             places.append((place.sequence, place.events))
     assert places == [(2, 0), (2, 1), (3, 1), (3, 2)]
+
+
+def test_the_opening_of_a_pool_is_no_event() -> None:
+    pool = opened()
+    [(seq, payload)] = pool.records(0, 1)
+    assert event_of(pool, seq, payload) is None
 
 
 def test_host_events_that_were_seen_and_are_lost_are_told() -> None:

@@ -24,8 +24,9 @@ from agentpool.rules.host_events import NextEventSequence
 from agentpool.rules.membership import JoinMember, LeaveMember
 from agentpool.rules.messages import RecordMessage
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
-from agentpool.rules.requirements import require_open
+from agentpool.rules.requirements import checked_cursor, require_open
 from agentpool.rules.wakes import RecordWake
+from agentpool.wire.struct import trusted
 
 OTHER = AgentPoolStoreConfig(wake_policy=AgentPoolWakePolicy(envelope_only=False))
 
@@ -52,6 +53,12 @@ def test_deciding_changes_nothing(make: Callable[[], Command[Any]]) -> None:
     before = pool.state.snapshot()
     assert make().decide(pool) == make().decide(pool)
     assert pool.state.snapshot() == before
+
+
+@pytest.mark.parametrize("sequence", ["1", 1.0, None, -1])
+def test_a_cursor_that_is_no_place_is_refused(sequence: Any) -> None:
+    with pytest.raises(InvalidValueError, match="is no place in a log"):
+        checked_cursor(trusted(AgentPoolStoreCursor, sequence))
 
 
 def test_require_open_gives_the_config() -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from agentpool.pool import AgentPool
 from agentpool.support.clock import wall_clock
-from agentpool.testing.conformance.kit import POOL, outcome_of, record_wake
+from agentpool.testing.conformance.kit import POOL, outcome_of, record, record_wake
 from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, events_of
 from agentpool.testing.conformance.pool_wakes import a_wait
 from agentpool.testing.values import a_condition, a_member, a_message
@@ -64,6 +64,7 @@ class PoolEventTests(PoolKit):
             await _make_every_kind(pool)
             count = len(await pool.store.read(POOL)) - 1
             for event in await events_of(pool, count):
+                assert (event.schema_version, event.payload_schema_version) == (1, 1)
                 assert event.event_family is EventFamily.AGENT_POOL
                 assert event.source.kind is SourceKind.SDK
                 assert event.delivery_semantics is EventDeliverySemantics.JOURNAL_BACKED
@@ -124,6 +125,13 @@ class PoolEventTests(PoolKit):
                 assert event.subject_ref == EntityRef(EntityKind.WAKE_CONDITION, "wake.1")
                 assert set(event.related_refs) == {*_runs("run.b"), event.subject_ref}
                 assert event.destination == DestinationRef(DestinationKind.AGENT, "run.b")
+
+    async def test_an_event_has_the_journal_cursor_of_its_record(self) -> None:
+        async with self.opened(*MEMBERS) as pool:
+            await record(pool.store, a_message(), journal_cursor="journal.1")
+            await record_wake(pool.store, a_condition(), journal_cursor="journal.2")
+            events = await events_of(pool, 2, await _before(pool, 2))
+            assert [event.journal_cursor for event in events] == ["journal.1", "journal.2"]
 
     async def test_the_event_of_a_membership_refers_to_the_run(self) -> None:
         async with self.opened(*MEMBERS) as pool:

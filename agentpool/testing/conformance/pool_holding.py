@@ -98,6 +98,34 @@ class PoolHoldingTests(PoolKit):
                 expected = ["reply.question.run.b.1", "reply.question.run.c.1"]
                 assert await peeked(pool.inbox("run.a")) == expected
 
+    async def test_the_answers_so_far_are_in_the_inbox_as_soon_as_the_asker_leaves(self) -> None:
+        async with self.opened("run.a", "run.b", "run.c") as pool:
+            question = a_question(expected=2)
+            asking = await asked(pool, question)
+            asking.cancel()
+            await asyncio.wait([asking])
+            await pool.send(a_reply(question, "run.b"))
+            assert await peeked(pool.inbox("run.a")) == []
+            await pool.leave_run("run.a")
+            assert await peeked(pool.inbox("run.a")) == ["reply.question.run.b.1"]
+
+    async def test_answers_that_come_late_to_the_asker_are_handled_once(self) -> None:
+        clock = ManualClock()
+        async with self.opened("run.a", "run.b", "run.c", "run.d", clock=clock) as pool:
+            question = a_question(expected=3, timeout_millis=None)
+            asking = await asked(pool, question)
+            asking.cancel()
+            await asyncio.wait([asking])
+            for run_id in ("run.b", "run.c"):
+                await pool.send(a_reply(question, run_id))
+            clock.advance(LONG_AFTER)
+            claimed = await pool.inbox("run.a").take()
+            asking = await asked(pool, question)
+            await pool.send(a_reply(question, "run.d"))
+            assert [each.sender for each in await asking] == ["run.c", "run.d"]
+            assert await peeked(pool.inbox("run.a")) == [claimed.message.message_id]
+            await claimed.ack()
+
     async def test_answers_are_held_for_as_long_as_somebody_waits(self) -> None:
         clock = ManualClock()
         async with self.opened("run.a", "run.b", "run.c", clock=clock) as pool:

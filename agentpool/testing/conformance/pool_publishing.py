@@ -186,6 +186,16 @@ class PoolPublishingTests(PoolKit):
             assert {each.run_id for each in seen} == {"run.a"}
             assert _name(seen[1]) == "with policy"
 
+    async def test_policies_count_from_the_record_on_that_a_run_joins_with_them(self) -> None:
+        policy = PolicyRef(id="policy.1")
+        async with self.opened("run.a", policy_refs=[policy]) as pool:
+            await pool.send(a_message("before", to=RunAddress.run("run.a")))
+            await pool.join_run(a_member("run.a", policy_refs=[policy]))
+            await pool.send(a_message("after", expires_at_millis=0))
+            seen = await events_of(pool, 2, run_ids=include("run.a"))
+            assert seen[0].event_kind is EventKind.AGENT_POOL_RUN_JOINED
+            assert _name(seen[1]) == "after expired"
+
     async def test_many_subscribers_see_the_same(self) -> None:
         async with self.opened("run.a", "run.b") as pool, AgentPool.open(pool.store, POOL) as other:
             subscribers = [

@@ -237,6 +237,9 @@ class PoolWakeTests(PoolKit):
             await pool.cancel_wake("other.0")
             for each in conditions:
                 assert await wake_log(pool, each.condition_id) == [REGISTERED]
+            await pool.publish(an_event(event_kind=kinds[0], agent_id="agent.b", run_id="run.x"))
+            for each in conditions:
+                assert await wake_log(pool, each.condition_id) == [REGISTERED]
             late = a_wait("wake.late", filter=EventFilter(kinds=include(*kinds)))
             assert (await pool.suspend_until("run.a", late)).status is REGISTERED
 

@@ -1,0 +1,255 @@
+"""What follows from records, whoever wrote them and however late they are worked in."""
+
+from typing import Any
+
+import pytest
+from rule_views import Pool
+from samples import condition, member, message, receipt
+
+from agentpool import (
+    EventFilter,
+    EventKind,
+    IdempotencyConflictError,
+    MessageResponseContract,
+    MessageStatus,
+    RunAddress,
+    RunMessage,
+    WakeRegistrationStatus,
+    include,
+)
+from agentpool.rules import consequences
+from agentpool.rules.answers import HOLD_MILLIS, RenewHolds, TakeAnswers
+from agentpool.rules.claims import ClaimNext
+from agentpool.rules.command import Row
+from agentpool.rules.consequences import CatchUp, carry_out
+from agentpool.rules.deadlines import carry_out_due
+from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun
+from agentpool.rules.messages import RecordMessage, RecordStatus
+from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.rows import (
+    ASKING,
+    EXPIRY,
+    HELD,
+    LEASE,
+    RESPONSE,
+    WAKE,
+    contract_key,
+    deadline,
+    deadline_key,
+)
+from agentpool.rules.sending import Send
+from agentpool.rules.waits import SuspendUntil
+from agentpool.support.clock import Clock, wall_clock
+from agentpool.testing.conformance.pool_kit import ManualClock
+
+DELIVERED, FAILED = MessageStatus.DELIVERED, MessageStatus.FAILED
+LATER = 1000
+
+
+def with_members(clock: Clock = wall_clock) -> Pool:
+    """Make a pool that nobody coordinates yet, so what is done in it is as of others."""
+    pool = Pool(clock)
+    for command in (OpenPool(), JoinMember(member()), JoinMember(member("run.b"))):
+        pool.do(command)
+    return pool
+
+
+def coordinated(clock: Clock = wall_clock) -> Pool:
+    pool = with_members(clock)
+    assert carry_out(pool, CatchUp())
+    return pool
+
+
+def question(expected: int = 1, **fields: Any) -> RunMessage:
+    contract = MessageResponseContract(expected, LATER)
+    return message("msg.q", **{"response_contract": contract, **fields})
+
+
+def answer() -> RunMessage:
+    return message("msg.r", sender="run.b", to=RunAddress.run("run.a"), reply_to="msg.q")
+
+
+def deliver(sent: RunMessage) -> RecordMessage:
+    return RecordMessage(sent, receipt(sent.message_id, DELIVERED, delivered_to=("run.b",)))
+
+
+# --- working in what others have appended
+
+
+def test_a_command_finds_what_others_have_appended_before_it() -> None:
+    pool = coordinated()
+    pool.do(deliver(message()))
+    claim = carry_out(pool, ClaimNext("run.b", "test", LATER))
+    assert claim is not None
+    assert claim.message == message()
+
+
+def test_what_consequences_append_is_worked_in_with_them() -> None:
+    pool = coordinated()
+    carry_out(pool, Send(question()))
+    waiting = condition(filter=EventFilter(kinds=include(EventKind.RUN_MESSAGE_RESPONDED)))
+    carry_out(pool, SuspendUntil(waiting))
+    carry_out(pool, Send(answer()))
+    assert pool.kinds[-2:] == ["RunMessageRecorded", "WakeRecorded"]
+    assert pool.projected == pool.head
+    assert pool.next_deadline() is None
+    assert pool.row(contract_key("msg.q")) is None
+
+
+def test_catching_up_is_done_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consequences, "_PAGE", 10)
+    monkeypatch.setattr(consequences, "CATCH_UP_AT_ONCE", 20)
+    pool = with_members()
+    for number in range(27):
+        pool.do(deliver(message(f"msg.{number}")))
+    assert not carry_out(pool, CatchUp())
+    assert pool.projected == 20
+    assert carry_out(pool, CatchUp())
+    assert pool.projected == pool.head == 30
+
+
+def test_nothing_is_carried_out_as_due_before_all_is_worked_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consequences, "_PAGE", 2)
+    monkeypatch.setattr(consequences, "CATCH_UP_AT_ONCE", 4)
+    clock = ManualClock()
+    pool = with_members(clock)
+    pool.do(deliver(question()))
+    for number in range(5):
+        pool.do(deliver(message(f"msg.{number}")))
+    assert not carry_out(pool, CatchUp())
+    clock.advance(LATER)
+    assert not carry_out(pool, CatchUp())
+    assert pool.kinds.count("RunMessageRecorded") == 6
+    assert carry_out(pool, CatchUp())
+    known = pool.message_by_key("key.msg.q")
+    assert known is not None
+    assert known.stored.receipt.status is MessageStatus.TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    "sent", [question(0), question(), message("msg.q", expires_at_millis=9 * 10**15)]
+)
+def test_what_was_over_before_it_is_worked_in_opens_nothing(sent: RunMessage) -> None:
+    pool = with_members()
+    pool.do(deliver(sent))
+    pool.do(RecordStatus(sent, FAILED, ()))
+    assert carry_out(pool, CatchUp())
+    assert pool.next_deadline() is None
+    assert pool.row(contract_key("msg.q")) is None
+    assert pool.kinds.count("RunMessageRecorded") == 2
+
+
+# --- deadlines
+
+
+@pytest.mark.parametrize("what", [WAKE, RESPONSE, LEASE, HELD, "of a newer version"])
+def test_the_deadline_of_what_is_not_there_just_goes_away(what: str) -> None:
+    pool = coordinated()
+    row = deadline(what, "nothing", 0)
+    assert carry_out_due(pool, row) == (None, (), None, (), (row.key,), False)
+
+
+def test_the_expiry_of_what_is_not_there_just_goes_away() -> None:
+    row = Row(deadline_key(EXPIRY, "nothing"), "7")
+    assert carry_out_due(coordinated(), row) == (None, (), None, (), (row.key,), False)
+
+
+def test_the_deadline_of_what_is_over_just_goes_away() -> None:
+    pool = coordinated()
+    carry_out(pool, RecordStatus(message(), FAILED, ()))
+    row = deadline(RESPONSE, "key.msg.1", 0)
+    assert carry_out_due(pool, row) == (None, (), None, (), (row.key,), False)
+
+
+def test_a_deadline_ends_what_is_still_open() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    never = EventFilter(kinds=include(EventKind.RUN_FAILED))
+    carry_out(pool, SuspendUntil(condition(filter=never, timeout_millis=LATER)))
+    clock.advance(LATER)
+    carry_out(pool, CatchUp())
+    known = pool.wake("wake.1")
+    assert known is not None
+    assert known.stored.registration.status is WakeRegistrationStatus.TIMED_OUT
+    assert pool.next_deadline() is None
+
+
+# --- leases
+
+
+def test_joining_again_with_a_lease_wakes_those_who_wait_for_the_next_deadline() -> None:
+    pool = coordinated()
+    carry_out(pool, JoinRun(member()))
+    decision = JoinRun(member(), LATER).decide(pool)
+    assert decision.announce
+    assert [row.key for row in decision.puts] == [deadline_key(LEASE, "run.a")]
+    assert not JoinRun(member("run.c"), LATER).decide(pool).announce  # its record does
+
+
+def test_joining_again_without_a_lease_ends_the_one_that_there_was() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    carry_out(pool, JoinRun(member(), LATER))
+    carry_out(pool, JoinRun(member()))
+    clock.advance(LATER)
+    assert carry_out(pool, Heartbeat({"run.a": LATER})) == {"run.a"}
+    assert "run.a" in pool.state.members
+
+
+# --- questions
+
+
+def test_the_id_of_a_question_that_waits_cannot_be_used_for_another() -> None:
+    pool = coordinated()
+    carry_out(pool, Send(question()))
+    other = question(idempotency_key="key.other")
+    with pytest.raises(IdempotencyConflictError, match=r"'msg\.q' waits for answers") as caught:
+        carry_out(pool, Send(other))
+    assert caught.value.pool_id == pool.pool_id
+    carry_out(pool, Send(answer()))
+    assert carry_out(pool, Send(other)).status is DELIVERED
+
+
+def test_only_who_asks_again_keeps_the_answers_longer() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    carry_out(pool, Send(question(), hold_answers=True))
+    clock.advance(1)
+    assert Send(question()).decide(pool).puts == ()
+    held = deadline(HELD, "msg.q", clock.millis + HOLD_MILLIS)
+    assert Send(question(), hold_answers=True).decide(pool).puts == (held,)
+
+
+def test_holds_are_renewed_but_never_set_again() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    carry_out(pool, Send(question(), hold_answers=True))
+    clock.advance(HOLD_MILLIS - 1)
+    carry_out(pool, RenewHolds(["msg.q", "msg.other"]))
+    until = clock.millis + HOLD_MILLIS
+    assert pool.row(deadline_key(HELD, "msg.q")) == deadline(HELD, "msg.q", until)
+    assert pool.row(deadline_key(HELD, "msg.other")) is None
+    clock.advance(HOLD_MILLIS)
+    carry_out(pool, RenewHolds(["msg.q"]))
+    assert pool.row(deadline_key(HELD, "msg.q")) is None
+
+
+def test_taking_the_answers_to_one_question_leaves_the_others_held() -> None:
+    pool = coordinated()
+    carry_out(pool, Send(question(0), hold_answers=True))
+    other = message("msg.other", response_contract=MessageResponseContract(1, LATER))
+    carry_out(pool, Send(other, hold_answers=True))
+    assert carry_out(pool, TakeAnswers("key.msg.q")) == ()
+    assert [row.value for row in pool.rows(ASKING, "run.a", limit=9)] == ["msg.other"]
+    assert pool.row(deadline_key(HELD, "msg.q")) is None
+    assert pool.row(deadline_key(HELD, "msg.other")) is not None
+
+
+def test_a_message_that_is_worked_in_late_is_told_of_again() -> None:
+    pool = coordinated()
+    pool.do(deliver(message()))
+    pool.announced = False
+    carry_out(pool, CatchUp())
+    assert pool.announced
