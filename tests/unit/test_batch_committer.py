@@ -19,9 +19,11 @@ from agentpool import (
 from agentpool.rules.claims import Acknowledge, ClaimNext
 from agentpool.rules.command import Command, Decision, LookUps, PoolView
 from agentpool.rules.consequences import CatchUp
-from agentpool.rules.log import JoinMember, LeaveMember, OpenPool, RecordMessage, RecordWake
-from agentpool.rules.membership import Heartbeat, JoinRun
+from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun, LeaveMember
+from agentpool.rules.messages import RecordMessage
+from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.sending import Send
+from agentpool.rules.wakes import RecordWake
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Refusal, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.testing import a_config
@@ -214,16 +216,18 @@ def test_messages_are_sent_and_taken_in_one_batch() -> None:
 async def test_tasks_share_the_commits_of_the_engine() -> None:
     store = Store(A)
 
-    async def commit(requests: list[Request]) -> list[Outcome]:
+    async def commit(requests: list[Request]) -> tuple[list[Outcome], set[str]]:
         await asyncio.sleep(0)
-        return store.commit(*requests)
+        return store.commit(*requests), {A}
 
-    commits = GroupCommit(commit)
+    told: list[set[str]] = []
+    commits = GroupCommit(commit, told.append)
     sent = [commits.submit(Request(A, record(number))) for number in range(300)]
     places = [cursor.sequence for cursor in await asyncio.gather(*sent)]
     assert places == list(range(2, 302))
     assert len(store.engine.durable) <= 4
     await commits.close()
+    assert len(told) == len(store.engine.durable) - 1  # the first one opened the pool
 
 
 def test_a_status_is_checked_against_what_the_same_batch_appended() -> None:
