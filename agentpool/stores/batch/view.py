@@ -142,7 +142,9 @@ class OverlayView:
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         found = self._messages_by_key
         if key not in found:
-            found[key] = placed(self.pool_id, self._source.message_by_key(key))
+            raw = self._source.message_by_key(key)
+            # Most keys are new: of these nothing is opened, on the hottest path there is.
+            found[key] = None if raw is None else placed(self.pool_id, raw)
         return found[key]
 
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
