@@ -252,3 +252,11 @@ def test_a_cursor_beyond_the_end_is_for_the_engine_to_judge() -> None:
     assert source.asked["refuse_lost"] == 0
     assert list(view.records(2, 5)) == []
     assert source.asked["refuse_lost"] == 1
+
+
+def test_a_state_that_was_committed_is_not_read_again() -> None:
+    engine, states = PlainEngine(), StateCache()
+    for number in range(3):
+        append(engine, states, joined(f"run.{number}", "topic.1"))
+    [source] = engine.sources
+    assert source.asked["checkpoint"] == source.asked["pool_page"] == 0

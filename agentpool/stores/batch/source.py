@@ -147,8 +147,8 @@ class Engine(Protocol):
         An engine may work several times, each time from the start and with nothing of the last
         time left; what the last time gave is what was committed.
 
-        :param durable: whether what is changed has to survive a power cut. What is appended has
-            to be told from what it replaces even where it does not survive one
+        :param durable: whether what is changed has to survive a power cut. Where it need not, and
+            records are appended all the same, whoever saw them must be able to tell their loss
         :raises StoreBusyError: others were in the way for too long
         """
 

@@ -59,7 +59,9 @@ class SqliteSource:
         found: dict[str, RawRecord | None] = dict.fromkeys(values)
         keys = json.dumps(list(found))
         raw = self._connection.execute(index.many, (self.pool_id, keys)).fetchall()
-        found.update((value, (seq, kind, text)) for value, seq, kind, text in sorted(raw, key=_SEQ))
+        if raw:
+            raw.sort(key=_SEQ)
+            found.update((value, (seq, kind, text)) for value, seq, kind, text in raw)
         self._loaded[index] = found
 
     def now(self) -> int:
