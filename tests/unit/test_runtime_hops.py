@@ -119,11 +119,12 @@ async def joined(stack: AsyncExitStack, store: SqliteAgentPoolStore, pool_id: st
 
 def names_apart(store: SqliteAgentPoolStore, names: list[str]) -> Iterator[str]:
     """Give names of pools that share no place in the bell with others, who are woken together."""
-    taken = list(names)
+    slot = store._bell.slot
+    taken = set(map(slot, names))
     for number in count():
         name = f"apart.{number}"
-        if not store._bell.sharing([name], taken):
-            taken.append(name)
+        if slot(name) not in taken:
+            taken.add(slot(name))
             yield name
 
 
