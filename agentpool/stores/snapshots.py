@@ -16,14 +16,11 @@ _RECORDS_KEPT: Final = 500_000
 
 
 class Snapshots:
-    """The replayed states of the pools that were asked for last.
-
-    Used inside of questions only: a store answers those one at a time, so no two replay at once,
-    and neither cancellation nor a thread finds a state half brought up to date.
-    """
+    """The replayed states of the pools that were asked for last. Used inside of questions only."""
 
     def __init__(self) -> None:
         self._states: OrderedDict[str, ReplayState] = OrderedDict()
+        self._unfinished: set[str] = set()
 
     def replay_page(self, view: PoolView) -> AgentPoolSnapshot | None:
         """Take in the next records of a pool; the snapshot, once there are no more."""
@@ -35,15 +32,19 @@ class Snapshots:
         if records:
             self._states[pool_id] = state
         if len(records) == _PAGE:
+            self._unfinished.add(pool_id)
             return None
+        self._unfinished.discard(pool_id)
         if pool_id in self._states:
-            self._keep(pool_id)
+            self._states.move_to_end(pool_id)
+            self._forget_others(pool_id)
         return state.snapshot()
 
-    def _keep(self, pool_id: str) -> None:
-        self._states.move_to_end(pool_id)
-        while len(self._states) > 1 and (
-            len(self._states) > _POOLS_KEPT
-            or sum(each.sequence for each in self._states.values()) > _RECORDS_KEPT
-        ):
-            self._states.popitem(last=False)
+    def _forget_others(self, pool_id: str) -> None:
+        # Not one that is half replayed: it would begin anew at every snapshot of another pool.
+        others = [each for each in self._states if each not in {pool_id, *self._unfinished}]
+        kept = sum(each.sequence for each in self._states.values())
+        for other in others:
+            if len(self._states) <= _POOLS_KEPT and kept <= _RECORDS_KEPT:
+                return
+            kept -= self._states.pop(other).sequence
