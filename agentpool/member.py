@@ -251,7 +251,7 @@ class MemberHandle:
 class Membership(Unopened):
     """A run that is a member for the length of an ``async with`` block."""
 
-    remedy = "write `async with pool.member(...) as me:`"
+    remedy: str = "write `async with pool.member(...) as me:`"
 
     def __init__(
         self,

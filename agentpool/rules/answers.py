@@ -98,7 +98,9 @@ class RenewHolds(Command[None]):
 
     def __init__(self, message_ids: Sequence[str]) -> None:
         self._message_ids = message_ids
-        self.looks_up = LookUps(rows=tuple(deadline_key(HELD, each) for each in message_ids))
+        self.looks_up: LookUps = LookUps(
+            rows=tuple(deadline_key(HELD, each) for each in message_ids)
+        )
 
     def decide(self, view: PoolView) -> Decision[None]:
         # A hold that ran out is not set again: its answers are in the inbox, maybe handled already.
@@ -154,7 +156,7 @@ class TakeAnswers(Command[tuple[RunMessage, ...] | None]):
 
     def __init__(self, idempotency_key: str) -> None:
         self._key = idempotency_key
-        self.looks_up = LookUps(message_keys=(idempotency_key,))
+        self.looks_up: LookUps = LookUps(message_keys=(idempotency_key,))
 
     def decide(self, view: PoolView) -> Decision[tuple[RunMessage, ...] | None]:
         known = view.message_by_key(self._key)

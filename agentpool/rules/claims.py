@@ -57,7 +57,7 @@ class ClaimNext(Command[Claim | None]):
     def __init__(self, run_id: str, claimant: str, lease: int) -> None:
         check_identifier(run_id, "run_id")
         self._run_id, self._claimant, self._lease = run_id, claimant, lease
-        self.looks_up = LookUps(inboxes=(run_id,))
+        self.looks_up: LookUps = LookUps(inboxes=(run_id,))
 
     def decide(self, view: PoolView) -> Decision[Claim | None]:
         require_open(view)
@@ -82,7 +82,7 @@ class Acknowledge(Command[None]):
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
-        self.looks_up = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
+        self.looks_up: LookUps = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
 
     def decide(self, view: PoolView) -> Decision[None]:
         return Decision(None, deletes=(_current(view, self._claim).key,))
@@ -93,7 +93,7 @@ class ReturnMessage(Command[None]):
 
     def __init__(self, claim: Claim, delay: int) -> None:
         self._claim, self._delay = claim, delay
-        self.looks_up = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
+        self.looks_up: LookUps = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
 
     def decide(self, view: PoolView) -> Decision[None]:
         row = _current(view, self._claim)
@@ -111,7 +111,9 @@ class RenewClaims(Command[frozenset[Claim]]):
 
     def __init__(self, claims: Mapping[Claim, int]) -> None:
         self._claims = dict(claims)
-        self.looks_up = LookUps(rows=tuple(inbox_key(each.run_id, each.seq) for each in claims))
+        self.looks_up: LookUps = LookUps(
+            rows=tuple(inbox_key(each.run_id, each.seq) for each in claims)
+        )
 
     def decide(self, view: PoolView) -> Decision[frozenset[Claim]]:
         puts: list[Row] = []

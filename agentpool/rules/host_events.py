@@ -35,7 +35,7 @@ class Publish(Command[int]):
     def __init__(self, envelope: EventEnvelope) -> None:
         require_type(envelope, EventEnvelope, "envelope")
         self._envelope = readable(envelope, EventEnvelope)
-        self.looks_up = LookUps(rows=(RowKey(EVENT_ID, self._envelope.event_id),))
+        self.looks_up: LookUps = LookUps(rows=(RowKey(EVENT_ID, self._envelope.event_id),))
 
     def decide(self, view: PoolView) -> Decision[int]:
         require_open(view)

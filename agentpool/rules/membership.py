@@ -87,7 +87,9 @@ class Heartbeat(Command[frozenset[str]]):
 
     def __init__(self, leases: Mapping[str, int]) -> None:
         self._leases = dict(leases)
-        self.looks_up = LookUps(rows=tuple(deadline_key(LEASE, run_id) for run_id in leases))
+        self.looks_up: LookUps = LookUps(
+            rows=tuple(deadline_key(LEASE, run_id) for run_id in leases)
+        )
 
     def decide(self, view: PoolView) -> Decision[frozenset[str]]:
         # One that ran out is not revived: others were told that the run has left.

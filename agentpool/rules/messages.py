@@ -80,7 +80,7 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
             raise InvalidValueError(msg)
         sealed = cast("RunMessageRecorded", self._record.payload).stored
         self._message, self._receipt = sealed.message, sealed.receipt
-        self.looks_up = look_ups_of(message)
+        self.looks_up: LookUps = look_ups_of(message)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
@@ -104,7 +104,7 @@ class RecordStatus(Command[MessageReceipt]):
         require_type(message, RunMessage, "message")
         self._message = readable(message, RunMessage)
         self._receipt = MessageReceipt(message.message_id, status, delivered_to)
-        self.looks_up = look_ups_of(message)
+        self.looks_up: LookUps = look_ups_of(message)
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)

@@ -11,7 +11,7 @@ from agentpool.rules.answers import (
     refuse_used_id,
     respond,
 )
-from agentpool.rules.command import INBOX, Command, Decision, Placed, PoolView, Row, RowKey
+from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
 from agentpool.rules.messages import earlier_message, look_ups_of, recorded
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
@@ -83,7 +83,7 @@ class Send(Command[MessageReceipt]):
         require_type(message, RunMessage, "message")
         self._message = readable(message, RunMessage)
         self._hold_answers = hold_answers
-        self.looks_up = look_ups_of(self._message)
+        self.looks_up: LookUps = look_ups_of(self._message)
         if hold_answers:
             held = deadline_key(HELD, message.message_id)
             self.looks_up = self.looks_up._replace(rows=(*self.looks_up.rows, held))

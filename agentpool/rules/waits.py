@@ -116,7 +116,7 @@ class SuspendUntil(Command[WakeRegistration]):
     ) -> None:
         require_type(condition, WakeCondition, "condition")
         self._condition, self._since, self._match = condition, since, match
-        self.looks_up = LookUps(
+        self.looks_up: LookUps = LookUps(
             wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
         )
 
@@ -144,7 +144,7 @@ class CancelWake(Command[WakeRegistration]):
     def __init__(self, condition_id: str) -> None:
         check_identifier(condition_id, "condition_id")
         self._condition_id = condition_id
-        self.looks_up = LookUps(condition_ids=(condition_id,))
+        self.looks_up: LookUps = LookUps(condition_ids=(condition_id,))
 
     def decide(self, view: PoolView) -> Decision[WakeRegistration]:
         stored = known_wake(view, self._condition_id)

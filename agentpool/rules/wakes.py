@@ -80,7 +80,7 @@ class RecordWake(Command[AgentPoolStoreCursor]):
             raise InvalidValueError(msg)
         sealed = cast("WakeRecorded", self._record.payload).stored
         self._condition, self._registration = sealed.condition, sealed.registration
-        self.looks_up = LookUps(
+        self.looks_up: LookUps = LookUps(
             wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
         )
 

@@ -63,7 +63,7 @@ class Opening(Unopened, Generic[T]):
         self._open = open_
         self._opened: T | None = None
         self._what = what
-        self.remedy = (
+        self.remedy: str = (
             f"write `async with {what}.open(...) as {name}:`, or `{name} = await {what}.open(...)`"
         )
 

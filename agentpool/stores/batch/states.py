@@ -45,8 +45,8 @@ class KeptState:
     __slots__ = ("state", "unsaved")
 
     def __init__(self, state: PoolState) -> None:
-        self.state = state
-        self.unsaved = 0
+        self.state: Final = state
+        self.unsaved: int = 0
 
     def checkpoint(self, changes: int) -> Checkpoint | None:
         """Count changes, and make a checkpoint when there were enough to pay for it.

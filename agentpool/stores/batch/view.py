@@ -72,8 +72,9 @@ class OverlayView:
     def __init__(self, source: Source, states: StateCache) -> None:
         self._source = source
         self._states = states
-        self.pool_id = source.pool_id
-        self.head = self._stored_head = states.head(source)
+        self.pool_id: str = source.pool_id
+        self.head: int = states.head(source)
+        self._stored_head = self.head
         self._rows = MergedRows(source)
         self._messages_by_key: _Found = {}
         self._wakes_by_key: _Found = {}
