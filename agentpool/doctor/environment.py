@@ -29,9 +29,9 @@ def check_library() -> Iterator[Finding]:
     if has_wal_reset_bug(sqlite3.sqlite_version_info):
         yield note(
             "sqlite",
-            f"SQLite {version} has the WAL-reset bug: two processes that write and checkpoint at"
-            " the same instant can, very rarely, damage the file",
-            "use a Python with SQLite 3.51.3 or newer, 3.50.7 or 3.44.6",
+            f"SQLite {version} has the WAL-reset bug: this library is safe from it, but another"
+            " program that writes to the file can, very rarely, damage it",
+            "where others write too, use SQLite 3.51.3 or newer, 3.50.7 or 3.44.6 in all of them",
         )
     else:
         yield ok("sqlite", f"SQLite {version}, without the WAL-reset bug")

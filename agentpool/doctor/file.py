@@ -33,7 +33,9 @@ def check_wal(path: Path, proc: Path = PROC) -> Iterator[Finding]:
     elif held:
         yield note("wal", what, "let these processes end their read transactions")
     else:
-        yield note("wal", what, "empty it: sqlite3 FILE 'PRAGMA wal_checkpoint(TRUNCATE)'")
+        # With an old SQLite, emptying it beside processes that write can damage the file.
+        advice = "when no process has it open: sqlite3 FILE 'PRAGMA wal_checkpoint(TRUNCATE)'"
+        yield note("wal", what, advice)
 
 
 def check_pages(connection: sqlite3.Connection) -> Iterator[Finding]:

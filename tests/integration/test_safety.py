@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -15,7 +14,6 @@ from agentpool.stores.sqlite.safety import (
     check_mount,
     has_wal_reset_bug,
     mount_type,
-    warn_of_wal_reset_bug,
 )
 
 from .helpers import POOL
@@ -44,34 +42,20 @@ def test_which_versions_have_the_wal_reset_bug(version: tuple[int, ...], has_bug
     assert has_wal_reset_bug(version) is has_bug
 
 
-@pytest.fixture
-def warn_anew() -> Iterator[None]:
-    """Forget that this process has warned."""
-    warn_of_wal_reset_bug.cache_clear()
-    yield
-    warn_of_wal_reset_bug.cache_clear()
-
-
-@pytest.mark.usefixtures("warn_anew")
-async def test_a_library_with_the_bug_is_warned_of_once(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("version", "told"), [((3, 45, 1), True), ((3, 51, 3), False)])
+async def test_the_bug_is_told_to_who_debugs_and_to_nobody_else(
+    version: tuple[int, ...],
+    told: bool,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 45, 1))
-    for _ in range(3):
-        async with SqliteAgentPoolStore.open(path):
-            pass
-    [warning] = [record for record in caplog.records if record.name == "agentpool"]
-    assert warning.levelno == logging.WARNING
-    assert "WAL-reset" in warning.getMessage()
-
-
-@pytest.mark.usefixtures("warn_anew")
-def test_a_mended_library_is_not_warned_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
-    warn_of_wal_reset_bug()
-    assert not caplog.records
+    caplog.set_level(logging.DEBUG, "agentpool")
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    async with SqliteAgentPoolStore.open(path):
+        pass
+    about = [record for record in caplog.records if "WAL-reset" in record.getMessage()]
+    assert [record.levelno for record in about] == [logging.DEBUG] * told
 
 
 @pytest.fixture

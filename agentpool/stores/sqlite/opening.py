@@ -73,7 +73,7 @@ async def connect(options: Options) -> tuple[WorkerConnection, WorkerConnection]
     Not to be cancelled half way.
     """
     path, patience = options.path, options.busy_timeout
-    safety.warn_of_wal_reset_bug()
+    safety.tell_of_wal_reset_bug()
     if not options.allow_unsafe_mount:
         safety.check_mount(path)
 

@@ -8,13 +8,12 @@ would drop SQLite's own locks.
 import logging
 import re
 import sqlite3
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from agentpool.errors import IncompatibleStoreError
 
-__all__ = ("check_mount", "has_wal_reset_bug", "mount_type", "warn_of_wal_reset_bug")
+__all__ = ("check_mount", "has_wal_reset_bug", "mount_type", "tell_of_wal_reset_bug")
 
 _LOG = logging.getLogger("agentpool")
 
@@ -33,13 +32,11 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     return patch is None or version[2] < patch
 
 
-@lru_cache(maxsize=1)
-def warn_of_wal_reset_bug() -> None:
-    """Log a warning, once per process, when the SQLite library has the bug."""
+def tell_of_wal_reset_bug() -> None:
+    """Write a line for who debugs: processes of ours are safe from it (see `Backfill`)."""
     if has_wal_reset_bug(sqlite3.sqlite_version_info):
-        _LOG.warning(
-            "SQLite %s has the WAL-reset bug: two processes that write and checkpoint at the same"
-            " instant can, very rarely, damage the file; use SQLite 3.51.3, or 3.50.7 or 3.44.6",
+        _LOG.debug(
+            "SQLite %s has the WAL-reset bug; checkpoints are made so that it cannot strike",
             sqlite3.sqlite_version,
             extra={"action": "sqlite_wal_reset_bug"},
         )

@@ -148,6 +148,7 @@ def set_up_connection(connection: sqlite3.Connection, synchronous: str) -> None:
     """Set what SQLite forgets with every connection."""
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE_LIMIT}")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # `Backfill` does it
 
 
 def prepare_file(connection: sqlite3.Connection, patience: float, give_up: threading.Event) -> None:

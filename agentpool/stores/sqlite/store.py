@@ -19,6 +19,7 @@ from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content, log
+from agentpool.stores.sqlite.backfill import Backfill
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
 from agentpool.stores.sqlite.opening import Options, Synchronous, checked_path, connect
@@ -62,6 +63,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             options.clock, options.busy_timeout, self._give_up, options.synchronous
         )
         self._reader, self._reader_states = reader, StateCache()
+        self._backfill = Backfill(self.path)
         self._checked_pools: set[str] = set()
         self._bell = Doorbell(self.path)
         self._listener: Listener | None = None
@@ -176,9 +178,13 @@ class SqliteAgentPoolStore(AgentPoolStore):
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         body = checked_content(data, media_type)
         self.refuse_closed()
-        return await self._writer.run(
-            lambda writer: content.put(writer, self._writing, body, media_type)
-        )
+
+        def put(connection: sqlite3.Connection) -> str:
+            ref = content.put(connection, self._writing, body, media_type)
+            self._backfill.after_commit(connection)
+            return ref
+
+        return await self._writer.run(put)
 
     async def get_content(self, ref: str) -> bytes:
         check_identifier(ref, "ref")
@@ -222,6 +228,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             outcomes, changed = self._committer.commit(engine, requests)
             if changed:
                 self._bell.ring(changed)
+            self._backfill.after_commit(connection)
             return outcomes, changed
 
         return await self._writer.run(commit)

@@ -7,7 +7,6 @@
 import argparse
 import asyncio
 import os
-import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -165,7 +164,7 @@ async def _open_and_work(
         options.file, synchronous=options.synchronous, busy_timeout=_BUSY
     )
     async with opening as store:
-        await _tune(store, options)
+        _tune(store, options)
         await store.open_pool(LOG)
         async with AgentPool.open(store, WORK) as pool, asyncio.TaskGroup() as watching:
             worker = Worker(pool, journal, label, random)
@@ -189,14 +188,10 @@ async def _watch(store: SqliteAgentPoolStore, journal: Journal, pool_id: str) ->
             journal.write(Told.SHOWN, pool_id, cursor.sequence)
 
 
-async def _tune(store: SqliteAgentPoolStore, options: argparse.Namespace) -> None:
+def _tune(store: SqliteAgentPoolStore, options: argparse.Namespace) -> None:
     """Set what is no option of a store, for nobody else needs it."""
-
-    def set_it(connection: sqlite3.Connection) -> None:
-        connection.execute(f"PRAGMA wal_autocheckpoint = {options.checkpoint}").fetchall()
-        store._writing.promises.stretch = options.stretch  # noqa: SLF001
-
-    await store._writer.run(set_it)  # noqa: SLF001
+    store._backfill.frames = options.checkpoint  # noqa: SLF001
+    store._writing.promises.stretch = options.stretch  # noqa: SLF001
 
 
 def main() -> None:
