@@ -18,8 +18,8 @@ from .interleavings import HOST, SINK, Action, Ledger, Scenario, actions_of, rea
 
 pytestmark = pytest.mark.slow
 
-SCENARIOS: Final = amount(300, 3_000)
-AT_ONCE: Final = 20
+SCENARIOS: Final = amount(400, 4_000)
+AT_ONCE: Final = 40
 LEASE_MILLIS: Final = 300
 STATUSES: Final = frozenset(map(str, WakeRegistrationStatus))
 
@@ -102,7 +102,7 @@ class Interleavings:
 
     async def _carry_out(self, shares: tuple[list[Action], list[Action]]) -> list[str]:
         kill_after: list[int | None] = [None, None]
-        if self._random.random() < 0.3:
+        if self._random.random() < 0.5:
             victim = self._random.randrange(2)
             kill_after[victim] = self._random.randint(0, len(shares[victim]))
             self.kills += 1
