@@ -36,6 +36,8 @@ class Delivery:
 
     :ivar message: the message
     :ivar attempt: 1 for the first time that this message was claimed, more after it came back
+    :ivar claim: what fences off others; for the handle that renews it
+    :ivar lease: for how many milliseconds each renewal is
     """
 
     def __init__(self, inbox: "Inbox", claim: Claim) -> None:
@@ -82,6 +84,8 @@ class Delivery:
     async def nack(self, delay: float = 0) -> None:
         """End the claim by giving the message back; it comes again, with the next attempt.
 
+        Cancelled, it was given back or not; if not, it comes when the claim runs out.
+
         :param delay: seconds before it can be taken again
         :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         """
@@ -106,6 +110,11 @@ class Inbox:
     to the next without `Delivery.ack` or `Delivery.nack` lets the claim run out: the message comes
     again, at the end of its lease. Several consumers, in any tasks and processes, may share a
     run's inbox; each message is with one of them at a time.
+
+    Every method raises what the store raises (`AgentPoolStore`), and `StoreClosedError` once the
+    pool or its store is closed.
+
+    :ivar lease: for how many milliseconds a message is claimed, unless renewed
     """
 
     def __init__(self, pool: OpenedPool, run_id: str, *, lease: int) -> None:
@@ -124,7 +133,10 @@ class Inbox:
                 self.pool.heartbeats.remove_delivery(self.pool.pool_id, delivery)
 
     async def peek(self, limit: int = 100) -> tuple[RunMessage, ...]:
-        """Look at the first unacknowledged messages. Changes nothing."""
+        """Look at the first unacknowledged messages, claimed ones too. Changes nothing.
+
+        :raises InvalidValueError: ``limit`` is no number of messages
+        """
         limit = min(checked_limit(limit) or 0, _MOST)
         return await self.pool.query(lambda view: peek(view, self._run_id, limit))
 

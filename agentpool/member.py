@@ -52,6 +52,15 @@ class MemberHandle:
 
     Keys and ids are made up where none are given. Give an ``idempotency_key`` of your own,
     derived from what the message is about, to be able to repeat a call after a crash.
+
+    Every method raises what that of `AgentPool` does which it is short for, so `NotAMemberError`
+    once the run is no member any more and `StoreClosedError` once the pool or its store is closed.
+    Cancelled, a method has had its whole effect or none; with a key of your own, calling again is
+    safe.
+
+    :ivar member: what the run joined with
+    :ivar run_id: the run
+    :ivar inbox: its messages
     """
 
     def __init__(self, pool: OpenedPool, member: AgentPoolMember, *, claim_lease: float) -> None:
@@ -67,7 +76,12 @@ class MemberHandle:
         return f"<MemberHandle {self.run_id!r} of pool {self._pool.pool_id!r}>"
 
     async def write(self, body: bytes | str) -> str:
-        """Keep a body in the store, text as UTF-8, and give the ref to send."""
+        """Keep a body in the store, text as UTF-8, and give the ref to send.
+
+        Cancelled, it may be kept or not; writing it again gives the same ref.
+
+        :raises InvalidValueError: it is neither bytes nor text that UTF-8 can hold
+        """
         try:
             data = body.encode() if isinstance(body, str) else body
         except UnicodeEncodeError as error:
@@ -106,6 +120,7 @@ class MemberHandle:
         """Send a message from this run; see `AgentPool.send`.
 
         :param expires_in: seconds after which the message is handed out no more
+        :return: how far it has come: ``delivered``, ``failed`` or ``expired``
         """
         message = self._message(
             to,

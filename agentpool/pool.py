@@ -147,7 +147,7 @@ class AgentPool:
         return member
 
     async def members(self) -> tuple[AgentPoolMember, ...]:
-        """List the members in ascending order of their runs."""
+        """List the members in ascending order of their runs, as they are at this moment."""
         return await self._opened.query(
             lambda view: tuple(member for _, member in sorted(view.state.members.items()))
         )
@@ -165,6 +165,7 @@ class AgentPool:
             ``None`` for a member that stays until it leaves
         :param claim_lease: seconds that a message taken from the inbox stays claimed, renewed
             while it is handled
+        :raises InvalidValueError: a lease is not above zero
         """
         return Membership(self._opened, member, lease, claim_lease)
 
@@ -172,6 +173,7 @@ class AgentPool:
         """Act for a run that has joined with `join_run` and outlives this block, or this process.
 
         :param claim_lease: see `member`
+        :raises InvalidValueError: it is not above zero
         """
         return MemberHandle(self._opened, member, claim_lease=claim_lease)
 
@@ -196,6 +198,7 @@ class AgentPool:
         """Give the inbox of a run; it can be looked at, and taken from, whoever is a member.
 
         :param lease: seconds that a message stays claimed, renewed while somebody holds it
+        :raises InvalidValueError: it is not above zero
         """
         check_identifier(run_id, "run_id")
         return Inbox(self._opened, run_id, lease=positive_millis(lease, "lease"))
@@ -273,7 +276,8 @@ class AgentPool:
         :raises InvalidValueError: there is no such wake
         """
         check_identifier(condition_id, "condition_id")
-        await self._opened.execute(CatchUp())
+        while not await self._opened.execute(CatchUp()):
+            pass  # it works in so many records at a time, and what is due comes after them
         stored = await self._opened.query(lambda view: known_wake(view, condition_id))
         return stored.registration
 
@@ -316,9 +320,13 @@ class AgentPool:
 
         That is: events of runs that are members and carry the pool's policies. To go on later where
         it ended, start at ``place = EventCursor(0, 0)``, keep ``place.past(pool.pool_id, event)``
-        after each event, and give that.
+        after each event, and give that. Left by ``break``, by cancellation or with ``aclose()``, it
+        leaves nothing behind.
 
         :param cursor: an `EventCursor`, or the place of a record; ``None``: from the start
+        :raises StoreError: events that were seen are lost: their numbers are not there any more
+        :raises StoreClosedError: the pool, or its store, was closed; at the next step, or at once
+            where it waits
         """
         require_type(filter, EventFilter, "filter")
         place = checked_cursor(cursor)

@@ -8,7 +8,7 @@
 `file`                  the write-ahead log, the pages, the schema
 `records`               every record of every pool, read once
 `checkpoints`           kept states against what the records replay to
-`coordination`          the rows of a pool against its records; `rows` and `deadlines` say how
+`coordination`          the rows of a pool against its records; `rows` says how, by a `look`
 `derived`               what else stands beside the records: times, promises, bodies
 `liveness`              what nobody has taken care of
 ======================= =======================================================================

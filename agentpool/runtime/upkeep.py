@@ -151,7 +151,7 @@ class Upkeep:
             return  # the next turn finds that out
         except Exception as error:  # noqa: BLE001  # the others still have to be looked after
             if self._errors.get(pool_id) != str(error):
-                _LOG.warning("cannot keep up: %s", error, extra={"action": "keeper_failed"})
+                _LOG.warning("cannot keep up: %s", error, extra={"action": "upkeep_failed"})
             self._errors[pool_id] = str(error)
             self._note(pool_id, self._store.clock() + _AFTER_ERROR_MILLIS)
 

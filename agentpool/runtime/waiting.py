@@ -176,7 +176,7 @@ class Waiting:
         except StoreClosedError:
             pass  # whoever waits finds that out by looking
         except AgentPoolError as error:
-            _LOG.warning("waiting was interrupted: %s", error, extra={"action": "hub_failed"})
+            _LOG.warning("waiting was interrupted: %s", error, extra={"action": "waiting_failed"})
         finally:
             # Nothing may come between the decision to end and this: whoever waits from now on
             # sees that nobody follows.

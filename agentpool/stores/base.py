@@ -34,7 +34,6 @@ from agentpool.wire.snapshot import AgentPoolSnapshot
 
 __all__ = ("AgentPoolStore", "Due", "due_in")
 
-C = TypeVar("C")
 R = TypeVar("R")
 
 

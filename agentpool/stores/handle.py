@@ -80,6 +80,8 @@ class StoreHandle:
 
         The first turn comes at once, the next whenever the pool may have changed, by whomever; so
         whoever looks at each turn misses no change. A turn may come although nothing changed.
+
+        :raises StoreClosedError: the store is closed; or at the next turn, when it is
         """
         check_identifier(pool_id, "pool_id")
         self.refuse_closed()

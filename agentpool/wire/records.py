@@ -171,7 +171,10 @@ RunAddressTarget: TypeAlias = RunTarget | AgentTarget | TopicTarget | PoolTarget
 
 
 class RunAddress(Wire):
-    """Whom a message is for."""
+    """Whom a message is for: ``RunAddress.run(...)``, or one of the others below.
+
+    They raise `InvalidValueError` for what is no identifier.
+    """
 
     target: RunAddressTarget
     destination_ref: DestinationRef

@@ -51,6 +51,14 @@ _encode: Final = msgspec.json.Encoder().encode
 class CheckedMeta(msgspec.StructMeta):
     """Checks, and normalises to tuples and enum members, what a ``Struct(...)`` call is given."""
 
+    def __init__(
+        self, name: str, bases: tuple[type, ...], fields: dict[str, Any], **_: Any
+    ) -> None:
+        super().__init__(name, bases, fields)
+        # Learn the types of the fields now, in the one thread that imports. msgspec does so when a
+        # struct is first decoded, and the process crashes if another thread decodes it meanwhile.
+        msgspec.json.Decoder(self)
+
     if not TYPE_CHECKING:
 
         def __call__(cls, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # of a metaclass

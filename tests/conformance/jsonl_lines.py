@@ -4,7 +4,7 @@ A line is a transaction. Before it stands its checksum, so that one that a crash
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 from zlib import crc32
 
 import msgspec
@@ -74,6 +74,10 @@ class LoggedPool(MemoryPool):
         super().apply(Decision(None, records, *rest))
 
 
+# Made here: two threads that use new types for the first time at once would crash msgspec.
+_DECODE: Final = msgspec.json.Decoder(list[Entry]).decode
+
+
 def to_line(entries: list[Entry]) -> bytes:
     """Write down what is committed together."""
     body = msgspec.json.encode(entries)
@@ -89,7 +93,7 @@ def from_lines(data: bytes) -> Iterator[tuple[int, list[Entry]]]:
     for line in lines:
         body = line[9:-1]
         if line == b"%08x %s\n" % (crc32(body), body):
-            yield len(line), msgspec.json.decode(body, type=list[Entry])
+            yield len(line), _DECODE(body)
         elif line is not lines[-1]:
             msg = "the file is damaged"
             raise StoreError(msg)

@@ -63,6 +63,6 @@ async def test_a_shared_store_that_breaks_a_promise_fails(
             return str(tmp_path / f"{next(self._numbers)}.pool")
 
     if failure is SILENT:
-        monkeypatch.setattr(shared_kit, "PATIENCE", 2.0)
+        monkeypatch.setattr(shared_kit, "PATIENCE", 0.5)
     with pytest.raises(failure):
         await getattr(Suite(), test)()

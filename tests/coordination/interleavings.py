@@ -75,7 +75,7 @@ def actions_of(random: Random, scenario: Scenario) -> Iterator[Action]:
         yield make(random, scenario, each)
     if random.random() < 0.4:
         yield _action(random, "cancel", scenario.condition_id)
-    if scenario.has_own_run and random.random() < 0.3:
+    if scenario.has_own_run and random.random() < 0.5:
         yield _action(random, "leave", scenario.run_id)
     if random.random() < 0.5:
         yield _action(random, "wait", scenario.condition_id)

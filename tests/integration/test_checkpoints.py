@@ -1,6 +1,7 @@
 """The small state of a pool is kept in the file now and then, and is only ever a short cut."""
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,9 +89,15 @@ def checkpoint(path: Path) -> tuple[int, str] | None:
     return row
 
 
-@pytest.fixture
-async def busy_pool(path: Path) -> Path:
+@pytest.fixture(scope="module")
+def busy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a file whose pool has seen enough come and go for a checkpoint, and then some more."""
+    path = tmp_path_factory.mktemp("busy") / "pool.db"
+    asyncio.run(make_busy(path))
+    return path
+
+
+async def make_busy(path: Path) -> None:
     async with SqliteAgentPoolStore.open(path) as store:
         await store.open_pool(POOL)
         await store.record_pool_created(POOL)
@@ -98,6 +105,12 @@ async def busy_pool(path: Path) -> Path:
         assert checkpoint(path) is not None
         await come_and_go(store, range(250, 260))
         await leave_checkpoint_behind(store, path)
+
+
+@pytest.fixture
+def busy_pool(busy_file: Path, path: Path) -> Path:
+    """Take up a copy of that file; closing has left all in it."""
+    shutil.copy(busy_file, path)
     return path
 
 

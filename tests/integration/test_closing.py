@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agentpool import SqliteAgentPoolStore, StoreClosedError
-from agentpool.testing import a_condition, a_registration
+from agentpool.testing import a_condition, a_message, a_registration
+from agentpool.testing.conformance.kit import Append, message_record
 
 from .helpers import (
     BOUND,
@@ -88,11 +89,14 @@ async def test_an_append_in_flight_is_written_whole_or_refused(
     assert [seq for seq, _, _ in records(path)] == [1, *sorted(acknowledged)]
 
 
+MANY = Append(*(message_record(a_message(f"message.{number}")) for number in range(4500)))
+
+
 @pytest.mark.parametrize("turns", range(0, 12, 2))
 async def test_reading_in_flight_is_finished_or_refused(
     store: SqliteAgentPoolStore, turns: int
 ) -> None:
-    await asyncio.gather(*(send(store, number) for number in range(4500)))
+    await store.execute(POOL, MANY)
     reading = [
         asyncio.ensure_future(each)
         for each in (store.read(POOL), store.snapshot(POOL), take(store.watch(POOL), 4501))

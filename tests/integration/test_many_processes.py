@@ -59,7 +59,7 @@ async def test_writers_killed_at_random_lose_and_repeat_nothing_acknowledged(pat
     answers: dict[str, int] = {}
     async with SqliteAgentPoolStore.open(path) as store:
         await store.open_pool(POOL)
-    for round_ in range(10):
+    for round_ in range(7):
         answers |= await killed_round(path, round_)
         assert answers.items() <= stored(path).items()
         assert is_intact(path)

@@ -72,7 +72,7 @@ async def open_at_once(paths: list[Path]) -> set[str]:
 
 @pytest.mark.slow
 async def test_two_processes_can_open_a_fresh_file_at_the_same_moment(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{number}.db" for number in range(200)]
+    paths = [tmp_path / f"{number}.db" for number in range(120)]
     assert await open_at_once(paths) == {"ok"}
     assert all(len(records(path)) == 1 for path in paths)
 

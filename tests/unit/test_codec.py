@@ -23,6 +23,7 @@ from agentpool import (
     decode,
     encode,
 )
+from agentpool.wire.struct import Wire
 
 PAYLOAD = cast("type[AgentPoolStoreRecordPayload]", AgentPoolStoreRecordPayload)
 MEMBER = '{"run_id":"r","agent_id":"a"}'
@@ -186,3 +187,13 @@ def test_accepts(data: str | bytes, value: Any) -> None:
     decoded = decode(data, type(value))
     assert decoded == value
     assert encode(decoded) == encode(value)
+
+
+def test_the_types_of_a_struct_are_known_from_its_definition_on() -> None:
+    """A thread that decodes it while another is still learning them would crash the process."""
+
+    class Late(Wire):
+        value: int
+
+    Late.__annotations__["value"] = "a name that nothing has"
+    assert decode('{"value":1}', Late).value == 1

@@ -141,8 +141,8 @@ async def test_one_send_costs_a_process_that_waits_in_a_hundred_other_pools_no_s
     names = [f"pool.{number}" for number in range(POOLS)]
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(SqliteAgentPoolStore.open(tmp_path / "pool.db"))
-        waits = [(await joined(stack, store, name)).inbox(RUN).take() for name in names]
-        tasks = [asyncio.create_task(each) for each in waits]
+        pools = await asyncio.gather(*(joined(stack, store, name) for name in names))
+        tasks = [asyncio.create_task(pool.inbox(RUN).take()) for pool in pools]
         apart = names_apart(store, names)
         sends = await joined(stack, other, next(apart))
         tells = await joined(stack, store, next(apart))

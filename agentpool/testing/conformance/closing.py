@@ -14,9 +14,9 @@ from agentpool.testing.conformance.kit import (
     EVERY_CALL,
     POOL,
     StoreKit,
-    append_many,
     first_of,
     furnish,
+    lengthen,
     outcome_of,
     record,
     refusal,
@@ -145,7 +145,8 @@ class ClosingTests(StoreKit):
         for suspension in itertools.count():
             async with self.empty() as store:
                 await furnish(store)
-                await append_many(store, records)
+                if records:
+                    await lengthen(store, records)
                 expected = await outcome_of(call(store, POOL)) if name in READING else None
                 outcome, reached = await _closed_at(suspension, store, call)
                 if isinstance(outcome, Exception):

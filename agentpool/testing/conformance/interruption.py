@@ -17,9 +17,9 @@ from agentpool.testing.conformance.kit import (
     PATIENCE,
     POOL,
     StoreKit,
-    append_many,
     as_stream,
     furnish,
+    lengthen,
     payloads,
     record,
     record_wake,
@@ -111,7 +111,7 @@ class InterruptionTests(StoreKit):
         for moment in Moment:
             for suspension in itertools.count():
                 async with self.opened() as store:
-                    await append_many(store, 2500)
+                    await lengthen(store, 2500)
                     reached = await cancel_at(
                         suspension,
                         lambda: store.snapshot(POOL),  # run here
@@ -125,7 +125,7 @@ class InterruptionTests(StoreKit):
     async def test_a_cancelled_watcher_can_go_on_from_what_it_saw(self) -> None:
         for moment in Moment:
             async with self.opened() as store:
-                await append_many(store, 600)
+                await lengthen(store, 600)
                 records = await store.read(POOL)
                 before = asyncio.all_tasks()
                 for suspension in itertools.count():

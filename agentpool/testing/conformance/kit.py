@@ -4,19 +4,28 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from functools import cache
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from agentpool.errors import AgentPoolError
+from agentpool.rules.command import Command, Decision, PoolView
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.values import a_condition, a_member, a_message, a_receipt, a_registration
 from agentpool.wire.content import content_ref
+from agentpool.wire.payload import seal
 from agentpool.wire.records import (
     AgentPoolStoreCursor,
+    AgentPoolStoredMessage,
+    AgentPoolStoredWake,
     AgentPoolStoreRecord,
+    AgentPoolStoreRecordPayload,
+    MemberJoined,
     MessageStatus,
     RunMessage,
+    RunMessageRecorded,
     WakeCondition,
+    WakeRecorded,
     WakeRegistrationStatus,
 )
 
@@ -27,12 +36,15 @@ __all__ = (
     "EVERY_CALL",
     "PATIENCE",
     "POOL",
+    "Append",
     "StoreKit",
     "a_turn",
     "append_many",
     "as_stream",
     "first_of",
     "furnish",
+    "lengthen",
+    "message_record",
     "outcome_of",
     "payloads",
     "record",
@@ -40,6 +52,7 @@ __all__ = (
     "refusal",
     "refusals",
     "take",
+    "wake_record",
 )
 
 E = TypeVar("E", bound=AgentPoolError)
@@ -94,7 +107,33 @@ class _Opened(AbstractAsyncContextManager[AgentPoolStore]):
         return await self._stack.__aexit__(exc_type, exc_value, traceback)
 
 
-# --- doing things to a store
+# --- what is there before a test begins, in one transaction, however much it is
+
+
+class Append(Command[None]):
+    """Append records as they are."""
+
+    def __init__(self, *payloads: AgentPoolStoreRecordPayload) -> None:
+        self._records = tuple(map(seal, payloads))
+
+    def decide(self, view: PoolView) -> Decision[None]:  # noqa: ARG002  # whatever is there
+        return Decision(None, self._records)
+
+
+def message_record(
+    message: RunMessage, status: MessageStatus = MessageStatus.ACCEPTED, **fields: Any
+) -> RunMessageRecorded:
+    """Build the record of a message with this status; other fields are the receipt's."""
+    return RunMessageRecorded(AgentPoolStoredMessage(message, a_receipt(message, status, **fields)))
+
+
+def wake_record(
+    condition: WakeCondition,
+    status: WakeRegistrationStatus = WakeRegistrationStatus.REGISTERED,
+) -> WakeRecorded:
+    """Build the record of a wake with this status."""
+    registration = a_registration(condition, status)
+    return WakeRecorded(AgentPoolStoredWake(condition, condition.filter.compile(), registration))
 
 
 async def furnish(store: AgentPoolStore, pool_id: str = POOL) -> None:
@@ -104,10 +143,22 @@ async def furnish(store: AgentPoolStore, pool_id: str = POOL) -> None:
     """
     await store.put_content(BODY)
     await store.open_pool(pool_id)
-    await store.join_member(pool_id, a_member("run.a"))
-    await store.join_member(pool_id, a_member("run.b"))
-    await record(store, a_message(), pool_id=pool_id)
-    await record_wake(store, a_condition(), pool_id=pool_id)
+    members = map(MemberJoined, (a_member("run.a"), a_member("run.b")))
+    told = (message_record(a_message()), wake_record(a_condition()))
+    await store.execute(pool_id, Append(*members, *told))
+
+
+async def lengthen(store: AgentPoolStore, count: int, *, name: str = "many") -> None:
+    """Append as many messages to the log of `POOL`."""
+    await store.execute(POOL, _messages(count, name))
+
+
+@cache
+def _messages(count: int, name: str) -> Append:
+    return Append(*(message_record(a_message(f"message.{name}.{n}")) for n in range(count)))
+
+
+# --- doing things to a store
 
 
 async def record(

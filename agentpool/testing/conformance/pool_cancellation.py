@@ -13,7 +13,14 @@ from agentpool.pool import AgentPool
 from agentpool.stores.base import AgentPoolStore
 from agentpool.support.clock import wall_clock
 from agentpool.testing.cancellation import Moment, cancel_at, tasks_left
-from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads
+from agentpool.testing.conformance.kit import (
+    PATIENCE,
+    POOL,
+    Append,
+    message_record,
+    payloads,
+    wake_record,
+)
 from agentpool.testing.conformance.pool_asking import a_question
 from agentpool.testing.conformance.pool_kit import (
     ManualClock,
@@ -27,7 +34,16 @@ from agentpool.testing.conformance.pool_kit import (
 from agentpool.testing.conformance.pool_wakes import DELIVERIES, a_wait
 from agentpool.testing.values import a_member, a_message
 from agentpool.wire.filters import EventFilter
-from agentpool.wire.records import MessageStatus, RunAddress, RunMessage
+from agentpool.wire.records import (
+    AgentPoolStoreConfig,
+    MemberJoined,
+    MessageStatus,
+    PoolCreated,
+    PoolOpened,
+    RunAddress,
+    RunMessage,
+    WakeRegistrationStatus,
+)
 from agentpool.wire.struct import include
 
 __all__ = ("PoolCancellationTests",)
@@ -180,11 +196,11 @@ class PoolCancellationTests(PoolKit):
 
     async def test_a_cancelled_wait_until_leaves_no_wait_behind(self) -> None:
         for moment in Moment:
-            for suspension in range(12):
-                async with self.opened("run.b") as pool, pool.member(a_member("run.a")) as me:
+            async with self.opened("run.b") as pool, pool.member(a_member("run.a")) as me:
+                for suspension in range(12):
 
                     async def wait() -> None:
-                        async with asyncio.timeout(0.05):
+                        async with asyncio.timeout(0.02):
                             await me.wait_until(NEVER)
 
                     with suppress(TimeoutError):
@@ -262,16 +278,27 @@ async def _each_place(
             return
 
 
+_BEFORE: Final = Append(
+    PoolOpened(AgentPoolStoreConfig()),
+    PoolCreated(),
+    *(MemberJoined(a_member(run_id)) for run_id in ("run.a", "run.b")),
+    wake_record(a_wait("wake.ended")),
+    wake_record(a_wait("wake.ended"), WakeRegistrationStatus.TRIGGERED),
+    wake_record(a_wait("wake.waiting", filter=NEVER)),
+    *(
+        message_record(each, MessageStatus.DELIVERED, delivered_to=["run.a"])
+        for each in (
+            HELD,
+            *(a_message(f"message.{n}", sender="run.b", to=TO_A) for n in (1, 2)),
+        )
+    ),
+)
+
+
 async def _furnish(store: AgentPoolStore, pool_id: str) -> Furnished:
+    await store.execute(pool_id, _BEFORE)
     pool = await AgentPool.open(store, pool_id)
-    for run_id in ("run.a", "run.b"):
-        await pool.join_run(a_member(run_id))
-    await pool.send(HELD)
-    await pool.suspend_until("run.a", a_wait("wake.ended"))
-    await pool.suspend_until("run.a", a_wait("wake.waiting", filter=NEVER))
     held = await pool.inbox("run.a").take()
-    for number in (1, 2):
-        await pool.send(a_message(f"message.{number}", sender="run.b", to=TO_A))
     return Furnished(pool, pool.acting_as(a_member("run.a")), held)
 
 

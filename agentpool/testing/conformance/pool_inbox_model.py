@@ -14,7 +14,7 @@ from agentpool.testing.values import a_message
 __all__ = ("PoolInboxModelTests",)
 
 LEASE: Final = 1_000
-RUNS_OF_THE_MODEL: Final = 25
+RUNS_OF_THE_MODEL: Final = 15
 STEPS: Final = 60
 
 

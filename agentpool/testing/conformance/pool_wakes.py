@@ -137,8 +137,9 @@ class PoolWakeTests(PoolKit):
 
     async def test_a_long_past_is_searched_to_its_end(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
-            for number in range(600):
-                await pool.publish(an_event(f"event.{number}"))
+            await asyncio.gather(
+                *(pool.publish(an_event(f"event.{number}")) for number in range(600))
+            )
             await pool.send(a_message())
             assert (await pool.suspend_until("run.a", a_wait())).status is TRIGGERED
             last = a_wait("wake.2", filter=EventFilter(kinds=include(EventKind.RUN_FAILED)))

@@ -6,9 +6,9 @@ from agentpool.rules.replay import replay
 from agentpool.testing.conformance.kit import (
     POOL,
     StoreKit,
-    append_many,
     as_stream,
     furnish,
+    lengthen,
     payloads,
     record,
     record_wake,
@@ -84,7 +84,7 @@ class ReadingTests(StoreKit):
 
     async def test_a_long_log_is_read_whole_and_by_any_pages(self) -> None:
         async with self.opened() as store:
-            await append_many(store, MANY)
+            await lengthen(store, MANY)
             records = await store.read(POOL)
             assert len(await payloads(store)) == len(records) == 1 + MANY
             for size in (499, 500, 501, 1000, 1001, 1204, 5000):
@@ -145,9 +145,9 @@ class ReadingTests(StoreKit):
 
     async def test_a_snapshot_of_a_long_log_is_what_it_means(self) -> None:
         async with self.opened() as store:
-            await append_many(store, MANY, name="first")
+            await lengthen(store, MANY, name="first")
             await store.snapshot(POOL)
-            await append_many(store, MANY, name="second")
+            await lengthen(store, MANY, name="second")
             snapshot = await store.snapshot(POOL)
             assert len(snapshot.messages) == 2 * MANY
             await record(store, a_message("message.first.7"), MessageStatus.DELIVERED)

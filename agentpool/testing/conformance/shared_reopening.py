@@ -19,6 +19,7 @@ from agentpool.testing.conformance.kit import (
     POOL,
     append_many,
     furnish,
+    lengthen,
     payloads,
     record,
     record_wake,
@@ -36,7 +37,7 @@ from agentpool.testing.conformance.pool_kit import (
 )
 from agentpool.testing.conformance.shared_handles import COMPLETION
 from agentpool.testing.conformance.shared_kit import SharedKit, waiting_for_more
-from agentpool.testing.values import a_condition, a_config, a_message
+from agentpool.testing.values import a_condition, a_config, a_member, a_message
 from agentpool.wire.content import content_ref
 from agentpool.wire.records import (
     AgentPoolStoreCursor,
@@ -98,9 +99,11 @@ class SharedReopeningTests(SharedKit):
         async with self.opened(place) as store:
             await furnish(store)
         async with self.opened(place) as store:
-            await furnish(store)
             again = a_message("again", idempotency_key="key.message.1")
-            assert await record(store, again) == AgentPoolStoreCursor(4)
+            for message in (a_message(), again):
+                assert await record(store, message) == AgentPoolStoreCursor(4)
+            assert await record_wake(store, a_condition()) == AgentPoolStoreCursor(5)
+            assert await store.join_member(POOL, a_member("run.b")) == AgentPoolStoreCursor(3)
             other = a_message(idempotency_key="key.message.1", content_ref="other")
             await refusal(IdempotencyConflictError, record(store, other))
             await refusal(PoolConfigConflictError, store.open_pool(POOL, a_config()))
@@ -130,7 +133,7 @@ class SharedReopeningTests(SharedKit):
     async def test_a_long_log_is_there_whole(self) -> None:
         place = self.new_place()
         async with self.opened(place) as store:
-            await append_many(store, 1203)
+            await lengthen(store, 1203)
             log = await store.read(POOL)
         async with self.opened(place) as store:
             assert await store.read(POOL) == log

@@ -11,6 +11,7 @@ from agentpool.testing.conformance.kit import (
     append_many,
     first_of,
     furnish,
+    lengthen,
     payloads,
     record,
     take,
@@ -116,7 +117,7 @@ class WatchingTests(StoreKit):
 
     async def test_a_long_history_is_seen_whole(self) -> None:
         async with self.opened() as store:
-            await append_many(store, 1203)
+            await lengthen(store, 1203)
             async with aclosing(store.watch(POOL)) as watch:
                 assert await take(watch, 1204) == await store.read(POOL)
                 cursor = await store.join_member(POOL, a_member())
@@ -125,7 +126,7 @@ class WatchingTests(StoreKit):
     async def test_a_paused_watcher_holds_up_nobody_and_misses_nothing(self) -> None:
         async with self.opened() as store, aclosing(store.watch(POOL)) as paused:
             seen = [await anext(paused)]
-            await append_many(store, 1203)
+            await lengthen(store, 1203)
             await store.snapshot(POOL)
             assert len(await collect(store, 1204)) == 1204
             seen += await take(paused, 1203)
