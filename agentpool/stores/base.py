@@ -14,7 +14,7 @@ from agentpool.rules.requirements import checked_cursor, require_open
 from agentpool.rules.wakes import RecordWake
 from agentpool.stores.handle import StoreHandle
 from agentpool.stores.snapshots import Snapshots
-from agentpool.stores.tail import PAGE_SIZE, Page, follow, refuse_unknown
+from agentpool.stores.tail import PAGE_SIZE, Page, follow, refuse_any_unknown
 from agentpool.support.clock import Clock, wall_clock
 from agentpool.wire.content import OCTETS
 from agentpool.wire.filters import CompiledEventFilter
@@ -173,8 +173,7 @@ class AgentPoolStore(StoreHandle, ABC):
             size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(records))
             page, error = await self.read_page(pool_id, after, size)
             if not keep_unknown:
-                for record in page:
-                    refuse_unknown(record)
+                refuse_any_unknown(page)
             if error is not None:
                 raise error
             records += page

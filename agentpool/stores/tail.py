@@ -10,8 +10,17 @@ a consumer that pauses, breaks off or is cancelled harms nobody.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Hashable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import anyio
@@ -20,13 +29,23 @@ from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import AgentPoolStoreRecord, UnknownRecord
 
-__all__ = ("PAGE_SIZE", "Ending", "Page", "Tail", "Turns", "follow", "next_page", "refuse_unknown")
+__all__ = (
+    "PAGE_SIZE",
+    "Ending",
+    "Page",
+    "Tail",
+    "Turns",
+    "follow",
+    "next_page",
+    "refuse_any_unknown",
+)
 
 R = TypeVar("R")
 
 PAGE_SIZE: Final = 500
 """Records that a follower reads at once, the ``limit`` of its pages; others may ask for fewer."""
 
+_PAYLOAD: Final = attrgetter("payload")
 _Look: TypeAlias = Callable[[], Coroutine[Any, Any, R]]
 
 
@@ -285,7 +304,7 @@ async def follow(
             for record in page.records:
                 after = record.cursor.sequence
                 if not keep_unknown:
-                    refuse_unknown(record)
+                    _refuse_unknown(record)
                 yield record
                 turns.refuse_closed()
             if page.error is not None:
@@ -303,10 +322,16 @@ async def next_page(store: Followable, pool_id: str, after: int) -> Page:
     return await store.tail.shared(pool_id, ("records", after), read)
 
 
-def refuse_unknown(record: AgentPoolStoreRecord) -> None:
-    """Refuse a record of a kind that this version does not know.
+def refuse_any_unknown(records: Sequence[AgentPoolStoreRecord]) -> None:
+    """Refuse the first record of a kind that this version does not know.
 
-    :raises UnknownRecordError: it is one
+    :raises UnknownRecordError: there is one
     """
+    if UnknownRecord in map(type, map(_PAYLOAD, records)):  # without a frame for each record
+        for record in records:
+            _refuse_unknown(record)
+
+
+def _refuse_unknown(record: AgentPoolStoreRecord) -> None:
     if isinstance(record.payload, UnknownRecord):
         open_payload(record.pool_id, record.cursor.sequence, record.payload.kind, None)

@@ -1,6 +1,6 @@
 """Record payloads as they stand in a log: sealed on their way in, opened on their way out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -25,12 +25,16 @@ from agentpool.wire.strict import check_document
 from agentpool.wire.struct import Wire, trusted
 
 __all__ = (
+    "AT_ONCE",
     "KINDS",
+    "Lines",
     "SealedPayload",
+    "open_lines",
     "open_payload",
     "open_payloads",
     "open_records",
     "readable",
+    "records_at",
     "seal",
     "seal_known",
 )
@@ -46,6 +50,7 @@ KINDS: Final[dict[str, type[AgentPoolStoreRecordPayload]]] = {
     "wake": WakeRecorded,
 }
 _TAGS: Final = {type_: kind for kind, type_ in KINDS.items()}
+_TAG_LINES: Final = {type_: kind.encode() for kind, type_ in KINDS.items()}
 _DECODE: Final[dict[str, Callable[[bytes], Any]]] = {
     kind: decoder(type_) for kind, type_ in KINDS.items()
 }
@@ -59,10 +64,22 @@ _UNREADABLE: Final = (
     RecursionError,
     TypeError,  # a payload that is no text
 )
-_AT_ONCE: Final = 100  # the interpreter lock is held for these, some 200 microseconds
+AT_ONCE: Final = 100
+"""So many records are read at once; the interpreter lock is held for these, some 300 us."""
 
 Row: TypeAlias = tuple[int, str, bytes | None]
 """A stored record: its number, its kind and its JSON, ``None`` where that is no text."""
+
+
+class Lines(NamedTuple):
+    """Stored records as two texts: their kinds and their JSON, each of them a line.
+
+    :ivar number: how many records they are
+    """
+
+    number: int
+    kinds: bytes
+    texts: bytes
 
 
 class SealedPayload(NamedTuple):
@@ -149,8 +166,8 @@ def open_payloads(
 
     :param keep_unknown: give a payload of an unknown kind back as `UnknownRecord`
     """
-    for start in range(0, len(rows), _AT_ONCE):
-        some = rows[start : start + _AT_ONCE]
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
         payloads = _open_at_once(some)
         if payloads is not None:
             yield from payloads
@@ -164,23 +181,32 @@ def open_payloads(
 
 
 def _open_at_once(rows: Sequence[Row]) -> list[AgentPoolStoreRecordPayload] | None:
-    """Read rows as lines of one text; ``None`` where one of them is not as it is written here.
-
-    No line that is written has a line break in it. So where the lines are the same bytes again, no
-    row had one either, each line is what its row holds, and only its strings may need a look.
-    """
     _, kinds, texts = zip(*rows, strict=True)
     try:
-        lines = b"\n".join((*texts, b""))
-        payloads = _DECODE_LINES(lines)
-        if _ENCODE_LINES(payloads) != lines or tuple(map(_TAGS.get, map(type, payloads))) != kinds:
-            return None
-        if not is_plain(lines):
-            for _, kind, text in rows:
-                if text is not None and not is_plain(text):
-                    check_document(text, KINDS[kind])
+        return open_lines(Lines(len(rows), "\n".join(kinds).encode(), b"\n".join(texts)))
     except _UNREADABLE:
         return None  # alone, it says what is wrong with it
+
+
+def open_lines(lines: Lines) -> list[AgentPoolStoreRecordPayload] | None:
+    """Read many records at once; ``None`` where one of them is not as it is written here.
+
+    No line that is written has a line break in it. So where the lines are the same bytes again, as
+    many as there are records, no record had one either, each line is what its record holds, and
+    only its strings may need a look. With the kinds it is the same.
+    """
+    text = lines.texts + b"\n"
+    try:
+        payloads = _DECODE_LINES(text)
+        kinds = b"\n".join(map(_TAG_LINES.__getitem__, map(type, payloads)))
+        if len(payloads) != lines.number or kinds != lines.kinds or _ENCODE_LINES(payloads) != text:
+            return None
+        if not is_plain(text):
+            for payload, line in zip(payloads, lines.texts.split(b"\n"), strict=True):
+                if not is_plain(line):
+                    check_document(line, type(payload))
+    except _UNREADABLE:
+        return None
     return payloads
 
 
@@ -188,7 +214,16 @@ def open_records(
     pool_id: str, rows: Sequence[Row], *, keep_unknown: bool = False
 ) -> Iterator[AgentPoolStoreRecord]:
     """Read stored records in order, as `open_payloads` does."""
-    # Without a frame of Python for each record.
     payloads = open_payloads(pool_id, rows, keep_unknown=keep_unknown)
-    cursors = map(trusted, repeat(AgentPoolStoreCursor), map(itemgetter(0), rows))
+    return records_at(pool_id, map(itemgetter(0), rows), payloads)
+
+
+def records_at(
+    pool_id: str,
+    numbers: Iterable[int],
+    payloads: Iterable[AgentPoolStoreRecordPayload | UnknownRecord],
+) -> Iterator[AgentPoolStoreRecord]:
+    """Put payloads at their places in a log."""
+    # Without a frame of Python for each record.
+    cursors = map(trusted, repeat(AgentPoolStoreCursor), numbers)
     return map(trusted, repeat(AgentPoolStoreRecord), repeat(pool_id), cursors, payloads)

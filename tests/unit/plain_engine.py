@@ -6,14 +6,14 @@ loading or after the writing.
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agentpool.rules.command import DEADLINE, INBOX, LookUps, Row, RowKey
-from agentpool.stores.batch.source import Changes, Checkpoint, RawRecord
-from agentpool.wire.payload import open_payload
+from agentpool.stores.batch.source import Changes, Checkpoint, RawRecord, Stretch
+from agentpool.wire.payload import open_payload, open_payloads
 
 R = TypeVar("R")
 
@@ -75,8 +75,10 @@ class PlainSource:
         self._ask("wake")
         return self._last("wake", lambda p: p.stored.condition.condition_id == condition_id)
 
-    def page(self, after: int, limit: int) -> list[RawRecord]:
-        return self._ask("page").log[after : after + limit]
+    def stretches(self, after: int, limit: int, *, keep_unknown: bool = False) -> Iterator[Stretch]:
+        rows = self._ask("stretches").log[after : after + limit]
+        payloads = open_payloads(self.pool_id, rows, keep_unknown=keep_unknown)
+        yield [seq for seq, _, _ in rows], payloads
 
     def pool_page(self, after: int, upto: int) -> list[RawRecord]:
         return [raw for raw in self._ask("pool_page").log[after:upto] if raw[1] != "run_message"]

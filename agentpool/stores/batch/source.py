@@ -4,13 +4,14 @@ Everything here is synchronous and runs on the thread of a connection. Values ar
 its number, its kind and its bytes, so what they mean is for those who ask.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentpool.rules.command import LookUps, Placed, Row, RowKey
 from agentpool.wire.payload import SealedPayload, open_payload
+from agentpool.wire.records import AgentPoolStoreRecordPayload, UnknownRecord
 
-__all__ = ("EVER", "Changes", "Checkpoint", "Engine", "RawRecord", "Source", "placed")
+__all__ = ("EVER", "Changes", "Checkpoint", "Engine", "RawRecord", "Source", "Stretch", "placed")
 
 R = TypeVar("R")
 
@@ -19,6 +20,9 @@ EVER: Final = 2**63 - 1
 
 RawRecord: TypeAlias = tuple[int, str, bytes | None]
 """A record's number, its kind and its payload; ``None`` where what is stored is not even text."""
+
+Stretch: TypeAlias = tuple[Sequence[int], Iterable[AgentPoolStoreRecordPayload | UnknownRecord]]
+"""The numbers of some records, in order, and their payloads."""
 
 
 class Checkpoint(NamedTuple):
@@ -86,8 +90,11 @@ class Source(Protocol):
     def wake(self, condition_id: str) -> RawRecord | None:
         """Find the latest record of the wake of a condition."""
 
-    def page(self, after: int, limit: int) -> list[RawRecord]:
-        """Read records after a number, in order."""
+    def stretches(self, after: int, limit: int, *, keep_unknown: bool = False) -> Iterator[Stretch]:
+        """Read records after a number, in order, and open them as `open_payloads` does.
+
+        In as many stretches as the engine likes, up to the first record that cannot be read.
+        """
 
     def pool_page(self, after: int, upto: int) -> list[RawRecord]:
         """Read the records between two numbers that are no messages, in order."""

@@ -1,8 +1,7 @@
 """A pool in the current transaction: what is stored, and over it what the transaction has added."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
 from agentpool.rules.command import Decision, Placed, Row, RowKey
@@ -10,7 +9,7 @@ from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.merged_rows import MergedRows
 from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
 from agentpool.stores.batch.states import KeptState, StateCache
-from agentpool.wire.payload import SealedPayload, open_payload, open_payloads
+from agentpool.wire.payload import SealedPayload, open_payload
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -33,7 +32,7 @@ class _Unknown(Enum):
 
 
 _YET: Final = _Unknown.YET
-_Payloads: TypeAlias = Iterator[AgentPoolStoreRecordPayload]  # none that is not known here
+_Payloads: TypeAlias = Iterable[AgentPoolStoreRecordPayload]  # none that is not known here
 _Found: TypeAlias = dict[str, Placed[Any] | None]
 
 
@@ -172,9 +171,8 @@ class OverlayView:
             self._source.refuse_lost(after, self.head)
         found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
         if after < head:
-            raw = self._source.page(after, limit)
-            numbers, payloads = map(itemgetter(0), raw), open_payloads(self.pool_id, raw)
-            found = list(zip(numbers, cast("_Payloads", payloads), strict=True))
+            for numbers, payloads in self._source.stretches(after, limit):
+                found += zip(numbers, cast("_Payloads", payloads), strict=True)
         start = max(after - head, 0)
         added = self._added[start : start + limit - len(found)]
         found += [(head + start + 1 + i, record.payload) for i, record in enumerate(added)]

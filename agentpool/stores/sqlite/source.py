@@ -3,20 +3,20 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from agentpool.rules.command import LookUps, Row, RowKey
-from agentpool.stores.batch.source import EVER, Changes, Checkpoint, RawRecord
+from agentpool.stores.batch.source import EVER, Changes, Checkpoint, RawRecord, Stretch
 from agentpool.stores.sqlite import statements
 from agentpool.stores.sqlite.connection import write_transaction
 from agentpool.stores.sqlite.promises import Promises, refuse_lost
 from agentpool.stores.sqlite.statements import Index
 from agentpool.support.clock import Clock, wall_clock
-from agentpool.wire.payload import SealedPayload
+from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines, open_payloads
 
 __all__ = ("SqliteEngine", "SqliteSource", "Writing")
 
@@ -96,6 +96,38 @@ class SqliteSource:
         if loaded is not None and value in loaded:
             return loaded[value]
         return self._record(index.one, value)
+
+    def stretches(self, after: int, limit: int, *, keep_unknown: bool = False) -> Iterator[Stretch]:
+        while limit > 0:
+            size = min(limit, AT_ONCE)
+            numbers, payloads = self._at_once(after, size) or self._one_by_one(
+                after, size, keep_unknown=keep_unknown
+            )
+            if numbers:
+                yield numbers, payloads
+            if len(numbers) < size:
+                return
+            after, limit = numbers[-1], limit - size
+
+    def _at_once(self, after: int, limit: int) -> Stretch | None:
+        """Read a stretch as lines; ``None`` where a record is not numbered or written as usual."""
+        asked = (self.pool_id, after, limit)
+        try:
+            last, usual, *texts = self._connection.execute(statements.LINES, asked).fetchone()
+        except sqlite3.DataError:
+            return None  # too long together
+        lines = Lines(*texts)
+        if not lines.number:
+            return (), ()
+        if usual != lines.number or last != after + usual:
+            return None
+        payloads = open_lines(lines)
+        return None if payloads is None else (range(after + 1, last + 1), payloads)
+
+    def _one_by_one(self, after: int, limit: int, *, keep_unknown: bool) -> Stretch:
+        rows = self.page(after, limit)
+        payloads = open_payloads(self.pool_id, rows, keep_unknown=keep_unknown)
+        return [seq for seq, _, _ in rows], payloads
 
     def page(self, after: int, limit: int) -> list[RawRecord]:
         return self._records(statements.PAGE, after, limit)

@@ -21,6 +21,7 @@ __all__ = (
     "HEAD",
     "INSERT",
     "INSERT_SIZES",
+    "LINES",
     "MEMBER_BEFORE",
     "MESSAGES_BY_KEY",
     "NEXT_DEADLINE",
@@ -71,6 +72,18 @@ CONDITIONS: Final = Index.over("wake", CONDITION_ID)
 
 HEAD: Final = "SELECT max(seq) FROM agent_pool_records WHERE pool_id = ?"
 PAGE: Final = f"{_RECORDS} AND seq > ? ORDER BY seq LIMIT ?"
+# One row, hence one stretch without the interpreter lock, for many records. They are added together
+# in the order in which the inner query gives them, which its LIMIT keeps.
+LINES: Final = """
+    SELECT max(seq), count(CASE WHEN typeof(seq) = 'integer' AND typeof(kind) = 'text'
+        AND typeof(payload_json) = 'text' THEN 1 END), count(*),
+        CAST(group_concat(kind, char(10)) AS BLOB),
+        CAST(group_concat(payload_json, char(10)) AS BLOB)
+    FROM (
+        SELECT seq, kind, payload_json FROM agent_pool_records WHERE pool_id = ? AND seq > ?
+        ORDER BY seq LIMIT ?
+    )
+"""
 POOL_PAGE: Final = f"{_RECORDS} AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq"
 FIRST_POOL_RECORD: Final = f"{_RECORDS} AND {POOL_KINDS} ORDER BY seq LIMIT 1"
 MEMBER_BEFORE: Final = f"""

@@ -15,7 +15,6 @@ from agentpool.rules.replay import not_open
 from agentpool.stores.base import AgentPoolStore, Due, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
-from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content, log
@@ -31,7 +30,8 @@ from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.payload import open_records
+from agentpool.wire.payload import records_at
+from agentpool.wire.records import AgentPoolStoreRecord
 
 __all__ = ("SqliteAgentPoolStore",)
 
@@ -166,12 +166,12 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
         def fetch(connection: sqlite3.Connection) -> Page:
             source = SqliteSource(connection, pool_id)
-            rows = source.page(after, limit)
-            if not rows:
+            page = _page(source, after, limit)
+            if page.records:
+                self._reader_states.saw(pool_id, page.records[-1].cursor.sequence)
+            elif page.error is None:
                 self._check_end(source, after)
-                return Page([])
-            self._reader_states.saw(pool_id, rows[-1][0])
-            return _open_page(pool_id, rows)
+            return page
 
         return await self._reader.run(fetch)
 
@@ -305,11 +305,11 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 await self._reader.close()
 
 
-def _open_page(pool_id: str, rows: list[RawRecord]) -> Page:
-    page = Page([])
+def _page(source: SqliteSource, after: int, limit: int) -> Page:
+    records: list[AgentPoolStoreRecord] = []
     try:
-        for record in open_records(pool_id, rows, keep_unknown=True):
-            page.records.append(record)
+        for numbers, payloads in source.stretches(after, limit, keep_unknown=True):
+            records += records_at(source.pool_id, numbers, payloads)
     except AgentPoolError as error:
-        return page._replace(error=error)
-    return page
+        return Page(records, error)  # with those before it
+    return Page(records)
