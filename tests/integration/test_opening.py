@@ -171,7 +171,7 @@ async def test_an_empty_file_and_one_in_rollback_mode_become_stores(tmp_path: Pa
     with sql(rollback) as connection:
         connection.execute("CREATE TABLE theirs (a)")
     for path in (empty, rollback):
-        async with SqliteAgentPoolStore.open(path) as store:
+        async with SqliteAgentPoolStore.open(path, allow_foreign_tables=True) as store:
             await store.open_pool(POOL)
             assert await send(store, "a") == 2
         with sql(path) as connection:

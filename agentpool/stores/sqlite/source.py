@@ -13,6 +13,7 @@ from agentpool.rules.command import LookUps, Row, RowKey
 from agentpool.stores.batch.source import EVER, Changes, Checkpoint, RawRecord
 from agentpool.stores.sqlite import statements
 from agentpool.stores.sqlite.connection import write_transaction
+from agentpool.stores.sqlite.place import Guard
 from agentpool.stores.sqlite.promises import Promises, refuse_lost
 from agentpool.stores.sqlite.statements import Index
 from agentpool.support.clock import Clock, wall_clock
@@ -217,12 +218,14 @@ class _MustWaitForDisk(Exception):  # noqa: N818  # not an error: the work is do
 class Writing:
     """How a handle writes, and what its writing connection was told.
 
+    :ivar guard: says whether the file is still there
     :ivar patience: seconds to wait for the write lock
     :ivar give_up: ends that waiting at once
     :ivar level: the ``synchronous`` of the connection; ``None``: not known
     """
 
     clock: Clock
+    guard: Guard
     patience: float
     give_up: threading.Event
     synchronous: str
@@ -254,8 +257,12 @@ class SqliteEngine:
         return self._transact(work)
 
     def _transact(self, work: Callable[[], R]) -> R:
-        with write_transaction(self._connection, self._writing.patience, self._writing.give_up):
-            return work()
+        writing = self._writing
+        with write_transaction(self._connection, writing.patience, writing.give_up):
+            done = work()
+            writing.guard.check()  # nothing is written to what nobody else can see
+        writing.guard.check()  # nor acknowledged, should it have gone meanwhile
+        return done
 
     def _set_level(self, level: str) -> None:
         """Tell SQLite, which wants it before the transaction, and again when telling it failed."""

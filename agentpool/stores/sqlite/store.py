@@ -19,9 +19,14 @@ from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content, log
-from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
-from agentpool.stores.sqlite.opening import Options, Synchronous, checked_path, connect
+from agentpool.stores.sqlite.opening import (
+    Connected,
+    Options,
+    Synchronous,
+    checked_path,
+    connect,
+)
 from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
@@ -37,6 +42,7 @@ __all__ = ("SqliteAgentPoolStore",)
 R = TypeVar("R")
 
 _POLL_SECONDS: Final = 0.15
+_GUARD_SECONDS: Final = 0.5
 _POOLS_REMEMBERED: Final = 4096
 
 
@@ -47,26 +53,29 @@ class SqliteAgentPoolStore(AgentPoolStore):
     of processes of one machine, may be open on one file.
     """
 
-    def __init__(
-        self, options: Options, writer: WorkerConnection, reader: WorkerConnection
-    ) -> None:
+    def __init__(self, options: Options, connected: Connected) -> None:
         """Take over open connections; for `open` only."""
         super().__init__(options.clock)
         self.path: Final = options.path
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._give_up = threading.Event()
-        self._writer = writer
+        self._writer, self._reader, self._guard = connected
         self._committer = BatchCommitter()
         self._writing = Writing(
-            options.clock, options.busy_timeout, self._give_up, options.synchronous
+            options.clock,
+            self._guard,
+            options.busy_timeout,
+            self._give_up,
+            options.synchronous,
         )
-        self._reader, self._reader_states = reader, StateCache()
+        self._reader_states = StateCache()
         self._checked_pools: set[str] = set()
         self._bell = Doorbell(self.path)
         self._listener: Listener | None = None
         self._poll_task: asyncio.Task[None] | None = None
         self._commits = GroupCommit(self._commit, self._changed)
+        self._looking = self._loop.call_later(_GUARD_SECONDS, self._look_after_file)
 
     @classmethod
     def open(
@@ -76,6 +85,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         synchronous: Synchronous = "FULL",
         busy_timeout: float = 5.0,
         allow_unsafe_mount: bool = False,
+        allow_foreign_tables: bool = False,
         clock: Clock = wall_clock,
     ) -> "Opening[SqliteAgentPoolStore]":
         """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
@@ -92,14 +102,25 @@ class SqliteAgentPoolStore(AgentPoolStore):
             read before anybody appends
         :param busy_timeout: seconds that a write, or opening, may wait for other processes
         :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
+        :param allow_foreign_tables: make a store of a database that has tables of something else,
+            and none of a store
         :param clock: gives the time, in milliseconds of the Unix epoch; for tests
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
-            written or lies on an unsafe mount
-        :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
+            written, has several names (hard links) or lies on an unsafe mount
+        :raises StoreClosedError: a parent of this process had the file open when it forked
+        :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``, or
+            this one has too many files open
         :raises StoreError: the file is damaged
         """
-        options = Options(checked_path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
+        options = Options(
+            checked_path(path),
+            synchronous,
+            busy_timeout,
+            allow_unsafe_mount,
+            allow_foreign_tables,
+            clock,
+        )
         return Opening(partial(cls._open, options), cls.__name__, "store")
 
     @classmethod
@@ -107,7 +128,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         opened: list[SqliteAgentPoolStore] = []
 
         async def open_() -> SqliteAgentPoolStore:
-            opened.append(cls(options, *await connect(options)))
+            opened.append(cls(options, await connect(options)))
             return opened[0]
 
         try:
@@ -200,19 +221,30 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     def refuse_closed(self) -> None:
         if os.getpid() != self._pid:
-            msg = "the store was opened before a fork; open it again in the child"
+            msg = (
+                "the store was opened before a fork; a child of it cannot open the file either:"
+                " start processes by 'spawn' or 'forkserver'"
+            )
             raise StoreClosedError(msg)
         if self.tail.ending.closed:
             super().refuse_closed()
         if not self._runs_here():
             msg = "the store belongs to another event loop; open it again in this one"
             raise StoreClosedError(msg)
+        self._guard.refuse_gone()
 
     def _runs_here(self) -> bool:
         try:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
             return running_loop() is self._loop  # says what is wrong
+
+    def _look_after_file(self) -> None:
+        """Look now and then whether the file is still there, for who only reads or waits."""
+        if self._guard.look():
+            self._looking = self._loop.call_later(_GUARD_SECONDS, self._look_after_file)
+        else:
+            self.notify()
 
     # --- writing
 
@@ -290,6 +322,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         try:
             await self._commits.close()
         finally:
+            self._looking.cancel()
             self.stop_listening()
             self._bell.close()
             try:
