@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
+from weakref import WeakMethod
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
@@ -75,7 +76,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._listener: Listener | None = None
         self._poll_task: asyncio.Task[None] | None = None
         self._commits = GroupCommit(self._commit, self._changed)
-        self._looking = self._loop.call_later(_GUARD_SECONDS, self._look_after_file)
+        self._looking = self._look_later()
 
     @classmethod
     def open(
@@ -239,10 +240,14 @@ class SqliteAgentPoolStore(AgentPoolStore):
         except RuntimeError:
             return running_loop() is self._loop  # says what is wrong
 
+    def _look_later(self) -> asyncio.TimerHandle:
+        # Weakly: it must not keep a store alive that nobody closed.
+        return self._loop.call_later(_GUARD_SECONDS, _call, WeakMethod(self._look_after_file))
+
     def _look_after_file(self) -> None:
         """Look now and then whether the file is still there, for who only reads or waits."""
         if self._guard.look():
-            self._looking = self._loop.call_later(_GUARD_SECONDS, self._look_after_file)
+            self._looking = self._look_later()
         else:
             self.notify()
 
@@ -329,6 +334,12 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 await self._writer.close()
             finally:
                 await self._reader.close()
+
+
+def _call(method: "WeakMethod[Callable[[], None]]") -> None:
+    bound = method()
+    if bound is not None:
+        bound()
 
 
 def _open_page(pool_id: str, rows: list[RawRecord]) -> Page:
