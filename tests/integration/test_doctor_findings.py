@@ -1,5 +1,6 @@
 """Every way to break a file is found, and named for what it is."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -324,6 +325,15 @@ def test_a_claim_that_nobody_took_over_is_said(sound: Path) -> None:
     found = examined(sound, LATER).of("claims")
     assert found.level is Level.NOTE
     assert "'run.b': 2, for 1 h" in found.what
+
+
+def test_a_second_name_is_found(sound: Path) -> None:
+    assert examined(sound).of("names").level is Level.OK
+    os.link(sound, sound.with_name("second.db"))
+    found = examined(sound).of("names")
+    assert found.level is Level.BROKEN
+    assert "2 names" in found.what
+    assert "-samefile" in found.advice
 
 
 def test_a_damaged_page_is_found_and_the_rest_examined(sound: Path) -> None:
