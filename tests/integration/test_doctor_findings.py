@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentpool.doctor import Level
+from agentpool.stores.sqlite.schema import SCHEMA_VERSION
 from agentpool.support.process import boot_id
 
 from .doctoring import MENDED, NOW, add_row, broken_by, examined, sound_file
@@ -271,7 +272,7 @@ NOTES = {
 
 
 LOST_VERSIONS: list[tuple[list[str], str]] = [
-    ([], "user_version = 2"),
+    ([], f"user_version = {SCHEMA_VERSION}"),
     (["DROP TABLE agentpool_promises"], "user_version = 1"),
     (["DROP TABLE agentpool_times"], "restore a backup"),
 ]

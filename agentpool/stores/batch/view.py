@@ -173,6 +173,7 @@ class OverlayView:
         found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
         if after < head:
             raw = self._source.page(after, limit)
+            self._states.read(self._source, after, raw)
             numbers, payloads = map(itemgetter(0), raw), open_payloads(self.pool_id, raw)
             found = list(zip(numbers, cast("_Payloads", payloads), strict=True))
         start = max(after - head, 0)

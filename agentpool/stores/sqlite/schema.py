@@ -131,7 +131,24 @@ _PROMISES: Final = (
     """,
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_WIRE_TABLES + _DERIVED, _PROMISES)
+_REWRITTEN: Final = (
+    # How often records were changed or deleted, by whomever: what was made of them is void then.
+    "CREATE TABLE agentpool_rewritten (times INTEGER NOT NULL)",
+    "INSERT INTO agentpool_rewritten VALUES (0)",
+    *(
+        f"""
+        CREATE TRIGGER agentpool_record_{what.lower()} AFTER {what} ON agent_pool_records
+        BEGIN UPDATE agentpool_rewritten SET times = times + 1; END
+        """
+        for what in ("UPDATE", "DELETE")
+    ),
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    _WIRE_TABLES + _DERIVED,
+    _PROMISES,
+    _REWRITTEN,
+)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The version that this library writes; it refuses files of a higher one."""
 

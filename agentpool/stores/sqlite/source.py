@@ -4,7 +4,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeVar
@@ -219,6 +219,7 @@ class Writing:
     """How a handle writes, and what its writing connection was told.
 
     :ivar guard: says whether the file is still there
+    :ivar refresh: has what the connection remembers forgotten, where the file no longer says it
     :ivar patience: seconds to wait for the write lock
     :ivar give_up: ends that waiting at once
     :ivar level: the ``synchronous`` of the connection; ``None``: not known
@@ -226,11 +227,12 @@ class Writing:
 
     clock: Clock
     guard: Guard
+    refresh: Callable[[sqlite3.Connection], None]
     patience: float
     give_up: threading.Event
     synchronous: str
+    promises: Promises
     level: str | None = None
-    promises: Promises = field(default_factory=Promises)
 
 
 class SqliteEngine:
@@ -259,6 +261,7 @@ class SqliteEngine:
     def _transact(self, work: Callable[[], R]) -> R:
         writing = self._writing
         with write_transaction(self._connection, writing.patience, writing.give_up):
+            writing.refresh(self._connection)
             done = work()
             writing.guard.check()  # nothing is written to what nobody else can see
         writing.guard.check()  # nor acknowledged, should it have gone meanwhile

@@ -4,8 +4,8 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar
 from weakref import WeakMethod
@@ -21,6 +21,7 @@ from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
+from agentpool.stores.sqlite.memory import Memory
 from agentpool.stores.sqlite.opening import (
     Connected,
     Options,
@@ -28,6 +29,7 @@ from agentpool.stores.sqlite.opening import (
     checked_path,
     connect,
 )
+from agentpool.stores.sqlite.promises import Promises
 from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
@@ -62,15 +64,18 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._loop = asyncio.get_running_loop()
         self._give_up = threading.Event()
         self._writer, self._reader, self._guard = connected
-        self._committer = BatchCommitter()
+        self._committer, promises = BatchCommitter(), Promises()
         self._writing = Writing(
             options.clock,
             self._guard,
+            Memory(self._committer.states, promises.forget).refresh,
             options.busy_timeout,
             self._give_up,
             options.synchronous,
+            promises,
         )
         self._reader_states = StateCache()
+        self._memory = Memory(self._reader_states, self._snapshots.forget, self._replaced)
         self._checked_pools: set[str] = set()
         self._bell = Doorbell(self.path)
         self._listener: Listener | None = None
@@ -160,16 +165,28 @@ class SqliteAgentPoolStore(AgentPoolStore):
         """Answer a question of several pools in one read transaction."""
 
         def answer(connection: sqlite3.Connection) -> list[R]:
-            connection.execute("BEGIN")
-            try:
+            with self._reading(connection):
                 return [self._answer(connection, each, question) for each in pool_ids]
-            finally:
-                # Some errors have rolled back already.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
 
         await self._commits.decided()
         return await self._reader.run(answer)
+
+    @contextmanager
+    def _reading(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Read as of one moment, with nothing in mind that the file no longer says."""
+        connection.execute("BEGIN")
+        try:
+            self._memory.refresh(connection)
+            yield
+        finally:
+            # Some errors have rolled back already.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _replaced(self, pool_ids: list[str]) -> None:
+        # It comes before what was read meanwhile, so nobody takes that for what follows.
+        with suppress(RuntimeError):  # the event loop has ended
+            self._loop.call_soon_threadsafe(self.tail.replace, pool_ids)
 
     def _answer(
         self, connection: sqlite3.Connection, pool_id: str, question: Callable[[PoolView], R]
@@ -186,10 +203,12 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
         def fetch(connection: sqlite3.Connection) -> Page:
             source = SqliteSource(connection, pool_id)
-            rows = source.page(after, limit)
-            if not rows:
-                self._check_end(source, after)
-                return Page([])
+            with self._reading(connection):
+                rows = source.page(after, limit)
+                self._reader_states.read(source, after, rows)
+                if not rows:
+                    self._check_end(source, after)
+                    return Page([])
             self._reader_states.saw(pool_id, rows[-1][0])
             return _open_page(pool_id, rows)
 
@@ -272,7 +291,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     def _check_end(self, source: SqliteSource, after: int) -> None:
         """Tell the end of a log from a pool without one, and from a log that has lost its end."""
         head, pool_id = source.head(), source.pool_id
-        refuse_shorter(pool_id, head, min(after, self._reader_states.seen(pool_id)))
+        refuse_shorter(pool_id, head, min(after, self._reader_states.seen_before(pool_id)))
         source.refuse_lost(after, head)
         if head == 0:
             raise not_open(pool_id)
@@ -313,7 +332,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self, connection: sqlite3.Connection, last: log.Changes | None
     ) -> tuple[log.Changes, Iterable[str] | None]:
         """Say what there is in the file, and which pools have changed; ``None``: any may have."""
-        seen = log.changes(connection, last)
+        with self._reading(connection):
+            seen = log.changes(connection, last)
         if last is None:
             return seen, None
         hears = self._listener is not None and self._listener.hears
