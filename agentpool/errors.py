@@ -133,7 +133,10 @@ class InvalidTransitionError(AgentPoolError):
 
 
 class StoreBusyError(AgentPoolError):
-    """Raised when another process held the write lock for too long. Nothing was written."""
+    """Raised when another process held the write lock for too long. Nothing was written.
+
+    Also when a file cannot be opened because this process has too many open.
+    """
 
     retry = RetryClassification.RETRYABLE
 

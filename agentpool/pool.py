@@ -334,6 +334,7 @@ class AgentPool:
         with self.store.changes(self.pool_id) as turns, self._opened.ending.ends(turns):
             async for _ in turns:
                 events, place, more = await self._page_of_events(place)
+                turns.refuse_closed()
                 for event in events:
                     if wanted.matches_envelope(event):
                         yield event

@@ -8,13 +8,19 @@ from pathlib import Path
 from agentpool.doctor.processes import PROC, name_of, openers, workers_on_deleted
 from agentpool.doctor.reading import Way, beside, journal_mode
 from agentpool.doctor.report import Finding, broken, note, ok
-from agentpool.stores.sqlite.safety import UNSAFE_MOUNTS, has_wal_reset_bug, mount_type
+from agentpool.stores.sqlite.safety import (
+    has_wal_reset_bug,
+    is_mounted_alone,
+    is_unsafe,
+    mount_type,
+)
 from agentpool.stores.sqlite.schema import set_up_connection
 
 __all__ = (
     "check_journal_mode",
     "check_library",
     "check_mount",
+    "check_names",
     "check_permissions",
     "check_processes",
     "check_synchronous",
@@ -39,15 +45,36 @@ def check_library() -> Iterator[Finding]:
 
 def check_mount(path: Path, proc: Path = PROC) -> Iterator[Finding]:
     """Look whether the mount is one where a write-ahead log can corrupt."""
-    kind = mount_type(path, proc / "self" / "mountinfo")
-    if kind in UNSAFE_MOUNTS:
+    mountinfo = proc / "self" / "mountinfo"
+    kind = mount_type(path, mountinfo)
+    if kind is not None and is_unsafe(kind):
         yield note(
             "mount",
             f"on a {kind} mount, where SQLite's write-ahead log can corrupt",
             "move the file to a local disk",
         )
+    elif is_mounted_alone(path, mountinfo):
+        yield broken(
+            "mount",
+            "mounted by itself: its write-ahead log is not the one beside it where it lies",
+            "stop all processes, and mount its folder instead",
+        )
     else:
         yield ok("mount", f"on {kind or 'a mount of unknown kind'}")
+
+
+def check_names(path: Path) -> Iterator[Finding]:
+    """Look whether the file has one name only: each has a write-ahead log of its own."""
+    names = path.stat().st_nlink
+    if names > 1:
+        yield broken(
+            "names",
+            f"the file has {names} names (hard links), each with a write-ahead log of its own: what"
+            " was committed by one name is lost to the others, or damages the file",
+            f"stop all processes, and delete the others: find / -xdev -samefile '{path}'",
+        )
+    else:
+        yield ok("names", "the file has one name")
 
 
 def check_permissions(path: Path) -> Iterator[Finding]:

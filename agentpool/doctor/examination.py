@@ -48,6 +48,7 @@ def examine(path: str | PathLike[str], *, clock: Clock = wall_clock) -> Report:
 def _examine(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
     yield from environment.check_library()
     yield from environment.check_mount(path)
+    yield from environment.check_names(path)
     yield from environment.check_permissions(path)
     yield from environment.check_processes(path)
     yield from file.check_wal(path)

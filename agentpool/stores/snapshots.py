@@ -40,6 +40,11 @@ class Snapshots:
             self._forget_others(pool_id)
         return state.snapshot()
 
+    def forget(self) -> None:
+        """Forget all: the logs that they were made of may have been changed."""
+        self._states.clear()
+        self._unfinished.clear()
+
     def _forget_others(self, pool_id: str) -> None:
         # Not one that is half replayed: it would begin anew at every snapshot of another pool.
         others = [each for each in self._states if each not in {pool_id, *self._unfinished}]

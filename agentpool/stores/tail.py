@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import anyio
 
-from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.errors import AgentPoolError, StoreClosedError, StoreError
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import AgentPoolStoreRecord, UnknownRecord
 
@@ -119,14 +119,21 @@ class Turns:
 class Ending:
     """The end of something that can be closed: whoever waits in it is woken, and told.
 
-    :param message: what the `StoreClosedError` says
+    :param message: what the error says
     :param pool_id: the pool that was closed, where it is one
+    :param error: what is raised
     """
 
-    def __init__(self, message: str, pool_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        pool_id: str | None = None,
+        error: type[AgentPoolError] = StoreClosedError,
+    ) -> None:
         self.closed: bool = False
         self._message = message
         self._pool_id = pool_id
+        self._error = error
         self._waiting: set[Turns] = set()
 
     def refuse_closed(self) -> None:
@@ -135,7 +142,7 @@ class Ending:
         :raises StoreClosedError: it was closed
         """
         if self.closed:
-            raise StoreClosedError(self._message, pool_id=self._pool_id)
+            raise self._error(self._message, pool_id=self._pool_id)
 
     def close(self) -> None:
         """End all turns that are taken in it. Idempotent."""
@@ -162,13 +169,22 @@ class Ending:
 class _Followed:
     """A pool that somebody follows."""
 
-    __slots__ = ("changes", "looks", "takers", "told")
+    __slots__ = ("changes", "looks", "replacing", "takers", "told")
 
-    def __init__(self) -> None:
+    def __init__(self, pool_id: str) -> None:
+        self.replacing = _replacing(pool_id)
         self.told: dict[object, Callable[[], None]] = {}
         self.takers = 0
         self.changes = 0
         self.looks: dict[Hashable, asyncio.Task[Any]] = {}
+
+
+def _replacing(pool_id: str) -> Ending:
+    msg = (
+        "the log no longer has what was read of it: a backup was restored, or records were changed"
+        " or deleted; begin again at a place that is there"
+    )
+    return Ending(msg, pool_id, StoreError)
 
 
 class Tail:
@@ -203,7 +219,8 @@ class Tail:
             followed = self._pools[pool_id]
             followed.takers += 1
             try:
-                yield turns
+                with followed.replacing.ends(turns):
+                    yield turns
             finally:
                 followed.takers -= 1
 
@@ -216,7 +233,7 @@ class Tail:
         if not self._pools:
             self._on_first()
         if pool_id not in self._pools:
-            self._pools[pool_id] = _Followed()
+            self._pools[pool_id] = _Followed(pool_id)
             self.generation += 1
         followed = self._pools[pool_id]
         me = object()
@@ -242,6 +259,18 @@ class Tail:
                 followed.changes += 1
                 for told in list(followed.told.values()):
                     told()
+
+    def replace(self, pool_ids: Iterable[str]) -> None:
+        """End the turns of all who follow these pools, with a `StoreError`.
+
+        Where they stand is no longer in the log; who comes from now on begins in what is there.
+        """
+        for pool_id in pool_ids:
+            followed = self._pools.get(pool_id)
+            if followed is not None:
+                followed.replacing.close()
+                followed.replacing = _replacing(pool_id)
+        self.notify(pool_ids)
 
     @property
     def pool_ids(self) -> Iterable[str]:
@@ -301,6 +330,7 @@ async def follow(
     with store.tail.changes(pool_id) as turns, (ending or store.tail.ending).ends(turns):
         async for _ in turns:
             page = await next_page(store, pool_id, after)
+            turns.refuse_closed()
             for record in page.records:
                 after = record.cursor.sequence
                 if not keep_unknown:

@@ -203,9 +203,14 @@ async def test_a_fork_takes_the_store_from_the_child_and_leaves_it_to_the_parent
         code, lines, errors = await process.finish()
     assert code == 0, errors
     assert lines == [
+        "ok",
+        "child, closed before: 0",
         "parent: ok",
         "child: StoreClosedError",
-        "child, opened again: ok",
-        "child ended: 0",
+        "child, opened again: StoreClosedError, spawn: True",
+        "child, by a link: StoreClosedError, spawn: True",
+        "child, another file: ok",
+        "grandchild: StoreClosedError, spawn: True",
+        "after exec: 0",
         "parent, after the fork: ok",
     ]

@@ -41,7 +41,7 @@ async def command(*arguments: object) -> tuple[int | None, str]:
 
 def levels(report: Report) -> set[Level]:
     """List the levels of what was found about the content."""
-    outside = {"sqlite", "mount", "permissions", "processes", "wal"}
+    outside = {"sqlite", "mount", "names", "permissions", "processes", "wal"}
     return {each.level for each in report.findings if each.check not in outside}
 
 

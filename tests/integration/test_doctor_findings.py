@@ -1,11 +1,13 @@
 """Every way to break a file is found, and named for what it is."""
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from agentpool.doctor import Level
+from agentpool.stores.sqlite.schema import SCHEMA_VERSION
 from agentpool.support.process import boot_id
 
 from .doctoring import MENDED, NOW, add_row, broken_by, examined, sound_file
@@ -270,7 +272,7 @@ NOTES = {
 
 
 LOST_VERSIONS: list[tuple[list[str], str]] = [
-    ([], "user_version = 2"),
+    ([], f"user_version = {SCHEMA_VERSION}"),
     (["DROP TABLE agentpool_promises"], "user_version = 1"),
     (["DROP TABLE agentpool_times"], "restore a backup"),
 ]
@@ -324,6 +326,15 @@ def test_a_claim_that_nobody_took_over_is_said(sound: Path) -> None:
     found = examined(sound, LATER).of("claims")
     assert found.level is Level.NOTE
     assert "'run.b': 2, for 1 h" in found.what
+
+
+def test_a_second_name_is_found(sound: Path) -> None:
+    assert examined(sound).of("names").level is Level.OK
+    os.link(sound, sound.with_name("second.db"))
+    found = examined(sound).of("names")
+    assert found.level is Level.BROKEN
+    assert "2 names" in found.what
+    assert "-samefile" in found.advice
 
 
 def test_a_damaged_page_is_found_and_the_rest_examined(sound: Path) -> None:

@@ -17,7 +17,7 @@ from agentpool import (
     SqliteAgentPoolStore,
     StoreError,
 )
-from agentpool.stores.sqlite.schema import SCHEMA_VERSION, check_writable
+from agentpool.stores.sqlite.schema import SCHEMA_VERSION
 
 from .helpers import POOL, foreign_file, records, send, sql, worker
 
@@ -138,13 +138,6 @@ async def test_a_read_only_file_that_would_have_to_be_migrated(path: Path) -> No
     foreign_file(path)
     with read_only(path):
         await refusal(path)
-
-
-def test_the_check_for_a_file_that_cannot_be_written(path: Path) -> None:
-    path.touch()
-    check_writable(path)
-    with read_only(path), pytest.raises(IncompatibleStoreError, match="cannot be written"):
-        check_writable(path)
 
 
 @pytest.mark.parametrize(

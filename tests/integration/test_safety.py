@@ -130,7 +130,10 @@ def test_a_local_disk_is_accepted(mountinfo: Path) -> None:
     check_mount(Path("/pool.db"), mountinfo=mountinfo)
 
 
-@pytest.mark.parametrize("kind", sorted(UNSAFE_MOUNTS))
+FUSE = ("fuse", "fuse.sshfs", "fuse.gcsfuse", "fuse.rclone", "fuse.ceph-fuse", "fuse.anything")
+
+
+@pytest.mark.parametrize("kind", [*sorted(UNSAFE_MOUNTS), *FUSE])
 def test_an_unsafe_mount_is_refused_by_name(mountinfo: Path, kind: str) -> None:
     mounts(mountinfo, ("/", "ext4"), ("/mnt", kind))
     with pytest.raises(IncompatibleStoreError, match=f"on a {kind} mount"):
@@ -138,7 +141,20 @@ def test_an_unsafe_mount_is_refused_by_name(mountinfo: Path, kind: str) -> None:
 
 
 def test_what_is_known_to_corrupt_is_on_the_list() -> None:
-    assert {"virtiofs", "9p", "nfs", "nfs4", "cifs", "smb3"} <= UNSAFE_MOUNTS
+    assert {"virtiofs", "9p", "nfs", "nfs4", "cifs", "smb3", "ceph", "vboxsf"} <= UNSAFE_MOUNTS
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk"])
+def test_where_the_kernel_keeps_the_locks_a_file_is_accepted(mountinfo: Path, kind: str) -> None:
+    mounts(mountinfo, ("/", "nfs"), ("/mnt", kind))
+    check_mount(Path("/mnt/pool.db"), mountinfo=mountinfo)
+
+
+def test_a_file_that_is_mounted_alone_is_refused(mountinfo: Path) -> None:
+    mounts(mountinfo, ("/", "ext4"), ("/data/pool.db", "ext4"))
+    with pytest.raises(IncompatibleStoreError, match="mount its folder instead"):
+        check_mount(Path("/data/pool.db"), mountinfo=mountinfo)
+    check_mount(Path("/data/other.db"), mountinfo=mountinfo)
 
 
 async def test_opening_on_an_unsafe_mount_has_to_be_asked_for(

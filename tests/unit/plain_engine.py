@@ -80,6 +80,9 @@ class PlainSource:
         payloads = open_payloads(self.pool_id, rows, keep_unknown=keep_unknown)
         yield [seq for seq, _, _ in rows], payloads
 
+    def record_at(self, seq: int) -> RawRecord | None:
+        return next(iter(self._ask("record_at").log[seq - 1 : seq]), None)
+
     def pool_page(self, after: int, upto: int) -> list[RawRecord]:
         return [raw for raw in self._ask("pool_page").log[after:upto] if raw[1] != "run_message"]
 

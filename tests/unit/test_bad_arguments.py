@@ -302,6 +302,7 @@ OPTIONS: dict[str, list[Any]] = {
     "busy_timeout": ["x", None, True, float("nan"), float("inf"), -1, 10**400, [1]],
     "synchronous": [3, None, "OFF", "full", ["FULL"]],
     "allow_unsafe_mount": ["yes", None, 1],
+    "allow_foreign_tables": ["yes", None, 1],
     "clock": [7, None],
 }
 

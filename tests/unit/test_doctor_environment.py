@@ -14,7 +14,7 @@ from agentpool.doctor.report import Places, in_bytes
 
 
 @pytest.mark.parametrize(
-    ("kind", "level"), [("ext4", Level.OK), ("9p", Level.NOTE), ("nfs4", Level.NOTE)]
+    ("kind", "level"), [("ext4", Level.OK), ("9p", Level.NOTE), ("fuse.gcsfuse", Level.NOTE)]
 )
 def test_a_mount_is_noted_where_a_log_can_corrupt(tmp_path: Path, kind: str, level: Level) -> None:
     mountinfo = tmp_path / "self" / "mountinfo"
@@ -23,6 +23,17 @@ def test_a_mount_is_noted_where_a_log_can_corrupt(tmp_path: Path, kind: str, lev
     [found] = check_mount(Path("/somewhere/pool.db"), tmp_path)
     assert found.level is level
     assert kind in found.what
+
+
+def test_a_file_that_is_mounted_alone_is_found(tmp_path: Path) -> None:
+    mountinfo = tmp_path / "self" / "mountinfo"
+    mountinfo.parent.mkdir()
+    mountinfo.write_text(
+        "1 1 0:1 / / rw - ext4 none rw\n2 1 0:1 / /data/pool.db rw - ext4 none rw\n"
+    )
+    [found] = check_mount(Path("/data/pool.db"), tmp_path)
+    assert found.level is Level.BROKEN
+    assert "mount its folder" in found.advice
 
 
 def test_a_system_without_proc_can_be_asked_nothing(tmp_path: Path) -> None:

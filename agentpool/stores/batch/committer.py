@@ -7,7 +7,7 @@ rolls all of the batch back and fails all of it.
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Command, LookUps
@@ -35,10 +35,13 @@ class Request(NamedTuple):
 
 
 class BatchCommitter:
-    """Commits batches on one connection of an engine, and remembers the pools that it met."""
+    """Commits batches on one connection of an engine.
+
+    :ivar states: the pools that it met, as it remembers them
+    """
 
     def __init__(self) -> None:
-        self._states = StateCache()
+        self.states: Final = StateCache()
 
     def commit(self, engine: Engine, requests: Sequence[Request]) -> tuple[list[Outcome], set[str]]:
         """Carry out requests in order, each seeing the effect of those before it.
@@ -111,7 +114,7 @@ class BatchCommitter:
         sources = [engine.source(pool_id) for pool_id in sorted(wanted)]
         for source in sources:
             source.load(_together(wanted[source.pool_id]))
-        return {source.pool_id: OverlayView(source, self._states) for source in sources}
+        return {source.pool_id: OverlayView(source, self.states) for source in sources}
 
 
 def _together(declared: Sequence[LookUps]) -> LookUps:

@@ -96,6 +96,9 @@ class Source(Protocol):
         In as many stretches as the engine likes, up to the first record that cannot be read.
         """
 
+    def record_at(self, seq: int) -> RawRecord | None:
+        """Read one record as it stands."""
+
     def pool_page(self, after: int, upto: int) -> list[RawRecord]:
         """Read the records between two numbers that are no messages, in order."""
 

@@ -5,11 +5,12 @@ out, and brings it back once it is committed; so one that fails leaves nothing t
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.replay import PoolState
-from agentpool.stores.batch.source import Checkpoint, Source
+from agentpool.stores.batch.source import Checkpoint, RawRecord, Source
 from agentpool.wire.codec import decode, encode
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import (
@@ -23,6 +24,7 @@ __all__ = ("KeptState", "StateCache", "refuse_shorter", "state_at")
 
 _CHECKPOINT_EVERY: Final = 32
 _POOLS_KEPT: Final = 1024
+_NOTHING: Final = (0, 0)
 
 
 class _CheckpointMember(Wire):
@@ -68,6 +70,8 @@ class StateCache:
         self._states: OrderedDict[str, KeptState] = OrderedDict()
         self._configs: dict[str, AgentPoolStoreConfig] = {}
         self._heads: dict[str, int] = {}
+        self._marks: dict[str, tuple[int, int]] = {}
+        self._lost: dict[str, int] = {}
 
     def head(self, source: Source) -> int:
         """Find the number of the last record of a pool, 0 for none.
@@ -88,6 +92,47 @@ class StateCache:
     def seen(self, pool_id: str) -> int:
         """Say how far a log was seen to come."""
         return self._heads.get(pool_id, 0)
+
+    def seen_before(self, pool_id: str) -> int:
+        """Say how far a log was seen to come, also before it was replaced."""
+        return max(self.seen(pool_id), self._lost.get(pool_id, 0))
+
+    def read(self, source: Source, after: int, last: int | None) -> None:
+        """Take note of the last record that was read, or that nothing was there after."""
+        marked, _ = self._marks.get(source.pool_id, _NOTHING)
+        last = after if last is None else last
+        if last > marked and (raw := source.record_at(last)):
+            self._marks[source.pool_id] = _mark(raw)
+
+    # --- where logs do not only grow
+
+    def forget(self) -> None:
+        """Forget all states: what they were made of may have been changed."""
+        self._states.clear()
+        self._configs.clear()
+
+    def replaced(self, source: Callable[[str], Source], *, may_be_shorter: bool) -> list[str]:
+        """List the pools whose logs no longer have what was read of them.
+
+        :param may_be_shorter: a backup was restored: what is there now is what there is; else a
+            log that is shorter has lost its end, and is refused
+        """
+        pools = {**self._heads, **self._marks}
+        replaced = [pool_id for pool_id in pools if not self._is_as_read(source(pool_id))]
+        for pool_id in replaced:
+            del self._marks[pool_id]
+            if may_be_shorter:
+                self._lost[pool_id] = self.seen_before(pool_id)
+                self._heads.pop(pool_id, None)
+        return replaced
+
+    def _is_as_read(self, source: Source) -> bool:
+        seq, _ = mark = self._marks.setdefault(source.pool_id, _NOTHING)
+        if seq:
+            raw = source.record_at(seq)
+            if raw is None or _mark(raw) != mark:
+                return False
+        return source.head() >= self.seen(source.pool_id)
 
     def config(self, source: Source) -> AgentPoolStoreConfig | None:
         """Give the config of a pool that was opened with its first record, as most are."""
@@ -127,6 +172,11 @@ class StateCache:
         self._states[kept.state.pool_id] = kept
         if len(self._states) > _POOLS_KEPT:
             self._states.popitem(last=False)
+
+
+def _mark(raw: RawRecord) -> tuple[int, int]:
+    seq, kind, text = raw
+    return seq, hash((kind, text))
 
 
 def refuse_shorter(pool_id: str, head: int, seen: int) -> None:

@@ -8,7 +8,7 @@ from agentpool.rules.command import Decision, Placed, Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.merged_rows import MergedRows
 from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
-from agentpool.stores.batch.states import KeptState, StateCache
+from agentpool.stores.batch.states import KeptState, StateCache, refuse_shorter
 from agentpool.wire.payload import SealedPayload, open_payload
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -168,11 +168,14 @@ class OverlayView:
     def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
         head = self._stored_head
         if after > self.head:
+            seen = self._states.seen_before(self.pool_id)
+            refuse_shorter(self.pool_id, self.head, min(after, seen))
             self._source.refuse_lost(after, self.head)
         found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
         if after < head:
             for numbers, payloads in self._source.stretches(after, limit):
                 found += zip(numbers, cast("_Payloads", payloads), strict=True)
+            self._states.read(self._source, after, found[-1][0] if found else None)
         start = max(after - head, 0)
         added = self._added[start : start + limit - len(found)]
         found += [(head + start + 1 + i, record.payload) for i, record in enumerate(added)]

@@ -23,6 +23,7 @@ from typing import Any, Final, Self, TypeVar, cast
 import aiosqlite
 
 from agentpool.errors import StoreBusyError, StoreClosedError
+from agentpool.stores.sqlite import forks
 from agentpool.stores.sqlite.errors import FOREIGN, ours, translated
 
 __all__ = ("WorkerConnection", "write_transaction")
@@ -63,7 +64,7 @@ class WorkerConnection:
         self._closed = False
 
     def __del__(self) -> None:
-        if not self._closed:
+        if not self._closed and forks.holds(self._connection):
             msg = f"{self._path} was never closed"
             warnings.warn(msg, ResourceWarning, stacklevel=1, source=self)
             self._connection.stop()
@@ -85,12 +86,14 @@ class WorkerConnection:
         # A program that never closes its store must still be able to exit; the kernel then takes
         # the connection away, as it does when a process is killed.
         _thread_of(connection).daemon = True
+        forks.take_hold(connection, path)
         try:
             with translated(str(path)):
                 await connection
         except BaseException:
             # aiosqlite has told the thread to end; if the event loop ended first, that would fail.
             _thread_of(connection).join()
+            forks.let_go(connection)
             raise
         made = cls(path, connection)
         try:
@@ -126,6 +129,7 @@ class WorkerConnection:
         self._closed = True
         with translated(self._path):
             await self._connection.close()
+        forks.let_go(self._connection)
 
 
 def _thread_of(connection: aiosqlite.Connection) -> threading.Thread:

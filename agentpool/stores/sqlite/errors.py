@@ -4,6 +4,8 @@ Source: the result codes at sqlite.org/rescode.html. The extended code decides b
 one, which is its low byte.
 """
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from agentpool.errors import (
     StoreFullError,
 )
 
-__all__ = ("FOREIGN", "ours", "translated")
+__all__ = ("FOREIGN", "not_opened", "ours", "translated")
 
 _PRIMARY_CODE = 0xFF
 
@@ -64,19 +66,41 @@ def ours(error: sqlite3.Error | UnicodeDecodeError, path: str) -> AgentPoolError
         or (StoreError, "the storage engine failed")
     )
     if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN:
-        meaning = f"{meaning}: {_why_not_opened(Path(path))}"
+        if not _descriptors_are_left():
+            return _too_many_files(path)
+        meaning = f"{meaning}: see who may read and write it and its folder"
     return type_(f"{path}: {meaning} ({error})")
 
 
-def _why_not_opened(path: Path) -> str:
-    """Find out what the engine does not say, without opening anything."""
+_NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE}
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+
+
+def _too_many_files(path: object) -> StoreBusyError:
+    return StoreBusyError(
+        f"{path}: too many files are open; close some, or raise the limit (ulimit -n)"
+    )
+
+
+def _descriptors_are_left() -> bool:
+    """Find out what the engine does not say."""
     try:
-        if path.is_dir():
-            return "it is a directory; give the path of a file in it"
-        if not path.parent.exists():
-            return f"the folder {path.parent} does not exist; create it first"
-        if not path.parent.is_dir():
-            return f"{path.parent} is no folder"
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
-        return f"{error.strerror}"
-    return "see who may read and write it and its folder"
+        return error.errno not in _NO_DESCRIPTOR
+    return True
+
+
+def not_opened(error: OSError, path: Path) -> AgentPoolError:
+    """Say in our terms why a file cannot be made, or looked at."""
+    if error.errno in _NO_DESCRIPTOR:
+        return _too_many_files(path)
+    if error.errno in _NO_ROOM:
+        return StoreFullError(f"{path}: the disk is full ({error.strerror})")
+    if error.errno == errno.ENOENT:
+        why = f"the folder {path.parent} does not exist; create it first"
+    elif error.errno == errno.ENOTDIR:
+        why = f"{path.parent} is no folder"
+    else:
+        why = f"{error.strerror}; see who may write to its folder, and how the disk is mounted"
+    return IncompatibleStoreError(f"{path}: the file cannot be opened: {why}")

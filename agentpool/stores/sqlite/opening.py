@@ -5,16 +5,20 @@ import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
-from agentpool.errors import IncompatibleStoreError, InvalidValueError
+from agentpool.errors import IncompatibleStoreError, InvalidValueError, StoreBusyError
 from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
+from agentpool.stores.sqlite.forks import refuse_inherited
+from agentpool.stores.sqlite.place import Guard, Place
 from agentpool.support.clock import Clock, checked_clock, millis
 
-__all__ = ("Options", "Synchronous", "checked_path", "connect")
+__all__ = ("Connected", "Options", "Synchronous", "checked_path", "connect")
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
+
+_TRIES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Options:
     synchronous: Synchronous
     busy_timeout: float
     allow_unsafe_mount: bool
+    allow_foreign_tables: bool
     clock: Clock
 
     def __post_init__(self) -> None:
@@ -35,9 +40,11 @@ class Options:
             msg = f"synchronous: expected 'FULL' or 'NORMAL', got {self.synchronous!r}"
             raise InvalidValueError(msg)
         millis(self.busy_timeout, "busy_timeout")
-        if not isinstance(self.allow_unsafe_mount, bool):
-            msg = f"allow_unsafe_mount: expected True or False, got {self.allow_unsafe_mount!r}"
-            raise InvalidValueError(msg)
+        for name in ("allow_unsafe_mount", "allow_foreign_tables"):
+            allowed = getattr(self, name)
+            if not isinstance(allowed, bool):
+                msg = f"{name}: expected True or False, got {allowed!r}"
+                raise InvalidValueError(msg)
         checked_clock(self.clock)
 
 
@@ -67,24 +74,47 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return checked
 
 
-async def connect(options: Options) -> tuple[WorkerConnection, WorkerConnection]:
+class Connected(NamedTuple):
+    """A file that is open: two connections, and what notices that it is no longer the one."""
+
+    writer: WorkerConnection
+    reader: WorkerConnection
+    guard: Guard
+
+
+async def connect(options: Options) -> Connected:
     """Check a file, bring it to the current schema, and connect a writer and a reader to it.
 
-    Not to be cancelled half way.
+    What is refused is left as it was. Not to be cancelled half way.
     """
-    path, patience = options.path, options.busy_timeout
     safety.tell_of_wal_reset_bug()
     if not options.allow_unsafe_mount:
-        safety.check_mount(path)
+        safety.check_mount(options.path)
+    for _ in range(_TRIES):
+        place = Place.of(options.path)
+        place.make()
+        connected = await _connect(options, place)
+        # Another file may have got the name meanwhile, or SQLite's own have been taken away.
+        if connected.guard.look():
+            return connected
+        await connected.reader.close()
+        await connected.writer.close()
+    msg = f"{options.path}: it was replaced each time while it was being opened; try again"
+    raise StoreBusyError(msg)
+
+
+async def _connect(options: Options, place: Place) -> Connected:
+    file, patience = place.check(), options.busy_timeout
+    refuse_inherited(place.given, file)
 
     def set_up_writer(connection: sqlite3.Connection) -> None:
         schema.set_up_connection(connection, options.synchronous)
         try:
+            schema.refuse_foreign_file(connection, allow_tables=options.allow_foreign_tables)
             schema.prepare_file(connection, patience, threading.Event())
         except IncompatibleStoreError as error:
-            error.message = f"{path}: {error.message}"
+            error.message = f"{options.path}: {error.message}"
             raise
-        schema.check_writable(path)
         # From here on waiting for the lock is ours, in steps that are fair.
         connection.execute("PRAGMA busy_timeout = 0")
 
@@ -92,10 +122,10 @@ async def connect(options: Options) -> tuple[WorkerConnection, WorkerConnection]
         schema.set_up_connection(connection, options.synchronous)
         connection.execute("PRAGMA query_only = ON")
 
-    writer = await WorkerConnection.open(path, patience, set_up_writer)
+    writer = await WorkerConnection.open(place.path, patience, set_up_writer)
     try:
-        reader = await WorkerConnection.open(path, patience, set_up_reader)
+        reader = await WorkerConnection.open(place.path, patience, set_up_reader)
     except BaseException:
         await writer.close()
         raise
-    return writer, reader
+    return Connected(writer, reader, Guard(place, file))

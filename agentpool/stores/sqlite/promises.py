@@ -48,6 +48,10 @@ class Promises:
         self._boot = process.boot_id()
         self._known: dict[str, int] = {}
 
+    def forget(self) -> None:
+        """Look everything up again: the file may have been replaced by what it was before."""
+        self._known.clear()
+
     def cover(self, connection: sqlite3.Connection, pool_id: str, head: int) -> bool:
         """Say whether records up to a number may be shown before they are on the disk."""
         if self._boot is None:

@@ -6,17 +6,15 @@ writes. ``user_version`` counts the migrations that a file has had; 0 is a file 
 implementation made, or an empty one.
 """
 
-import os
 import sqlite3
 import threading
 import time
-from pathlib import Path
 from typing import Final
 
 from agentpool.errors import IncompatibleStoreError
 from agentpool.stores.sqlite.connection import is_busy, write_transaction
 
-__all__ = ("SCHEMA_VERSION", "check_writable", "prepare_file", "set_up_connection")
+__all__ = ("SCHEMA_VERSION", "prepare_file", "refuse_foreign_file", "set_up_connection")
 
 _WIRE_TABLES: Final = (
     """
@@ -133,10 +131,31 @@ _PROMISES: Final = (
     """,
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_WIRE_TABLES + _DERIVED, _PROMISES)
+_REWRITTEN: Final = (
+    # How often records were changed or deleted, by whomever: what was made of them is void then.
+    "CREATE TABLE agentpool_rewritten (times INTEGER NOT NULL)",
+    "INSERT INTO agentpool_rewritten VALUES (0)",
+    *(
+        f"""
+        CREATE TRIGGER agentpool_record_{what.lower()} AFTER {what} ON agent_pool_records
+        BEGIN UPDATE agentpool_rewritten SET times = times + 1; END
+        """
+        for what in ("UPDATE", "DELETE")
+    ),
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    _WIRE_TABLES + _DERIVED,
+    _PROMISES,
+    _REWRITTEN,
+)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The version that this library writes; it refuses files of a higher one."""
 
+_TABLES: Final = """
+    SELECT name FROM sqlite_master
+    WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
+"""
 _COLUMNS: Final = {
     "agent_pool_records": {"pool_id", "seq", "kind", "payload_json"},
     "agent_pool_event_seq": {"pool_id", "seq"},
@@ -151,6 +170,31 @@ def set_up_connection(connection: sqlite3.Connection, synchronous: str) -> None:
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # `Backfill` does it
 
 
+def refuse_foreign_file(connection: sqlite3.Connection, *, allow_tables: bool) -> None:
+    """Refuse the database of an application, which was opened by mistake.
+
+    :param allow_tables: make a store of it, beside what it has
+    :raises IncompatibleStoreError: it has tables, and none of ours; or it counts its schema where
+        we would count ours
+    """
+    names = {name for (name,) in connection.execute(_TABLES).fetchall()}
+    version = _version(connection)
+    if names & _COLUMNS.keys() or not (names or version):
+        return
+    if names and not allow_tables:
+        msg = (
+            f"it is the database of something else, with tables such as {min(names)!r}; name"
+            " another file, or pass allow_foreign_tables=True to add a store to it"
+        )
+        raise IncompatibleStoreError(msg)
+    if version:
+        msg = (
+            f"it is no store, yet its user_version is {version}, where a store counts its schema;"
+            " name another file"
+        )
+        raise IncompatibleStoreError(msg)
+
+
 def prepare_file(connection: sqlite3.Connection, patience: float, give_up: threading.Event) -> None:
     """Bring a file to WAL mode and to the current schema, in one transaction.
 
@@ -163,16 +207,6 @@ def prepare_file(connection: sqlite3.Connection, patience: float, give_up: threa
     if _version(connection) < SCHEMA_VERSION:
         with write_transaction(connection, patience, give_up):
             _migrate(connection)
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a file that SQLite would open for reading only, without a word until the first write.
-
-    :raises IncompatibleStoreError: the file, or its mount, cannot be written
-    """
-    if not os.access(path, os.W_OK):
-        msg = f"{path}: the file cannot be written; see who may, and how its disk is mounted"
-        raise IncompatibleStoreError(msg)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from agentpool.rules.command import LookUps, Row, RowKey
 from agentpool.stores.batch.source import EVER, Changes, Checkpoint, RawRecord, Stretch
 from agentpool.stores.sqlite import statements
 from agentpool.stores.sqlite.connection import write_transaction
+from agentpool.stores.sqlite.place import Guard
 from agentpool.stores.sqlite.promises import Promises, refuse_lost
 from agentpool.stores.sqlite.statements import Index
 from agentpool.support.clock import Clock, wall_clock
@@ -128,6 +129,9 @@ class SqliteSource:
         rows = self.page(after, limit)
         payloads = open_payloads(self.pool_id, rows, keep_unknown=keep_unknown)
         return [seq for seq, _, _ in rows], payloads
+
+    def record_at(self, seq: int) -> RawRecord | None:
+        return next(iter(self.page(seq - 1, 1)), None)
 
     def page(self, after: int, limit: int) -> list[RawRecord]:
         return self._records(statements.PAGE, after, limit)
@@ -249,17 +253,21 @@ class _MustWaitForDisk(Exception):  # noqa: N818  # not an error: the work is do
 class Writing:
     """How a handle writes, and what its writing connection was told.
 
+    :ivar guard: says whether the file is still there
+    :ivar refresh: has what the connection remembers forgotten, where the file no longer says it
     :ivar patience: seconds to wait for the write lock
     :ivar give_up: ends that waiting at once
     :ivar level: the ``synchronous`` of the connection; ``None``: not known
     """
 
     clock: Clock
+    guard: Guard
+    refresh: Callable[[sqlite3.Connection], None]
     patience: float
     give_up: threading.Event
     synchronous: str
+    promises: Promises
     level: str | None = None
-    promises: Promises = field(default_factory=Promises)
 
 
 class SqliteEngine:
@@ -286,8 +294,13 @@ class SqliteEngine:
         return self._transact(work)
 
     def _transact(self, work: Callable[[], R]) -> R:
-        with write_transaction(self._connection, self._writing.patience, self._writing.give_up):
-            return work()
+        writing = self._writing
+        with write_transaction(self._connection, writing.patience, writing.give_up):
+            writing.refresh(self._connection)
+            done = work()
+            writing.guard.check()  # nothing is written to what nobody else can see
+        writing.guard.check()  # nor acknowledged, should it have gone meanwhile
+        return done
 
     def _set_level(self, level: str) -> None:
         """Tell SQLite, which wants it before the transaction, and again when telling it failed."""

@@ -4,10 +4,11 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar
+from weakref import WeakMethod
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
@@ -19,9 +20,16 @@ from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.backfill import Backfill
-from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
-from agentpool.stores.sqlite.opening import Options, Synchronous, checked_path, connect
+from agentpool.stores.sqlite.memory import Memory
+from agentpool.stores.sqlite.opening import (
+    Connected,
+    Options,
+    Synchronous,
+    checked_path,
+    connect,
+)
+from agentpool.stores.sqlite.promises import Promises
 from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
@@ -38,6 +46,7 @@ __all__ = ("SqliteAgentPoolStore",)
 R = TypeVar("R")
 
 _POLL_SECONDS: Final = 0.15
+_GUARD_SECONDS: Final = 0.5
 _POOLS_REMEMBERED: Final = 4096
 
 
@@ -48,27 +57,33 @@ class SqliteAgentPoolStore(AgentPoolStore):
     of processes of one machine, may be open on one file.
     """
 
-    def __init__(
-        self, options: Options, writer: WorkerConnection, reader: WorkerConnection
-    ) -> None:
+    def __init__(self, options: Options, connected: Connected) -> None:
         """Take over open connections; for `open` only."""
         super().__init__(options.clock)
         self.path: Final = options.path
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._give_up = threading.Event()
-        self._writer = writer
-        self._committer = BatchCommitter()
+        self._writer, self._reader, self._guard = connected
+        self._committer, promises = BatchCommitter(), Promises()
         self._writing = Writing(
-            options.clock, options.busy_timeout, self._give_up, options.synchronous
+            options.clock,
+            self._guard,
+            Memory(self._committer.states, promises.forget).refresh,
+            options.busy_timeout,
+            self._give_up,
+            options.synchronous,
+            promises,
         )
-        self._reader, self._reader_states = reader, StateCache()
+        self._reader_states = StateCache()
         self._backfill = Backfill(self.path)
+        self._memory = Memory(self._reader_states, self._snapshots.forget, self._replaced)
         self._checked_pools: set[str] = set()
         self._bell = Doorbell(self.path)
         self._listener: Listener | None = None
         self._poll_task: asyncio.Task[None] | None = None
         self._commits = GroupCommit(self._commit, self._changed)
+        self._looking = self._look_later()
 
     @classmethod
     def open(
@@ -78,6 +93,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         synchronous: Synchronous = "FULL",
         busy_timeout: float = 5.0,
         allow_unsafe_mount: bool = False,
+        allow_foreign_tables: bool = False,
         clock: Clock = wall_clock,
     ) -> "Opening[SqliteAgentPoolStore]":
         """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
@@ -94,14 +110,25 @@ class SqliteAgentPoolStore(AgentPoolStore):
             read before anybody appends
         :param busy_timeout: seconds that a write, or opening, may wait for other processes
         :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
+        :param allow_foreign_tables: make a store of a database that has tables of something else,
+            and none of a store
         :param clock: gives the time, in milliseconds of the Unix epoch; for tests
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
-            written or lies on an unsafe mount
-        :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
+            written, has several names (hard links) or lies on an unsafe mount
+        :raises StoreClosedError: a parent of this process had the file open when it forked
+        :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``, or
+            this one has too many files open
         :raises StoreError: the file is damaged
         """
-        options = Options(checked_path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
+        options = Options(
+            checked_path(path),
+            synchronous,
+            busy_timeout,
+            allow_unsafe_mount,
+            allow_foreign_tables,
+            clock,
+        )
         return Opening(partial(cls._open, options), cls.__name__, "store")
 
     @classmethod
@@ -109,7 +136,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         opened: list[SqliteAgentPoolStore] = []
 
         async def open_() -> SqliteAgentPoolStore:
-            opened.append(cls(options, *await connect(options)))
+            opened.append(cls(options, await connect(options)))
             return opened[0]
 
         try:
@@ -140,16 +167,28 @@ class SqliteAgentPoolStore(AgentPoolStore):
         """Answer a question of several pools in one read transaction."""
 
         def answer(connection: sqlite3.Connection) -> list[R]:
-            connection.execute("BEGIN")
-            try:
+            with self._reading(connection):
                 return [self._answer(connection, each, question) for each in pool_ids]
-            finally:
-                # Some errors have rolled back already.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
 
         await self._commits.decided()
         return await self._reader.run(answer)
+
+    @contextmanager
+    def _reading(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Read as of one moment, with nothing in mind that the file no longer says."""
+        connection.execute("BEGIN")
+        try:
+            self._memory.refresh(connection)
+            yield
+        finally:
+            # Some errors have rolled back already.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _replaced(self, pool_ids: list[str]) -> None:
+        # It comes before what was read meanwhile, so nobody takes that for what follows.
+        with suppress(RuntimeError):  # the event loop has ended
+            self._loop.call_soon_threadsafe(self.tail.replace, pool_ids)
 
     def _answer(
         self, connection: sqlite3.Connection, pool_id: str, question: Callable[[PoolView], R]
@@ -166,11 +205,14 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
         def fetch(connection: sqlite3.Connection) -> Page:
             source = SqliteSource(connection, pool_id)
-            page = _page(source, after, limit)
-            if page.records:
-                self._reader_states.saw(pool_id, page.records[-1].cursor.sequence)
-            elif page.error is None:
-                self._check_end(source, after)
+            with self._reading(connection):
+                page = _page(source, after, limit)
+                last = page.records[-1].cursor.sequence if page.records else None
+                self._reader_states.read(source, after, last)
+                if page.error is None and last is None:
+                    self._check_end(source, after)
+            if last is not None:
+                self._reader_states.saw(pool_id, last)
             return page
 
         return await self._reader.run(fetch)
@@ -206,19 +248,34 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     def refuse_closed(self) -> None:
         if os.getpid() != self._pid:
-            msg = "the store was opened before a fork; open it again in the child"
+            msg = (
+                "the store was opened before a fork; a child of it cannot open the file either:"
+                " start processes by 'spawn' or 'forkserver'"
+            )
             raise StoreClosedError(msg)
         if self.tail.ending.closed:
             super().refuse_closed()
         if not self._runs_here():
             msg = "the store belongs to another event loop; open it again in this one"
             raise StoreClosedError(msg)
+        self._guard.refuse_gone()
 
     def _runs_here(self) -> bool:
         try:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
             return running_loop() is self._loop  # says what is wrong
+
+    def _look_later(self) -> asyncio.TimerHandle:
+        # Weakly: it must not keep a store alive that nobody closed.
+        return self._loop.call_later(_GUARD_SECONDS, _call, WeakMethod(self._look_after_file))
+
+    def _look_after_file(self) -> None:
+        """Look now and then whether the file is still there, for who only reads or waits."""
+        if self._guard.look():
+            self._looking = self._look_later()
+        else:
+            self.notify()
 
     # --- writing
 
@@ -242,7 +299,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     def _check_end(self, source: SqliteSource, after: int) -> None:
         """Tell the end of a log from a pool without one, and from a log that has lost its end."""
         head, pool_id = source.head(), source.pool_id
-        refuse_shorter(pool_id, head, min(after, self._reader_states.seen(pool_id)))
+        refuse_shorter(pool_id, head, min(after, self._reader_states.seen_before(pool_id)))
         source.refuse_lost(after, head)
         if head == 0:
             raise not_open(pool_id)
@@ -283,7 +340,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self, connection: sqlite3.Connection, last: log.Changes | None
     ) -> tuple[log.Changes, Iterable[str] | None]:
         """Say what there is in the file, and which pools have changed; ``None``: any may have."""
-        seen = log.changes(connection, last)
+        with self._reading(connection):
+            seen = log.changes(connection, last)
         if last is None:
             return seen, None
         hears = self._listener is not None and self._listener.hears
@@ -297,12 +355,19 @@ class SqliteAgentPoolStore(AgentPoolStore):
         try:
             await self._commits.close()
         finally:
+            self._looking.cancel()
             self.stop_listening()
             self._bell.close()
             try:
                 await self._writer.close()
             finally:
                 await self._reader.close()
+
+
+def _call(method: "WeakMethod[Callable[[], None]]") -> None:
+    bound = method()
+    if bound is not None:
+        bound()
 
 
 def _page(source: SqliteSource, after: int, limit: int) -> Page:

@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from agentpool import AgentPoolError, SqliteAgentPoolStore
 
@@ -23,29 +26,57 @@ async def outcome(store: SqliteAgentPoolStore) -> str:
     return "ok"
 
 
-async def in_child(store: SqliteAgentPoolStore, path: str) -> None:
-    say(f"child: {await outcome(store)}")
-    await store.aclose()
-    async with SqliteAgentPoolStore.open(path) as own:
-        say(f"child, opened again: {await outcome(own)}")
+async def opening(path: str) -> str:
+    try:
+        async with SqliteAgentPoolStore.open(path) as own:
+            return await outcome(own)
+    except AgentPoolError as error:
+        return f"{type(error).__name__}, spawn: {'spawn' in str(error)}"
 
 
-def fork(store: SqliteAgentPoolStore, path: str) -> int:
-    """Use the store in a child process, and give its exit code."""
+def fork(code: Callable[[], object]) -> int:
+    """Run code in a child process, and give its exit code."""
     child = os.fork()
     if child == 0:
         asyncio.events._set_running_loop(None)
-        asyncio.run(in_child(store, path))
-        os._exit(0)
+        try:
+            code()
+        finally:
+            os._exit(0)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
 
 
+async def in_child(store: SqliteAgentPoolStore, path: str) -> None:
+    say(f"child: {await outcome(store)}")
+    await store.aclose()
+    say(f"child, opened again: {await opening(path)}")
+    say(f"child, by a link: {await opening(f'{path}-link')}")
+    say(f"child, another file: {await opening(f'{path}-other')}")
+
+
+def in_grandchild(path: str) -> None:
+    say(f"grandchild: {asyncio.run(opening(path))}")
+    command = [sys.executable, "-c", AFTER_EXEC, path]
+    say(f"after exec: {subprocess.run(command, check=False).returncode}")
+
+
+AFTER_EXEC = """
+import asyncio, sys, agentpool
+asyncio.run(agentpool.SqliteAgentPoolStore.open(sys.argv[1]).__aenter__())
+"""
+
+
 async def main(path: str) -> None:
+    async with SqliteAgentPoolStore.open(path):
+        pass
+    say(f"child, closed before: {fork(lambda: say(asyncio.run(opening(path))))}")
     async with SqliteAgentPoolStore.open(path) as store:
         say(f"parent: {await outcome(store)}")
-        say(f"child ended: {fork(store, path)}")
+        fork(lambda: asyncio.run(in_child(store, path)))
+        fork(lambda: fork(lambda: in_grandchild(path)))
         say(f"parent, after the fork: {await outcome(store)}")
 
 
-asyncio.run(main(*sys.argv[1:]))
+Path(f"{sys.argv[1]}-link").symlink_to(sys.argv[1])
+asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,160 @@
+"""The place of a file: its one name, what lies beside it, and whether it is still there.
+
+All of it goes by names. None of it opens a file that SQLite may have open: closing a descriptor of
+it would drop SQLite's own locks.
+"""
+
+import os
+import stat
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agentpool.errors import IncompatibleStoreError, StoreError
+from agentpool.stores.sqlite.errors import not_opened
+from agentpool.stores.sqlite.forks import Identity, identity
+
+__all__ = ("Guard", "Place")
+
+_MODE: Final = 0o600
+_SHARED: Final = ("-wal", "-shm")
+"""What SQLite keeps beside a file, the same for all processes, for as long as one has it open."""
+
+_MAKING: Final = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file lies.
+
+    :ivar given: the name that the user gave, made absolute; it may be a symbolic link
+    :ivar path: the name that all links lead to; SQLite opens it by this one
+    """
+
+    given: Path
+    path: Path
+
+    @classmethod
+    def of(cls, path: Path) -> "Place":
+        """Find where a name leads, whatever becomes of the working folder later."""
+        return cls(path.absolute(), Path(os.path.realpath(path)))
+
+    def beside(self, suffix: str) -> Path:
+        """Name a file that lies beside it."""
+        return self.path.with_name(self.path.name + suffix)
+
+    def make(self) -> None:
+        """Make an empty file, for this user alone, where there is none.
+
+        :raises AgentPoolError: it cannot be made
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with _MAKING:  # no thread of this process opens it before the descriptor is closed
+                os.close(os.open(self.path, flags, _MODE))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise not_opened(error, self.given) from error
+
+    def check(self) -> Identity:
+        """Say which file is there, if it can be a store that this user may write.
+
+        Asked before SQLite opens it: who may only read would leave files of its own beside it,
+        which the owner cannot write.
+
+        :raises IncompatibleStoreError: it is no regular file, has other names, or cannot be written
+        """
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise not_opened(error, self.given) from error
+        if stat.S_ISDIR(found.st_mode):
+            msg = f"{self.given}: it is a directory; give the path of a file in it"
+            raise IncompatibleStoreError(msg)
+        _refuse_special(self.given, found)
+        if found.st_nlink > 1:
+            msg = (
+                f"{self.given}: the file has {found.st_nlink} names (hard links), and each would"
+                " have a write-ahead log of its own; delete the others, or open a copy"
+            )
+            raise IncompatibleStoreError(msg)
+        _refuse_read_only(self.path)
+        for path in map(self.beside, _SHARED):
+            self._check_beside(path)
+        return found.st_dev, found.st_ino
+
+    def _check_beside(self, path: Path) -> None:
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            _refuse_read_only(path.parent)
+        except OSError as error:
+            raise not_opened(error, path) from error
+        else:
+            _refuse_special(path, found)
+            _refuse_read_only(path)
+
+
+def _refuse_special(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        msg = f"{path}: it is no regular file"
+        raise IncompatibleStoreError(msg)
+
+
+def _refuse_read_only(path: Path) -> None:
+    if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        msg = f"{path}: it cannot be written; see who may, and how its disk is mounted"
+        raise IncompatibleStoreError(msg)
+
+
+class Guard:
+    """Notices when a file that is open here is no longer the one that others open.
+
+    :param place: open here, and kept open: SQLite lets its own files be for as long as that
+    :param file: which one was opened
+    """
+
+    def __init__(self, place: Place, file: Identity) -> None:
+        self._name = place.given
+        self._expected: dict[Path, Identity | None] = {place.given: file, place.path: file}
+        self._expected |= {path: identity(path) for path in map(place.beside, _SHARED)}
+        self._gone: str | None = None
+
+    def look(self) -> bool:
+        """Look whether the file is still there; costs a few microseconds. For any thread."""
+        if self._gone is None:
+            self._gone = self._what_is_gone()
+        return self._gone is None
+
+    def refuse_gone(self) -> None:
+        """Refuse to go on with what was seen to be gone. It is refused for ever.
+
+        :raises StoreError: the file, or what SQLite keeps beside it, was deleted, renamed or
+            replaced
+        """
+        if self._gone is not None:
+            raise StoreError(self._gone)
+
+    def check(self) -> None:
+        """Look, and refuse.
+
+        :raises StoreError: as `refuse_gone` says
+        """
+        self.look()
+        self.refuse_gone()
+
+    def _what_is_gone(self) -> str | None:
+        for path, expected in self._expected.items():
+            try:
+                found = identity(path)
+            except OSError:  # it cannot be seen just now
+                continue
+            if found is None or found != expected:
+                what = "replaced by another file" if found else "deleted or renamed"
+                return (
+                    f"{self._name}: {path.name} was {what} while it was open here, so nothing more"
+                    " is written to it; see to the files, then open the store again"
+                )
+        return None
