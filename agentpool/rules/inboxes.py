@@ -37,10 +37,10 @@ __all__ = (
 
 WITHDRAWN: Final = frozenset({MessageStatus.EXPIRED, MessageStatus.CANCELLED, MessageStatus.FAILED})
 
-ROWS_AT_ONCE: Final = 512
+ROWS_AT_ONCE: Final = 256
 """The most rows that one transaction goes through, so that others get their turn."""
 
-MESSAGES_AT_ONCE: Final = 64
+MESSAGES_AT_ONCE: Final = 32
 """The most messages that it reads for that, which cost more."""
 
 _BACK_AT_ONCE: Final = 64
