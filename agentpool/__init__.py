@@ -9,6 +9,7 @@ Start with `SqliteAgentPoolStore.open` and `AgentPool.open`. What stores promise
 from agentpool.pool import AgentPool
 from agentpool.member import MemberHandle
 from agentpool.inbox import Inbox, Delivery
+from agentpool.rules.dead import DeadLetter
 from agentpool.rules.waits import WakeOutcome
 from agentpool.rules.history import EventCursor
 
@@ -173,6 +174,7 @@ __all__ = (
     "CorrelationKey",
     "CorrelationValue",
     "CorruptRecordError",
+    "DeadLetter",
     "Delivery",
     "DestinationKind",
     "DestinationRef",

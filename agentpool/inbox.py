@@ -1,35 +1,66 @@
 """The inbox of a member: look, take one message after another, acknowledge."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias, TypeVar, overload
 from weakref import WeakSet
 
-from agentpool.errors import AgentPoolError, ClaimLostError
+import anyio
+
+from agentpool.errors import AgentPoolError, ClaimLostError, InvalidValueError
 from agentpool.rules.claims import (
     Acknowledge,
     Claim,
     ClaimNext,
+    ClaimTerms,
     ReturnMessage,
-    next_available,
-    peek,
+    Unclaim,
 )
+from agentpool.rules.command import PoolView
+from agentpool.rules.dead import DeadLetter, Discard, Retry, dead_page
+from agentpool.rules.inboxes import next_available, peek_page
+from agentpool.rules.requirements import require_type
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.waiting import inbox_topic
 from agentpool.stores.base import checked_limit
-from agentpool.support.clock import millis
+from agentpool.support.clock import millis, positive_millis
 from agentpool.support.process import process_name
-from agentpool.support.tasks import uninterrupted
 from agentpool.wire.records import RunMessage
 
-__all__ = ("Delivery", "Inbox")
+__all__ = ("Delivery", "Inbox", "claim_terms")
+
+T = TypeVar("T")
+
+_Page: TypeAlias = Callable[[PoolView, str, int, int], tuple[list[T], int | None]]
 
 _MOST: Final = 2**31
+_LOOK_FOR_SECONDS: Final = 1.0
+"""How long the first look of a take may last, so that no timeout is too short to get anything."""
+
+
+def claim_terms(
+    lease: float, limit: float | None, max_attempts: int | None, *, lease_name: str = "claim_lease"
+) -> ClaimTerms:
+    """Turn what a caller says of claims, in seconds, into their terms.
+
+    :raises InvalidValueError: one of them makes no sense
+    """
+    if max_attempts is not None and (type(max_attempts) is not int or max_attempts < 1):
+        msg = f"max_attempts: expected a number from 1 on, or None, got {max_attempts!r}"
+        raise InvalidValueError(msg)
+    return ClaimTerms(
+        positive_millis(lease, lease_name),
+        None if limit is None else positive_millis(limit, "claim_limit"),
+        max_attempts,
+    )
 
 
 class Delivery:
     """A message under a claim, which is renewed for as long as somebody holds this object.
+
+    In whatever task that is, until the claim is ended or its limit has passed.
 
     ``async with delivery:`` acknowledges at the end of the block, and returns the message to the
     inbox when the block raises.
@@ -45,7 +76,9 @@ class Delivery:
         self.claim: Final = claim
         self.message: Final[RunMessage] = claim.message
         self.attempt: Final = claim.attempt
-        self.lease: Final = inbox.lease
+        self.lease: Final = inbox.terms.lease
+        limit = inbox.terms.limit
+        self.limit: Final = None if limit is None else inbox.pool.store.clock() + limit
         self._ended = False
 
     def __repr__(self) -> str:
@@ -69,8 +102,11 @@ class Delivery:
         if exc_type is None:
             await self.ack()
         else:
-            with suppress(AgentPoolError):  # then the lease gives it back
-                await uninterrupted(self.nack())
+            await self._inbox.pool.put_right(self._fail())
+
+    async def _fail(self) -> None:
+        with suppress(AgentPoolError):  # then the lease gives it back
+            await self.nack()
 
     async def ack(self) -> None:
         """End the claim for good: the message is done and will not come again.
@@ -81,78 +117,136 @@ class Delivery:
         """
         await self._end(Acknowledge(self.claim))
 
-    async def nack(self, delay: float = 0) -> None:
+    async def nack(self, delay: float | None = None) -> None:
         """End the claim by giving the message back; it comes again, with the next attempt.
 
-        Cancelled, it was given back or not; if not, it comes when the claim runs out.
+        What waits behind it is handed out meanwhile. After the last attempt that the inbox allows
+        it is put aside instead, see `Inbox.dead`. Cancelled, it was given back or not; if not, it
+        comes when the claim runs out.
 
-        :param delay: seconds before it can be taken again
+        :param delay: seconds before it can be taken again; ``None``: 1 after the first attempt,
+            then 2, 4, ..., at most 300
         :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         """
-        await self._end(ReturnMessage(self.claim, millis(delay, "delay")))
+        after = None if delay is None else millis(delay, "delay")
+        await self._end(ReturnMessage(self.claim, after, self._inbox.terms.max_attempts))
 
     async def give_back(self) -> None:
-        """End the claim as `nack` does, even when the pool is closed: its member leaves."""
+        """End the claim, even when the pool is closed: its member leaves.
+
+        The message is there again at once, and the attempt does not count.
+        """
         self._inbox.forget(self)
-        await self._inbox.pool.conclude(ReturnMessage(self.claim, 0))
+        await self._inbox.pool.conclude(ReturnMessage(self.claim, 0, failed=False))
         self._ended = True
 
     async def _end(self, command: Acknowledge | ReturnMessage) -> None:
+        try:
+            await self._inbox.pool.execute(command)
+        except ClaimLostError:
+            self._inbox.forget(self)
+            raise
+        # Not before: where it fails, or is cancelled, the claim goes on.
         self._inbox.forget(self)
-        await self._inbox.pool.execute(command)
         self._ended = True
 
 
 class Inbox:
     """The unacknowledged messages of one run, in order of the log.
 
-    ``async for delivery in inbox`` claims the next message and waits where there is none. Going on
-    to the next without `Delivery.ack` or `Delivery.nack` lets the claim run out: the message comes
-    again, at the end of its lease. Several consumers, in any tasks and processes, may share a
-    run's inbox; each message is with one of them at a time.
+    ``async for delivery in inbox`` claims the next message and waits where there is none. Each
+    delivery may be handled in a task of its own; one that is neither acknowledged nor returned
+    comes again when nobody holds it any more, at the end of its lease. Several consumers, in any
+    tasks and processes, may share a run's inbox; each message is with one of them at a time.
 
     Every method raises what the store raises (`AgentPoolStore`), and `StoreClosedError` once the
     pool or its store is closed.
-
-    :ivar lease: for how many milliseconds a message is claimed, unless renewed
     """
 
-    def __init__(self, pool: OpenedPool, run_id: str, *, lease: int) -> None:
+    def __init__(self, pool: OpenedPool, run_id: str, terms: ClaimTerms) -> None:
         self.pool: Final = pool
+        self.terms: Final = terms
         self._run_id = run_id
         self._held: WeakSet[Delivery] = WeakSet()
         self._flows = False  # whether the last message was there at once
-        self.lease: Final = lease
 
     async def __aiter__(self) -> AsyncGenerator[Delivery, None]:
         while True:
-            delivery = await self.take()
-            try:
-                yield delivery
-            finally:
-                self.pool.heartbeats.remove_delivery(self.pool.pool_id, delivery)
+            yield await self.take()
 
     async def peek(self, limit: int = 100) -> tuple[RunMessage, ...]:
         """Look at the first unacknowledged messages, claimed ones too. Changes nothing.
 
-        :raises InvalidValueError: ``limit`` is no number of messages
+        Many are read bit by bit; what comes and goes meanwhile may be seen or not.
         """
-        limit = min(checked_limit(limit) or 0, _MOST)
-        return await self.pool.query(lambda view: peek(view, self._run_id, limit))
+        return await self._listed(peek_page, limit)
 
-    async def take(self) -> Delivery:
+    # --- taking
+
+    @overload
+    async def take(self, timeout: None = None) -> Delivery: ...  # noqa: ASYNC109  # see below
+
+    @overload
+    async def take(self, timeout: float) -> Delivery | None: ...  # noqa: ASYNC109  # see below
+
+    # With a timeout of its own, as it has to look once however short that is.
+    async def take(self, timeout: float | None = None) -> Delivery | None:  # noqa: ASYNC109
         """Claim the next message, and wait for one where there is none.
 
-        Cancelled, a message may have been claimed; it comes back when its lease runs out.
+        Cancelled or timed out, it leaves no claim behind: what it may have claimed is there again
+        at once, with the same attempt.
 
+        :param timeout: seconds after which it gives ``None``; however few, it looks once
         :raises StoreClosedError: the pool, or its store, was closed
         """
+        if timeout is None:
+            return self._delivery(await self._claim_next())
+        seconds = millis(timeout, "timeout") / 1000
+        end = anyio.current_time() + seconds
+        with anyio.move_on_after(max(seconds, _LOOK_FOR_SECONDS)):
+            claim = await self._claim_what_is_there()
+            if claim is not None:
+                return self._delivery(claim)
+        if anyio.current_time() < end:
+            with anyio.CancelScope(deadline=end):
+                return self._delivery(await self._claim_next())
+        return None
+
+    async def _claim_next(self) -> Claim:
         claim, self._flows = await self.pool.waiting.until_taken(
-            inbox_topic(self._run_id),
-            lambda view: next_available(view, self._run_id),
-            ClaimNext(self._run_id, process_name(), self.lease),
-            hopeful=self._flows,
+            inbox_topic(self._run_id), self._when, self._claim, hopeful=self._flows
         )
+        return claim
+
+    async def _claim_what_is_there(self) -> Claim | None:
+        claim = await self.pool.waiting.taken_now(self._when, self._claim, hopeful=self._flows)
+        self._flows = claim is not None
+        return claim
+
+    def _when(self, view: PoolView) -> int | None:
+        return next_available(view, self._run_id)
+
+    async def _claim(self) -> Claim | None:
+        """Claim what is first, and see to it that a cancelled take keeps nothing."""
+        terms, store = self.terms, self.pool.store
+        command = ClaimNext(self._run_id, process_name(), terms.lease, terms.max_attempts)
+        claiming = asyncio.ensure_future(store.execute(self.pool.pool_id, command))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            if command.withdraw():
+                claiming.cancel()
+            else:
+                await self.pool.put_right(self._unclaim(claiming))
+            raise
+
+    async def _unclaim(self, claiming: "asyncio.Future[Claim | None]") -> None:
+        with suppress(AgentPoolError):  # then the lease gives it back
+            claim = await claiming
+            if claim is not None:
+                await self.pool.conclude(Unclaim(claim))
+
+    def _delivery(self, claim: Claim) -> Delivery:
         delivery = Delivery(self, claim)
         self._held.add(delivery)
         self.pool.heartbeats.add_delivery(self.pool.pool_id, delivery)
@@ -165,6 +259,45 @@ class Inbox:
                 await delivery.give_back()
 
     def forget(self, delivery: Delivery) -> None:
-        """Renew the claim of a delivery no longer: it is about to end."""
+        """Renew the claim of a delivery no longer: it has ended, or is about to."""
         self.pool.heartbeats.remove_delivery(self.pool.pool_id, delivery)
         self._held.discard(delivery)
+
+    # --- dead letters
+
+    async def dead(self, limit: int = 100) -> tuple[DeadLetter, ...]:
+        """List the first messages that were put aside after too many attempts. Changes nothing."""
+        return await self._listed(dead_page, limit)
+
+    async def retry(self, letter: DeadLetter) -> None:
+        """Put a dead letter back into the inbox, in its place, and count its attempts anew.
+
+        Cancelled, it is back or not; trying again tells, by `InvalidTransitionError`.
+
+        :raises InvalidTransitionError: it is dead no more, has expired or was cancelled
+        """
+        require_type(letter, DeadLetter, "letter")
+        key = letter.message.idempotency_key
+        await self.pool.execute(Retry(self._run_id, letter.seq, key))
+
+    async def discard(self, letter: DeadLetter) -> None:
+        """Throw a dead letter away, as if it had been acknowledged.
+
+        Cancelled, it is gone or not; trying again tells, by `InvalidTransitionError`.
+
+        :raises InvalidTransitionError: it is dead no more
+        """
+        require_type(letter, DeadLetter, "letter")
+        await self.pool.execute(Discard(self._run_id, letter.seq))
+
+    async def _listed(self, page: _Page[T], limit: int) -> tuple[T, ...]:
+        most = min(checked_limit(limit) or 0, _MOST)
+        found: list[T] = []
+        after: int | None = 0
+        while after is not None:
+            place, left = after, most - len(found)
+            more, after = await self.pool.query(
+                lambda view: page(view, self._run_id, place, left)  # noqa: B023  # asked at once
+            )
+            found += more
+        return tuple(found)

@@ -14,6 +14,7 @@ from agentpool.errors import (
     StoreClosedError,
 )
 from agentpool.inbox import Inbox
+from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.membership import JoinRun, LeaveMember
 from agentpool.rules.requirements import checked_cursor, checked_sequence, require_type
 from agentpool.rules.sending import Send
@@ -63,14 +64,12 @@ class MemberHandle:
     :ivar inbox: its messages
     """
 
-    def __init__(self, pool: OpenedPool, member: AgentPoolMember, *, claim_lease: float) -> None:
+    def __init__(self, pool: OpenedPool, member: AgentPoolMember, terms: ClaimTerms) -> None:
         require_type(member, AgentPoolMember, "member")
         self._pool = pool
         self.member: Final = member
         self.run_id: Final = member.run_id
-        self.inbox: Final = Inbox(
-            pool, member.run_id, lease=positive_millis(claim_lease, "claim_lease")
-        )
+        self.inbox: Final = Inbox(pool, member.run_id, terms)
 
     def __repr__(self) -> str:
         return f"<MemberHandle {self.run_id!r} of pool {self._pool.pool_id!r}>"
@@ -273,12 +272,12 @@ class Membership(Unopened):
         pool: OpenedPool,
         member: AgentPoolMember,
         lease: float | None,
-        claim_lease: float,
+        terms: ClaimTerms,
     ) -> None:
         self._pool = pool
         self._member = member
         self._lease = None if lease is None else positive_millis(lease, "lease")
-        self._handle = MemberHandle(pool, member, claim_lease=claim_lease)
+        self._handle = MemberHandle(pool, member, terms)
 
     async def __aenter__(self) -> MemberHandle:
         try:

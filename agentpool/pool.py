@@ -12,7 +12,7 @@ from typing import Final, Self
 from msgspec.structs import replace
 
 from agentpool.errors import InvalidValueError
-from agentpool.inbox import Inbox
+from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle, Membership
 from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
@@ -34,7 +34,6 @@ from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, checked_place
 from agentpool.stores.tail import follow
-from agentpool.support.clock import positive_millis
 from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
@@ -153,7 +152,13 @@ class AgentPool:
         )
 
     def member(
-        self, member: AgentPoolMember, lease: float | None = 30.0, *, claim_lease: float = 30.0
+        self,
+        member: AgentPoolMember,
+        lease: float | None = 30.0,
+        *,
+        claim_lease: float = 30.0,
+        claim_limit: float | None = None,
+        max_attempts: int | None = None,
     ) -> Membership:
         """Be a member for the length of an ``async with`` block: join, heartbeat, leave.
 
@@ -164,18 +169,31 @@ class AgentPool:
         :param lease: seconds after which a process that was killed is no member any more;
             ``None`` for a member that stays until it leaves
         :param claim_lease: seconds that a message taken from the inbox stays claimed, renewed
-            while it is handled
-        :raises InvalidValueError: a lease is not above zero
+            while somebody holds it
+        :param claim_limit: seconds after which a claim is renewed no more; ``None``: never
+        :param max_attempts: after so many attempts a message is put aside, see `Inbox.dead`;
+            ``None``: never
+        :raises InvalidValueError: a lease, or a limit, is not above zero
         """
-        return Membership(self._opened, member, lease, claim_lease)
+        terms = claim_terms(claim_lease, claim_limit, max_attempts)
+        return Membership(self._opened, member, lease, terms)
 
-    def acting_as(self, member: AgentPoolMember, *, claim_lease: float = 30.0) -> MemberHandle:
+    def acting_as(
+        self,
+        member: AgentPoolMember,
+        *,
+        claim_lease: float = 30.0,
+        claim_limit: float | None = None,
+        max_attempts: int | None = None,
+    ) -> MemberHandle:
         """Act for a run that has joined with `join_run` and outlives this block, or this process.
 
-        :param claim_lease: see `member`
-        :raises InvalidValueError: it is not above zero
+        Its parameters are those of `member`.
+
+        :raises InvalidValueError: see `member`
         """
-        return MemberHandle(self._opened, member, claim_lease=claim_lease)
+        terms = claim_terms(claim_lease, claim_limit, max_attempts)
+        return MemberHandle(self._opened, member, terms)
 
     async def snapshot(self) -> AgentPoolSnapshot:
         """Show what the whole log of the pool means now; see `AgentPoolStore.snapshot`."""
@@ -194,14 +212,24 @@ class AgentPool:
 
     # --- messages
 
-    def inbox(self, run_id: str, *, lease: float = 30.0) -> Inbox:
+    def inbox(
+        self,
+        run_id: str,
+        *,
+        lease: float = 30.0,
+        claim_limit: float | None = None,
+        max_attempts: int | None = None,
+    ) -> Inbox:
         """Give the inbox of a run; it can be looked at, and taken from, whoever is a member.
 
         :param lease: seconds that a message stays claimed, renewed while somebody holds it
-        :raises InvalidValueError: it is not above zero
+        :param claim_limit: see `member`
+        :param max_attempts: see `member`
+        :raises InvalidValueError: see `member`
         """
         check_identifier(run_id, "run_id")
-        return Inbox(self._opened, run_id, lease=positive_millis(lease, "lease"))
+        terms = claim_terms(lease, claim_limit, max_attempts, lease_name="lease")
+        return Inbox(self._opened, run_id, terms)
 
     async def send(self, message: RunMessage) -> MessageReceipt:
         """Send a message: its recipients are fixed, and it is recorded, in one transaction.

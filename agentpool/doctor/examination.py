@@ -10,7 +10,7 @@ from agentpool.doctor import environment, file
 from agentpool.doctor.checkpoints import Checkpoints
 from agentpool.doctor.coordination import Coordination
 from agentpool.doctor.derived import check_bodies, check_promises, check_times
-from agentpool.doctor.liveness import check_claims, check_overdue
+from agentpool.doctor.liveness import check_claims, check_dead, check_overdue
 from agentpool.doctor.reading import Way, beside, footprint, looking, way_of
 from agentpool.doctor.records import check_records
 from agentpool.doctor.report import Finding, Report, broken, note
@@ -86,6 +86,7 @@ def _examine_store(connection: sqlite3.Connection, now: int) -> Iterator[Finding
         ("promises", lambda: check_promises(connection)),
         ("bodies", lambda: check_bodies(connection)),
         ("claims", lambda: check_claims(connection, now)),
+        ("dead letters", lambda: check_dead(connection)),
         ("overdue", lambda: check_overdue(connection, now)),
     ):
         yield from _guarded(name, check)

@@ -1,4 +1,4 @@
-"""What nobody has taken care of: claims that ran out, deadlines that are overdue.
+"""What nobody has taken care of: claims that ran out, dead letters, deadlines that are overdue.
 
 A process that has a pool open carries out what is due within a fraction of a second. What is
 much older shows that nobody has.
@@ -10,7 +10,7 @@ from typing import Final
 
 from agentpool.doctor.report import Finding, Places, note, ok
 
-__all__ = ("check_claims", "check_overdue")
+__all__ = ("check_claims", "check_dead", "check_overdue")
 
 GRACE_MILLIS: Final = 10_000
 
@@ -19,6 +19,9 @@ _CLAIMS: Final = """
     WHERE kind = 'inbox' AND due_at > 0 AND due_at < ?
     AND CASE WHEN json_valid(value) THEN json_extract(value, '$.claimed_by') END IS NOT NULL
     GROUP BY pool_id, name
+"""
+_DEAD: Final = """
+    SELECT pool_id, name, count(*) FROM agentpool_rows WHERE kind = 'dead' GROUP BY pool_id, name
 """
 _OVERDUE: Final = """
     SELECT pool_id, name LIKE 'lease %' AS is_lease, count(*), min(due_at) FROM agentpool_rows
@@ -37,6 +40,18 @@ def check_claims(connection: sqlite3.Connection, now: int) -> Iterator[Finding]:
         yield note("claims", what, "start a consumer of these inboxes")
     else:
         yield ok("claims", "none ran out and was left lying")
+
+
+def check_dead(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Look for messages that failed too often and were put aside."""
+    found = Places()
+    for pool_id, run_id, count in connection.execute(_DEAD):
+        found.add(f"pool {pool_id!r}, run {run_id!r}: {count}")
+    if found:
+        what = f"messages that failed too often and were put aside: {found}"
+        yield note("dead letters", what, "see Inbox.dead(); retry() or discard() them")
+    else:
+        yield ok("dead letters", "no message was put aside")
 
 
 def check_overdue(connection: sqlite3.Connection, now: int) -> Iterator[Finding]:

@@ -6,11 +6,13 @@ from typing import Final, TypeAlias
 from agentpool.doctor.look import Look
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
+from agentpool.rules.inboxes import WITHDRAWN
 from agentpool.rules.rows import (
     ANSWER,
     ASKING,
     CAUSE,
     CONTRACT,
+    DEAD,
     EVENT,
     EVENT_ID,
     EXPIRY,
@@ -125,23 +127,30 @@ def _is_open_wake(look: Look, condition_id: str) -> bool:
     return look.state.open_wakes.get(condition_id) is not None
 
 
+def _may_expire(look: Look, key: str) -> bool:
+    # An answered message, say, still expires for those who have not taken it.
+    found = look.message(key)
+    return found is not None and found.stored.receipt.status not in WITHDRAWN
+
+
 _DEADLINES: Final[dict[str, Callable[[Look, str], bool]]] = {
     WAKE: _is_open_wake,
     RESPONSE: Look.is_open_message,
-    EXPIRY: Look.is_open_message,
+    EXPIRY: _may_expire,
     LEASE: _is_member,
     HELD: Look.is_asked,
 }
 _ENDS: Final = {
     WAKE: "wake",
     RESPONSE: "open message",
-    EXPIRY: "open message",
+    EXPIRY: "message",
     LEASE: "member",
     HELD: "run asking",
 }
 
 _COMPLAINTS: Final[dict[str, _Check]] = {
     INBOX: _inbox,
+    DEAD: _inbox,
     ANSWER: _answer,
     ASKING: _asking,
     CONTRACT: _contract,
@@ -153,6 +162,7 @@ _COMPLAINTS: Final[dict[str, _Check]] = {
 
 _CHECKS: Final = {
     INBOX: "inboxes",
+    DEAD: "inboxes",
     ANSWER: "answers",
     ASKING: "answers",
     CONTRACT: "contracts",

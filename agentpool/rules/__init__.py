@@ -11,7 +11,9 @@
 `messages`              recording messages and what becomes of them
 `sending`               resolving recipients, sending, and what a delivery means
 `answers`               questions: counting their answers, keeping them for who asked
-`claims`                inboxes: take, renew, acknowledge, return
+`inboxes`               what is in an inbox, and in which order it is handed out
+`claims`                take a message, renew the claim, acknowledge, return
+`dead`                  messages that failed too often
 `wakes`                 recording wakes and how they end
 `waits`                 registering a wait, or ending it with what has already happened
 `host_events`           events that a host publishes, and their numbers

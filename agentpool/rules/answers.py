@@ -6,8 +6,8 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from agentpool.errors import IdempotencyConflictError
-from agentpool.rules.claims import message_at
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
+from agentpool.rules.inboxes import message_at
 from agentpool.rules.messages import can_become, record_status
 from agentpool.rules.rows import (
     ANSWER,

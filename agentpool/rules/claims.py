@@ -1,39 +1,46 @@
-"""Inboxes: a message waits, is claimed under a lease, and is acknowledged or comes back.
+"""Claims: a message is with one consumer under a lease, and is acknowledged or comes back.
 
 Acknowledging deletes the row. Fencing: a claim is current while the row has its attempt number
 and its lease has not run out; whatever is no longer current changes nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
-from agentpool.errors import ClaimLostError, CorruptRecordError
-from agentpool.rules.command import INBOX, Command, Decision, LookUps, PoolView, Row, RowKey
-from agentpool.rules.requirements import require_open
-from agentpool.rules.rows import InboxEntry, inbox_key, put, value_of
-from agentpool.wire.ids import check_identifier
-from agentpool.wire.records import (
-    AgentPoolStoredMessage,
-    MessageStatus,
-    RunMessage,
-    RunMessageRecorded,
+from msgspec.structs import replace
+
+from agentpool.errors import ClaimLostError
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
+from agentpool.rules.dead import is_spent, put_aside
+from agentpool.rules.inboxes import (
+    MESSAGES_AT_ONCE,
+    ROWS_AT_ONCE,
+    awaits_expiry,
+    in_turn,
+    is_withdrawn,
+    message_at,
+    seen_to_expire,
 )
+from agentpool.rules.requirements import require_open
+from agentpool.rules.rows import NEVER, InboxEntry, inbox_key, put, value_of
+from agentpool.wire.ids import check_identifier
+from agentpool.wire.records import AgentPoolStoredMessage, RunMessage
 
 __all__ = (
     "Acknowledge",
     "Claim",
     "ClaimNext",
+    "ClaimTerms",
     "RenewClaims",
     "ReturnMessage",
-    "message_at",
-    "next_available",
-    "peek",
+    "Unclaim",
+    "growing_delay",
 )
 
-WITHDRAWN: Final = frozenset({MessageStatus.EXPIRED, MessageStatus.CANCELLED, MessageStatus.FAILED})
-
-_SCAN: Final = 64
+_FIRST_DELAY_MILLIS: Final = 1000
+_LONGEST_DELAY_MILLIS: Final = 300_000
+_DOUBLINGS: Final = 9  # more than it takes to the longest
 
 
 class Claim(NamedTuple):
@@ -45,36 +52,128 @@ class Claim(NamedTuple):
     message: RunMessage
 
 
+class ClaimTerms(NamedTuple):
+    """How the messages of an inbox are claimed, in milliseconds.
+
+    :ivar lease: how long a claim lasts unless it is renewed
+    :ivar limit: for how long it is renewed; ``None``: for as long as somebody holds the message
+    :ivar max_attempts: after so many a message is put aside; ``None``: never
+    """
+
+    lease: int
+    limit: int | None = None
+    max_attempts: int | None = None
+
+
 class ClaimNext(Command[Claim | None]):
-    """Claim the first message of a run that can be taken.
+    """Claim the first message of a run that can be taken; ``None``: there is none, or look again.
+
+    What has expired, was cancelled or has failed too often is moved out of the way, so much of it
+    in one transaction that others get their turn.
 
     :param lease: milliseconds until the claim runs out unless renewed
     :param claimant: a name for who claims, for people who look at it
+    :param max_attempts: after so many attempts a message is put aside; ``None``: never
     """
 
     must_survive_power_cut = False
 
-    def __init__(self, run_id: str, claimant: str, lease: int) -> None:
+    def __init__(
+        self, run_id: str, claimant: str, lease: int, max_attempts: int | None = None
+    ) -> None:
         check_identifier(run_id, "run_id")
         self._run_id, self._claimant, self._lease = run_id, claimant, lease
+        self._max_attempts = max_attempts
+        self._deciding = self._withdrawn = False
         self.looks_up: LookUps = LookUps(inboxes=(run_id,))
 
+    def withdraw(self) -> bool:
+        """Claim nothing from now on; say whether that comes in time.
+
+        For the event loop, while a store may decide in another thread.
+        """
+        # Here and in `decide` each first says what it does, and only then looks at the other: one
+        # of the two sees it.
+        self._withdrawn = True
+        return not self._deciding
+
     def decide(self, view: PoolView) -> Decision[Claim | None]:
+        self._deciding = True
+        if self._withdrawn:
+            return Decision(None)
         require_open(view)
-        withdrawn: list[RowKey] = []
-        for row in _in_order(view, self._run_id, due_by=view.now):
-            # A claimed message is due when its lease ends: one whose consumer died simply comes.
-            stored = message_at(view, row.key.number)
-            if _is_withdrawn(view, stored):
-                withdrawn.append(row.key)
+        passed = _PassedBy(view, self._max_attempts)
+        for row in islice(in_turn(view, self._run_id), ROWS_AT_ONCE):
+            entry = value_of(row, InboxEntry)
+            if passed.by_its_row(row, entry):
                 continue
-            # The number fences: a consumer that slept through its lease holds an older one, and
-            # can neither acknowledge nor renew what somebody else handles by now.
-            attempt = value_of(row, InboxEntry).attempt + 1
-            claim = Claim(self._run_id, row.key.number, attempt, stored.message)
-            entry = put(row.key, InboxEntry(attempt, self._claimant), view.now + self._lease)
-            return Decision(claim, puts=(entry,), deletes=tuple(withdrawn))
-        return Decision(None, deletes=tuple(withdrawn))
+            if passed.read == MESSAGES_AT_ONCE:
+                break
+            stored = message_at(view, row.key.number)
+            if not passed.by_its_message(row, entry, stored):
+                claim = Claim(self._run_id, row.key.number, entry.attempt + 1, stored.message)
+                return passed.decision(claim, self._claimed(row, entry, view.now))
+        return passed.decision(None)
+
+    def _claimed(self, row: Row, entry: InboxEntry, now: int) -> Row:
+        # The number fences: a consumer that slept through its lease holds an older one, and can
+        # neither acknowledge nor renew what somebody else handles by now.
+        claimed = replace(entry, attempt=entry.attempt + 1, claimed_by=self._claimant)
+        # A claimed message is due when its lease ends: one whose consumer died simply comes.
+        return put(row.key, claimed, now + self._lease)
+
+
+class _PassedBy:
+    """What a claim finds in its way and moves out of it."""
+
+    def __init__(self, view: PoolView, max_attempts: int | None) -> None:
+        self.read = 0
+        self._view, self._max_attempts = view, max_attempts
+        self._puts: list[Row] = []
+        self._deletes: list[RowKey] = []
+
+    def by_its_row(self, row: Row, entry: InboxEntry) -> bool:
+        """Say whether the row alone tells that a message is not to be handed out."""
+        if seen_to_expire(self._view, entry):
+            self._puts.append(row._replace(due_at=NEVER))
+            return True
+        if is_spent(entry, self._max_attempts):
+            self._puts.append(put_aside(row, entry))
+            self._deletes.append(row.key)
+            return True
+        return False
+
+    def by_its_message(self, row: Row, entry: InboxEntry, stored: AgentPoolStoredMessage) -> bool:
+        """Say whether a message is not to be handed out."""
+        self.read += 1
+        if not is_withdrawn(self._view, stored):
+            return False
+        if awaits_expiry(self._view, stored):
+            self._puts.append(put(row.key, replace(entry, claimed_by=None), NEVER))
+        else:
+            self._deletes.append(row.key)
+        return True
+
+    def decision(self, claim: Claim | None, *puts: Row) -> Decision[Claim | None]:
+        """Decide to claim something, or nothing, and to move away what was passed by."""
+        return Decision(claim, puts=(*self._puts, *puts), deletes=tuple(self._deletes))
+
+
+class Unclaim(Command[None]):
+    """Undo a claim that was made for nobody: the message is there again, at the same attempt."""
+
+    must_survive_power_cut = False
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self.looks_up: LookUps = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        row = _current(view, self._claim)
+        entry = replace(value_of(row, InboxEntry), claimed_by=None)
+        if entry.expires_at is None or entry.expires_at > view.now:
+            entry = replace(entry, attempt=entry.attempt - 1)
+        return Decision(None, puts=(put(row.key, entry),), announce=True)
 
 
 class Acknowledge(Command[None]):
@@ -89,19 +188,42 @@ class Acknowledge(Command[None]):
 
 
 class ReturnMessage(Command[None]):
-    """End a claim by giving the message back, to be taken again after a delay in milliseconds."""
+    """End a claim by giving the message back, to be taken again after a delay.
 
-    def __init__(self, claim: Claim, delay: int) -> None:
+    :param delay: milliseconds; ``None``: longer with each attempt
+    :param max_attempts: after so many attempts the message is put aside; ``None``: never
+    :param failed: whether the attempt counts
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        delay: int | None,
+        max_attempts: int | None = None,
+        *,
+        failed: bool = True,
+    ) -> None:
         self._claim, self._delay = claim, delay
+        self._max_attempts, self._failed = max_attempts, failed
         self.looks_up: LookUps = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
 
     def decide(self, view: PoolView) -> Decision[None]:
         row = _current(view, self._claim)
         # It keeps its number, without a claimant: the claim that is given back is no longer valid.
-        returned = InboxEntry(value_of(row, InboxEntry).attempt)
-        entry = put(row.key, returned, view.now + self._delay)
+        entry = replace(value_of(row, InboxEntry), claimed_by=None)
+        if not self._failed:
+            entry = replace(entry, forgiven=entry.forgiven + 1)
+        if is_spent(entry, self._max_attempts):
+            return Decision(None, puts=(put_aside(row, entry),), deletes=(row.key,))
+        delay = growing_delay(entry.tries) if self._delay is None else self._delay
+        returned = put(row.key, entry, view.now + delay if delay else 0)
         # No record says so, and those who wait for a message would sleep on.
-        return Decision(None, puts=(entry,), announce=True)
+        return Decision(None, puts=(returned,), announce=True)
+
+
+def growing_delay(tries: int) -> int:
+    """Say for how many milliseconds a message stays away that has failed so many times."""
+    return min(_FIRST_DELAY_MILLIS << min(max(tries - 1, 0), _DOUBLINGS), _LONGEST_DELAY_MILLIS)
 
 
 class RenewClaims(Command[frozenset[Claim]]):
@@ -128,48 +250,11 @@ class RenewClaims(Command[frozenset[Claim]]):
         return Decision(frozenset(lost), puts=tuple(puts))
 
 
-def peek(view: PoolView, run_id: str, limit: int | None) -> tuple[RunMessage, ...]:
-    """List the unacknowledged messages of a run, claimed ones too, in order of the log."""
-    require_open(view)
-    found = (message_at(view, row.key.number) for row in _in_order(view, run_id))
-    return tuple(islice((each.message for each in found if not _is_withdrawn(view, each)), limit))
-
-
-def next_available(view: PoolView, run_id: str) -> int | None:
-    """Say when the next message of a run can be taken; not after now: there is one now."""
-    return view.next_due(run_id)
-
-
-def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:
-    """Read the message that a record holds."""
-    for found, payload in view.records(seq - 1, 1):
-        if found == seq and isinstance(payload, RunMessageRecorded):
-            return payload.stored
-    msg = "an inbox names this record, but it is no message"
-    raise CorruptRecordError(msg, pool_id=view.pool_id, seq=seq)
-
-
-def _in_order(view: PoolView, run_id: str, due_by: int | None = None) -> Iterator[Row]:
-    after, limit = 0, 1  # a claim takes the first, as a rule
-    while rows := view.rows(INBOX, run_id, after=after, limit=limit, due_by=due_by):
-        yield from rows
-        after, limit = rows[-1].key.number, _SCAN
-
-
-def _is_withdrawn(view: PoolView, stored: AgentPoolStoredMessage) -> bool:
-    """Say whether a message is to be handed out no more: expired, cancelled or failed."""
-    expires_at = stored.message.expires_at_millis
-    if expires_at is not None and expires_at <= view.now:
-        return True
-    known = view.message_by_key(stored.message.idempotency_key)
-    return known is not None and known.stored.receipt.status in WITHDRAWN
-
-
 def _current(view: PoolView, claim: Claim) -> Row:
     row = view.row(inbox_key(claim.run_id, claim.seq))
-    if row is not None:
+    if row is not None and row.due_at > view.now:
         entry = value_of(row, InboxEntry)
-        if entry.attempt == claim.attempt and entry.claimed_by and row.due_at > view.now:
+        if entry.attempt == claim.attempt and entry.claimed_by:
             return row
     msg = f"the claim of run {claim.run_id!r}, attempt {claim.attempt}, is no longer current"
     raise ClaimLostError(msg, pool_id=view.pool_id, seq=claim.seq)

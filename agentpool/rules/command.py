@@ -43,7 +43,7 @@ DEADLINE: Final = "deadline"
 """The kind of the rows that `PoolView.deadlines` lists by the time they are due at."""
 
 INBOX: Final = "inbox"
-"""The kind of the rows that `PoolView.next_due` looks at."""
+"""The kind of the rows that `PoolView.due` lists by the time they are due at."""
 
 
 class Placed(NamedTuple, Generic[T]):
@@ -153,11 +153,13 @@ class PoolView(Protocol):
     def row(self, key: RowKey) -> Row | None:
         """Look up a row."""
 
-    def rows(
-        self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
-    ) -> Sequence[Row]:
-        """List rows of one name with numbers above ``after``, in order of their numbers.
+    def rows(self, kind: str, name: str, *, after: int = 0, limit: int) -> Sequence[Row]:
+        """List rows of one name with numbers above ``after``, in order of their numbers."""
 
+    def due(self, name: str, *, after: int = -1, due_by: int, limit: int) -> Sequence[Row]:
+        """List rows of kind `INBOX` and one name by ``due_at``, then by number.
+
+        :param after: only those whose ``due_at`` is later
         :param due_by: only those whose ``due_at`` is not later
         """
 

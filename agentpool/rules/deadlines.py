@@ -4,6 +4,7 @@ from typing import Any
 
 from agentpool.rules.answers import release_answers
 from agentpool.rules.command import Decision, PoolView, Row
+from agentpool.rules.inboxes import unheld
 from agentpool.rules.messages import can_become, record_status
 from agentpool.rules.rows import EXPIRY, HELD, LEASE, RESPONSE, WAKE, inbox_key
 from agentpool.rules.wakes import end_wake
@@ -56,7 +57,11 @@ def _expire(view: PoolView, key: str, delivered_at: int) -> Decision[Any]:
         view.row(inbox_key(run_id, delivered_at)) for run_id in known.stored.receipt.delivered_to
     ):
         return Decision(None)
-    return _end_message(view, key, MessageStatus.EXPIRED)
+    ended = _end_message(view, key, MessageStatus.EXPIRED)
+    if ended.records:
+        return ended
+    # It was answered, say, but some have never taken it.
+    return Decision(None, deletes=tuple(unheld(view, known.stored, delivered_at)))
 
 
 def _lose_member(view: PoolView, run_id: str) -> Decision[Any]:

@@ -4,6 +4,7 @@ from typing import cast
 
 from agentpool.errors import IdempotencyConflictError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
+from agentpool.rules.inboxes import WITHDRAWN, unheld
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import HELD, contract_key, deadline_key
 from agentpool.rules.transitions import MESSAGE_STEPS, is_step, require_step
@@ -129,7 +130,12 @@ def record_status(
     if receipt.status is status:
         return Decision(receipt)  # two processes may carry out the same deadline
     _require_status(view, known, status)
-    return recorded(message, status, receipt.delivered_to if delivered_to is None else delivered_to)
+    decision = recorded(
+        message, status, receipt.delivered_to if delivered_to is None else delivered_to
+    )
+    if status in WITHDRAWN and receipt.status is MessageStatus.DELIVERED:
+        return decision._replace(deletes=tuple(unheld(view, known.stored, known.seq)))
+    return decision
 
 
 def can_become(stored: AgentPoolStoredMessage, status: MessageStatus) -> bool:

@@ -32,6 +32,7 @@ CONTRACT: Final = "contract"
 EVENT: Final = "event"
 EVENT_ID: Final = "event_id"
 CAUSE: Final = "cause"
+DEAD: Final = "dead"
 
 LEASE: Final = "lease"
 WAKE: Final = "wake"
@@ -39,20 +40,38 @@ RESPONSE: Final = "response"
 EXPIRY: Final = "expiry"
 HELD: Final = "held"
 
+NEVER: Final = 2**63 - 1
+"""The largest integer that SQLite keeps exactly; nobody waits that long."""
+
 
 class InboxEntry(Wire):
     """An unacknowledged message of one run; the row's ``due_at`` is when it can be taken.
 
     While it is claimed that is the end of the claim's lease, so an expired claim needs no
     clearing. ``attempt`` counts the claims and fences off those that are no longer current.
+
+    :ivar expires_at: when the message expires; ``None``: never, or only the message tells
+    :ivar forgiven: how many of the attempts do not count
     """
 
     attempt: int = written(0)
     claimed_by: str | None = None
+    expires_at: int | None = None
+    forgiven: int = 0
+
+    @property
+    def tries(self) -> int:
+        """How many attempts count."""
+        return self.attempt - self.forgiven
 
 
 UNREAD: Final = encode(InboxEntry()).decode()
 """The value of the row of a message that nobody has claimed yet."""
+
+
+def unread(expires_at: int | None) -> str:
+    """Give the value of the row of a message that nobody has claimed yet."""
+    return UNREAD if expires_at is None else encode(InboxEntry(expires_at=expires_at)).decode()
 
 
 class Contract(Wire):
@@ -106,12 +125,12 @@ def deadline_key(what: str, subject: str) -> RowKey:
 
 def deadline(what: str, subject: str, due_at: int) -> Row:
     """Make something due at a time, in milliseconds of the Unix epoch."""
-    return Row(deadline_key(what, subject), due_at=min(due_at, _LATEST))
+    return Row(deadline_key(what, subject), due_at=min(due_at, NEVER))
 
 
 def put(key: RowKey, value: Wire, due_at: int = 0) -> Row:
     """Make a row that holds a value."""
-    return Row(key, encode(value).decode(), min(due_at, _LATEST))
+    return Row(key, encode(value).decode(), min(due_at, NEVER))
 
 
 def value_of(row: Row, type_: type[W]) -> W:
@@ -130,7 +149,3 @@ def load(view: PoolView, key: RowKey, type_: type[W]) -> W | None:
     """Look up the value of a row; ``None`` where there is none."""
     row = view.row(key)
     return None if row is None else value_of(row, type_)
-
-
-# The largest integer that SQLite keeps exactly; nobody waits that long.
-_LATEST: Final = 2**63 - 1

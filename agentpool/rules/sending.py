@@ -12,6 +12,7 @@ from agentpool.rules.answers import (
     respond,
 )
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
+from agentpool.rules.inboxes import WITHDRAWN, unheld
 from agentpool.rules.messages import earlier_message, look_ups_of, recorded
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
@@ -19,12 +20,12 @@ from agentpool.rules.rows import (
     EXPIRY,
     HELD,
     RESPONSE,
-    UNREAD,
     Contract,
     contract_key,
     deadline,
     deadline_key,
     put,
+    unread,
 )
 from agentpool.wire.payload import SealedPayload, readable
 from agentpool.wire.records import (
@@ -166,7 +167,7 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
         if message.response_contract and message.response_contract.expected_responses == 0:
             yield respond(view, message.idempotency_key)
     elif status is not MessageStatus.ACCEPTED:
-        yield _close(message)
+        yield _close(view, stored)
 
 
 def _waits(message: RunMessage) -> bool:
@@ -202,24 +203,31 @@ def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decis
     """Put a message into the inboxes; an answer that somebody waits for is kept for them."""
     question = stored.message.reply_to
     asker = None if question is None else asker_of(view, question, stored.message.sender)
+    value = unread(stored.message.expires_at_millis)
     puts: list[Row] = []
     for run_id in stored.receipt.delivered_to:
         is_answer = question is not None and run_id == asker
         if is_answer:
             puts.append(Row(RowKey(ANSWER, str(question), seq), run_id))
         if not (is_answer and view.row(deadline_key(HELD, str(question)))):
-            puts.append(Row(RowKey(INBOX, run_id, seq), UNREAD))
+            puts.append(Row(RowKey(INBOX, run_id, seq), value))
     # Announced, because a foreign record was told of before it was worked in here: whoever waits
     # for this inbox has looked, found nothing and gone to sleep again.
     return Decision(None, puts=tuple(puts), announce=True)
 
 
-def _close(message: RunMessage) -> Decision[Any]:
-    return Decision(
-        None,
-        deletes=(
-            contract_key(message.message_id),
-            deadline_key(RESPONSE, message.idempotency_key),
-            deadline_key(EXPIRY, message.idempotency_key),
-        ),
-    )
+def _close(view: PoolView, stored: AgentPoolStoredMessage) -> Decision[Any]:
+    """End what a message waited for, now that it has its final status."""
+    message = stored.message
+    expiry = deadline_key(EXPIRY, message.idempotency_key)
+    deletes = [
+        contract_key(message.message_id),
+        deadline_key(RESPONSE, message.idempotency_key),
+    ]
+    row = None if message.expires_at_millis is None else view.row(expiry)
+    left = () if row is None else tuple(unheld(view, stored, int(row.value)))
+    if stored.receipt.status in WITHDRAWN:
+        deletes += (expiry, *left)
+    elif not left:
+        deletes.append(expiry)  # else it takes away what is left, when it is due
+    return Decision(None, deletes=tuple(deletes))

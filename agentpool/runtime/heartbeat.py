@@ -28,7 +28,7 @@ _BEATS_PER_LEASE: Final = 3
 
 
 class Renewable(Protocol):
-    """Something under a claim: its lease is in milliseconds."""
+    """Something under a claim: its lease is in milliseconds, its limit a time of the clock."""
 
     @property
     def claim(self) -> Claim:
@@ -37,6 +37,10 @@ class Renewable(Protocol):
     @property
     def lease(self) -> int:
         """For how long to renew it."""
+
+    @property
+    def limit(self) -> int | None:
+        """Until when to renew it; ``None``: for as long as somebody holds this."""
 
 
 class Heartbeats:
@@ -113,7 +117,7 @@ class Heartbeats:
         self._next_beat = None
         held = [
             *self._leases.values(),
-            *(delivery.lease for delivery in self._deliveries.values()),
+            *(delivery.lease for _, delivery in self._renewed()),
             *([HOLD_MILLIS] if self._holds else ()),
         ]
         if held:
@@ -144,9 +148,15 @@ class Heartbeats:
 
     def _claims_by_pool(self) -> Iterator[_Renew]:
         claims: dict[str, dict[Claim, int]] = {}
-        for (pool_id, claim), delivery in self._deliveries.items():
-            claims.setdefault(pool_id, {})[claim] = delivery.lease
+        for pool_id, delivery in self._renewed():
+            claims.setdefault(pool_id, {})[delivery.claim] = delivery.lease
         return (partial(self._renew_claims, pool_id, held) for pool_id, held in claims.items())
+
+    def _renewed(self) -> Iterator[tuple[str, Renewable]]:
+        now = self._store.clock()
+        for (pool_id, _), delivery in self._deliveries.items():
+            if delivery.limit is None or now < delivery.limit:
+                yield pool_id, delivery
 
     def _holds_by_pool(self) -> Iterator[_Renew]:
         holds: dict[str, list[str]] = {}

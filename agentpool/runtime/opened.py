@@ -1,7 +1,8 @@
 """An opened pool of a store handle: what `AgentPool`, its members and their inboxes share."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 from agentpool.errors import InvalidValueError
 from agentpool.rules.answers import TakeAnswers, is_answered
@@ -19,6 +20,7 @@ from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Waiting, message_topic, wake_topic
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.tail import Ending
+from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
@@ -32,6 +34,8 @@ from agentpool.wire.records import (
 __all__ = ("OpenedPool",)
 
 R = TypeVar("R")
+
+_PUT_RIGHT_SECONDS: Final = 1.0
 
 
 class OpenedPool:
@@ -61,6 +65,15 @@ class OpenedPool:
         """Carry out a command that ends something, whether the pool is closed or not."""
         return self.store.execute(self.pool_id, command)
 
+    async def put_right(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Carry out what follows from a failure or a cancellation, to its end.
+
+        Where that takes long, because the file is busy, it goes on in the background: nobody's
+        cancellation is held up for longer.
+        """
+        task = self.store.spawn(coroutine)
+        await uninterrupted(asyncio.wait([task], timeout=_PUT_RIGHT_SECONDS))
+
     async def query(self, question: Callable[[PoolView], R]) -> R:
         """Answer a question, unless the pool is closed."""
         self.ending.refuse_closed()
@@ -81,7 +94,7 @@ class OpenedPool:
             answers, _ = await self.waiting.until_taken(
                 message_topic(key),
                 lambda view: view.now if is_answered(view, key) else None,
-                TakeAnswers(key),
+                lambda: self.store.execute(self.pool_id, TakeAnswers(key)),
             )
             return answers
         finally:

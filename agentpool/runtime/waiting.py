@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError
-from agentpool.rules.claims import next_available
-from agentpool.rules.command import Command, PoolView
+from agentpool.rules.command import PoolView
+from agentpool.rules.inboxes import next_available
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.tail import PAGE_SIZE, Ending, Turns, next_page
 from agentpool.wire.records import (
@@ -92,17 +92,18 @@ class Waiting:
         self,
         topic: str,
         when: Callable[[PoolView], int | None],
-        take: Command[R | None],
+        take: Callable[[], Awaitable[R | None]],
         *,
         hopeful: bool = False,
     ) -> tuple[R, bool]:
-        """Carry out a command, whenever the topic is touched, until it gives something.
+        """Take, whenever the topic is touched, until that gives something.
 
         Before it was touched, and after it came too late, it only asks: a wait that begins in
         vain costs no write transaction.
 
         :param when: says from when on, in milliseconds of the store's clock, there is something to
             take; ``None``: nobody knows yet
+        :param take: carries out a command, and undoes it when it is cancelled
         :param hopeful: do not ask the first time
         :return: what it gave, and whether that was there at once
         :raises StoreClosedError: the pool, or its store, was closed
@@ -112,14 +113,22 @@ class Waiting:
         async def look(touched: bool) -> R | None:
             nonlocal looks
             looks += 1
-            found = None
-            if touched or (hopeful and looks == 1):
-                found = await self._store.execute(self._pool_id, take)
-            while found is None and await self._is_there(when):
-                found = await self._store.execute(self._pool_id, take)
-            return found
+            return await self.taken_now(when, take, hopeful=touched or (hopeful and looks == 1))
 
         return await self.until(topic, look), looks == 1
+
+    async def taken_now(
+        self,
+        when: Callable[[PoolView], int | None],
+        take: Callable[[], Awaitable[R | None]],
+        *,
+        hopeful: bool,
+    ) -> R | None:
+        """Take what is there, as `until_taken` does; ``None``: nothing is."""
+        found = await take() if hopeful else None
+        while found is None and await self._is_there(when):
+            found = await take()
+        return found
 
     async def _is_there(self, when: Callable[[PoolView], int | None]) -> bool:
         now, at = await self._store.query(self._pool_id, lambda view: (view.now, when(view)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from agentpool.rules.command import DEADLINE, INBOX, Decision, Placed, Row, RowKey
 from agentpool.rules.replay import PoolState
@@ -22,6 +22,8 @@ from agentpool.wire.records import (
 )
 
 __all__ = ("MemoryPool",)
+
+_BEFORE_ALL: Final = -(2**63)
 
 
 class MemoryPool:
@@ -88,23 +90,20 @@ class MemoryPool:
     def row(self, key: RowKey) -> Row | None:
         return self._table(key.kind, key.name).rows.get(key.number)
 
-    def rows(
-        self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
-    ) -> Sequence[Row]:
-        found = self._table(kind, name).in_order(after)
-        return list(islice((row for row in found if due_by is None or row.due_at <= due_by), limit))
+    def rows(self, kind: str, name: str, *, after: int = 0, limit: int) -> Sequence[Row]:
+        return list(islice(self._table(kind, name).in_order(after), limit))
+
+    def due(self, name: str, *, after: int = -1, due_by: int, limit: int) -> Sequence[Row]:
+        return list(islice(self._table(INBOX, name).by_due(after, due_by), limit))
 
     def next_due(self, name: str) -> int | None:
-        first = self._table(INBOX, name).first_due()
-        return None if first is None else first.due_at
+        return self._table(INBOX, name).next_due()
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
-        first = self._deadlines.first_due()
-        return [first] if first is not None and first.due_at <= due_by and limit else []
+        return list(islice(self._deadlines.by_due(_BEFORE_ALL, due_by), limit))
 
     def next_deadline(self) -> int | None:
-        first = self._deadlines.first_due()
-        return None if first is None else first.due_at
+        return self._deadlines.next_due()
 
     def _table(self, kind: str, name: str) -> RowTable[int]:
         return self._rows.get((kind, name)) or RowTable()

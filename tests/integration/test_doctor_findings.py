@@ -337,6 +337,20 @@ def test_a_second_name_is_found(sound: Path) -> None:
     assert "-samefile" in found.advice
 
 
+def test_a_dead_letter_is_said(sound: Path) -> None:
+    broken_by(sound, f"{ROW} kind = 'dead' WHERE kind = 'inbox' AND name = 'run.b'")
+    report = examined(sound)
+    assert report.of("dead letters").level is Level.NOTE
+    assert "'run.b': 2" in report.of("dead letters").what
+    assert report.of("inboxes").level is Level.OK
+
+
+def test_a_dead_letter_that_nobody_sent_is_broken(sound: Path) -> None:
+    changed = "kind = 'dead', number = -number"
+    broken_by(sound, f"{ROW} {changed} WHERE kind = 'inbox' AND name = 'run.b'")
+    assert examined(sound).of("inboxes").level is Level.BROKEN
+
+
 def test_a_damaged_page_is_found_and_the_rest_examined(sound: Path) -> None:
     content = bytearray(sound.read_bytes())
     content[2 * 4096 : 3 * 4096] = b"\xff" * 4096

@@ -74,7 +74,8 @@ async def test_the_config(connection: sqlite3.Connection) -> None:
 
 ROWS = {
     "one": (statements.ROW, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
-    "of one name": (statements.ROWS, (POOL, "inbox", "run.1", 7, 9, 100), "PRIMARY KEY"),
+    "of one name": (statements.ROWS, (POOL, "inbox", "run.1", 7, 100), "PRIMARY KEY"),
+    "due of one inbox": (statements.DUE, (POOL, "run.1", 0, 9, 100), "INDEX agentpool_inboxes"),
     "next due of one inbox": (statements.NEXT_DUE, (POOL, "run.1"), "INDEX agentpool_inboxes"),
     "delete": (statements.DELETE_ROW, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
     "due": (statements.DEADLINES, (POOL, 9, 100), "INDEX agentpool_deadlines"),
@@ -89,6 +90,14 @@ async def test_rows(
     [step] = plan(connection, query, *values)
     assert step.startswith("SEARCH agentpool_rows USING ")
     assert f" {by} " in step
+
+
+async def test_rows_that_are_due_at_once_come_by_number(connection: sqlite3.Connection) -> None:
+    numbers = [3, 100, 20, 1, 7]
+    for number in numbers:
+        connection.execute(statements.PUT_ROW, (POOL, "inbox", "run.x", number, "", 5))
+    found = connection.execute(statements.DUE, (POOL, "run.x", 0, 9, 100)).fetchall()
+    assert [row[2] for row in found] == sorted(numbers)
 
 
 async def test_pages(connection: sqlite3.Connection) -> None:

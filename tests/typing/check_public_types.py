@@ -13,9 +13,12 @@ from agentpool import (
     AgentPoolStoreRecord,
     AgentPoolStoreRecordPayload,
     CompiledEventFilter,
+    DeadLetter,
+    Delivery,
     EventEnvelope,
     EventFilter,
     EventKind,
+    Inbox,
     Include,
     InMemoryAgentPoolStore,
     MemberJoined,
@@ -110,3 +113,11 @@ async def opening(path: Path) -> None:
         assert_type(store.path, Path)
     async with InMemoryAgentPoolStore() as memory:
         assert_type(memory, InMemoryAgentPoolStore)
+
+
+async def taking(inbox: Inbox) -> None:
+    assert_type(await inbox.take(), Delivery)
+    assert_type(await inbox.take(timeout=None), Delivery)
+    assert_type(await inbox.take(timeout=1), Delivery | None)
+    assert_type(await inbox.peek(), tuple[RunMessage, ...])
+    assert_type(await inbox.dead(), tuple[DeadLetter, ...])

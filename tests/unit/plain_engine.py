@@ -113,13 +113,16 @@ class PlainSource:
     def row(self, key: RowKey) -> Row | None:
         return self._ask("row").rows.get(key)
 
-    def rows(
-        self, kind: str, name: str, *, after: int, limit: int, due_by: int | None
-    ) -> list[Row]:
+    def rows(self, kind: str, name: str, *, after: int, limit: int) -> list[Row]:
         self._ask("rows")
         found = [row for row in self._of(kind) if row.key.name == name and row.key.number > after]
-        due = [row for row in found if due_by is None or row.due_at <= due_by]
-        return sorted(due, key=lambda row: row.key.number)[:limit]
+        return sorted(found, key=lambda row: row.key.number)[:limit]
+
+    def due(self, name: str, *, after: int, due_by: int, limit: int) -> list[Row]:
+        self._ask("due")
+        found = [row for row in self._of(INBOX) if row.key.name == name]
+        due = [row for row in found if after < row.due_at <= due_by]
+        return sorted(due, key=lambda row: (row.due_at, row.key))[:limit]
 
     def next_due(self, name: str) -> int | None:
         self._ask("next_due")

@@ -57,28 +57,22 @@ class Written:
 class Question:
     """One listing; two that are the same share what was read."""
 
-    def __init__(self, name: str, after: int, limit: int, due_by: int | None) -> None:
+    def __init__(self, name: str, after: int, limit: int, due_by: int) -> None:
         self._name, self._after, self._limit, self._due_by = name, after, limit, due_by
 
     def __repr__(self) -> str:
         return f"Question{(self._name, self._after, self._limit, self._due_by)}"
 
     def ask(self, rows: MergedRows | PlainSource) -> list[object]:
-        due_by = 40 if self._due_by is None else self._due_by
+        name, after, limit = self._name, self._after, self._limit
         return [
             *(
-                list(
-                    rows.rows(
-                        kind,
-                        self._name,
-                        after=self._after,
-                        limit=self._limit,
-                        due_by=self._due_by,
-                    )
-                )
+                list(rows.rows(kind, name, after=after, limit=limit))
                 for kind in (INBOX, "event", DEADLINE)
             ),
-            list(rows.deadlines(due_by, self._limit)),
+            list(rows.due(name, after=after, due_by=self._due_by, limit=limit)),
+            list(rows.due(name, after=-1, due_by=self._due_by, limit=limit)),
+            list(rows.deadlines(self._due_by, limit)),
             rows.next_deadline(),
             rows.next_due(self._name),
             rows.row(RowKey(INBOX, self._name, self._after)),
@@ -86,7 +80,7 @@ class Question:
 
 
 QUESTIONS = st.builds(
-    Question, NAMES, st.sampled_from([0, 7, 20]), LIMITS, st.none() | st.sampled_from([3, 20])
+    Question, NAMES, st.sampled_from([0, 7, 20]), LIMITS, st.sampled_from([3, 20, 40])
 )
 
 
@@ -118,20 +112,21 @@ def test_what_did_not_change_is_asked_of_the_source_each_time() -> None:
     rows = MergedRows(source)
     rows.put(Row(RowKey(INBOX, "run.b", 1)))
     for _ in range(3):
-        assert len(rows.rows(INBOX, "run.a", after=0, limit=2, due_by=None)) == 2
+        assert len(rows.rows(INBOX, "run.a", after=0, limit=2)) == 2
+        assert len(rows.due("run.a", after=-1, due_by=0, limit=2)) == 2
         assert rows.next_due("run.a") == 0
-    assert source.asked == {"rows": 3, "next_due": 3}
+    assert source.asked == {"rows": 3, "due": 3, "next_due": 3}
 
 
 def test_those_who_take_the_first_row_one_after_another_read_the_stored_ones_a_few_times() -> None:
     source = source_of(unread(range(1, 1001)))
     rows = MergedRows(source)
     for number in range(1, 1001):
-        [first] = rows.rows(INBOX, "run.a", after=0, limit=1, due_by=10)
+        [first] = rows.due("run.a", after=-1, due_by=10, limit=1)
         assert first.key.number == number
         rows.put(first._replace(due_at=100))
-    assert rows.rows(INBOX, "run.a", after=0, limit=1, due_by=10) == []
-    assert source.asked["rows"] < 10
+    assert rows.due("run.a", after=-1, due_by=10, limit=1) == []
+    assert source.asked["due"] < 10
 
 
 def test_deadlines_that_are_carried_out_one_after_another_read_the_stored_ones_a_few_times() -> (

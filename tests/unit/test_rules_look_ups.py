@@ -18,9 +18,16 @@ from agentpool import (
     include,
 )
 from agentpool.rules.answers import RenewHolds, TakeAnswers
-from agentpool.rules.claims import Acknowledge, ClaimNext, RenewClaims, ReturnMessage
+from agentpool.rules.claims import (
+    Acknowledge,
+    ClaimNext,
+    RenewClaims,
+    ReturnMessage,
+    Unclaim,
+)
 from agentpool.rules.command import Command, LookUps, Placed, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
+from agentpool.rules.dead import Discard, Retry
 from agentpool.rules.host_events import NextEventSequence, Publish
 from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordStatus
@@ -57,10 +64,9 @@ class Noting(Pool):
         self.noted.add(("inbox", name))
         return super().next_due(name)
 
-    def rows(self, kind: str, name: str, **which: Any) -> Any:
-        if kind == "inbox":
-            self.noted.add(("inbox", name))
-        return super().rows(kind, name, **which)
+    def due(self, name: str, **which: Any) -> Any:
+        self.noted.add(("inbox", name))
+        return super().due(name, **which)
 
     def do(self, command: Command[Any]) -> Any:
         """Carry out a command with its consequences, and note what that looks up."""
@@ -109,6 +115,12 @@ def claimed(pool: Noting) -> Any:
     return pool.do(ClaimNext("run.b", "test", 1000))
 
 
+def dead(pool: Noting) -> tuple[str, int]:
+    claim = claimed(pool)
+    pool.do(ReturnMessage(claim, 0, max_attempts=1))
+    return claim.run_id, claim.seq
+
+
 def waiting(pool: Noting) -> str:
     pool.do(SuspendUntil(condition(filter=EventFilter(kinds=include(EventKind.RUN_FAILED)))))
     return "wake.1"
@@ -146,6 +158,10 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "claim nothing": lambda _: ClaimNext("run.b", "test", 1000),
     "acknowledge": lambda pool: Acknowledge(claimed(pool)),
     "return": lambda pool: ReturnMessage(claimed(pool), 0),
+    "put aside": lambda pool: ReturnMessage(claimed(pool), 0, max_attempts=1),
+    "unclaim": lambda pool: Unclaim(claimed(pool)),
+    "retry": lambda pool: Retry(*dead(pool), "key.msg.claimed"),
+    "discard": lambda pool: Discard(*dead(pool)),
     "renew claims": lambda pool: RenewClaims({claimed(pool): 1000}),
     "renew holds": after_question(lambda: RenewHolds(["msg.q", "msg.z"])),
     "take no answers": after_question(lambda: TakeAnswers("key.msg.q")),

@@ -35,6 +35,7 @@ class Delivered:
     def __init__(self, claim: Claim, lease: int) -> None:
         self.claim = claim
         self.lease = lease
+        self.limit: int | None = None
 
 
 class Beating:

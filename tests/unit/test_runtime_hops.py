@@ -11,6 +11,7 @@ import pytest
 
 from agentpool import AgentPool, RunAddress, SqliteAgentPoolStore
 from agentpool.inbox import Inbox
+from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.sending import Send
 from agentpool.runtime import upkeep, waiting
@@ -101,7 +102,7 @@ async def test_a_message_that_is_there_is_taken_in_two_hops_and_in_one_while_mes
         await store.join_member(POOL, a_member(run_id))
     for number in range(4):
         await store.execute(POOL, Send(a_message(f"message.{number}", to=RunAddress.run(RUN))))
-    inbox = Inbox(OpenedPool(store, POOL), RUN, lease=30_000)
+    inbox = Inbox(OpenedPool(store, POOL), RUN, ClaimTerms(30_000))
     found = hops(store, monkeypatch)
     for expected in (["reader", "writer"], ["writer"], ["writer"], ["writer"]):
         found.clear()

@@ -10,7 +10,7 @@ from recording_store import RecordingStore
 from virtual_time import loop_clock, settled, virtual_time
 
 from agentpool import AgentPool, Delivery, Inbox, RunAddress
-from agentpool.rules.claims import ClaimNext, ReturnMessage
+from agentpool.rules.claims import ClaimNext, ClaimTerms, ReturnMessage
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.sending import Send
 from agentpool.runtime import upkeep
@@ -39,7 +39,7 @@ class Taking:
         self.store.calls.clear()
 
     def inbox(self, run_id: str = "run.b") -> Inbox:
-        return Inbox(self.opened, run_id, lease=LEASE)
+        return Inbox(self.opened, run_id, ClaimTerms(LEASE))
 
     async def send(self, run_id: str = "run.b") -> str:
         """Send a message to a run, and give its id."""

@@ -4,11 +4,12 @@ What was changed is listed without being written first, so a transaction needs o
 and none between. Where nothing has changed, the source is asked and its answer is the answer.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
@@ -18,7 +19,8 @@ __all__ = ("MergedRows",)
 
 _FIRST_SIZE: Final = 16
 _GROWTH: Final = 4
-_BELOW_ALL: Final = -(2**63)
+_BEFORE_ALL: Final = -(2**63)
+_DUE_AT: Final = itemgetter(0)
 
 
 class MergedRows:
@@ -27,15 +29,23 @@ class MergedRows:
     :ivar changed: the rows that were put, and ``None`` for those that were deleted
     """
 
-    __slots__ = ("_due", "_names", "_next_deadline", "_source", "_windows", "changed")
+    __slots__ = (
+        "_deadlines",
+        "_inboxes",
+        "_names",
+        "_next_deadline",
+        "_source",
+        "_windows",
+        "changed",
+    )
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self.changed: dict[RowKey, Row | None] = {}
         self._names: dict[tuple[str, str], dict[int, Row | None]] = {}
         self._windows: dict[object, _Window] = {}
-        # The changed deadlines that are there, in order; `None` until one was changed or deleted.
-        self._due: list[tuple[int, RowKey]] | None = None
+        self._inboxes: dict[str, _DueRows] = {}
+        self._deadlines: _DueRows | None = None  # `None` until one was changed or deleted
         self._next_deadline: tuple[int | None] | None = None  # `None`: not looked up yet
 
     def put(self, row: Row) -> None:
@@ -49,22 +59,18 @@ class MergedRows:
     def _change(self, key: RowKey, row: Row | None) -> None:
         kind, name, number = key
         if kind == DEADLINE:
-            self._change_deadline(key, row)
+            self._deadlines = self._deadlines or _DueRows()
+            self._deadlines.change(self.changed.get(key), row)
+            self._next_deadline = None
+        elif kind == INBOX:
+            if name not in self._inboxes:
+                self._inboxes[name] = _DueRows()
+            self._inboxes[name].change(self.changed.get(key), row)
         self.changed[key] = row
         numbers = self._names.get((kind, name))
         if numbers is None:
             numbers = self._names[kind, name] = {}
         numbers[number] = row
-
-    def _change_deadline(self, key: RowKey, row: Row | None) -> None:
-        if self._due is None:
-            self._due = []
-        former = self.changed.get(key)
-        if former is not None:
-            del self._due[bisect_left(self._due, (former.due_at, key))]
-        if row is not None:
-            insort(self._due, (row.due_at, key))
-        self._next_deadline = None
 
     def row(self, key: RowKey) -> Row | None:
         """Look up a row."""
@@ -72,36 +78,39 @@ class MergedRows:
             return self.changed[key]
         return self._source.row(key)
 
-    def rows(
-        self, kind: str, name: str, *, after: int, limit: int, due_by: int | None
-    ) -> Sequence[Row]:
+    def rows(self, kind: str, name: str, *, after: int, limit: int) -> Sequence[Row]:
         """List the rows of one name."""
         numbers = self._names.get((kind, name))
         if numbers is None:
-            return self._source.rows(kind, name, after=after, limit=limit, due_by=due_by)
-        listing = partial(self._source.rows, kind, name, after=after, due_by=due_by)
-        stored = self._unchanged((kind, name, after, due_by), listing, limit)
-        latest = EVER if due_by is None else due_by
-        changed = [
-            row
-            for number, row in numbers.items()
-            if row is not None and number > after and row.due_at <= latest
-        ]
+            return self._source.rows(kind, name, after=after, limit=limit)
+        listing = partial(self._source.rows, kind, name, after=after)
+        stored = self._unchanged((kind, name, after), listing, limit)
+        changed = [row for number, row in numbers.items() if row is not None and number > after]
         return sorted([*stored, *changed], key=_number)[:limit]
+
+    def due(self, name: str, *, after: int, due_by: int, limit: int) -> Sequence[Row]:
+        """List the rows of one inbox by the time they are due at."""
+        changed = self._inboxes.get(name)
+        if changed is None:
+            return self._source.due(name, after=after, due_by=due_by, limit=limit)
+        listing = partial(self._source.due, name, after=after, due_by=due_by)
+        stored = self._unchanged((INBOX, name, after, due_by), listing, limit)
+        return changed.among(stored, after, due_by, limit)
 
     def next_due(self, name: str) -> int | None:
         """Find the earliest time that the rows of one inbox are due at."""
-        if (INBOX, name) not in self._names:
+        if name not in self._inboxes:
             return self._source.next_due(name)
-        # Nothing asks this after it has changed the inbox, so it need not be quick.
-        rows = self.rows(INBOX, name, after=_BELOW_ALL, limit=EVER, due_by=None)
-        return min((row.due_at for row in rows), default=None)
+        first = self.due(name, after=_BEFORE_ALL, due_by=EVER, limit=1)
+        return first[0].due_at if first else None
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
         """List the deadlines that are due."""
-        if self._due is None:
+        if self._deadlines is None:
             return self._source.deadlines(due_by, limit)
-        return [row for row in self._first_deadlines(self._due, limit) if row.due_at <= due_by]
+        stored = self._unchanged(DEADLINE, partial(self._source.deadlines, EVER), limit)
+        due = self._deadlines.among(stored, _BEFORE_ALL, due_by, limit)
+        return [row for row in due if row.due_at <= due_by]
 
     def next_deadline(self) -> int | None:
         """Find the earliest deadline; it is remembered, for each command asks for it."""
@@ -110,21 +119,39 @@ class MergedRows:
         return self._next_deadline[0]
 
     def _find_next_deadline(self) -> int | None:
-        if self._due is None:
+        if self._deadlines is None:
             return self._source.next_deadline()
-        first = self._first_deadlines(self._due, 1)
+        first = self.deadlines(EVER, 1)
         return first[0].due_at if first else None
-
-    def _first_deadlines(self, due: list[tuple[int, RowKey]], limit: int) -> list[Row]:
-        stored = self._unchanged(DEADLINE, partial(self._source.deadlines, EVER), limit)
-        changed = [row for _, key in islice(due, limit) if (row := self.changed[key])]
-        return sorted([*stored, *changed], key=_due_order)[:limit]
 
     def _unchanged(self, listing: object, fetch: Callable[..., list[Row]], limit: int) -> list[Row]:
         window = self._windows.get(listing)
         if window is None:
             window = self._windows[listing] = _Window(fetch)
         return window.first(self.changed, limit)
+
+
+class _DueRows:
+    """The rows of one listing that were changed and are there, by the time they are due at."""
+
+    __slots__ = ("_order",)
+
+    def __init__(self) -> None:
+        self._order: list[tuple[int, RowKey, Row]] = []
+
+    def change(self, former: Row | None, row: Row | None) -> None:
+        """Put a row in the place of what it was changed to before, or take that away."""
+        if former is not None:
+            del self._order[bisect_left(self._order, (former.due_at, former.key))]
+        if row is not None:
+            insort(self._order, (row.due_at, row.key, row))
+
+    def among(self, stored: list[Row], after: int, due_by: int, limit: int) -> list[Row]:
+        """Give the first of these and of some that were not changed."""
+        start = bisect_right(self._order, after, key=_DUE_AT)
+        end = bisect_right(self._order, due_by, key=_DUE_AT)
+        changed = [row for _, _, row in self._order[start : min(end, start + limit)]]
+        return sorted([*stored, *changed], key=_due_order)[:limit] if changed else stored
 
 
 class _Window:

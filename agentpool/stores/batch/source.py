@@ -120,10 +120,11 @@ class Source(Protocol):
     def row(self, key: RowKey) -> Row | None:
         """Look up a row."""
 
-    def rows(
-        self, kind: str, name: str, *, after: int, limit: int, due_by: int | None
-    ) -> list[Row]:
+    def rows(self, kind: str, name: str, *, after: int, limit: int) -> list[Row]:
         """List rows of one name, as `PoolView.rows` does."""
+
+    def due(self, name: str, *, after: int, due_by: int, limit: int) -> list[Row]:
+        """List rows of one inbox, as `PoolView.due` does."""
 
     def next_due(self, name: str) -> int | None:
         """Find the earliest ``due_at`` of the rows of kind `INBOX` and one name."""

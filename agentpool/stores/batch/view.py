@@ -188,10 +188,11 @@ class OverlayView:
     def row(self, key: RowKey) -> Row | None:
         return self._rows.row(key)
 
-    def rows(
-        self, kind: str, name: str, *, after: int = 0, limit: int, due_by: int | None = None
-    ) -> Sequence[Row]:
-        return self._rows.rows(kind, name, after=after, limit=limit, due_by=due_by)
+    def rows(self, kind: str, name: str, *, after: int = 0, limit: int) -> Sequence[Row]:
+        return self._rows.rows(kind, name, after=after, limit=limit)
+
+    def due(self, name: str, *, after: int = -1, due_by: int, limit: int) -> Sequence[Row]:
+        return self._rows.due(name, after=after, due_by=due_by, limit=limit)
 
     def next_due(self, name: str) -> int | None:
         return self._rows.next_due(name)

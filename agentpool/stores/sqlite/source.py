@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from agentpool.rules.command import LookUps, Row, RowKey
-from agentpool.stores.batch.source import EVER, Changes, Checkpoint, RawRecord, Stretch
+from agentpool.stores.batch.source import Changes, Checkpoint, RawRecord, Stretch
 from agentpool.stores.sqlite import statements
 from agentpool.stores.sqlite.connection import write_transaction
 from agentpool.stores.sqlite.place import Guard
@@ -169,11 +169,11 @@ class SqliteSource:
         found = self._connection.execute(statements.ROW, (self.pool_id, *key)).fetchone()
         return None if found is None else _row(found)
 
-    def rows(
-        self, kind: str, name: str, *, after: int, limit: int, due_by: int | None
-    ) -> list[Row]:
-        due = EVER if due_by is None else due_by
-        return self._rows(statements.ROWS, kind, name, after, due, limit)
+    def rows(self, kind: str, name: str, *, after: int, limit: int) -> list[Row]:
+        return self._rows(statements.ROWS, kind, name, after, limit)
+
+    def due(self, name: str, *, after: int, due_by: int, limit: int) -> list[Row]:
+        return self._rows(statements.DUE, name, after, due_by, limit)
 
     def next_due(self, name: str) -> int | None:
         return self._number(statements.NEXT_DUE, name)

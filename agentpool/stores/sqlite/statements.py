@@ -16,6 +16,7 @@ __all__ = (
     "CONDITIONS",
     "DEADLINES",
     "DELETE_ROW",
+    "DUE",
     "EVENT_SEQUENCE",
     "FIRST_POOL_RECORD",
     "HEAD",
@@ -100,8 +101,11 @@ INSERT: Final = {
 # --- rows
 
 ROW: Final = f"{_ROWS} AND kind = ? AND name = ? AND number = ?"
-ROWS: Final = f"""
-    {_ROWS} AND kind = ? AND name = ? AND number > ? AND due_at <= ? ORDER BY number LIMIT ?
+ROWS: Final = f"{_ROWS} AND kind = ? AND name = ? AND number > ? ORDER BY number LIMIT ?"
+# Rows that are due at the same time come by number, as the index holds the rest of the primary key;
+# named in the ORDER BY, SQLite would sort all of them for the first.
+DUE: Final = f"""
+    {_ROWS} AND kind = 'inbox' AND name = ? AND due_at > ? AND due_at <= ? ORDER BY due_at LIMIT ?
 """
 DEADLINES: Final = f"{_ROWS} AND kind = 'deadline' AND due_at <= ? ORDER BY due_at, name LIMIT ?"
 NEXT_DUE: Final = """

@@ -164,7 +164,7 @@ class PoolCancellationTests(PoolKit):
                 async for it in _each_place(store, lambda it: it.me.inbox.take(), moment):
                     await it.held.ack()
                     assert await peeked(it.me.inbox) == ["message.1", "message.2"]
-                    clock.advance(30_000)
+                    clock.advance(30_000)  # the last of them was given it, and let it go
                     assert await acked(it.me.inbox, 2) == ["message.1", "message.2"]
                     await it.pool.aclose()
                     assert not await tasks_left(before)

@@ -7,14 +7,17 @@ from agentpool.testing.conformance.pool_closing import PoolClosingTests
 from agentpool.testing.conformance.pool_deadlines import PoolDeadlineTests
 from agentpool.testing.conformance.pool_endings import PoolEndingTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
+from agentpool.testing.conformance.pool_failing import PoolFailingTests
 from agentpool.testing.conformance.pool_holding import PoolHoldingTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
 from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
+from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
+from agentpool.testing.conformance.pool_taking import PoolTakingTests
 from agentpool.testing.conformance.pool_wakes import PoolWakeTests
 
 __all__ = ("PoolConformance",)
@@ -25,7 +28,10 @@ class PoolConformance(
     PoolSendingTests,
     PoolStatusTests,
     PoolInboxTests,
+    PoolTakingTests,
     PoolClaimTests,
+    PoolRenewingTests,
+    PoolFailingTests,
     PoolInboxModelTests,
     PoolAskingTests,
     PoolHoldingTests,

@@ -123,7 +123,7 @@ class Worker:
 
     async def _end(self, delivery: Delivery, end: str) -> None:
         async def make() -> Facts:
-            await (delivery.ack() if end == "ack" else delivery.nack())
+            await (delivery.ack() if end == "ack" else delivery.nack(delay=0))
             return {}
 
         if end != "forget":
