@@ -53,7 +53,6 @@ class OpenedPool:
 
     async def aclose(self) -> None:
         """Let go of the pool, once, after its ending was closed."""
-        await self.waiting.settle()
         await Upkeep.of(self.store).remove_pool(self.pool_id)
 
     def execute(self, command: Command[R]) -> Awaitable[R]:

@@ -16,6 +16,7 @@ import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.consequences import CatchUp
+from agentpool.rules.topics import DEADLINES
 from agentpool.runtime.heartbeat import Heartbeats
 from agentpool.stores.base import AgentPoolStore, Due
 from agentpool.stores.tail import Turns
@@ -26,8 +27,10 @@ _LOG = logging.getLogger("agentpool")
 
 _COALESCE_SECONDS: Final = 0.02
 _AFTER_ERROR_MILLIS: Final = 200
-_LOOK_AT_ALL_EVERY: Final = 5.0
+_LOOK_AT_ALL_EVERY: Final = 30.0
 """Seconds after which pools are looked at that nobody told of: a writer killed before it rang."""
+_LONGEST_SLEEP: Final = 5.0
+"""Seconds after which the clock is looked at again: it may have jumped."""
 
 
 class Upkeep:
@@ -41,9 +44,10 @@ class Upkeep:
         self.heartbeats: Final = Heartbeats(store)
         self._store = store
         self._pools: Counter[str] = Counter()
-        self._listening: dict[str, AbstractContextManager[None]] = {}
+        self._listening: dict[str, AbstractContextManager[object]] = {}
         self._changed: set[str] = set()
         self._deadlines: dict[str, int] = {}
+        self._told: dict[str, int] = {}
         self._errors: dict[str, str] = {}
         self._turns = Turns()
         self._task: asyncio.Task[None] | None = None
@@ -57,7 +61,8 @@ class Upkeep:
         """Look after a pool, until it is removed as often as it was added."""
         self._pools[pool_id] += 1
         if pool_id not in self._listening:
-            listening = self._store.tail.listening(pool_id, partial(self._turns.tell, pool_id))
+            told = partial(self._hear, pool_id)
+            listening = self._store.tail.listening(pool_id, DEADLINES, told)
             listening.__enter__()
             self._listening[pool_id] = listening
         self._look_at([pool_id])
@@ -70,12 +75,25 @@ class Upkeep:
         if pool_id not in self._pools:
             self._listening.pop(pool_id).__exit__(None, None, None)
             self._deadlines.pop(pool_id, None)
+            self._told.pop(pool_id, None)
             self._errors.pop(pool_id, None)
         if not self._pools and self._task is not None:
             # Whoever comes meanwhile gets a task of their own, so that this one surely ends.
             task, self._task = self._task, None
             task.cancel()
             await asyncio.wait([task])
+
+    def _hear(self, pool_id: str, due: int | None) -> None:
+        """Hear of something that falls due; before that there is nothing to look for."""
+        if not due:
+            self._turns.tell(pool_id)
+            return
+        # Whoever told of it counts on a look at that time, though until then it may be over, and
+        # tells of nothing later meanwhile.
+        self._told[pool_id] = min(due, self._told.get(pool_id, due))
+        if due < self._deadlines.get(pool_id, due + 1):
+            self._deadlines[pool_id] = due
+            self._turns.wake()
 
     def _look_at(self, pool_ids: Iterable[str]) -> None:
         self._changed.update(pool_ids)
@@ -107,6 +125,9 @@ class Upkeep:
         now = self._store.clock()
         asking = self._changed | {each for each, at in self._deadlines.items() if at <= now}
         self._changed = set()
+        for pool_id in asking:
+            if self._told.get(pool_id, now + 1) <= now:
+                del self._told[pool_id]
         found = await self._ask(sorted(asking & self._pools.keys()))
         behind = [
             pool_id
@@ -156,13 +177,14 @@ class Upkeep:
             self._note(pool_id, self._store.clock() + _AFTER_ERROR_MILLIS)
 
     def _note(self, pool_id: str, deadline: int | None) -> None:
-        if deadline is None or pool_id not in self._pools:
-            self._deadlines.pop(pool_id, None)
+        known = [at for at in (deadline, self._told.get(pool_id)) if at is not None]
+        if known and pool_id in self._pools:
+            self._deadlines[pool_id] = min(known)
         else:
-            self._deadlines[pool_id] = deadline
+            self._deadlines.pop(pool_id, None)
 
     def _seconds_left(self) -> float:
         due = min(self._deadlines.values(), default=None)
         if due is None:
-            return _LOOK_AT_ALL_EVERY
-        return min(max(due - self._store.clock(), 0) / 1000, _LOOK_AT_ALL_EVERY)
+            return _LONGEST_SLEEP
+        return min(max(due - self._store.clock(), 0) / 1000, _LONGEST_SLEEP)

@@ -1,55 +1,26 @@
-"""Wakes the tasks of one process that wait for something in one pool, and only those concerned.
+"""Waits for something in one pool, and wakes as few tasks as there is something for.
 
-A task names a *topic*, then looks at the state, then waits until something touches its topic. One
-follower per opened pool reads the log for all of them; it runs while somebody waits.
+Whoever waits names a *topic*, looks at the state, and waits until the topic is touched. What is
+there for all of them, as the end of a wait, wakes all. Of what each takes a piece of, as an inbox,
+there is a `_Queue`: a message wakes one of those who wait, however many they are.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final, TypeVar
 
-import anyio
-
-from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import PoolView
-from agentpool.rules.inboxes import next_available
+from agentpool.rules.topics import inbox_topic, message_topic, wake_topic
 from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.tail import PAGE_SIZE, Ending, Turns, next_page
-from agentpool.wire.records import (
-    AgentPoolStoreRecordPayload,
-    MessageStatus,
-    RunMessageRecorded,
-    UnknownRecord,
-    WakeRecorded,
-)
+from agentpool.stores.tail import Ending, Turns
 
 __all__ = ("Waiting", "inbox_topic", "message_topic", "wake_topic")
 
-_LOG = logging.getLogger("agentpool")
-
 R = TypeVar("R")
 
-_INBOX: Final = "inbox "
-_LOOK_EVERY_SECONDS: Final = 0.02
-_LOOK_AT_LEAST_EVERY_SECONDS: Final = 0.08
-_LONGEST_SLEEP_MILLIS: Final = 1000
-
-
-def inbox_topic(run_id: str) -> str:
-    """Name what concerns the inbox of a run."""
-    return f"{_INBOX}{run_id}"
-
-
-def message_topic(idempotency_key: str) -> str:
-    """Name what concerns the status of a message."""
-    return f"message {idempotency_key}"
-
-
-def wake_topic(condition_id: str) -> str:
-    """Name what concerns a wake."""
-    return f"wake {condition_id}"
+_LONGEST_SLEEP: Final = 1.0
+"""Seconds after which the clock is looked at again: it may have jumped."""
 
 
 class Waiting:
@@ -59,12 +30,7 @@ class Waiting:
         self._store = store
         self._pool_id = pool_id
         self._ending = ending
-        self._topics: dict[str, set[Turns]] = {}
-        self._started: anyio.Event | None = None
-        self._follower: asyncio.Task[None] | None = None
-        self._turns: Turns | None = None
-        self._inboxes_seen_at = 0.0
-        self._next_available: int | None = None
+        self._queues: dict[str, _Queue] = {}
 
     async def until(self, topic: str, look: Callable[[bool], Awaitable[R | None]]) -> R:
         """Look again and again, whenever the topic is touched, until something is found.
@@ -73,19 +39,16 @@ class Waiting:
         :raises StoreClosedError: the pool, or its store, was closed
         """
         turns = Turns()
-        touched = False
-        with self._ending.ends(turns), self._waiting(topic, turns):
+        with (
+            self._ends(turns),
+            self._store.tail.listening(self._pool_id, topic, lambda _: turns.wake()),
+        ):
+            touched = False
             async for _ in turns:
-                # A look misses nothing only if the follower has its place in the log before it.
-                # What is there already needs no follower.
-                was_followed = self._is_following
                 found = await look(touched)
                 if found is not None:
                     return found
-                touched = was_followed
-                if not was_followed:
-                    await self._start_following()
-                    turns.wake()
+                touched = True
         raise AssertionError  # turns end by an error only
 
     async def until_taken(
@@ -96,10 +59,10 @@ class Waiting:
         *,
         hopeful: bool = False,
     ) -> tuple[R, bool]:
-        """Take, whenever the topic is touched, until that gives something.
+        """Take, whenever there may be something for it, until that gives something.
 
-        Before it was touched, and after it came too late, it only asks: a wait that begins in
-        vain costs no write transaction.
+        Before the topic was touched, and after it came too late, it only asks: a wait that begins
+        in vain costs no write transaction.
 
         :param when: says from when on, in milliseconds of the store's clock, there is something to
             take; ``None``: nobody knows yet
@@ -108,14 +71,20 @@ class Waiting:
         :return: what it gave, and whether that was there at once
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        looks = 0
-
-        async def look(touched: bool) -> R | None:
-            nonlocal looks
-            looks += 1
-            return await self.taken_now(when, take, hopeful=touched or (hopeful and looks == 1))
-
-        return await self.until(topic, look), looks == 1
+        with self._queueing(topic) as waiter, self._ends(waiter.turns):
+            waiter.sure = hopeful
+            async for _ in waiter.turns:
+                found = None
+                if waiter.begins_sure():
+                    found = await take()
+                while found is None and await self._is_there(when, waiter.queue):
+                    waiter.calls_next()
+                    found = await take()
+                if found is not None:
+                    waiter.took()
+                    return found, waiter.looks == 1
+                waiter.rest()
+        raise AssertionError  # turns end by an error only
 
     async def taken_now(
         self,
@@ -130,142 +99,155 @@ class Waiting:
             found = await take()
         return found
 
-    async def _is_there(self, when: Callable[[PoolView], int | None]) -> bool:
+    async def _is_there(
+        self, when: Callable[[PoolView], int | None], queue: "_Queue | None" = None
+    ) -> bool:
         now, at = await self._store.query(self._pool_id, lambda view: (view.now, when(view)))
-        if at is None or at <= now:
-            return at is not None
-        if self._next_available is None or at < self._next_available:
-            self._next_available = at
-            self._look_again()
-        return False
+        if at is not None and at > now:
+            if queue is not None:
+                queue.look_at(at)
+            return False
+        return at is not None
 
     @contextmanager
-    def _waiting(self, topic: str, turns: Turns) -> Iterator[None]:
-        waiting = self._topics.setdefault(topic, set())
-        waiting.add(turns)
-        try:
+    def _ends(self, turns: Turns) -> Iterator[None]:
+        with self._store.tail.ending.ends(turns), self._ending.ends(turns):
             yield
+
+    @contextmanager
+    def _queueing(self, topic: str) -> "Iterator[_Waiter]":
+        """Wait in the queue of a topic, for the length of the block."""
+        queue = self._queues.get(topic)
+        if queue is None:
+            queue = self._queues[topic] = _Queue(self._store, self._pool_id, topic)
+        waiter = queue.enter()
+        try:
+            yield waiter
         finally:
-            waiting.discard(turns)
-            if not waiting:
-                del self._topics[topic]
-                self._look_again()
+            if queue.leave(waiter):
+                del self._queues[topic]
 
-    async def settle(self) -> None:
-        """Wait for the follower to end, which it does when nobody waits any more."""
-        if self._follower is not None:
-            await asyncio.wait([self._follower])
 
-    # --- following the log for all who wait
+class _Waiter:
+    """One of those who wait in a queue.
+
+    :ivar sure: whether to take at the next turn without asking first
+    :ivar alone: whether nobody else was woken for what may be there besides
+    :ivar looks: how many turns it had
+    """
+
+    __slots__ = ("_owes", "alone", "looks", "queue", "sure", "turns")
+
+    def __init__(self, queue: "_Queue") -> None:
+        self.queue: Final = queue
+        self.turns: Final = Turns()
+        self.sure = False
+        self.alone = True
+        self.looks = 0
+        self._owes = True
+
+    def wake(self, *, sure: bool, alone: bool) -> None:
+        """Let it look: there may be something for it."""
+        self.sure |= sure
+        self.alone |= alone
+        self.turns.wake()
+
+    def begins_sure(self) -> bool:
+        """Begin a turn; say whether to take without asking."""
+        sure, self.sure = self.sure, False
+        self.looks += 1
+        self._owes = True
+        return sure
+
+    def rest(self) -> None:
+        """Go back to sleep: there is nothing that the next in the queue could find."""
+        self._owes = self.alone = False
+
+    def calls_next(self) -> None:
+        """There is something, perhaps more than this one takes: let the next look meanwhile."""
+        if self.alone:
+            self.alone = False
+            self.queue.wake_next()
+
+    def took(self) -> None:
+        """Leave with something; the next looks where it is not known that there is no more."""
+        self._owes = self.alone
 
     @property
-    def _is_following(self) -> bool:
-        return self._started is not None and self._started.is_set()
-
-    async def _start_following(self) -> None:
-        if self._started is None:
-            self._started = anyio.Event()
-            self._follower = self._store.spawn(self._follow(self._started))
-        await self._started.wait()
-
-    def _look_again(self) -> None:
-        if self._turns is not None:
-            self._turns.wake()
-
-    async def _follow(self, started: anyio.Event) -> None:
-        try:
-            with self._store.changes(self._pool_id) as turns, self._ending.ends(turns):
-                self._turns = turns
-                place = await self._store.query(self._pool_id, _head)
-                started.set()
-                async for _ in turns:
-                    if not self._topics:
-                        return
-                    place = await self._look(turns, place)
-        except StoreClosedError:
-            pass  # whoever waits finds that out by looking
-        except AgentPoolError as error:
-            _LOG.warning("waiting was interrupted: %s", error, extra={"action": "waiting_failed"})
-        finally:
-            # Nothing may come between the decision to end and this: whoever waits from now on
-            # sees that nobody follows.
-            self._started = self._turns = None
-            started.set()
-            self._touch(list(self._topics))
-
-    async def _look(self, turns: Turns, place: int) -> int:
-        """Touch what the records after a place concern; without any, the inboxes.
-
-        :return: the place after them
-        """
-        records, error = await next_page(self._store, self._pool_id, place)
-        for record in records:
-            self._touch(_topics(record.payload))
-            place = record.cursor.sequence
-        if error is not None:
-            raise error.copy()
-        turns.within(await self._look_at_inboxes(due=not records) / 1000)
-        if len(records) == PAGE_SIZE:
-            turns.wake()
-        return place
-
-    async def _look_at_inboxes(self, *, due: bool) -> int:
-        """Touch the inboxes with something to take, when that may have changed without a record.
-
-        Not more often than pays: most changes without a record do not concern an inbox. But a
-        log that never rests does not hide them.
-
-        :return: after how many milliseconds to look again
-        """
-        now = self._store.clock()
-        if self._next_available is not None and self._next_available <= now:
-            due = True
-        moment = anyio.current_time()
-        rest = self._inboxes_seen_at + _LOOK_EVERY_SECONDS - moment
-        due |= rest <= _LOOK_EVERY_SECONDS - _LOOK_AT_LEAST_EVERY_SECONDS
-        if due and rest <= 0:
-            self._inboxes_seen_at = moment
-            self._next_available = await self._touch_inboxes()
-        elif due:
-            return round(rest * 1000) + 1
-        if self._next_available is None:
-            return _LONGEST_SLEEP_MILLIS
-        return min(max(self._next_available - now, 1), _LONGEST_SLEEP_MILLIS)
-
-    async def _touch_inboxes(self) -> int | None:
-        """Touch the inboxes with something to take; say when another will have something."""
-        runs = [t.removeprefix(_INBOX) for t in self._topics if t.startswith(_INBOX)]
-        if not runs:
-            return None
-
-        def look(view: PoolView) -> tuple[int, dict[str, int | None]]:
-            return view.now, {run_id: next_available(view, run_id) for run_id in runs}
-
-        now, available = await self._store.query(self._pool_id, look)
-        self._touch(inbox_topic(r) for r, at in available.items() if at is not None and at <= now)
-        return min((at for at in available.values() if at is not None and at > now), default=None)
-
-    def _touch(self, topics: Iterable[str]) -> None:
-        for topic in topics:
-            for turns in self._topics.get(topic, ()):
-                turns.wake()
+    def owes(self) -> bool:
+        """Whether it leaves with something unseen, so that the next has to look."""
+        return self._owes or self.turns.woken
 
 
-def _head(view: PoolView) -> int:
-    return view.head
+class _Queue:
+    """Those who wait for one topic, each of whom takes another piece.
 
+    *Nobody sleeps while there is something to take:* a touch wakes as many as it has something
+    for, and whoever leaves without having looked, or not knowing whether there is more, wakes the
+    next, who asks.
+    """
 
-def _topics(payload: AgentPoolStoreRecordPayload | UnknownRecord) -> list[str]:
-    match payload:
-        case RunMessageRecorded(stored):
-            match stored.receipt.status:
-                case MessageStatus.ACCEPTED:
-                    return []
-                case MessageStatus.DELIVERED:
-                    return [*map(inbox_topic, stored.receipt.delivered_to)]
-                case _:
-                    return [message_topic(stored.message.idempotency_key)]
-        case WakeRecorded(stored_wake):
-            return [wake_topic(stored_wake.condition.condition_id)]
-        case _:
-            return []
+    def __init__(self, store: AgentPoolStore, pool_id: str, topic: str) -> None:
+        self._store = store
+        self._waiters: dict[_Waiter, None] = {}
+        self._listening: AbstractContextManager[object] = store.tail.listening(
+            pool_id, topic, self._touched
+        )
+        self._at: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self) -> _Waiter:
+        """Come to the end of the queue; the first turn comes at once."""
+        if not self._waiters:
+            self._listening.__enter__()
+        waiter = _Waiter(self)
+        self._waiters[waiter] = None
+        return waiter
+
+    def leave(self, waiter: _Waiter) -> bool:
+        """Leave the queue; says whether it is empty, and over."""
+        del self._waiters[waiter]
+        if self._waiters:
+            if waiter.owes:
+                self.wake_next()
+            return False
+        if self._timer is not None:
+            self._timer.cancel()
+        self._listening.__exit__(None, None, None)
+        return True
+
+    def _touched(self, number: int | None) -> None:
+        # A number that this handle's own commit gave is how many there are to be taken. Others
+        # only rang, and where anything may have changed there may be nothing.
+        self._wake(number or 1, sure=number is not None, alone=not number)
+
+    def wake_next(self) -> None:
+        """Let the next in the queue ask whether there is something."""
+        self._wake(1, sure=False, alone=True)
+
+    def _wake(self, count: int, *, sure: bool, alone: bool) -> None:
+        for waiter in self._waiters:
+            if not waiter.turns.woken:
+                waiter.wake(sure=sure, alone=alone)
+                count -= 1
+                if not count:
+                    return
+
+    def look_at(self, at: int) -> None:
+        """Have one of them look at a time, in milliseconds of the store's clock."""
+        if self._at is None or at < self._at:
+            self._at = at
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._at is not None:
+            seconds = min(max(self._at - self._store.clock(), 0) / 1000, _LONGEST_SLEEP)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        if self._at is not None and self._at <= self._store.clock():
+            self._at = None
+            self.wake_next()
+        self._set_timer()

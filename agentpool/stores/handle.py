@@ -21,12 +21,12 @@ class StoreHandle:
     """What every store is, whatever it keeps and where: something open, that can be followed.
 
     Authors of stores override `finish`, and `listen` and `stop_listening` where others may write to
-    what the store keeps.
+    what the store keeps; `listen_to` where it pays.
     """
 
     def __init__(self, clock: Clock = wall_clock) -> None:
         self.clock: Final = checked_clock(clock)
-        self.tail: Final = Tail(self.listen, self.stop_listening)
+        self.tail: Final = Tail(self.listen, self.stop_listening, self.listen_to)
         self._companions: dict[Any, Any] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -44,6 +44,13 @@ class StoreHandle:
 
         What is appended after this returns must be noticed; whoever follows looks for what came
         before. Never called twice without `stop_listening` between.
+        """
+
+    def listen_to(self, pool_id: str, topic: str) -> None:
+        """Look for what others do to a topic, too: somebody follows it from now on.
+
+        For a store that can tell its processes apart by what they follow; others look for
+        everything from `listen` to `stop_listening`.
         """
 
     def stop_listening(self) -> None:

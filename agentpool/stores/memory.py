@@ -1,14 +1,15 @@
 """A store in memory: for tests, for programs that need no durability, and as the model."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio.lowlevel
 
 from agentpool.errors import AgentPoolError
-from agentpool.rules.command import Command, PoolView
+from agentpool.rules.command import Command, Decision, PoolView
 from agentpool.rules.consequences import carry_out
 from agentpool.rules.replay import not_open
+from agentpool.rules.topics import Touched, touch, touch_if_behind
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.stores.tail import Page
@@ -21,13 +22,25 @@ __all__ = ("InMemoryAgentPoolStore",)
 R = TypeVar("R")
 
 
+class _Pool(MemoryPool):
+    """A pool that collects what its followers are to be told of."""
+
+    def __init__(self, pool_id: str, clock: Clock) -> None:
+        super().__init__(pool_id, clock)
+        self.touched: Touched = {}
+
+    def apply(self, decision: Decision[Any]) -> None:
+        super().apply(decision)
+        touch(self.touched, decision)
+
+
 class InMemoryAgentPoolStore(AgentPoolStore):
     """A store that lives as long as the object; its tasks share it, other processes do not."""
 
     def __init__(self, *, clock: Clock = wall_clock) -> None:
         super().__init__(clock)
         self._content: dict[str, bytes] = {}
-        self._pools: dict[str, MemoryPool] = {}
+        self._pools: dict[str, _Pool] = {}
 
     def __repr__(self) -> str:
         records = sum(len(pool.log) for pool in self._pools.values())
@@ -36,20 +49,21 @@ class InMemoryAgentPoolStore(AgentPoolStore):
 
     async def execute(self, pool_id: str, command: Command[R]) -> R:
         await self._enter(pool_id)
-        pool = self._pools.get(pool_id) or MemoryPool(pool_id, self.clock)
-        head, pool.announced = len(pool.log), False
+        pool = self._pools.get(pool_id) or _Pool(pool_id, self.clock)
         try:
             return carry_out(pool, command)
         finally:
             if pool.log or pool.event_sequence:
                 self._pools[pool_id] = pool
-            if len(pool.log) > head or pool.announced:
-                self.notify([pool_id])
+            touched, pool.touched = pool.touched, {}
+            touch_if_behind(touched, pool)
+            if touched:
+                self.tail.touch({pool_id: touched})
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         await self._enter(pool_id)
         try:
-            return question(self._pools.get(pool_id) or MemoryPool(pool_id, self.clock))
+            return question(self._pools.get(pool_id) or _Pool(pool_id, self.clock))
         except AgentPoolError as error:
             error.in_pool(pool_id)
             raise

@@ -1,4 +1,4 @@
-"""Following the pools of one handle: who is told of a change, and who reads it.
+"""Following the pools of one handle: who is told of what, and who reads it.
 
 Take the signal, look, wait for the signal. In that order nothing is missed: whatever happens after
 the signal was taken ends the wait, and whatever happened before it is there to be seen. That loop
@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError, StoreError
+from agentpool.rules.topics import ANY, LOG, AllTouched
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import AgentPoolStoreRecord, UnknownRecord
 
@@ -34,6 +35,7 @@ __all__ = (
     "Ending",
     "Page",
     "Tail",
+    "Told",
     "Turns",
     "follow",
     "next_page",
@@ -46,6 +48,10 @@ PAGE_SIZE: Final = 500
 """Records that a follower reads at once, the ``limit`` of its pages; others may ask for fewer."""
 
 _PAYLOAD: Final = attrgetter("payload")
+
+Told: TypeAlias = Callable[[int | None], None]
+"""What is called when a topic was touched."""
+
 _Look: TypeAlias = Callable[[], Coroutine[Any, Any, R]]
 
 
@@ -81,6 +87,11 @@ class Turns:
         self.endings: list[Ending] = []
         self._woken = True  # the first turn comes at once
         self.told: set[str] = set()
+
+    @property
+    def woken(self) -> bool:
+        """Whether the next turn is to come at once."""
+        return self._woken
 
     def wake(self) -> None:
         """Let the next turn come at once. During a look: right after it."""
@@ -167,16 +178,21 @@ class Ending:
 
 
 class _Followed:
-    """A pool that somebody follows."""
+    """A topic of a pool that somebody follows."""
 
     __slots__ = ("changes", "looks", "replacing", "takers", "told")
 
     def __init__(self, pool_id: str) -> None:
         self.replacing = _replacing(pool_id)
-        self.told: dict[object, Callable[[], None]] = {}
+        self.told: dict[object, Told] = {}
         self.takers = 0
         self.changes = 0
         self.looks: dict[Hashable, asyncio.Task[Any]] = {}
+
+    def tell(self, number: int | None) -> None:
+        self.changes += 1
+        for told in list(self.told.values()):
+            told(number)
 
 
 def _replacing(pool_id: str) -> Ending:
@@ -188,35 +204,37 @@ def _replacing(pool_id: str) -> Ending:
 
 
 class Tail:
-    """Everybody who follows a pool of one store handle.
-
-    :ivar generation: another number whenever other pools are followed than before
+    """Everybody who follows something in a pool of one store handle.
 
     :param on_first: called when the first one comes: start to look for what others do
     :param on_last: called when the last one has gone
+    :param on_topic: called with a pool and a topic when somebody begins to follow that
     """
 
     def __init__(
         self,
         on_first: Callable[[], None] = lambda: None,
         on_last: Callable[[], None] = lambda: None,
+        on_topic: Callable[[str, str], None] = lambda _pool_id, _topic: None,
     ) -> None:
         self.ending: Final = Ending("the store is closed")
         self._on_first = on_first
         self._on_last = on_last
-        self._pools: dict[str, _Followed] = {}
+        self._on_topic = on_topic
+        self._pools: dict[str, dict[str, _Followed]] = {}
         self._looks: set[asyncio.Task[Any]] = set()
-        self.generation: int = 0
 
     @contextmanager
     def changes(self, pool_id: str) -> Iterator[Turns]:
-        """Take turns at looking at a pool, for the length of the block.
+        """Take turns at looking at the log of a pool, for the length of the block.
 
         :raises StoreClosedError: the store is closed
         """
         turns = Turns()
-        with self.ending.ends(turns), self.listening(pool_id, turns.wake):
-            followed = self._pools[pool_id]
+        with (
+            self.ending.ends(turns),
+            self.listening(pool_id, LOG, lambda _: turns.wake()) as followed,
+        ):
             followed.takers += 1
             try:
                 with followed.replacing.ends(turns):
@@ -225,40 +243,52 @@ class Tail:
                 followed.takers -= 1
 
     @contextmanager
-    def listening(self, pool_id: str, told: Callable[[], None]) -> Iterator[None]:
-        """Have a function called at every change of a pool, for the length of the block.
+    def listening(self, pool_id: str, topic: str, told: Told) -> Iterator[_Followed]:
+        """Have a function called at every touch of a topic, for the length of the block.
 
-        For whoever follows so many pools that one turn for each would be too many.
+        :param told: gets the number that goes with the topic; ``None``: anything may have changed
         """
         if not self._pools:
             self._on_first()
-        if pool_id not in self._pools:
-            self._pools[pool_id] = _Followed(pool_id)
-            self.generation += 1
-        followed = self._pools[pool_id]
+        topics = self._pools.setdefault(pool_id, {})
+        followed = topics.get(topic)
+        is_new = followed is None
+        if followed is None:
+            followed = topics[topic] = _Followed(pool_id)
         me = object()
         followed.told[me] = told
+        if is_new:
+            self._on_topic(pool_id, topic)
         try:
-            yield
+            yield followed
         finally:
             del followed.told[me]
             if not followed.told:
+                del topics[topic]
+            if not topics:
                 del self._pools[pool_id]
-                self.generation += 1
             if not self._pools:
                 self._on_last()
 
     def notify(self, pool_ids: Iterable[str] | None = None) -> None:
-        """Tell everybody who follows one of these pools that it may have changed.
+        """Tell everybody who follows anything in one of these pools that it may have changed.
 
         :param pool_ids: ``None`` where it is not known which: all of them
         """
         for pool_id in list(self._pools) if pool_ids is None else pool_ids:
-            followed = self._pools.get(pool_id)
-            if followed is not None:
-                followed.changes += 1
-                for told in list(followed.told.values()):
-                    told()
+            for followed in list(self._pools.get(pool_id, {}).values()):
+                followed.tell(None)
+
+    def touch(self, touched: AllTouched) -> None:
+        """Tell those who follow what was touched, and nobody else."""
+        for pool_id, topics in touched.items():
+            if ANY in topics:
+                self.notify([pool_id])
+                continue
+            followed = self._pools.get(pool_id, {})
+            for topic, number in topics.items():
+                if topic in followed:
+                    followed[topic].tell(number)
 
     def replace(self, pool_ids: Iterable[str]) -> None:
         """End the turns of all who follow these pools, with a `StoreError`.
@@ -266,26 +296,30 @@ class Tail:
         Where they stand is no longer in the log; who comes from now on begins in what is there.
         """
         for pool_id in pool_ids:
-            followed = self._pools.get(pool_id)
-            if followed is not None:
+            for followed in self._pools.get(pool_id, {}).values():
                 followed.replacing.close()
                 followed.replacing = _replacing(pool_id)
         self.notify(pool_ids)
 
     @property
     def pool_ids(self) -> Iterable[str]:
-        """The pools that somebody follows."""
+        """The pools in which somebody follows something."""
         return self._pools
 
+    @property
+    def followed(self) -> Iterator[tuple[str, str]]:
+        """What somebody follows: pools and topics."""
+        return ((pool_id, topic) for pool_id, topics in self._pools.items() for topic in topics)
+
     async def shared(self, pool_id: str, what: Hashable, look: _Look[R]) -> R:
-        """Look at a followed pool, together with all who look for the same after the same change.
+        """Look at a followed log, together with all who look for the same after the same change.
 
         A look that began before the last change may miss it; whoever was told of that change
         therefore never joins it. Cancelled, the look goes on for the others.
 
         :param what: says what is looked for, and where
         """
-        followed = self._pools.get(pool_id)
+        followed = self._pools.get(pool_id, {}).get(LOG)
         if followed is None or followed.takers < 2:  # noqa: PLR2004  # nobody to share with
             return await look()
         key = (followed.changes, what)

@@ -1,6 +1,7 @@
 """Watching a file that others write to: by the bell, by the poll, and when it loses its end."""
 
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from agentpool import (
     SqliteAgentPoolStore,
     StoreError,
 )
-from agentpool.stores.sqlite import doorbell
-from agentpool.stores.sqlite import store as store_module
+from agentpool.stores.sqlite import lookout
+from agentpool.stores.sqlite.bell_folder import folder_of
+from agentpool.stores.sqlite.inotify import Inotify
 
 from .helpers import BOUND, POOL, member, send, sql, take, worker
 
@@ -23,13 +25,19 @@ JOINED = '{"type":"member_joined","member":{"run_id":"run.7","agent_id":"agent.a
 @pytest.fixture
 def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave nothing but the bell to tell of the records of others."""
-    monkeypatch.setattr(store_module, "_POLL_SECONDS", 3600)
+    monkeypatch.setattr(lookout, "NET_SECONDS", 3600)
+    monkeypatch.setattr(lookout, "_AFTER_OURS", ())
+    monkeypatch.setattr(lookout, "_AFTER_WRITES", ())
 
 
 @pytest.fixture
 def no_inotify(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the machine one that has no inotify."""
-    monkeypatch.setattr(doorbell, "_inotify", lambda _: -1)
+
+    def none(_self: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Inotify, "__init__", none)
 
 
 async def watch_another_process(store: SqliteAgentPoolStore, path: Path) -> None:
@@ -64,12 +72,12 @@ async def test_the_poll_tells_where_there_is_no_inotify(
 async def test_the_poll_tells_when_the_bell_was_deleted(
     store: SqliteAgentPoolStore, path: Path
 ) -> None:
-    path.with_name(path.name + "-bell").unlink()
+    shutil.rmtree(folder_of(path))
     await watch_another_process(store, path)
 
 
 async def test_a_bell_that_cannot_be_made_is_done_without(path: Path) -> None:
-    path.with_name(path.name + "-bell").mkdir()
+    folder_of(path).touch()
     async with SqliteAgentPoolStore.open(path) as store:
         await store.open_pool(POOL)
         await watch_another_process(store, path)

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Command, LookUps
 from agentpool.rules.consequences import ConsequenceError, carry_out
+from agentpool.rules.topics import AllTouched, merge
 from agentpool.stores.batch.source import Engine
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.batch.view import OverlayView
@@ -43,10 +44,12 @@ class BatchCommitter:
     def __init__(self) -> None:
         self.states: Final = StateCache()
 
-    def commit(self, engine: Engine, requests: Sequence[Request]) -> tuple[list[Outcome], set[str]]:
+    def commit(
+        self, engine: Engine, requests: Sequence[Request]
+    ) -> tuple[list[Outcome], AllTouched]:
         """Carry out requests in order, each seeing the effect of those before it.
 
-        :return: an outcome for each request, and the pools of which others are to be told
+        :return: an outcome for each request, and what others are to be told of each pool
         """
         try:
             return self._commit(engine, requests)
@@ -64,27 +67,28 @@ class BatchCommitter:
 
     def _commit(
         self, engine: Engine, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], set[str]]:
+    ) -> tuple[list[Outcome], AllTouched]:
         durable = any(request.command.must_survive_power_cut for request in requests)
         work = partial(self._carry_out, engine, requests)
         outcomes, views = engine.transact(work, durable=durable)
         for view in views:
             view.committed()
-        return outcomes, {view.pool_id for view in views if view.is_to_be_told}
+        return outcomes, {view.pool_id: touched for view in views if (touched := view.touched)}
 
     def _one_by_one(
         self, engine: Engine, requests: Sequence[Request]
-    ) -> tuple[list[Outcome], set[str]]:
+    ) -> tuple[list[Outcome], AllTouched]:
         """Find out which command it is that breaks its batch, and let the others have theirs."""
         outcomes: list[Outcome] = []
-        changed: set[str] = set()
+        changed: AllTouched = {}
         for request in requests:
             try:
                 [outcome], told = self.commit(engine, [request])
             except Exception as error:  # noqa: BLE001  # its caller is told
-                outcome, told = Refusal(error), set()
+                outcome, told = Refusal(error), {}
             outcomes.append(outcome)
-            changed |= told
+            for pool_id, touched in told.items():
+                merge(changed.setdefault(pool_id, {}), touched)
         return outcomes, changed
 
     def _carry_out(

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.rules.topics import AllTouched
 from agentpool.stores.batch.committer import Outcome, Refusal, Request
 
 __all__ = ("GroupCommit",)
@@ -15,19 +16,19 @@ __all__ = ("GroupCommit",)
 # So many share a sync well, and are decided in a few hundredths of a second.
 _BATCH_SIZE: Final = 1024
 
-_Commit: TypeAlias = Callable[[list[Request]], Awaitable[tuple[list[Outcome], set[str]]]]
+_Commit: TypeAlias = Callable[[list[Request]], Awaitable[tuple[list[Outcome], AllTouched]]]
 _Waiting: TypeAlias = tuple[Request, "asyncio.Future[Any]"]
 
 
 class GroupCommit:
     """A queue of commands in front of a function that commits a batch of them.
 
-    :param commit: commits requests, and gives an outcome for each and the pools that have changed,
-        or raises for all
-    :param changed: told of those pools, after the callers
+    :param commit: commits requests, and gives an outcome for each and what others are to be told
+        of, or raises for all
+    :param changed: told of that, after the callers
     """
 
-    def __init__(self, commit: _Commit, changed: Callable[[set[str]], None]) -> None:
+    def __init__(self, commit: _Commit, changed: Callable[[AllTouched], None]) -> None:
         self._commit = commit
         self._changed = changed
         self._queue: deque[_Waiting] = deque()
@@ -96,11 +97,11 @@ class GroupCommit:
             batch = [waiting for waiting in taken if not waiting[1].done()]
         return batch
 
-    async def _commit_batch(self, batch: list[_Waiting]) -> tuple[list[Outcome], set[str]]:
+    async def _commit_batch(self, batch: list[_Waiting]) -> tuple[list[Outcome], AllTouched]:
         try:
             return await self._commit([request for request, _ in batch])
         except Exception as error:  # noqa: BLE001  # every caller is told
-            return [Refusal(_own(error)) for _ in batch], set()
+            return [Refusal(_own(error)) for _ in batch], {}
         except asyncio.CancelledError:
             msg = "the event loop ended before the outcome was known"
             _tell(batch, [Refusal(StoreClosedError(msg)) for _ in batch])

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from agentpool.rules.command import Decision, Placed, Row, RowKey
 from agentpool.rules.replay import PoolState
+from agentpool.rules.topics import Touched, touch, touch_if_behind
 from agentpool.stores.batch.merged_rows import MergedRows
 from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
 from agentpool.stores.batch.states import KeptState, StateCache, refuse_shorter
@@ -48,7 +49,6 @@ class OverlayView:
 
     __slots__ = (
         "_added",
-        "_announced",
         "_config",
         "_event_sequence",
         "_kept",
@@ -62,6 +62,7 @@ class OverlayView:
         "_source",
         "_states",
         "_stored_head",
+        "_touched",
         "_wakes",
         "_wakes_by_key",
         "head",
@@ -85,7 +86,8 @@ class OverlayView:
         self._kept: KeptState | None = None
         self._added: list[SealedPayload] = []
         self._pool_records = 0
-        self._new_event_sequence = self._new_projected = self._announced = False
+        self._touched: Touched = {}
+        self._new_event_sequence = self._new_projected = False
 
     # --- looking
 
@@ -215,7 +217,7 @@ class OverlayView:
         if decision.event_sequence is not None:
             self._event_sequence = decision.event_sequence
             self._new_event_sequence = True
-        self._announced |= decision.announce
+        touch(self._touched, decision)
 
     def set_projected(self, seq: int) -> None:
         self._projected = seq
@@ -246,9 +248,10 @@ class OverlayView:
             self._wakes[condition.condition_id] = found
 
     @property
-    def is_to_be_told(self) -> bool:
-        """Whether others wait for what was added."""
-        return bool(self._added) or self._announced
+    def touched(self) -> Touched:
+        """What others are to be told of, once this is committed."""
+        touch_if_behind(self._touched, self)
+        return self._touched
 
     def save(self) -> None:
         """Write what was held back, all at once."""

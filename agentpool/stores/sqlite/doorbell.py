@@ -1,160 +1,248 @@
-"""The doorbell: a small file beside the database that says "something was committed".
+"""The doorbell: whoever commits rings for what it touched, and only those hear it who wait for it.
 
-A writer touches it after its commit; followers hear it through inotify. Watching the ``-wal`` file
-instead would ring before the commit can be seen. The bell is a hint only: a slow poll covers
-writers that do not know of it, a writer killed before it rang, and systems without inotify.
+A handle that follows something is a listener in the `BellFolder`: it writes into its mask what it
+follows, and then looks. Whoever has committed reads all masks, leaves a *sound* in the slots that
+somebody listens to, and touches the files of those listeners. In that order nothing is missed: a
+listener that was not there yet looks after it came. A commit that concerns nobody else costs a read
+of some hundred bytes, and a process that it does not concern is not woken.
 
-The file is a row of slots of eight bytes. A pool has the slot that its name hashes to, and ringing
-for it writes the time there, which is never the same twice; so whoever hears the bell learns from
-one read which pools it may have rung for, and does nothing about others. Pools that share a slot
-are woken together.
-
-Source: inotify(7). The calls come from the C library because Python has none.
+The bell is a hint: the `Lookout` covers writers that ring none, or were killed before they rang.
 """
 
-import asyncio
-import ctypes
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
-from agentpool.stores.tail import Tail
+from agentpool.rules.topics import ANY, DEADLINES, AllTouched
+from agentpool.stores.sqlite.bell_folder import SLOT_BYTES, SLOTS, BellFolder
+from agentpool.stores.sqlite.inotify import ATTRIB, CLOSE_WRITE, Inotify
+from agentpool.stores.sqlite.source import AppendedRows
+from agentpool.support.clock import Clock
 
-__all__ = ("Doorbell", "Listener")
+__all__ = ("EVERYTHING", "Heard", "Listener", "Ringer", "ring_in", "slot_of")
 
-_SLOTS: Final = 512
-_SLOT_BYTES: Final = 8
+EVERYTHING: Final = ""
+"""Stands for all pools; no pool is called so."""
+
+_DEADLINE_SLOTS: Final = 64
+_EVERYTHING_SLOT: Final = SLOTS - 1
+_TOPIC_SLOTS: Final = SLOTS - 1 - _DEADLINE_SLOTS
 _SLOTS_AT_ONCE: Final = 32
-_IN_MODIFY: Final = 0x2
-_IN_NONBLOCK: Final = os.O_NONBLOCK
-_IN_CLOEXEC: Final = os.O_CLOEXEC
-_EVENTS_AT_ONCE: Final = 65536
+# A deadline sounds as its milliseconds, and some bits that make it another sound each time.
+_FRACTION_BITS: Final = 16
+_LATEST: Final = 2**47 - 1
+_TRY_AGAIN_SECONDS: Final = 5.0
 
 
-class Doorbell:
-    """The bell of one handle. Ringing costs about a microsecond a pool and never fails."""
+class Heard(NamedTuple):
+    """What rang.
 
-    def __init__(self, database: Path) -> None:
-        self.path: Path = database.with_name(database.name + "-bell")
-        try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError:
-            self._fd = -1
-        self._slots: dict[str, int] = {}
-        self._rung: dict[int, bytes] = {}
-        self._followed: dict[int, list[str]] = {}
-        self._generation = -1
-        self._seen = self._read()
+    :ivar due: for deadlines, the time that it rang for
+    """
 
-    def ring(self, pool_ids: Iterable[str]) -> None:
-        """Tell every listener that something was committed in these pools."""
-        if self._fd < 0:
-            return
-        now = time.time_ns().to_bytes(_SLOT_BYTES, "little")
-        for pool_id in pool_ids:
-            slot = self.slot(pool_id)
-            # Before it can be heard: `rung` has to know its own sound.
-            self._rung[slot] = now
-            try:
-                os.pwrite(self._fd, now, slot * _SLOT_BYTES)
-            except OSError:  # a full disk, say; the listeners' poll will notice the commit
-                return
+    pool_id: str
+    topic: str
+    due: int
 
-    def rung(self) -> set[int]:
-        """Say for which slots others have rung since the last time.
 
-        Not for those where this handle has rung last: it tells its own followers of its commits,
-        after the ring, so they see what others had committed before that too.
+class Ringer:
+    """The ringing side of one handle, for the thread of its writer. It never fails.
+
+    :ivar mine: the listener of this handle, which is told without ringing; -1 for none
+    :param database: the file itself, not a link to it
+    """
+
+    def __init__(self, database: Path, clock: Clock) -> None:
+        self.mine: int = -1
+        self._database = database
+        self._clock = clock
+        self._folder: BellFolder | None = None
+        self._try_again_at = 0.0
+        self._open()
+
+    def _open(self) -> BellFolder | None:
+        """Open the folder, also where it was deleted, or could not be had before."""
+        if self._folder is not None and self._folder.is_gone:
+            self.close()
+        if self._folder is None and self._try_again_at <= time.monotonic():
+            self._try_again_at = time.monotonic() + _TRY_AGAIN_SECONDS
+            with suppress(OSError):
+                self._folder = BellFolder(self._database)
+        return self._folder
+
+    def about_to_write(self) -> None:
+        """Say that what is written to the file from now on is ours."""
+        with suppress(OSError):
+            folder = self._open()
+            if folder is not None:
+                folder.write_wrote(time.monotonic_ns())
+
+    def ring(self, touched: AllTouched, appended: AppendedRows | None = None) -> None:
+        """Tell others what a commit has touched.
+
+        :param appended: its rows, of which others then know that they were told of
         """
-        seen, self._seen = self._seen, self._read()
-        found: set[int] = set()
-        for start in range(0, _SLOTS, _SLOTS_AT_ONCE):
-            if _at(seen, start, _SLOTS_AT_ONCE) != _at(self._seen, start, _SLOTS_AT_ONCE):
-                found.update(self._differing(seen, range(start, start + _SLOTS_AT_ONCE)))
-        return found
-
-    def _differing(self, seen: bytes, slots: range) -> Iterator[int]:
-        for slot in slots:
-            now = _at(self._seen, slot)
-            if now not in (_at(seen, slot), self._rung.get(slot)):
-                yield slot
-
-    def followed_in(self, slots: Iterable[int], tail: Tail) -> list[str]:
-        """List the followed pools that have one of these slots."""
-        if self._generation != tail.generation:
-            self._generation = tail.generation
-            self._followed = {}
-            for pool_id in tail.pool_ids:
-                self._followed.setdefault(self.slot(pool_id), []).append(pool_id)
-        return [pool_id for slot in slots for pool_id in self._followed.get(slot, ())]
-
-    def slot(self, pool_id: str) -> int:
-        """Say which slot a pool has."""
-        slot = self._slots.get(pool_id)
-        if slot is None:
-            slot = self._slots[pool_id] = crc32(pool_id.encode()) % _SLOTS
-        return slot
-
-    def _read(self) -> bytes:
-        if self._fd < 0:
-            return b""
-        try:
-            return os.pread(self._fd, _SLOTS * _SLOT_BYTES, 0)
-        except OSError:
-            return b""
+        with suppress(OSError):  # a full disk, say; the lookout will notice
+            folder = self._open()
+            if folder is None:
+                return
+            if touched:
+                ring_in(folder, touched, self._clock(), but=self.mine)
+            if appended is not None and appended.follow(folder.head()[0]):
+                folder.write_told(appended.last)
+            folder.write_wrote(time.monotonic_ns())
 
     def close(self) -> None:
-        """Let go of the file. The file stays, others may hold it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Let go of the folder. It stays, others may use it."""
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
 
 
-def _at(content: bytes, slot: int, count: int = 1) -> bytes:
-    return content[slot * _SLOT_BYTES : (slot + count) * _SLOT_BYTES]
+def ring_in(folder: BellFolder, touched: AllTouched, now: int, *, but: int) -> None:
+    """Ring in a folder.
+
+    :param now: the time of the store's clock
+    :param but: the listener who knows already
+    :raises OSError: it cannot be written to
+    """
+    others = [(n, mask) for n, mask in enumerate(folder.masks()) if mask and n != but]
+    wanted = rung = 0
+    for _, mask in others:
+        wanted |= mask
+    for pool_id, topics in touched.items():
+        for topic, number in topics.items():
+            slot = slot_of(pool_id, topic)
+            if not wanted >> slot & 1:
+                continue
+            sound = time.time_ns()
+            if topic == DEADLINES:
+                if now < folder.slot(slot) >> _FRACTION_BITS <= number:
+                    continue  # those who have heard that look early enough
+                fraction = sound % 2**_FRACTION_BITS
+                sound = min(max(number, 0), _LATEST) << _FRACTION_BITS | fraction
+            folder.write_slot(slot, sound)
+            rung |= 1 << slot
+    for listener, mask in others:
+        if mask & rung:
+            with suppress(OSError):  # it is gone
+                folder.touch(listener)
 
 
 class Listener:
-    """The listening side: calls back on the event loop for every ring, or for several at once."""
+    """The listening side of one handle, on its event loop.
 
-    def __init__(self, bell: Path, on_ring: Callable[[], None]) -> None:
-        self._on_ring = on_ring
-        self._fd = _inotify(bell)
-        if self._fd >= 0:
-            self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._fd, self._heard)
+    :ivar number: which listener it is
+    :ivar folder: the folder in which it listens
+    :param heard: called for what rang of what is followed
+    :param ear_ended: called when the listener that was the ear has ended
+    :raises OSError: this system, or the folder, does not let it hear
+    """
 
-    @property
-    def hears(self) -> bool:
-        """Whether this system lets rings be heard."""
-        return self._fd >= 0
-
-    def _heard(self) -> None:
+    def __init__(
+        self,
+        database: Path,
+        heard: Callable[[list[Heard]], None],
+        ear_ended: Callable[[], None],
+    ) -> None:
+        self._heard = heard
+        self._ear_ended = ear_ended
+        self._topics: dict[int, set[tuple[str, str]]] = {}
+        self.folder: Final = BellFolder(database)
+        self._inotify: Inotify | None = None
+        self._lock = -1
         try:
-            os.read(self._fd, _EVENTS_AT_ONCE)
-        except BlockingIOError:
-            return
-        self._on_ring()
+            self.number, self._lock = self.folder.claim()
+            self._inotify = Inotify()
+            self._inotify.watch(self.folder.path / str(self.number), ATTRIB)
+            os.close(self.folder.open("ear", os.O_RDONLY))
+            self._ear = self._inotify.watch(self.folder.path / "ear", CLOSE_WRITE)
+        except OSError:
+            self.close()
+            raise
+        self._seen = self.folder.slots()
+        self.follow_only(())
+        self._inotify.call(self._hear)
+
+    def follow(self, pool_id: str, topic: str) -> int:
+        """Listen to a topic, too, and to anything that may have changed in its pool.
+
+        :return: for deadlines, the time of the last sound: others rely on its having been heard
+        """
+        if self._add(pool_id, topic) | self._add(pool_id, ANY):
+            self._write_mask()
+        slot = slot_of(pool_id, topic)
+        return self.folder.slot(slot) >> _FRACTION_BITS if topic == DEADLINES else 0
+
+    def follow_only(self, followed: Iterable[tuple[str, str]]) -> None:
+        """Listen to nothing but these topics, and to what concerns everything."""
+        self._topics = {_EVERYTHING_SLOT: {(EVERYTHING, ANY)}}
+        for pool_id, topic in followed:
+            self._add(pool_id, topic)
+            self._add(pool_id, ANY)
+        self._write_mask()
+
+    def _add(self, pool_id: str, topic: str) -> bool:
+        """Add a topic; say whether nothing of its slot was listened to."""
+        slot = slot_of(pool_id, topic)
+        is_new = slot not in self._topics
+        self._topics.setdefault(slot, set()).add((pool_id, topic))
+        return is_new
+
+    def _write_mask(self) -> None:
+        with suppress(OSError):  # a full disk; it is written again now and then
+            self.folder.write_mask(self.number, sum(1 << slot for slot in self._topics))
+
+    def _hear(self) -> None:
+        with suppress(OSError):
+            happened = set() if self._inotify is None else self._inotify.take()
+            if self._ear in happened:
+                self._ear_ended()
+            if happened:
+                # From here on, before anybody looks, another ring is another event.
+                seen, self._seen = self._seen, self.folder.slots()
+                heard = [each for slot in _differing(seen, self._seen) for each in self._in(slot)]
+                if heard:
+                    self._heard(heard)
+
+    def _in(self, slot: int) -> list[Heard]:
+        due = _sound_in(self._seen, slot) >> _FRACTION_BITS if slot < _DEADLINE_SLOTS else 0
+        return [Heard(*each, due) for each in self._topics.get(slot, ())]
 
     def close(self) -> None:
-        """Stop listening."""
-        if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+        """Listen no longer; another may take the place."""
+        with suppress(OSError):
+            if self._lock >= 0:
+                self.folder.write_mask(self.number, 0)
+        if self._inotify is not None:
+            self._inotify.close()
+        self.folder.close(self._lock)
 
 
-def _inotify(path: Path) -> int:
-    """Open an inotify descriptor on a file; -1 where that is not to be had."""
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        fd = int(libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC))
-    except (OSError, AttributeError):
-        return -1
-    if fd >= 0 and libc.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY) < 0:
-        os.close(fd)
-        return -1
-    return fd
+def slot_of(pool_id: str, topic: str) -> int:
+    """Say which slot a topic has; some share one, and those who follow them are told of both."""
+    if pool_id == EVERYTHING:
+        return _EVERYTHING_SLOT
+    if topic == DEADLINES:
+        return crc32(pool_id.encode()) % _DEADLINE_SLOTS
+    return _DEADLINE_SLOTS + crc32(f"{pool_id}\0{topic}".encode()) % _TOPIC_SLOTS
+
+
+def _differing(before: bytes, after: bytes) -> list[int]:
+    """List the slots that sound other than before."""
+    at_once = _SLOTS_AT_ONCE * SLOT_BYTES
+    return [
+        slot
+        for start in range(0, SLOTS * SLOT_BYTES, at_once)
+        if before[start : start + at_once] != after[start : start + at_once]
+        for slot in range(start // SLOT_BYTES, start // SLOT_BYTES + _SLOTS_AT_ONCE)
+        if _sound_in(before, slot) != _sound_in(after, slot)
+    ]
+
+
+def _sound_in(slots: bytes, slot: int) -> int:
+    return int.from_bytes(slots[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES], "little")

@@ -1,44 +1,56 @@
 """What has changed in the file, whoever changed it. Synchronous, on the worker."""
 
 import sqlite3
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final
 
-__all__ = ("Changes", "changes", "pools_after")
+from agentpool.errors import AgentPoolError
+from agentpool.rules.topics import ANY, AllTouched, touch_by_foreign
+from agentpool.wire.payload import open_payload
 
+__all__ = ("last_row", "touched_after", "version")
 
-class Changes(NamedTuple):
-    """What there is in the file: its version, the last record and the last number for events."""
+_ROWS_AT_ONCE: Final = 1000
+_LARGEST: Final = 100_000
 
-    version: int
-    records: int | None
-    events: int | None
-
-
-_LAST_ROWS: Final = """
-    SELECT (SELECT max(rowid) FROM agent_pool_records),
-           (SELECT max(rowid) FROM agent_pool_event_seq)
+_LAST_ROW: Final = "SELECT max(rowid) FROM agent_pool_records"
+_ROWS_AFTER: Final = f"""
+    SELECT pool_id, seq, kind,
+        CASE WHEN typeof(payload_json) = 'text' AND length(payload_json) <= {_LARGEST}
+            THEN CAST(payload_json AS BLOB) END
+    FROM agent_pool_records WHERE rowid > ? AND rowid <= ? LIMIT {_ROWS_AT_ONCE}
 """
 
 
-def changes(connection: sqlite3.Connection, last: Changes | None) -> Changes:
-    """Say what has changed in the file: anything at all, the records, the event numbers.
-
-    :param last: what it said before; where nothing at all has changed, it says the same again
-    """
-    [version] = connection.execute("PRAGMA data_version").fetchone()
-    if last is not None and version == last[0]:
-        return last
-    [records, events] = connection.execute(_LAST_ROWS).fetchone()
-    return Changes(version, records, events)
+def version(connection: sqlite3.Connection) -> int:
+    """Give a number that is another whenever somebody else has committed."""
+    [found] = connection.execute("PRAGMA data_version").fetchone()
+    return int(found)
 
 
-_POOLS_AFTER: Final = """
-    SELECT pool_id FROM agent_pool_records WHERE rowid > ?
-    UNION SELECT pool_id FROM agent_pool_event_seq WHERE rowid > ?
-"""
+def last_row(connection: sqlite3.Connection) -> int:
+    """Find the last row of the log, which has the records of all pools; 0 for none."""
+    [found] = connection.execute(_LAST_ROW).fetchone()
+    return int(found or 0)
 
 
-def pools_after(connection: sqlite3.Connection, last: Changes) -> list[str]:
-    """List the pools that got records, or numbers for events, since then."""
-    after = (last.records or 0, last.events or 0)
-    return [pool_id for (pool_id,) in connection.execute(_POOLS_AFTER, after).fetchall()]
+def touched_after(connection: sqlite3.Connection, after: int, last: int) -> AllTouched | None:
+    """Say what the rows between two have touched; ``None``: there are too many to say."""
+    if not 0 <= last - after <= _ROWS_AT_ONCE:
+        return None
+    touched: AllTouched = {}
+    for pool_id, seq, kind, text in _rows(connection, after, last):
+        topics = touched.setdefault(pool_id, {})
+        try:
+            touch_by_foreign(topics, open_payload(pool_id, seq, kind, text))
+        except AgentPoolError:  # whoever needs the record finds that out
+            topics[ANY] = 1
+    return touched
+
+
+def _rows(
+    connection: sqlite3.Connection, after: int, last: int
+) -> Iterator[tuple[str, int, str, bytes | None]]:
+    for pool_id, seq, kind, text in connection.execute(_ROWS_AFTER, (after, last)).fetchall():
+        if isinstance(pool_id, str) and isinstance(seq, int) and isinstance(kind, str):
+            yield pool_id, seq, kind, text

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeVar
@@ -19,18 +19,43 @@ from agentpool.stores.sqlite.statements import Index
 from agentpool.support.clock import Clock, wall_clock
 from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines, open_payloads
 
-__all__ = ("SqliteEngine", "SqliteSource", "Writing")
+__all__ = ("AppendedRows", "SqliteEngine", "SqliteSource", "Writing")
 
 R = TypeVar("R")
+
+
+class AppendedRows:
+    """The rows of the log that a transaction has appended.
+
+    :ivar last: the last of them, 0 for none
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a transaction, or forget the one that failed."""
+        self._before = self.last = 0
+
+    def add(self, count: int, last: int) -> None:
+        """Add rows, which follow those before."""
+        if not self.last:
+            self._before = last - count
+        self.last = last
+
+    def follow(self, row: int) -> bool:
+        """Say whether there are any, and a row is the one before them."""
+        return self.last > 0 and row == self._before
 
 
 class SqliteSource:
     """A `Source` on a connection.
 
+    :param rows: told of the rows that are appended
     :param before_append: told of the pool, its new head and how many records are new
     """
 
-    __slots__ = ("_before_append", "_clock", "_connection", "_loaded", "pool_id")
+    __slots__ = ("_before_append", "_clock", "_connection", "_loaded", "_rows_appended", "pool_id")
 
     def __init__(
         self,
@@ -38,7 +63,9 @@ class SqliteSource:
         pool_id: str,
         clock: Clock = wall_clock,
         before_append: Callable[[str, int, int], None] | None = None,
+        rows: AppendedRows | None = None,
     ) -> None:
+        self._rows_appended = rows
         self._connection = connection
         self.pool_id: Final = pool_id
         self._clock = clock
@@ -222,8 +249,10 @@ class SqliteSource:
         for size in statements.INSERT_SIZES:
             while len(rows) - start >= size:
                 values = list(chain.from_iterable(rows[start : start + size]))
-                self._connection.execute(statements.INSERT[size], values)
+                cursor = self._connection.execute(statements.INSERT[size], values)
                 start += size
+                if self._rows_appended is not None and cursor.lastrowid is not None:
+                    self._rows_appended.add(size, cursor.lastrowid)
 
     def _write_rows(self, changed: Mapping[RowKey, Row | None]) -> None:
         puts = [(self.pool_id, *key, row.value, row.due_at) for key, row in changed.items() if row]
@@ -258,6 +287,7 @@ class Writing:
     :ivar patience: seconds to wait for the write lock
     :ivar give_up: ends that waiting at once
     :ivar level: the ``synchronous`` of the connection; ``None``: not known
+    :ivar rows: what the last transaction has appended
     """
 
     clock: Clock
@@ -268,6 +298,7 @@ class Writing:
     synchronous: str
     promises: Promises
     level: str | None = None
+    rows: AppendedRows = field(default_factory=AppendedRows)
 
 
 class SqliteEngine:
@@ -295,10 +326,15 @@ class SqliteEngine:
 
     def _transact(self, work: Callable[[], R]) -> R:
         writing = self._writing
-        with write_transaction(self._connection, writing.patience, writing.give_up):
-            writing.refresh(self._connection)
-            done = work()
-            writing.guard.check()  # nothing is written to what nobody else can see
+        writing.rows.clear()
+        try:
+            with write_transaction(self._connection, writing.patience, writing.give_up):
+                writing.refresh(self._connection)
+                done = work()
+                writing.guard.check()  # nothing is written to what nobody else can see
+        except BaseException:
+            writing.rows.clear()
+            raise
         writing.guard.check()  # nor acknowledged, should it have gone meanwhile
         return done
 
@@ -314,7 +350,7 @@ class SqliteEngine:
         writing = self._writing
         waits = writing.level == writing.synchronous == "FULL"
         hook = None if waits else self._promise
-        return SqliteSource(self._connection, pool_id, writing.clock, hook)
+        return SqliteSource(self._connection, pool_id, writing.clock, hook, writing.rows)
 
     def _promise(self, pool_id: str, head: int, appended: int) -> None:
         """See to it that a power cut takes no record that was shown, or that it can be told.

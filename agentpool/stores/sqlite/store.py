@@ -4,23 +4,26 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 from weakref import WeakMethod
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.replay import not_open
+from agentpool.rules.topics import AllTouched
 from agentpool.stores.base import AgentPoolStore, Due, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
-from agentpool.stores.sqlite import content, log
+from agentpool.stores.sqlite import content
 from agentpool.stores.sqlite.backfill import Backfill
-from agentpool.stores.sqlite.doorbell import Doorbell, Listener
+from agentpool.stores.sqlite.doorbell import Ringer
+from agentpool.stores.sqlite.lookout import Lookout
 from agentpool.stores.sqlite.memory import Memory
 from agentpool.stores.sqlite.opening import (
     Connected,
@@ -45,7 +48,6 @@ __all__ = ("SqliteAgentPoolStore",)
 
 R = TypeVar("R")
 
-_POLL_SECONDS: Final = 0.15
 _GUARD_SECONDS: Final = 0.5
 _POOLS_REMEMBERED: Final = 4096
 
@@ -76,13 +78,14 @@ class SqliteAgentPoolStore(AgentPoolStore):
             promises,
         )
         self._reader_states = StateCache()
-        self._backfill = Backfill(self.path)
         self._memory = Memory(self._reader_states, self._snapshots.forget, self._replaced)
         self._checked_pools: set[str] = set()
-        self._bell = Doorbell(self.path)
-        self._listener: Listener | None = None
-        self._poll_task: asyncio.Task[None] | None = None
-        self._commits = GroupCommit(self._commit, self._changed)
+        # SQLite follows links, and has its own files beside what they lead to.
+        self._file = Path(os.path.realpath(self.path))
+        self._ringer = Ringer(self._file, self.clock)
+        self._backfill = Backfill(self._file)
+        self._lookout: Lookout | None = None
+        self._commits = GroupCommit(self._commit, self.tail.touch)
         self._looking = self._look_later()
 
     @classmethod
@@ -172,6 +175,13 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
         await self._commits.decided()
         return await self._reader.run(answer)
+
+    async def _read(self, function: Callable[[sqlite3.Connection], R]) -> R:
+        def read(connection: sqlite3.Connection) -> R:
+            with self._reading(connection):
+                return function(connection)
+
+        return await self._reader.run(read)
 
     @contextmanager
     def _reading(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -279,20 +289,16 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     # --- writing
 
-    async def _commit(self, requests: list[Request]) -> tuple[list[Outcome], set[str]]:
-        def commit(connection: sqlite3.Connection) -> tuple[list[Outcome], set[str]]:
+    async def _commit(self, requests: list[Request]) -> tuple[list[Outcome], AllTouched]:
+        def commit(connection: sqlite3.Connection) -> tuple[list[Outcome], AllTouched]:
+            self._ringer.about_to_write()
             engine = SqliteEngine(connection, self._writing)
-            outcomes, changed = self._committer.commit(engine, requests)
-            if changed:
-                self._bell.ring(changed)
+            outcomes, touched = self._committer.commit(engine, requests)
+            self._ringer.ring(touched, self._writing.rows)
             self._backfill.after_commit(connection)
-            return outcomes, changed
+            return outcomes, touched
 
         return await self._writer.run(commit)
-
-    def _changed(self, pool_ids: set[str]) -> None:
-        """Tell the followers of this handle, those too whose ring of another was overwritten."""
-        self.tail.notify(self._bell.followed_in(set(map(self._bell.slot, pool_ids)), self.tail))
 
     # --- reading
 
@@ -307,49 +313,16 @@ class SqliteAgentPoolStore(AgentPoolStore):
     # --- looking for the records of others, while somebody follows a pool
 
     def listen(self) -> None:
-        self._listener = Listener(self._bell.path, self._heard)
-        self._poll_task = asyncio.ensure_future(self._poll())
+        self._lookout = Lookout(self._file, self._read, self.tail, self._ringer, self.clock)
+
+    def listen_to(self, pool_id: str, topic: str) -> None:
+        if self._lookout is not None:
+            self._lookout.follow(pool_id, topic)
 
     def stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-        if self._poll_task is not None:
-            self._poll_task.cancel()
-
-    def _heard(self) -> None:
-        slots = self._bell.rung()
-        if slots:
-            self.notify(self._bell.followed_in(slots, self.tail))
-
-    async def _poll(self) -> None:
-        """Notice what writers that ring no bell have appended.
-
-        Where the bell can be heard, other changes (heartbeats, claims) wake nobody.
-        """
-        last: log.Changes | None = None
-        while True:
-            changed: Iterable[str] | None = None
-            seen: log.Changes | None = None
-            with suppress(AgentPoolError):  # the followers find out what is wrong when they read
-                seen, changed = await self._reader.run(partial(self._changes, last=last))
-            self.notify(changed)
-            last = seen
-            await asyncio.sleep(_POLL_SECONDS)
-
-    def _changes(
-        self, connection: sqlite3.Connection, last: log.Changes | None
-    ) -> tuple[log.Changes, Iterable[str] | None]:
-        """Say what there is in the file, and which pools have changed; ``None``: any may have."""
-        with self._reading(connection):
-            seen = log.changes(connection, last)
-        if last is None:
-            return seen, None
-        hears = self._listener is not None and self._listener.hears
-        if seen[hears:] == last[hears:]:
-            return seen, ()
-        if not hears or (seen.records or 0) < (last.records or 0):  # a log has lost its end
-            return seen, None
-        return seen, log.pools_after(connection, last)
+        if self._lookout is not None:
+            self._lookout.close()
+            self._lookout = None
 
     async def finish(self) -> None:
         try:
@@ -357,7 +330,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         finally:
             self._looking.cancel()
             self.stop_listening()
-            self._bell.close()
+            self._ringer.close()
             try:
                 await self._writer.close()
             finally:

@@ -1,0 +1,184 @@
+"""The files of the bells: a folder beside the database, which says who listens, and for what.
+
+``book``
+    The last record that was told of, and when one of ours last wrote (the head); then a row of
+    *slots*, in each of which stands what rang there last; then for each listener a mask of the
+    slots that it listens to. Pools and topics are hashed to slots.
+``0``, ``1``, ...
+    One for each listener, empty; it holds a lock on it for as long as it lives. Whoever rings
+    changes the time of the file, which the listener hears, and nobody else.
+``ear``
+    Locked by the one process that listens to what other programs write.
+
+Every file is made with the owner and the rights that the database has. None is followed if it is a
+link, or used if it is anything but a plain file of one name; so whoever may write to the folder
+cannot have us write elsewhere, nor wait.
+"""
+
+import fcntl
+import os
+import stat
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+__all__ = ("SLOTS", "BellFolder")
+
+SLOTS: Final = 512
+SLOT_BYTES: Final = 8
+_MASK_BYTES: Final = SLOTS // 8
+_HEAD: Final = struct.Struct("<QQ")
+_HEAD_BYTES: Final = 64
+_MASKS_AT: Final = _HEAD_BYTES + SLOTS * SLOT_BYTES
+_MOST_LISTENERS: Final = 1024
+_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class BellFolder:
+    """The folder, open.
+
+    :param database: the file itself, not a link to it
+    :raises OSError: there is no such folder and none can be made, or it is not fit for use
+    """
+
+    def __init__(self, database: Path) -> None:
+        self.path: Final = folder_of(database)
+        self._like: Final = database.stat()
+        self._fd = self._open_folder()
+        try:
+            self._book = self.open("book", os.O_RDWR)
+        except OSError:
+            os.close(self._fd)
+            raise
+
+    def _open_folder(self) -> int:
+        mode = stat.S_IMODE(self._like.st_mode) & 0o666
+        try:
+            self.path.mkdir(0o700)
+        except FileExistsError:
+            return os.open(self.path, _FOLDER_FLAGS)
+        fd = os.open(self.path, _FOLDER_FLAGS)
+        # Whoever may read a file has to be let into its folder too.
+        _make_like(fd, self._like, mode | (mode & 0o444) >> 2)
+        return fd
+
+    def open(self, name: str, access: int) -> int:
+        """Open a file of the folder, and make it if need be.
+
+        :param access: whether to read, write or both
+        :raises OSError: it cannot be had, or is no plain file
+        """
+        flags = _FLAGS | access
+        try:
+            fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._fd)
+        except FileExistsError:
+            fd = os.open(name, flags, dir_fd=self._fd)
+        else:
+            _make_like(fd, self._like, stat.S_IMODE(self._like.st_mode) & 0o666)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            os.close(fd)
+            msg = f"{self.path / name} is no plain file of its own; remove it"
+            raise OSError(msg)
+        return fd
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has deleted it."""
+        return os.fstat(self._book).st_nlink == 0
+
+    def close(self, *held: int) -> None:
+        """Let go of it, and of what else was opened in it. The folder stays, others may use it."""
+        for fd in (*held, self._book, self._fd):
+            if fd >= 0:
+                os.close(fd)
+
+    # --- the book
+
+    def head(self) -> tuple[int, int]:
+        """Read the last record that was told of, and when one of ours last wrote."""
+        content = os.pread(self._book, _HEAD.size, 0)
+        told, wrote = _HEAD.unpack(content.ljust(_HEAD.size, b"\0"))
+        return told, wrote
+
+    def write_told(self, row: int) -> None:
+        """Write which record was the last that was told of."""
+        os.pwrite(self._book, _HEAD.pack(row, 0)[:SLOT_BYTES], 0)
+
+    def write_wrote(self, moment: int) -> None:
+        """Write when one of ours last wrote."""
+        os.pwrite(self._book, _HEAD.pack(0, moment)[SLOT_BYTES:], SLOT_BYTES)
+
+    def slots(self) -> bytes:
+        """Read what rang last in all slots."""
+        return os.pread(self._book, SLOTS * SLOT_BYTES, _HEAD_BYTES)
+
+    def slot(self, slot: int) -> int:
+        """Read what rang last in one slot."""
+        place = _HEAD_BYTES + slot * SLOT_BYTES
+        return int.from_bytes(os.pread(self._book, SLOT_BYTES, place), "little")
+
+    def write_slot(self, slot: int, sound: int) -> None:
+        """Ring in a slot, of which `touch` tells."""
+        place = _HEAD_BYTES + slot * SLOT_BYTES
+        os.pwrite(self._book, sound.to_bytes(SLOT_BYTES, "little"), place)
+
+    def masks(self) -> list[int]:
+        """Read who listens to which slots."""
+        content = os.pread(self._book, _MOST_LISTENERS * _MASK_BYTES, _MASKS_AT)
+        starts = range(0, len(content), _MASK_BYTES)
+        return [int.from_bytes(content[at : at + _MASK_BYTES], "little") for at in starts]
+
+    def write_mask(self, listener: int, mask: int) -> None:
+        """Write which slots a listener listens to."""
+        place = _MASKS_AT + listener * _MASK_BYTES
+        os.pwrite(self._book, mask.to_bytes(_MASK_BYTES, "little"), place)
+
+    # --- the listeners
+
+    def touch(self, listener: int) -> None:
+        """Have a listener hear. Nothing is opened, so nothing can be followed or waited for."""
+        os.utime(str(listener), dir_fd=self._fd, follow_symlinks=False)
+
+    def claim(self) -> tuple[int, int]:
+        """Become a listener, in the place of one that is gone if there is one.
+
+        :return: its number, and the descriptor that holds it until it is closed
+        :raises OSError: there are too many
+        """
+        for listener in range(_MOST_LISTENERS):
+            fd = self.lock(str(listener))
+            if fd >= 0:
+                return listener, fd
+        msg = f"{self.path}: more than {_MOST_LISTENERS} listeners"
+        raise OSError(msg)
+
+    def lock(self, name: str) -> int:
+        """Lock a file of the folder, and make it if need be.
+
+        :return: the descriptor that holds the lock until it is closed; -1: another has it
+        """
+        fd = self.open(name, os.O_RDONLY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return -1
+        return fd
+
+
+def folder_of(database: Path) -> Path:
+    """Name the folder that the bells of a database are in."""
+    return database.with_name(f"{database.name}-bells")
+
+
+def _make_like(fd: int, like: os.stat_result, mode: int) -> None:
+    """Give a new file to those who have the database."""
+    made = os.fstat(fd)
+    for uid, gid in ((-1, like.st_gid), (like.st_uid, -1)):
+        if uid not in {-1, made.st_uid} or gid not in {-1, made.st_gid}:
+            with suppress(PermissionError):  # then it is for those who may use ours
+                os.fchown(fd, uid, gid)
+    os.fchmod(fd, mode)
