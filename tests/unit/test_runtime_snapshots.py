@@ -131,3 +131,17 @@ def test_of_a_pool_that_is_not_open_nothing_is_kept(log: Log) -> None:
     assert not log.snapshots._states
     log.append("a", 1)
     assert log.snapshot("a") == [0]
+
+
+def test_a_pool_that_is_half_replayed_is_forgotten_only_once_it_is_whole(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAGE", 10)
+    monkeypatch.setattr(module, "_POOLS_KEPT", 1)
+    log.append("a", 25)
+    log.append("b", 5)
+    assert log.page("a") is None
+    assert log.snapshot("b") == [0]
+    assert log.snapshot("a") == [10, 20]
+    assert log.snapshot("b") == [0], "forgotten for the one asked for last"
+    assert log.snapshot("a") == [0, 10, 20], "as is that one, now that it is whole"
