@@ -15,12 +15,13 @@ from agentpool.rules.claims import (
     next_available,
     peek,
 )
+from agentpool.rules.requirements import checked_number, require_type
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.waiting import inbox_topic
-from agentpool.stores.base import checked_limit
 from agentpool.support.clock import millis
 from agentpool.support.process import process_name
 from agentpool.support.tasks import uninterrupted
+from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import RunMessage
 
 __all__ = ("Delivery", "Inbox")
@@ -39,6 +40,8 @@ class Delivery:
     """
 
     def __init__(self, inbox: "Inbox", claim: Claim) -> None:
+        require_type(inbox, Inbox, "inbox")
+        require_type(claim, Claim, "claim")
         self._inbox = inbox
         self.claim: Final = claim
         self.message: Final[RunMessage] = claim.message
@@ -109,6 +112,9 @@ class Inbox:
     """
 
     def __init__(self, pool: OpenedPool, run_id: str, *, lease: int) -> None:
+        require_type(pool, OpenedPool, "pool")
+        check_identifier(run_id, "run_id")
+        checked_number(lease, "lease", "milliseconds")
         self.pool: Final = pool
         self._run_id = run_id
         self._held: WeakSet[Delivery] = WeakSet()
@@ -125,7 +131,7 @@ class Inbox:
 
     async def peek(self, limit: int = 100) -> tuple[RunMessage, ...]:
         """Look at the first unacknowledged messages. Changes nothing."""
-        limit = min(checked_limit(limit) or 0, _MOST)
+        limit = min(checked_number(limit, "limit", "messages"), _MOST)
         return await self.pool.query(lambda view: peek(view, self._run_id, limit))
 
     async def take(self) -> Delivery:
@@ -154,5 +160,6 @@ class Inbox:
 
     def forget(self, delivery: Delivery) -> None:
         """Renew the claim of a delivery no longer: it is about to end."""
+        require_type(delivery, Delivery, "delivery")
         self.pool.heartbeats.remove_delivery(self.pool.pool_id, delivery)
         self._held.discard(delivery)

@@ -9,7 +9,8 @@ from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.consequences import carry_out
 from agentpool.rules.replay import not_open
-from agentpool.stores.base import AgentPoolStore
+from agentpool.rules.requirements import require_callable
+from agentpool.stores.base import AgentPoolStore, checked_page
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
@@ -47,6 +48,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
                 self.notify([pool_id])
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
+        require_callable(question, "question")
         await self._enter(pool_id)
         try:
             return question(self._pools.get(pool_id) or MemoryPool(pool_id, self.clock))
@@ -55,6 +57,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
             raise
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
+        after, limit = checked_page(after, limit)
         await self._enter(pool_id)
         pool = self._pools.get(pool_id)
         if pool is None or not pool.log:

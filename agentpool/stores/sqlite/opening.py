@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from agentpool.errors import IncompatibleStoreError, InvalidValueError
+from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
 from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.support.clock import Clock, checked_clock, millis
@@ -31,12 +31,15 @@ class Options:
     clock: Clock
 
     def __post_init__(self) -> None:
-        if not isinstance(self.synchronous, str) or self.synchronous not in {"FULL", "NORMAL"}:
-            msg = f"synchronous: expected 'FULL' or 'NORMAL', got {self.synchronous!r}"
+        if type(self.synchronous) is not str or self.synchronous not in {"FULL", "NORMAL"}:
+            msg = f"synchronous: expected 'FULL' or 'NORMAL', got {shown(self.synchronous)}"
             raise InvalidValueError(msg)
-        millis(self.busy_timeout, "busy_timeout")
-        if not isinstance(self.allow_unsafe_mount, bool):
-            msg = f"allow_unsafe_mount: expected True or False, got {self.allow_unsafe_mount!r}"
+        # In whole milliseconds, and without a type of its own.
+        patience = millis(self.busy_timeout, "busy_timeout") / 1000
+        object.__setattr__(self, "busy_timeout", patience)
+        allow = self.allow_unsafe_mount
+        if type(allow) is not bool:
+            msg = f"allow_unsafe_mount: expected True or False, got {shown(allow)}"
             raise InvalidValueError(msg)
         checked_clock(self.clock)
 
@@ -48,11 +51,12 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     """
     try:
         name = os.fspath(path)
-    except TypeError:
+    except Exception:  # noqa: BLE001  # it is no path, whatever it raises
         name = None
-    if not isinstance(name, str):
+    if not issubclass(type(name), str):
         msg = f"path: expected a string or a path, got {type(path).__name__}"
         raise InvalidValueError(msg)
+    name = str.__str__(name)  # of a type of its own, it might say anything
     try:
         has_null = b"\0" in os.fsencode(name)
     except UnicodeEncodeError:

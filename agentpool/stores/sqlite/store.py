@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.replay import not_open
-from agentpool.stores.base import AgentPoolStore, Due, due_in
+from agentpool.rules.requirements import checked_sequence, require_callable, require_type
+from agentpool.stores.base import AgentPoolStore, Due, checked_page, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.source import RawRecord
@@ -51,6 +52,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self, options: Options, writer: WorkerConnection, reader: WorkerConnection
     ) -> None:
         """Take over open connections; for `open` only."""
+        require_type(options, Options, "options")
         super().__init__(options.clock)
         self.path: Final = options.path
         self._pid = os.getpid()
@@ -123,14 +125,16 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
         self._check(pool_id)
+        require_type(command, Command, "command")
         return self._commits.submit(Request(pool_id, command))
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         self._check(pool_id)
+        require_callable(question, "question")
         return (await self._answers([pool_id], question))[0]
 
     async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
-        for pool_id in pool_ids:
+        for pool_id in checked_sequence(pool_ids, "pool_ids", str):
             self._check(pool_id)
         return dict(zip(pool_ids, await self._answers(pool_ids, due_in), strict=True))
 
@@ -161,6 +165,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         self._check(pool_id)
+        after, limit = checked_page(after, limit)
 
         def fetch(connection: sqlite3.Connection) -> Page:
             source = SqliteSource(connection, pool_id)
