@@ -135,6 +135,7 @@ class AgentPoolStore(StoreHandle, ABC):
         is safe.
 
         :param media_type: what the body is; that of the first to put it stays
+        :raises InvalidValueError: it has more bytes than a body may have, 16 MiB by default
         """
 
     @abstractmethod
@@ -142,6 +143,7 @@ class AgentPoolStore(StoreHandle, ABC):
         """Give a body back.
 
         :raises ContentNotFoundError: this store keeps nothing under that ref
+        :raises CorruptRecordError: what it keeps is not what was put
         """
 
     # --- what comes with it

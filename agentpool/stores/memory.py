@@ -14,7 +14,14 @@ from agentpool.stores.base import AgentPoolStore, checked_page
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
-from agentpool.wire.content import OCTETS, checked_content, content_ref, no_content
+from agentpool.wire.content import (
+    MAX_BODY,
+    OCTETS,
+    checked_content,
+    checked_max_body,
+    content_ref,
+    no_content,
+)
 from agentpool.wire.ids import check_identifier
 
 __all__ = ("InMemoryAgentPoolStore",)
@@ -25,8 +32,9 @@ R = TypeVar("R")
 class InMemoryAgentPoolStore(AgentPoolStore):
     """A store that lives as long as the object; its tasks share it, other processes do not."""
 
-    def __init__(self, *, clock: Clock = wall_clock) -> None:
+    def __init__(self, *, clock: Clock = wall_clock, max_body: int = MAX_BODY) -> None:
         super().__init__(clock)
+        self._max_body = checked_max_body(max_body)
         self._content: dict[str, bytes] = {}
         self._pools: dict[str, MemoryPool] = {}
 
@@ -65,7 +73,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         return Page(pool.log[after : after + limit])
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type)
+        body = checked_content(data, media_type, self._max_body)
         self.refuse_closed()
         self._content[content_ref(body)] = body
         return content_ref(body)

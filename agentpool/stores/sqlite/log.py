@@ -41,4 +41,6 @@ _POOLS_AFTER: Final = """
 def pools_after(connection: sqlite3.Connection, last: Changes) -> list[str]:
     """List the pools that got records, or numbers for events, since then."""
     after = (last.records or 0, last.events or 0)
-    return [pool_id for (pool_id,) in connection.execute(_POOLS_AFTER, after).fetchall()]
+    # What is no text is no pool of ours, whoever wrote it.
+    found = connection.execute(_POOLS_AFTER, after).fetchall()
+    return [pool_id for (pool_id,) in found if isinstance(pool_id, str)]

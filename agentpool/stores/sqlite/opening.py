@@ -11,6 +11,7 @@ from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
 from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.support.clock import Clock, checked_clock, millis
+from agentpool.wire.content import checked_max_body
 
 __all__ = ("Options", "Synchronous", "checked_path", "connect")
 
@@ -29,6 +30,7 @@ class Options:
     busy_timeout: float
     allow_unsafe_mount: bool
     clock: Clock
+    max_body: int
 
     def __post_init__(self) -> None:
         if type(self.synchronous) is not str or self.synchronous not in {"FULL", "NORMAL"}:
@@ -42,6 +44,7 @@ class Options:
             msg = f"allow_unsafe_mount: expected True or False, got {shown(allow)}"
             raise InvalidValueError(msg)
         checked_clock(self.clock)
+        checked_max_body(self.max_body)
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:

@@ -29,7 +29,7 @@ from agentpool.support.clock import Clock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
-from agentpool.wire.content import OCTETS, checked_content
+from agentpool.wire.content import MAX_BODY, OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.payload import open_records
 
@@ -55,6 +55,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         require_type(options, Options, "options")
         super().__init__(options.clock)
         self.path: Final = options.path
+        self._max_body = options.max_body
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._give_up = threading.Event()
@@ -79,6 +80,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         busy_timeout: float = 5.0,
         allow_unsafe_mount: bool = False,
         clock: Clock = wall_clock,
+        max_body: int = MAX_BODY,
     ) -> "Opening[SqliteAgentPoolStore]":
         """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
 
@@ -95,13 +97,17 @@ class SqliteAgentPoolStore(AgentPoolStore):
         :param busy_timeout: seconds that a write, or opening, may wait for other processes
         :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
         :param clock: gives the time, in milliseconds of the Unix epoch; for tests
+        :param max_body: the most bytes that ``put_content`` takes for a body; other writers wait
+            while it is written
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
             written or lies on an unsafe mount
         :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``
         :raises StoreError: the file is damaged
         """
-        options = Options(checked_path(path), synchronous, busy_timeout, allow_unsafe_mount, clock)
+        options = Options(
+            checked_path(path), synchronous, busy_timeout, allow_unsafe_mount, clock, max_body
+        )
         return Opening(partial(cls._open, options), cls.__name__, "store")
 
     @classmethod
@@ -179,7 +185,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         return await self._reader.run(fetch)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type)
+        body = checked_content(data, media_type, self._max_body)
         self.refuse_closed()
         return await self._writer.run(
             lambda writer: content.put(writer, self._writing, body, media_type)
