@@ -25,10 +25,11 @@ the content of a message.
 """
 
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import ClassVar, Final, NoReturn, Self
 
 __all__ = (
     "AgentPoolError",
+    "CheckedEnum",
     "ClaimLostError",
     "ContentNotFoundError",
     "CorruptRecordError",
@@ -45,10 +46,31 @@ __all__ = (
     "StoreError",
     "StoreFullError",
     "UnknownRecordError",
+    "shown",
 )
 
+_SHOWN: Final = 42  # with its quotes
 
-class RetryClassification(StrEnum):
+
+def shown(value: object) -> str:
+    """Show a value within a line: both ends of a long one, for ids differ at the end."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # its own, or of an integer with too many digits to show
+        return f"a {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 18]}...{text[-15:]}"
+
+
+class CheckedEnum(StrEnum):
+    """The base of all enums: a value that is none of theirs is refused with an error of ours."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        msg = f"value: {shown(value)} is no {cls.__name__}; there are {', '.join(cls)}"
+        raise InvalidValueError(msg)
+
+
+class RetryClassification(CheckedEnum):
     """What a caller can do about an error."""
 
     RETRYABLE = "retryable"

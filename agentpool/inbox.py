@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 import anyio
 
-from agentpool.errors import AgentPoolError, ClaimLostError, InvalidValueError
+from agentpool.errors import AgentPoolError, ClaimLostError, InvalidValueError, shown
 from agentpool.rules.claims import (
     Acknowledge,
     Claim,
@@ -21,12 +21,12 @@ from agentpool.rules.claims import (
 from agentpool.rules.command import PoolView
 from agentpool.rules.dead import DeadLetter, Discard, Retry, dead_page
 from agentpool.rules.inboxes import next_available, peek_page
-from agentpool.rules.requirements import require_type
+from agentpool.rules.requirements import checked_number, require_type
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.waiting import inbox_topic
-from agentpool.stores.base import checked_limit
 from agentpool.support.clock import millis, positive_millis
 from agentpool.support.process import process_name
+from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import RunMessage
 
 __all__ = ("Delivery", "Inbox", "claim_terms")
@@ -48,7 +48,7 @@ def claim_terms(
     :raises InvalidValueError: one of them makes no sense
     """
     if max_attempts is not None and (type(max_attempts) is not int or max_attempts < 1):
-        msg = f"max_attempts: expected a number from 1 on, or None, got {max_attempts!r}"
+        msg = f"max_attempts: expected a number from 1 on, or None, got {shown(max_attempts)}"
         raise InvalidValueError(msg)
     return ClaimTerms(
         positive_millis(lease, lease_name),
@@ -72,6 +72,8 @@ class Delivery:
     """
 
     def __init__(self, inbox: "Inbox", claim: Claim) -> None:
+        require_type(inbox, Inbox, "inbox")
+        require_type(claim, Claim, "claim")
         self._inbox = inbox
         self.claim: Final = claim
         self.message: Final[RunMessage] = claim.message
@@ -164,6 +166,9 @@ class Inbox:
     """
 
     def __init__(self, pool: OpenedPool, run_id: str, terms: ClaimTerms) -> None:
+        require_type(pool, OpenedPool, "pool")
+        check_identifier(run_id, "run_id")
+        require_type(terms, ClaimTerms, "terms")
         self.pool: Final = pool
         self.terms: Final = terms
         self._run_id = run_id
@@ -260,6 +265,7 @@ class Inbox:
 
     def forget(self, delivery: Delivery) -> None:
         """Renew the claim of a delivery no longer: it has ended, or is about to."""
+        require_type(delivery, Delivery, "delivery")
         self.pool.heartbeats.remove_delivery(self.pool.pool_id, delivery)
         self._held.discard(delivery)
 
@@ -291,7 +297,7 @@ class Inbox:
         await self.pool.execute(Discard(self._run_id, letter.seq))
 
     async def _listed(self, page: _Page[T], limit: int) -> tuple[T, ...]:
-        most = min(checked_limit(limit) or 0, _MOST)
+        most = min(checked_number(limit, "limit", "messages"), _MOST)
         found: list[T] = []
         after: int | None = 0
         while after is not None:

@@ -65,6 +65,8 @@ class MemberHandle:
     """
 
     def __init__(self, pool: OpenedPool, member: AgentPoolMember, terms: ClaimTerms) -> None:
+        require_type(pool, OpenedPool, "pool")
+        require_type(terms, ClaimTerms, "terms")
         require_type(member, AgentPoolMember, "member")
         self._pool = pool
         self.member: Final = member
@@ -81,8 +83,11 @@ class MemberHandle:
 
         :raises InvalidValueError: it is neither bytes nor text that UTF-8 can hold
         """
+        if not isinstance(body, str | bytes | bytearray | memoryview):
+            msg = f"body: expected text or bytes, got {type(body).__name__}"
+            raise InvalidValueError(msg)
         try:
-            data = body.encode() if isinstance(body, str) else body
+            data = str.encode(body) if isinstance(body, str) else body
         except UnicodeEncodeError as error:
             msg = "body: text is not valid UTF-8"
             raise InvalidValueError(msg) from error
@@ -217,7 +222,7 @@ class MemberHandle:
             idempotency_key=key,
         )
         try:
-            await self._pool.suspend_until(condition, checked_cursor(since))
+            await self._pool.suspend_until(condition, checked_cursor(since, "since"))
             return await self._pool.wait(condition.condition_id)
         except BaseException:
             if idempotency_key is None:
@@ -242,6 +247,7 @@ class MemberHandle:
         contract: MessageResponseContract | None = None,
     ) -> RunMessage:
         require_type(to, RunAddress, "to")
+        require_type(correlation, EventCorrelation, "correlation")
         clock = self._pool.store.clock
         identity = fresh_id("message", clock) if message_id is None else message_id
         expires_at = None if expires_in is None else clock() + millis(expires_in, "expires_in")
@@ -257,7 +263,7 @@ class MemberHandle:
             response_contract=contract,
             expires_at_millis=expires_at,
             idempotency_key=identity if idempotency_key is None else idempotency_key,
-            policy_refs=checked_sequence(policy_refs, "policy_refs"),
+            policy_refs=checked_sequence(policy_refs, "policy_refs", PolicyRef),
         )
         return message
 

@@ -70,6 +70,8 @@ class AgentPool:
 
     def __init__(self, store: AgentPoolStore, pool_id: str) -> None:
         """Take over an opened pool; for `open` only."""
+        require_type(store, AgentPoolStore, "store")
+        check_identifier(pool_id, "pool_id")
         self.store: Final = store
         self.pool_id: Final = pool_id
         self._opened = OpenedPool(store, pool_id)
@@ -97,7 +99,11 @@ class AgentPool:
             store.refuse()
         require_type(store, AgentPoolStore, "store")
         check_identifier(pool_id, "pool_id")
-        refs = checked_sequence(policy_refs, "policy_refs")
+        refs = checked_sequence(policy_refs, "policy_refs", PolicyRef)
+        if message_policy is not None:
+            require_type(message_policy, AgentPoolMessagePolicy, "message_policy")
+        if wake_policy is not None:
+            require_type(wake_policy, AgentPoolWakePolicy, "wake_policy")
         config: AgentPoolStoreConfig | None = None
         if message_policy is not None or wake_policy is not None or refs:
             config = AgentPoolStoreConfig(
@@ -244,19 +250,23 @@ class AgentPool:
         return await self._opened.execute(Send(message))
 
     async def record_message_status(
-        self, message: RunMessage, status: MessageStatus, delivered_to: Sequence[str] = ()
+        self,
+        message: RunMessage,
+        status: MessageStatus,
+        delivered_to: Sequence[str] | str = (),
     ) -> MessageReceipt:
         """Record what became of a message.
 
         A status that the message has already changes nothing.
 
+        :param delivered_to: runs; one that stands for itself is the only one
         :raises InvalidTransitionError: it is already past that status
         :raises IdempotencyConflictError: its key was used for another sender, target or content
         :raises NotAMemberError: it is new, and its sender is not a member
         """
-        return await self._opened.execute(
-            RecordStatus(message, status, checked_sequence(delivered_to, "delivered_to"))
-        )
+        runs = (delivered_to,) if type(delivered_to) is str else delivered_to
+        recipients = checked_sequence(runs, "delivered_to", str)
+        return await self._opened.execute(RecordStatus(message, status, recipients))
 
     async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
         """Send a message with a response contract and wait for what comes of it.
@@ -292,7 +302,7 @@ class AgentPool:
         """
         check_identifier(run_id, "run_id")
         require_type(condition, WakeCondition, "condition")
-        since = checked_cursor(since)
+        since = checked_cursor(since, "since")
         if condition.run_id != run_id:
             msg = f"the condition is for run {condition.run_id!r}, not for {run_id!r}"
             raise InvalidValueError(msg)

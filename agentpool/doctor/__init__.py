@@ -7,6 +7,7 @@
 `environment`           the SQLite library, the mount, permissions, modes
 `file`                  the write-ahead log, the pages, the schema
 `records`               every record of every pool, read once
+`names`                 names that look alike
 `checkpoints`           kept states against what the records replay to
 `coordination`          the rows of a pool against its records; `rows` says how, by a `look`
 `derived`               what else stands beside the records: times, promises, bodies

@@ -48,7 +48,8 @@ class Checkpoints:
 
     def end(self, state: PoolState, *, intact: bool) -> None:
         """Look whether the place of the checkpoint never came."""
-        if intact and self._kept is not None:
+        # Also where not every record could be replayed: what is ahead of the log is wrong anyway.
+        if self._kept is not None and (intact or self._kept.sequence > state.sequence):
             self._wrong.add(
                 f"pool {state.pool_id!r} at record {self._kept.sequence} of {state.sequence}"
             )

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from agentpool.doctor.look import Look
 from agentpool.doctor.records import head, pools
@@ -11,11 +11,10 @@ from agentpool.doctor.rows import CHECKS, FOLLOWING, check_of, complaint
 from agentpool.rules.command import Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.rules.rows import EXPIRY, RESPONSE, WAKE, contract_key, deadline_key
+from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessageRecorded
 
 __all__ = ("Coordination",)
-
-_PROJECTED: Final = "SELECT projected FROM agentpool_pools WHERE pool_id = ?"
 
 
 class Coordination:
@@ -35,9 +34,8 @@ class Coordination:
 
     def begin(self, pool_id: str) -> None:
         """Look how far the records of a pool have been worked in."""
-        found = self._connection.execute(_PROJECTED, (pool_id,)).fetchone()
-        self._projected = None if found is None else int(found[0])
-        self._head = head(self._connection, pool_id)
+        self._projected, self._head = None, head(self._connection, pool_id)
+        self._projected = SqliteSource(self._connection, pool_id).projected()
 
     def record(self, seq: int, payload: Any, state: PoolState) -> None:
         """Look whether what a message waits for stands in the rows."""

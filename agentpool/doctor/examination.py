@@ -11,11 +11,12 @@ from agentpool.doctor.checkpoints import Checkpoints
 from agentpool.doctor.coordination import Coordination
 from agentpool.doctor.derived import check_bodies, check_promises, check_times
 from agentpool.doctor.liveness import check_claims, check_dead, check_overdue
+from agentpool.doctor.names import Names
 from agentpool.doctor.reading import Way, beside, footprint, looking, way_of
 from agentpool.doctor.records import check_records
 from agentpool.doctor.report import Finding, Report, broken, note
-from agentpool.errors import AgentPoolError
 from agentpool.stores.sqlite.connection import is_busy
+from agentpool.stores.sqlite.opening import checked_path
 from agentpool.support.clock import Clock, wall_clock
 
 __all__ = ("examine",)
@@ -33,16 +34,25 @@ def examine(path: str | PathLike[str], *, clock: Clock = wall_clock) -> Report:
 
     :param clock: gives the time that leases and deadlines are compared with
     """
-    place = Path(path).resolve()
+    named = checked_path(path)
+    try:
+        return _report(named, named.resolve(), clock)
+    except OSError as error:
+        what = f"cannot be looked at: {error.strerror or error}"
+        advice = "examine it as a user who may read it and its folder"
+        return Report(named, (broken("file", what, advice),))
+
+
+def _report(path: Path, place: Path, clock: Clock) -> Report:
     if not place.is_file():
-        return Report(Path(path), (broken("file", "there is no such file", "name another"),))
+        return Report(path, (broken("file", "there is no such file", "name another"),))
     for _ in range(_TRIES):
         before, way = footprint(place), way_of(place)
         findings = tuple(_examine(place, way, clock))
         if way.isolated or footprint(place) == before:
-            return Report(Path(path), findings)
+            return Report(path, findings)
     unsteady = note("file", "was changed each time while it was read", "examine it again")
-    return Report(Path(path), (unsteady, *findings))
+    return Report(path, (unsteady, *findings))
 
 
 def _examine(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
@@ -78,8 +88,10 @@ def _examine_store(connection: sqlite3.Connection, now: int) -> Iterator[Finding
         yield from _guarded("records", lambda: check_records(connection))
         return
     checkpoints, coordination = Checkpoints(connection), Coordination(connection, now)
+    names = Names(connection)
     for name, check in (
-        ("records", lambda: check_records(connection, (checkpoints, coordination))),
+        ("records", lambda: check_records(connection, (checkpoints, coordination, names))),
+        ("names", names.findings),
         ("checkpoints", checkpoints.findings),
         ("rows", coordination.findings),
         ("times", lambda: check_times(connection)),
@@ -96,7 +108,8 @@ def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
     """Carry out a check; where it cannot read what it looks at, that is the finding."""
     try:
         yield from check()
-    except (sqlite3.Error, AgentPoolError, OSError, TypeError, ValueError) as error:
+    # A damaged file can bring out anything, and what else is to be told must be told.
+    except Exception as error:  # noqa: BLE001
         if isinstance(error, sqlite3.OperationalError) and is_busy(error):
             yield note(name, f"another process kept it locked: {error}", "examine it again")
         else:

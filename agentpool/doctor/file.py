@@ -96,6 +96,12 @@ def check_schema(connection: sqlite3.Connection) -> Iterator[Finding]:
             " were examined",
             "use the version that wrote it, or a newer one",
         )
+    elif strange := _in_the_way(connection):
+        yield broken(
+            "schema",
+            f"in the way of what is written: {', '.join(strange)}",
+            "drop them: a trigger or view under these names can swallow what is acknowledged",
+        )
     elif found <= 0:
         yield _without_version(connection)
     elif missing:
@@ -109,6 +115,19 @@ def check_schema(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield note("schema", what, "nothing: opening the store adds what is missing")
     else:
         yield ok("schema", f"version {found}, with all its tables and indexes")
+
+
+def _in_the_way(connection: sqlite3.Connection) -> list[str]:
+    """List the triggers on our tables, and the views in their place. We make none of either."""
+    ours = tuple(_expected(SCHEMA_VERSION))
+    return [
+        f"{kind} {name!r}"
+        for kind, name, table in connection.execute(_STRANGE)
+        if table in ours or name in ours
+    ]
+
+
+_STRANGE: Final = "SELECT type, name, tbl_name FROM sqlite_master WHERE type IN ('trigger', 'view')"
 
 
 def _without_version(connection: sqlite3.Connection) -> Finding:

@@ -114,7 +114,10 @@ def journal_mode(connection: sqlite3.Connection, path: Path, way: Way) -> str:
 
 def _connected(path: Path, query: str) -> sqlite3.Connection:
     uri = f"{path.as_uri()}?{query}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_PATIENCE)
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_PATIENCE)
+    # Of a damaged file text need not be UTF-8; surrogates keep its bytes.
+    connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
+    return connection
 
 
 def _copied(path: Path, folder: Path) -> Path:

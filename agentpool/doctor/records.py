@@ -5,26 +5,28 @@ a large file is read only once. Pages keep the memory bounded.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.errors import (
+    AgentPoolError,
     CorruptRecordError,
     PoolConfigConflictError,
     UnknownRecordError,
 )
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.source import RawRecord
-from agentpool.stores.sqlite.source import SqliteSource
+from agentpool.stores.sqlite.statements import PAGE
 from agentpool.wire.payload import open_payload
 
-__all__ = ("Observer", "check_records", "head", "pools")
+__all__ = ("Observer", "check_records", "head", "is_unicode", "pool_ids", "pools")
 
 _PAGE: Final = 500
 _BEFORE_ALL: Final = -(2**63)
 _HEAD: Final = f"""
-    SELECT max(seq) FROM agent_pool_records WHERE pool_id = ? AND seq <= {2**63 - 1}
+    SELECT max(seq) FROM agent_pool_records
+    WHERE pool_id = ? AND seq <= {2**63 - 1} AND typeof(seq) = 'integer'
 """
 
 
@@ -42,13 +44,33 @@ class Observer(Protocol):
 
 
 def pools(connection: sqlite3.Connection, table: str = "agent_pool_records") -> Iterator[str]:
-    """List the pools that a table has rows of, looking up one after another."""
+    """List the pools that a table has rows of; those whose ids are no text can never be opened."""
+    for pool_id in pool_ids(connection, table):
+        if isinstance(pool_id, str) and is_unicode(pool_id):
+            yield pool_id
+
+
+def pool_ids(connection: sqlite3.Connection, table: str) -> Iterator[object]:
+    """List whatever stands for a pool in a table, looking up one after another."""
     [pool_id] = connection.execute(f"SELECT min(pool_id) FROM {table}").fetchone()
     while pool_id is not None:
         yield pool_id
+        is_text = isinstance(pool_id, str)
+        # As bytes: text that is no UTF-8 could not be given back as text.
+        after = pool_id.encode(errors="surrogateescape") if is_text else pool_id
+        given = "CAST(? AS TEXT)" if is_text else "?"
         [pool_id] = connection.execute(
-            f"SELECT min(pool_id) FROM {table} WHERE pool_id > ?", (pool_id,)
+            f"SELECT min(pool_id) FROM {table} WHERE pool_id > {given}", (after,)
         ).fetchone()
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether a text was UTF-8; what was not is read with surrogates in place of its bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def head(connection: sqlite3.Connection, pool_id: str) -> int:
@@ -74,28 +96,39 @@ class _Reading:
         self._records = self._pools = 0
         self._unreadable, self._unknown, self._gaps = Places(), Places(), Places()
         self._conflicts, self._unopened = Places(), Places()
+        self._beside = Places()
 
     def read(self, pool_id: str) -> None:
         """Read the records of a pool."""
         self._pools += 1
         state, before = PoolState(pool_id), self._faults()
         for observer in self._observers:
-            observer.begin(pool_id)
+            self._observe(state, lambda: observer.begin(pool_id))  # noqa: B023  # called at once
         for row in self._in_order(pool_id):
             self._records += 1
             self._take(state, row)
         if state.config is None:
             self._unopened.add(repr(pool_id))
+        intact = self._faults() == before
         for observer in self._observers:
-            observer.end(state, intact=self._faults() == before)
+            self._observe(state, lambda: observer.end(state, intact=intact))  # noqa: B023
+
+    def _observe(self, state: PoolState, observe: Callable[[], None]) -> None:
+        """Let an observer look; what it cannot read must not keep the records from being read."""
+        try:
+            observe()
+        except (AgentPoolError, sqlite3.Error, ArithmeticError, TypeError, ValueError) as error:
+            self._beside.add(f"pool {state.pool_id!r}: {error}")
 
     def _faults(self) -> int:
         faults = (self._unreadable, self._unknown, self._gaps, self._conflicts)
         return sum(map(len, faults))
 
     def _in_order(self, pool_id: str) -> Iterator[RawRecord]:
-        source, expected, after = SqliteSource(self._connection, pool_id), 1, _BEFORE_ALL
-        while rows := source.page(after, _PAGE):
+        # Not by way of a source, which refuses a page with numbers that are none: here all before
+        # them is to be read.
+        expected, after = 1, _BEFORE_ALL
+        while rows := self._connection.execute(PAGE, (pool_id, after, _PAGE)).fetchall():
             for row in rows:
                 if row[0] != expected:
                     self._gaps.add(f"pool {pool_id!r} has {row[0]!r} where {expected} was due")
@@ -106,6 +139,9 @@ class _Reading:
 
     def _take(self, state: PoolState, row: RawRecord) -> None:
         seq, kind, raw = row
+        if not isinstance(kind, str) or not is_unicode(kind):
+            self._unreadable.add(f"pool {state.pool_id!r}, record {seq}: its kind is no text")
+            return
         try:
             payload = open_payload(state.pool_id, seq, kind, raw)
             state.apply(seq, payload)
@@ -117,7 +153,7 @@ class _Reading:
             self._conflicts.add(f"pool {state.pool_id!r}, record {seq}")
         else:
             for observer in self._observers:
-                observer.record(seq, payload, state)
+                self._observe(state, lambda: observer.record(seq, payload, state))  # noqa: B023
 
     def findings(self) -> Iterator[Finding]:
         """Say what was found."""
@@ -138,6 +174,9 @@ class _Reading:
             yield note("configs", f"never opened: pool {self._unopened}", "open_pool() does")
         else:
             yield ok("configs", "every pool has one config")
+        if self._beside:
+            what = f"what stands beside the records cannot be read: {self._beside}"
+            yield broken("rows", what, "restore a backup; the records themselves are well")
         if self._unknown:
             what = f"of kinds that this version does not know: {self._unknown}"
             yield note("kinds", what, "use the version that wrote them, or a newer one")

@@ -14,6 +14,7 @@ from agentpool.rules.answers import on_asker_left
 from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView
 from agentpool.rules.deadlines import carry_out_due
 from agentpool.rules.record_events import event_of, kind_of, run_of
+from agentpool.rules.requirements import require_type
 from agentpool.rules.rows import LEASE, deadline_key
 from agentpool.rules.sending import on_message
 from agentpool.rules.waits import trigger
@@ -58,6 +59,7 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
     :raises AgentPoolError: the command is refused, and has changed nothing
     :raises ConsequenceError: it was not refused, but the transaction must not be committed
     """
+    require_type(command, Command, "command")
     only_catch_up = isinstance(command, CatchUp)
     try:
         # First what was before: a command that comes after a deadline must not find it still open,

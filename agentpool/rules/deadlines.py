@@ -1,6 +1,6 @@
 """What happens when something becomes due. Whoever comes first carries it out."""
 
-from typing import Any
+from typing import Any, Final
 
 from agentpool.rules.answers import release_answers
 from agentpool.rules.command import Decision, PoolView, Row
@@ -25,7 +25,7 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
     elif what == RESPONSE:
         decision = _end_message(view, subject, MessageStatus.TIMED_OUT)
     elif what == EXPIRY:
-        decision = _expire(view, subject, int(row.value))
+        decision = _expire(view, subject, row.value)
     elif what == LEASE:
         decision = _lose_member(view, subject)
     elif what == HELD:
@@ -49,9 +49,17 @@ def _end_message(view: PoolView, key: str, status: MessageStatus) -> Decision[An
     return record_status(view, known, status)
 
 
-def _expire(view: PoolView, key: str, delivered_at: int) -> Decision[Any]:
+_MOST_DIGITS: Final = 18
+
+
+def _expire(view: PoolView, key: str, number: str) -> Decision[Any]:
     """Expire a message, unless all who received it have acknowledged it."""
     known = view.message_by_key(key)
+    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
+        return Decision(
+            None
+        )  # another program wrote it; who takes the message sees that it is over
+    delivered_at = int(number)
     # A claimed row counts: its consumer may still fail, and then nobody is to get it again.
     if known is None or not any(
         view.row(inbox_key(run_id, delivered_at)) for run_id in known.stored.receipt.delivered_to

@@ -7,10 +7,11 @@ from agentpool.errors import StoreError
 from agentpool.rules.command import PoolView, Row
 from agentpool.rules.membership import carries_policies
 from agentpool.rules.record_events import event_of, is_of_record, kind_of, run_of
+from agentpool.rules.requirements import require_type
 from agentpool.rules.rows import EVENT, HostEvent, value_of
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.ids import U64
+from agentpool.wire.ids import U64, check_identifier
 from agentpool.wire.records import AgentPoolStoreCursor
 
 __all__ = ("EventCursor", "is_member", "is_visible", "page_of_events")
@@ -30,6 +31,8 @@ class EventCursor(AgentPoolStoreCursor):
 
     def past(self, pool_id: str, event: EventEnvelope) -> "EventCursor":
         """Move on past an event that the pool's subscription yielded, to go on there later."""
+        check_identifier(pool_id, "pool_id")
+        require_type(event, EventEnvelope, "event")
         if is_of_record(pool_id, event):
             return EventCursor(max(self.sequence, event.event_seq), self.events)
         return EventCursor(self.sequence, max(self.events, event.event_seq))

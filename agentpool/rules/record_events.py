@@ -225,6 +225,11 @@ def _destination(kind: DestinationKind, id_: str) -> DestinationRef:
     return ref
 
 
+_LAST_MILLIS: Final = 253_402_300_799_000
+"""The last second of the year 9999."""
+
+
 def _timestamp(millis: int) -> str:
-    moment = datetime.fromtimestamp(millis / 1000, UTC)
+    # A time that no calendar has was put there by another program; its event is told all the same.
+    moment = datetime.fromtimestamp(min(max(millis, 0), _LAST_MILLIS) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,8 +9,14 @@ from bisect import bisect_left
 from collections.abc import AsyncIterable
 from typing import Generic, TypeAlias, TypeVar, assert_never
 
-from agentpool.errors import PoolConfigConflictError, PoolNotOpenError, UnknownRecordError
+from agentpool.errors import (
+    InvalidValueError,
+    PoolConfigConflictError,
+    PoolNotOpenError,
+    UnknownRecordError,
+)
 from agentpool.rules.open_wakes import OpenWakes
+from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -46,9 +52,17 @@ async def replay(
     :raises PoolNotOpenError: no record among them opened the pool
     :raises PoolConfigConflictError: two of them opened it with different configs
     :raises UnknownRecordError: one of them is of an unknown kind
+    :raises InvalidValueError: they are no records, or not given one after another
     """
+    check_identifier(pool_id, "pool_id")
+    if not isinstance(records, AsyncIterable):
+        msg = f"records: expected them from `watch` or the like, got {type(records).__name__}"
+        raise InvalidValueError(msg)
     state = ReplayState(pool_id)
     async for record in records:
+        if not isinstance(record, AgentPoolStoreRecord):
+            msg = f"records: expected AgentPoolStoreRecord, got {type(record).__name__}"
+            raise InvalidValueError(msg)
         state.apply(record.cursor.sequence, record.payload)
     return state.snapshot()
 

@@ -1,15 +1,24 @@
 """What commands require of their arguments and of their pool. Each refusal is worded here, once."""
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
-from agentpool.errors import InvalidValueError, NotAMemberError
+from agentpool.errors import InvalidValueError, NotAMemberError, shown
 from agentpool.rules.command import PoolView
 from agentpool.rules.replay import not_open
 from agentpool.wire.ids import U64_MAX
 from agentpool.wire.records import AgentPoolMember, AgentPoolStoreConfig, AgentPoolStoreCursor
 
-__all__ = ("checked_cursor", "checked_sequence", "require_member", "require_open", "require_type")
+__all__ = (
+    "checked_cursor",
+    "checked_names",
+    "checked_number",
+    "checked_sequence",
+    "require_callable",
+    "require_member",
+    "require_open",
+    "require_type",
+)
 
 
 T = TypeVar("T")
@@ -44,32 +53,80 @@ def require_type(value: object, type_: type, name: str) -> None:
 
     :raises InvalidValueError: naming the argument
     """
-    if not isinstance(value, type_):
-        msg = f"{name}: expected {type_.__name__}, got {type(value).__name__}"
+    found = type(value)  # not what it says of itself: a mock claims to be anything
+    if found is not type_ and not issubclass(found, type_):
+        msg = f"{name}: expected {type_.__name__}, got {found.__name__}"
         raise InvalidValueError(msg)
 
 
-def checked_sequence(values: Iterable[T], name: str) -> tuple[T, ...]:
-    """Make a tuple of what a caller gives for a list.
+def require_callable(value: Callable[..., object], name: str) -> None:
+    """Refuse an argument that cannot be called.
 
-    :raises InvalidValueError: it is no list, or a string, which would be one of characters
+    :raises InvalidValueError: naming the argument
     """
-    if isinstance(values, tuple):
-        return values
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        msg = f"{name}: expected a sequence, got {type(values).__name__}"
+    if not callable(value):
+        msg = f"{name}: expected a function, got {type(value).__name__}"
         raise InvalidValueError(msg)
-    return tuple(values)
 
 
-def checked_cursor(cursor: AgentPoolStoreCursor | None) -> AgentPoolStoreCursor | None:
+def checked_sequence(values: Sequence[T], name: str, of: type[T]) -> tuple[T, ...]:
+    """Make a tuple of what a caller gives for a list of values of a type.
+
+    :raises InvalidValueError: it is no list, such as a string, which would be one of characters, or
+        it has something else in it
+    """
+    if type(values) is not tuple:
+        type_ = type(values)
+        if not issubclass(type_, Sequence) or issubclass(type_, _TEXTS):
+            msg = f"{name}: expected a sequence, got {type_.__name__}"
+            raise InvalidValueError(msg)
+        values = tuple(values)
+    for value in values:
+        require_type(value, of, name)
+    return values
+
+
+def checked_names(values: Iterable[str], name: str) -> list[str]:
+    """Make a list of ids that come in any order, such as a set of them.
+
+    :raises InvalidValueError: there is something else among them, or they are one
+    """
+    type_ = type(values)
+    if not issubclass(type_, Iterable) or issubclass(type_, str):
+        msg = f"{name}: expected several strings, got {type_.__name__}"
+        raise InvalidValueError(msg)
+    names = list(values)
+    for each in names:
+        require_type(each, str, name)
+    return names
+
+
+_TEXTS: Final = (str, bytes, bytearray, memoryview)
+
+
+def checked_number(number: int, name: str, what: str) -> int:
+    """Refuse what is no number from 0 on.
+
+    :param what: what it is a number of, for the error
+    :raises InvalidValueError: naming the argument
+    """
+    type_ = type(number)
+    if not issubclass(type_, int) or type_ is bool or (number := int.__pos__(number)) < 0:
+        msg = f"{name}: expected a number of {what}, got {shown(number)}"
+        raise InvalidValueError(msg)
+    return number
+
+
+def checked_cursor(
+    cursor: AgentPoolStoreCursor | None, name: str = "cursor"
+) -> AgentPoolStoreCursor | None:
     """Refuse what is neither a cursor nor ``None``.
 
     :raises InvalidValueError: saying what it is
     """
     if cursor is not None:
-        require_type(cursor, AgentPoolStoreCursor, "cursor")
-        if not isinstance(cursor.sequence, int) or not 0 <= cursor.sequence <= U64_MAX:
-            msg = f"cursor: {cursor.sequence!r} is no place in a log"
+        require_type(cursor, AgentPoolStoreCursor, name)
+        if type(cursor.sequence) is not int or not 0 <= cursor.sequence <= U64_MAX:
+            msg = f"{name}: {shown(cursor.sequence)} is no place in a log"
             raise InvalidValueError(msg)
     return cursor

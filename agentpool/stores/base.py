@@ -4,13 +4,18 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from agentpool.errors import InvalidValueError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.host_events import NextEventSequence
 from agentpool.rules.membership import JoinMember, LeaveMember
 from agentpool.rules.messages import RecordMessage
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
-from agentpool.rules.requirements import checked_cursor, require_open
+from agentpool.rules.requirements import (
+    checked_cursor,
+    checked_number,
+    checked_sequence,
+    require_open,
+    require_type,
+)
 from agentpool.rules.wakes import RecordWake
 from agentpool.stores.handle import StoreHandle
 from agentpool.stores.snapshots import Snapshots
@@ -129,6 +134,7 @@ class AgentPoolStore(StoreHandle, ABC):
         is safe.
 
         :param media_type: what the body is; that of the first to put it stays
+        :raises InvalidValueError: it has more bytes than a body may have, 16 MiB by default
         """
 
     @abstractmethod
@@ -136,6 +142,7 @@ class AgentPoolStore(StoreHandle, ABC):
         """Give a body back.
 
         :raises ContentNotFoundError: this store keeps nothing under that ref
+        :raises CorruptRecordError: what it keeps is not what was put
         """
 
     # --- what comes with it
@@ -168,6 +175,7 @@ class AgentPoolStore(StoreHandle, ABC):
         :raises StoreError: the log has lost its end, as for `watch`
         """
         after, limit = checked_place(pool_id, cursor), checked_limit(limit)
+        require_type(keep_unknown, bool, "keep_unknown")
         records: list[AgentPoolStoreRecord] = []
         while True:
             size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(records))
@@ -198,12 +206,14 @@ class AgentPoolStore(StoreHandle, ABC):
             known to have been longer, at that cursor, before the machine was restarted
         """
         after = checked_place(pool_id, cursor)
+        require_type(keep_unknown, bool, "keep_unknown")
         self.refuse_closed()
         return follow(self, pool_id, after, keep_unknown=keep_unknown)
 
     async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
         """Say of several pools what upkeep there is to do, and when."""
-        return {pool_id: await self.query(pool_id, due_in) for pool_id in pool_ids}
+        checked = checked_sequence(pool_ids, "pool_ids", str)
+        return {pool_id: await self.query(pool_id, due_in) for pool_id in checked}
 
     async def open_pool(
         self, pool_id: str, config: AgentPoolStoreConfig | None = None
@@ -321,7 +331,10 @@ def checked_place(pool_id: str, cursor: AgentPoolStoreCursor | None) -> int:
 
 def checked_limit(limit: int | None) -> int | None:
     """Check the most records to read."""
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
-        msg = f"limit: expected a number of records or None, got {limit!r}"
-        raise InvalidValueError(msg)
-    return limit
+    return None if limit is None else checked_number(limit, "limit", "records")
+
+
+def checked_page(after: int, limit: int) -> tuple[int, int]:
+    """Check the arguments of a page, and bring them to what a store can look up."""
+    after = checked_number(after, "after", "a record")
+    return min(after, _LAST_PLACE), min(checked_number(limit, "limit", "records"), _LAST_PLACE)

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from agentpool.errors import InvalidValueError
+from agentpool.rules.requirements import checked_names, require_callable
 from agentpool.stores.tail import Tail, Turns
 from agentpool.support.clock import Clock, checked_clock, wall_clock
 from agentpool.support.loop import running_loop
@@ -70,7 +72,7 @@ class StoreHandle:
 
         :param pool_ids: ``None``: it is not known which
         """
-        self.tail.notify(pool_ids)
+        self.tail.notify(None if pool_ids is None else checked_names(pool_ids, "pool_ids"))
 
     def refuse_closed(self) -> None:
         """Refuse to begin anything after `aclose`. For the event loop only.
@@ -98,6 +100,7 @@ class StoreHandle:
 
     def companion(self, kind: Callable[[Any], C]) -> C:
         """Give the one object of a kind that goes with this handle, made when first asked for."""
+        require_callable(kind, "kind")
         if kind not in self._companions:
             self._companions[kind] = kind(self)
         companion: C = self._companions[kind]
@@ -109,6 +112,9 @@ class StoreHandle:
         The store owns it, not a task group: a handle may be opened in one task and closed in
         another, which no task group survives.
         """
+        if not isinstance(coroutine, Coroutine):
+            msg = f"coroutine: expected one, got {type(coroutine).__name__}"
+            raise InvalidValueError(msg)
         task = asyncio.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

@@ -9,12 +9,20 @@ from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Command, Decision, PoolView
 from agentpool.rules.consequences import carry_out
 from agentpool.rules.replay import not_open
+from agentpool.rules.requirements import require_callable
 from agentpool.rules.topics import Touched, touch, touch_if_behind
-from agentpool.stores.base import AgentPoolStore
+from agentpool.stores.base import AgentPoolStore, checked_page
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
-from agentpool.wire.content import OCTETS, checked_content, content_ref, no_content
+from agentpool.wire.content import (
+    MAX_BODY,
+    OCTETS,
+    checked_content,
+    checked_max_body,
+    content_ref,
+    no_content,
+)
 from agentpool.wire.ids import check_identifier
 
 __all__ = ("InMemoryAgentPoolStore",)
@@ -37,8 +45,9 @@ class _Pool(MemoryPool):
 class InMemoryAgentPoolStore(AgentPoolStore):
     """A store that lives as long as the object; its tasks share it, other processes do not."""
 
-    def __init__(self, *, clock: Clock = wall_clock) -> None:
+    def __init__(self, *, clock: Clock = wall_clock, max_body: int = MAX_BODY) -> None:
         super().__init__(clock)
+        self._max_body = checked_max_body(max_body)
         self._content: dict[str, bytes] = {}
         self._pools: dict[str, _Pool] = {}
 
@@ -61,6 +70,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
                 self.tail.touch({pool_id: touched})
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
+        require_callable(question, "question")
         await self._enter(pool_id)
         try:
             return question(self._pools.get(pool_id) or _Pool(pool_id, self.clock))
@@ -69,6 +79,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
             raise
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
+        after, limit = checked_page(after, limit)
         await self._enter(pool_id)
         pool = self._pools.get(pool_id)
         if pool is None or not pool.log:
@@ -76,7 +87,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         return Page(pool.log[after : after + limit])
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type)
+        body = checked_content(data, media_type, self._max_body)
         self.refuse_closed()
         self._content[content_ref(body)] = body
         return content_ref(body)

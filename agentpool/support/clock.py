@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from agentpool.errors import InvalidValueError
+from agentpool.errors import InvalidValueError, shown
 
 __all__ = ("Clock", "checked_clock", "millis", "positive_millis", "wall_clock")
 
@@ -36,11 +36,19 @@ def millis(seconds: float, name: str) -> int:
 
     :raises InvalidValueError: it is negative, no number, or beyond all reason
     """
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not 0 <= seconds <= _MOST_SECONDS:
-        msg = f"{name}: expected a number of seconds, got {seconds!r}"
+    plain = _plain(seconds)
+    if plain is None or not 0 <= plain <= _MOST_SECONDS:
+        msg = f"{name}: expected a number of seconds, got {shown(seconds)}"
         raise InvalidValueError(msg)
-    return round(seconds * 1000)
+    return round(plain * 1000)
+
+
+def _plain(number: float) -> float | None:
+    """Give a number without a type of its own, which might compare and round as it likes."""
+    type_ = type(number)
+    if issubclass(type_, float):
+        return float.__pos__(number)
+    return int.__pos__(number) if issubclass(type_, int) and type_ is not bool else None
 
 
 def positive_millis(seconds: float, name: str) -> int:
@@ -48,7 +56,7 @@ def positive_millis(seconds: float, name: str) -> int:
 
     :raises InvalidValueError: it is not above zero, no number, or beyond all reason
     """
-    if seconds == 0:
-        msg = f"{name}: expected more than 0 seconds"
+    if _plain(seconds) == 0:
+        msg = f"{name}: expected more than 0 seconds, got {shown(seconds)}"
         raise InvalidValueError(msg)
     return max(millis(seconds, name), 1)

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from agentpool.errors import InvalidValueError
+from agentpool.errors import InvalidValueError, shown
 from agentpool.wire.ids import MAX_IDENTIFIER_BYTES
 from agentpool.wire.strict import check_document
 
@@ -43,7 +43,7 @@ def encode(value: Any) -> bytes:
     """
     try:
         return _encode(value)
-    except (msgspec.MsgspecError, UnicodeError, OverflowError, TypeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, OverflowError, TypeError, RecursionError) as error:
         msg = f"{type(value).__name__} cannot be encoded: {_cause(error)}"
         raise InvalidValueError(msg) from error
 
@@ -56,7 +56,7 @@ def decode(data: bytes | str, type: type[T]) -> T:  # noqa: A002  # the name tha
     try:
         raw = data if data.__class__ is bytes else _as_bytes(data)
         known = _DECODERS.get(id(type))
-        value: T = known[1](raw) if known else _make_decoder(cast("Hashable", type))(raw)
+        value: T = known[1](raw) if known else _new_decoder(type)(raw)
         # As `is_canonical` says it, without a call: whatever is read alone comes by here.
         if (
             _BACKSLASH in raw
@@ -71,7 +71,20 @@ def decode(data: bytes | str, type: type[T]) -> T:  # noqa: A002  # the name tha
 
 
 def _as_bytes(data: bytes | str) -> bytes:
-    return data.encode() if isinstance(data, str) else bytes(data)
+    if isinstance(data, str):
+        return str.encode(data)
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    msg = f"data: expected bytes or text, got {type(data).__name__}"
+    raise InvalidValueError(msg)
+
+
+def _new_decoder(type_: Any) -> _Decode:
+    try:
+        return _make_decoder(cast("Hashable", type_))
+    except Exception as error:  # whatever comes of taking it for a type
+        msg = f"type: expected a type that can be read from JSON, got {shown(type_)}"
+        raise InvalidValueError(msg) from error
 
 
 def is_canonical(raw: bytes, value: Any) -> bool:

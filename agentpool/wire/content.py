@@ -3,12 +3,16 @@
 from hashlib import sha256
 from typing import Final
 
-from agentpool.errors import ContentNotFoundError, InvalidValueError
+from agentpool.errors import ContentNotFoundError, CorruptRecordError, InvalidValueError, shown
 from agentpool.wire.ids import check_identifier
 
-__all__ = ("OCTETS", "content_ref")
+__all__ = ("MAX_BODY", "OCTETS", "content_ref")
 
 OCTETS: Final = "application/octet-stream"
+MAX_BODY: Final = 16 * 2**20
+"""Bytes that a body may have, unless a store is told otherwise."""
+LARGEST_BODY: Final = 999_999_000
+"""Bytes of the largest body that SQLite takes, which bounds a whole row by 1,000,000,000."""
 
 
 def content_ref(data: bytes) -> str:
@@ -16,16 +20,41 @@ def content_ref(data: bytes) -> str:
     return f"sha256:{sha256(data).hexdigest()}"
 
 
-def checked_content(data: bytes, media_type: str) -> bytes:
-    """Refuse a body that is no bytes, or has no name of its kind.
+def checked_content(data: bytes, media_type: str, max_body: int = MAX_BODY) -> bytes:
+    """Refuse a body that is no bytes, is too large, or has no name of its kind.
 
+    :param max_body: the most bytes that it may have
     :raises InvalidValueError: saying which
     """
     check_identifier(media_type, "media_type")
     if not isinstance(data, bytes | bytearray | memoryview):
         msg = f"data: expected bytes, got {type(data).__name__}"
         raise InvalidValueError(msg)
+    size = data.nbytes if isinstance(data, memoryview) else len(data)
+    if size > max_body:
+        msg = (
+            f"data: {size:,} bytes are more than the {max_body:,} that a body may have; keep it"
+            " elsewhere and send a ref of your own, or open the store with a larger max_body"
+        )
+        raise InvalidValueError(msg)
     return bytes(data)
+
+
+def checked_max_body(max_body: int) -> int:
+    """Refuse what no store can keep as one body.
+
+    :raises InvalidValueError: it is no number of bytes, or too many
+    """
+    if type(max_body) is not int or not 0 <= max_body <= LARGEST_BODY:
+        msg = f"max_body: expected 0 to {LARGEST_BODY:,} bytes, got {shown(max_body)}"
+        raise InvalidValueError(msg)
+    return max_body
+
+
+def damaged_content(ref: str) -> CorruptRecordError:
+    """Make the error for a body that is not what its ref says."""
+    msg = f"the body kept under {ref!r} was damaged; put it again, or restore a backup"
+    return CorruptRecordError(msg)
 
 
 def no_content(ref: str) -> ContentNotFoundError:

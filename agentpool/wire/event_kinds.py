@@ -1,12 +1,13 @@
 """Every kind of event there is, which of them are terminal, and the families they belong to."""
 
-from enum import StrEnum
 from typing import Final
+
+from agentpool.errors import CheckedEnum
 
 __all__ = ("TERMINAL_EVENT_KINDS", "EventFamily", "EventKind")
 
 
-class EventFamily(StrEnum):
+class EventFamily(CheckedEnum):
     """What part of an agent system an event comes from."""
 
     RUN = "run"
@@ -31,7 +32,7 @@ class EventFamily(StrEnum):
     RECOVERY = "recovery"
 
 
-class EventKind(StrEnum):
+class EventKind(CheckedEnum):
     """What happened."""
 
     RUN_STARTED = "run_started"

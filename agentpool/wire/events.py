@@ -1,7 +1,6 @@
 """The event envelope: what happened, to what, where from, and who may see it; never a payload."""
 
-from enum import StrEnum
-
+from agentpool.errors import CheckedEnum
 from agentpool.wire.event_kinds import EventFamily, EventKind
 from agentpool.wire.ids import (
     U16,
@@ -32,7 +31,7 @@ from agentpool.wire.struct import Wire
 __all__ = ("CausalRef", "ContentCaptureMode", "EventDeliverySemantics", "EventEnvelope")
 
 
-class EventDeliverySemantics(StrEnum):
+class EventDeliverySemantics(CheckedEnum):
     """How surely an event reaches those who want it."""
 
     BEST_EFFORT_LIVE = "best_effort_live"
@@ -41,7 +40,7 @@ class EventDeliverySemantics(StrEnum):
     DIAGNOSTIC_ONLY = "diagnostic_only"
 
 
-class ContentCaptureMode(StrEnum):
+class ContentCaptureMode(CheckedEnum):
     """How much of the content was captured with an event."""
 
     OFF = "off"

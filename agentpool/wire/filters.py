@@ -4,10 +4,10 @@ Source: ``Compiling and matching a filter`` of the wire format. The fingerprint 
 the filter's canonical JSON, so equal filters have equal fingerprints in every implementation.
 """
 
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
+from agentpool.errors import CheckedEnum, InvalidValueError
 from agentpool.wire.codec import encode
 from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
 from agentpool.wire.events import EventDeliverySemantics, EventEnvelope
@@ -33,7 +33,7 @@ __all__ = (
 )
 
 
-class PayloadAccessMode(StrEnum):
+class PayloadAccessMode(CheckedEnum):
     """How much beyond the envelope a subscriber asks to see."""
 
     ENVELOPE_ONLY = "envelope_only"
@@ -42,7 +42,7 @@ class PayloadAccessMode(StrEnum):
     FULL_PAYLOAD_IF_POLICY_ALLOWS = "full_payload_if_policy_allows"
 
 
-class SubscriberOverflowPolicy(StrEnum):
+class SubscriberOverflowPolicy(CheckedEnum):
     """What happens when a subscriber does not keep up."""
 
     DROP_NON_TERMINAL = "drop_non_terminal"
@@ -52,7 +52,7 @@ class SubscriberOverflowPolicy(StrEnum):
     FAIL_SUBSCRIBER = "fail_subscriber"
 
 
-class EventIndexField(StrEnum):
+class EventIndexField(CheckedEnum):
     """A part of the envelope that a compiled filter looks at."""
 
     RUN_ID = "run_id"
@@ -157,6 +157,9 @@ class CompiledEventFilter(Wire):
     def matches_envelope(self, envelope: EventEnvelope) -> bool:
         """Say whether every set matches this envelope. Never looks at a payload."""
         want = self.criteria
+        if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
+            msg = f"envelope: expected EventEnvelope, got {type(envelope).__name__}"
+            raise InvalidValueError(msg)
         destination = envelope.destination
         return (
             _has(want.run_ids, envelope.run_id)

@@ -9,7 +9,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
-from agentpool.errors import InvalidValueError
+from agentpool.errors import InvalidValueError, shown
 
 __all__ = (
     "MAX_IDENTIFIER_BYTES",
@@ -38,7 +38,6 @@ __all__ = (
 
 MAX_IDENTIFIER_BYTES: Final = 512
 U64_MAX: Final = 2**64 - 1
-_SHOWN: Final = 42  # with its quotes
 
 # The length bound in characters is what msgspec can check while it decodes; bytes and control
 # characters are checked by `identifier_problem` where a value could hold any that matter.
@@ -110,17 +109,12 @@ def check_identifier(value: str, name: str) -> None:
         raise InvalidValueError(msg)
 
 
-def shown(value: object) -> str:
-    """Show an identifier within a line: both ends of a long one, for ids differ at the end."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 18]}...{text[-15:]}"
-
-
 def check_u64(value: int | None, name: str) -> None:
     """Refuse an integer above the largest u64.
 
     :raises ValueError: a plain one: msgspec adds the path when it comes out of decoding
     """
-    if isinstance(value, int) and value > U64_MAX:
-        msg = f"{name}: {value} exceeds the largest unsigned 64-bit integer"
+    # One of a type of its own is brought into form before it is looked at.
+    if type(value) is int and value > U64_MAX:
+        msg = f"{name}: {shown(value)} exceeds the largest unsigned 64-bit integer"
         raise ValueError(msg)

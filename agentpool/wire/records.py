@@ -5,13 +5,13 @@ a field's type, name and default never change; a new kind of record is a new tag
 versions meet as `agentpool.UnknownRecordError` and leave untouched.
 """
 
-from enum import StrEnum
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import field
 from msgspec.structs import astuple
 
+from agentpool.errors import CheckedEnum, shown
 from agentpool.wire.filters import CompiledEventFilter, EventFilter
 from agentpool.wire.ids import (
     U32,
@@ -27,7 +27,6 @@ from agentpool.wire.ids import (
     TopicId,
     WakeConditionId,
     check_u64,
-    shown,
 )
 from agentpool.wire.refs import (
     DestinationKind,
@@ -74,7 +73,7 @@ __all__ = (
 )
 
 
-class MessageStatus(StrEnum):
+class MessageStatus(CheckedEnum):
     """How far a message has come. All but the first two are final."""
 
     ACCEPTED = "accepted"
@@ -86,7 +85,7 @@ class MessageStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class WakeRegistrationStatus(StrEnum):
+class WakeRegistrationStatus(CheckedEnum):
     """Whether a wake still waits; all but the first are final."""
 
     REGISTERED = "registered"
@@ -96,7 +95,7 @@ class WakeRegistrationStatus(StrEnum):
     FAILED = "failed"
 
 
-class ResumeInputPolicy(StrEnum):
+class ResumeInputPolicy(CheckedEnum):
     """What a woken run is given of the event that woke it."""
 
     MATCHING_EVENT_REFS = "matching_event_refs"

@@ -1,7 +1,6 @@
 """References to policies, entities, sources and destinations, with their enums."""
 
-from enum import StrEnum
-
+from agentpool.errors import CheckedEnum
 from agentpool.wire.ids import CorrelationKey, CorrelationValue, ReferenceId
 from agentpool.wire.struct import Wire, written
 
@@ -22,7 +21,7 @@ __all__ = (
 )
 
 
-class PolicyKind(StrEnum):
+class PolicyKind(CheckedEnum):
     """What kind of policy a reference names."""
 
     APPROVAL = "approval"
@@ -36,7 +35,7 @@ class PolicyKind(StrEnum):
     HOST = "host"
 
 
-class EntityKind(StrEnum):
+class EntityKind(CheckedEnum):
     """What kind of thing a reference names."""
 
     RUN = "run"
@@ -72,7 +71,7 @@ class EntityKind(StrEnum):
     OUTPUT_DELIVERY = "output_delivery"
 
 
-class SourceKind(StrEnum):
+class SourceKind(CheckedEnum):
     """Where something came from."""
 
     SDK = "sdk"
@@ -92,7 +91,7 @@ class SourceKind(StrEnum):
     REPLAY = "replay"
 
 
-class DestinationKind(StrEnum):
+class DestinationKind(CheckedEnum):
     """Where something goes to."""
 
     AGENT = "agent"
@@ -113,7 +112,7 @@ class DestinationKind(StrEnum):
     EXTERNAL_RUNTIME = "external_runtime"
 
 
-class TrustClass(StrEnum):
+class TrustClass(CheckedEnum):
     """How far the content of a source is trusted."""
 
     TRUSTED = "trusted"
@@ -124,7 +123,7 @@ class TrustClass(StrEnum):
     UNTRUSTED = "untrusted"
 
 
-class PrivacyClass(StrEnum):
+class PrivacyClass(CheckedEnum):
     """Who may see what a reference stands for."""
 
     PUBLIC = "public"
@@ -134,7 +133,7 @@ class PrivacyClass(StrEnum):
     SECRET = "secret"  # noqa: S105  # a class of privacy
 
 
-class RetentionClass(StrEnum):
+class RetentionClass(CheckedEnum):
     """How long what was delivered may be kept."""
 
     EPHEMERAL = "ephemeral"

@@ -1,6 +1,7 @@
 """What the log of a pool means at one moment."""
 
-from agentpool.wire.ids import AgentPoolId, TopicId, shown
+from agentpool.errors import shown
+from agentpool.wire.ids import AgentPoolId, TopicId
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolMessagePolicy,

@@ -25,6 +25,7 @@ from typing import (
     TypeAlias,
     TypeVar,
     Union,
+    cast,
     dataclass_transform,
     get_args,
     get_origin,
@@ -37,7 +38,7 @@ from agentpool.errors import InvalidValueError
 from agentpool.wire.codec import holds_c1
 from agentpool.wire.ids import MAX_IDENTIFIER_BYTES, U64_MAX, identifier_problem
 
-__all__ = ("FilterSet", "Include", "Wire", "include", "trusted", "written")
+__all__ = ("FilterSet", "Include", "Wire", "checked", "include", "trusted", "written")
 
 T = TypeVar("T")
 
@@ -80,6 +81,9 @@ class Wire(msgspec.Struct, metaclass=CheckedMeta, frozen=True, omit_defaults=Tru
     Fields whose default is ``None`` or ``()`` are left out when they have it. A field that the
     wire format always writes gets its default from `written`.
     """
+
+
+W = TypeVar("W", bound=Wire)
 
 
 def written(default: T) -> T:
@@ -128,7 +132,11 @@ def _written_test(cls: type[Wire]) -> _Test:
     can be seen, and what they have together bounds each, so that all of them are identifiers.
     """
     hints = get_type_hints(cls, include_extras=True)
-    scope: dict[str, Any] = {"all_of": _all_of, "encode": _encode, "are_short": _are_short}
+    scope: dict[str, Any] = {
+        "all_of": _all_of,
+        "encode": _encode,
+        "are_short": _are_short,
+    }
     tests = [_test(f"v.{name}", hints[name], scope) for name in cls.__struct_fields__]
     texts = [f"v.{name}" for name in cls.__struct_fields__ if _holds_text(hints[name])]
     if texts:
@@ -206,9 +214,15 @@ def _are_short(raw: bytes) -> bool:
 
 
 class _Plan(NamedTuple):
-    sequences: tuple[str, ...]
     identifiers: tuple[str, ...]
     texts: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+
+    def in_our_names(self, problem: str) -> str:
+        """Name the field at fault as callers do, where documents call it otherwise."""
+        for ours, theirs in self.renamed:
+            problem = problem.replace(f"`$.{theirs}", f"`$.{ours}")
+        return problem
 
 
 @cache
@@ -217,20 +231,18 @@ def _plan(cls: type[Wire]) -> _Plan:
     hints = get_type_hints(cls, include_extras=True)
     fields = [(name, hints[name]) for name in cls.__struct_fields__]
     return _Plan(
-        sequences=tuple(
-            encoded
-            for encoded, (_, hint) in zip(cls.__struct_encode_fields__, fields, strict=True)
-            if _holds_sequence(hint)
-        ),
         identifiers=tuple(name for name, hint in fields if _is_identifier(hint)),
         texts=tuple(
             name for name, hint in fields if _holds_text(hint) and not _is_identifier(hint)
         ),
+        renamed=tuple(
+            (ours, theirs)
+            for ours, theirs in zip(
+                cls.__struct_fields__, cls.__struct_encode_fields__, strict=True
+            )
+            if ours != theirs
+        ),
     )
-
-
-def _holds_sequence(hint: Any) -> bool:
-    return get_origin(hint) in {tuple, Include} or any(map(_holds_sequence, get_args(hint)))
 
 
 def _is_identifier(hint: Any) -> bool:
@@ -244,15 +256,23 @@ def _holds_text(hint: Any) -> bool:
     return hint is str or any(map(_holds_text, get_args(hint)))
 
 
+def checked(value: W) -> W:
+    """Check a value that was built of unchecked parts, or changed, as its constructor does.
+
+    :raises InvalidValueError: naming the field at fault
+    """
+    return cast("W", _checked(type(value), value))
+
+
 def _checked(cls: type[Wire], unchecked: Wire) -> Wire:
     plan = _plan(cls)
-    given = dict(zip(cls.__struct_encode_fields__, msgspec.structs.astuple(unchecked), strict=True))
-    for name in plan.sequences:
-        given[name] = _plain(given[name])
+    values = zip(cls.__struct_fields__, msgspec.structs.astuple(unchecked), strict=True)
+    # What an `Include` by itself admits, the filter that it is given to looks at.
+    plain = [_plain(v, f"{cls.__name__}.{name}", deep=cls is not Include) for name, v in values]
     try:
-        value = msgspec.convert(given, cls)
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        msg = f"{cls.__name__}: {error}"
+        value = msgspec.convert(dict(zip(cls.__struct_encode_fields__, plain, strict=True)), cls)
+    except msgspec.ValidationError as error:
+        msg = f"{cls.__name__}: {plan.in_our_names(str(error))}"
         raise InvalidValueError(msg) from error
     for name in plan.identifiers:
         _each(cls, name, getattr(value, name), identifier_problem)
@@ -261,13 +281,37 @@ def _checked(cls: type[Wire], unchecked: Wire) -> Wire:
     return value
 
 
-def _plain(value: Any) -> Any:
-    """Undo what `msgspec.convert` would not look into, or not take for a sequence."""
-    if isinstance(value, Include):
-        return {"include": _plain(value.include)}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
-        return tuple(value)
-    return value
+_NO_SEQUENCES: Final = (str, bytes, bytearray, memoryview, range)
+_ATOMS: Final = (Enum, Wire, bool, float, bytes, NoneType)
+
+
+def _plain(value: Any, field: str, *, deep: bool = True) -> Any:
+    """Bring a value into a form that `msgspec.convert` takes for what it is, and for nothing else.
+
+    It would read a struct out of anything with keys, where a missing one means the default, and a
+    list out of a set, in whatever order that has. By types, since an object may claim any class.
+    """
+    type_ = type(value)
+    if issubclass(type_, Include):
+        return {"include": _plain(value.include, field)}
+    if issubclass(type_, _ATOMS):
+        return value
+    if issubclass(type_, int):
+        return int.__pos__(value)
+    if issubclass(type_, str):
+        problem = _encoding_problem(value)
+        if problem is None:
+            return value
+        msg = f"{field}: {problem}"
+        raise InvalidValueError(msg)
+    if _is_sequence(type_):
+        return tuple(_plain(e, field) if deep and not _is_sequence(type(e)) else e for e in value)
+    msg = f"{field}: {type_.__name__} is none of the types that it can have"
+    raise InvalidValueError(msg)
+
+
+def _is_sequence(type_: type) -> bool:
+    return issubclass(type_, Sequence) and not issubclass(type_, _NO_SEQUENCES)
 
 
 def _each(cls: type[Wire], field: str, value: Any, problem_of: Callable[[str], str | None]) -> None:
@@ -286,10 +330,14 @@ def _each(cls: type[Wire], field: str, value: Any, problem_of: Callable[[str], s
 def _text_problem(value: str) -> str | None:
     if type(value) is not str and not isinstance(value, Enum):
         return f"text is a {type(value).__name__}, not a plain string"
-    if value.isascii():
+    return _encoding_problem(value)
+
+
+def _encoding_problem(value: str) -> str | None:
+    if str.isascii(value):
         return None
     try:
-        value.encode()
+        str.encode(value)
     except UnicodeEncodeError:
         return "text is not valid UTF-8"
     return None

@@ -8,6 +8,8 @@ import pytest
 
 from agentpool import (
     ContentNotFoundError,
+    CorruptRecordError,
+    InvalidValueError,
     SqliteAgentPoolStore,
     StoreBusyError,
     StoreClosedError,
@@ -42,6 +44,28 @@ async def test_the_media_type_of_the_first_is_kept(store: SqliteAgentPoolStore, 
     assert sorted(kept(path)) == sorted(
         [(plain, "text/plain", b"text"), (octets, "application/octet-stream", b"octets")]
     )
+
+
+@pytest.mark.parametrize("damage", ["x'00'", "'body'", "substr(data, 1, 3)", "5"])
+async def test_a_damaged_body_is_refused_until_it_is_put_again(
+    damage: str, store: SqliteAgentPoolStore, path: Path
+) -> None:
+    ref = await store.put_content(b"body")
+    with sql(path) as connection:
+        connection.execute(f"UPDATE agentpool_content SET data = {damage}")
+    with pytest.raises(CorruptRecordError, match=ref):
+        await store.get_content(ref)
+    assert await store.put_content(b"body") == ref
+    assert await store.get_content(ref) == b"body"
+
+
+async def test_a_store_takes_bodies_as_large_as_it_was_told(path: Path) -> None:
+    async with SqliteAgentPoolStore.open(path, max_body=10) as store:
+        assert await store.get_content(await store.put_content(b"x" * 10)) == b"x" * 10
+        with pytest.raises(InvalidValueError, match=r"data: 11 bytes .* 10 .* max_body"):
+            await store.put_content(b"x" * 11)
+    async with SqliteAgentPoolStore.open(path, max_body=2**25) as store:
+        await store.put_content(bytes(2**24 + 1))
 
 
 async def test_a_full_file_keeps_nothing_of_a_body(store: SqliteAgentPoolStore, path: Path) -> None:

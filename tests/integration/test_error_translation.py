@@ -1,13 +1,21 @@
 """Errors of the engine become ours, by their code, with the engine's own as the cause."""
 
+import errno
+import os
 import sqlite3
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from agentpool import (
+    AgentPool,
     AgentPoolError,
     IncompatibleStoreError,
+    InvalidValueError,
+    RunAddress,
     SqliteAgentPoolStore,
     StoreBusyError,
     StoreClosedError,
@@ -15,8 +23,9 @@ from agentpool import (
     StoreFullError,
 )
 from agentpool.stores.sqlite.errors import translated
+from agentpool.testing import a_message
 
-from .helpers import POOL, send, sql
+from .helpers import POOL, member, send, sql
 
 MEANING = {
     "SQLITE_BUSY": StoreBusyError,
@@ -25,6 +34,8 @@ MEANING = {
     "SQLITE_LOCKED": StoreBusyError,
     "SQLITE_PROTOCOL": StoreBusyError,
     "SQLITE_FULL": StoreFullError,
+    "SQLITE_TOOBIG": InvalidValueError,
+    "SQLITE_IOERR_WRITE": StoreError,
     "SQLITE_IOERR_SHMSIZE": StoreFullError,
     "SQLITE_NOTADB": IncompatibleStoreError,
     "SQLITE_READONLY": IncompatibleStoreError,
@@ -73,6 +84,65 @@ def test_other_errors_pass() -> None:
         with pytest.raises(type(error)) as caught, translated("the/file.db"):
             raise error
         assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("number", "type_", "words"),
+    [
+        (errno.ENOSPC, StoreFullError, "make room"),
+        (errno.EDQUOT, StoreFullError, "quota"),
+        (errno.EFBIG, StoreFullError, "grow"),
+        (errno.EROFS, IncompatibleStoreError, "reading only"),
+        (errno.EIO, StoreError, "read or written"),
+    ],
+)
+def test_why_a_write_failed_is_found_out(
+    number: int, type_: type[AgentPoolError], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    with pytest.raises(type_, match=words) as caught, translated("the/file.db"):
+        raise error
+    assert type(caught.value) is type_
+
+
+SWALLOWING = {
+    "a record, ignored": "BEFORE INSERT ON agent_pool_records BEGIN SELECT RAISE(IGNORE); END",
+    "a record, deleted": "AFTER INSERT ON agent_pool_records BEGIN"
+    " DELETE FROM agent_pool_records WHERE seq = NEW.seq; END",
+    "a row": "BEFORE INSERT ON agentpool_rows BEGIN SELECT RAISE(IGNORE); END",
+    "an event number": "BEFORE INSERT ON agent_pool_event_seq BEGIN SELECT RAISE(IGNORE); END",
+    "a body": "BEFORE INSERT ON agentpool_content BEGIN SELECT RAISE(IGNORE); END",
+}
+
+
+@pytest.mark.parametrize("trigger", SWALLOWING.values(), ids=SWALLOWING)
+async def test_nothing_is_acknowledged_that_a_trigger_has_swallowed(
+    trigger: str, store: SqliteAgentPoolStore, path: Path
+) -> None:
+    async with AgentPool.open(store, POOL) as pool:
+        await pool.join_run(member(1))
+        with sql(path) as connection:
+            connection.execute(f"CREATE TRIGGER swallow {trigger}")
+        acknowledged = []
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "send": lambda: pool.send(a_message("a", sender="run.1", to=RunAddress.run("run.1"))),
+            "number": lambda: store.next_event_sequence(POOL),
+            "body": lambda: store.put_content(b"body"),
+        }
+        for name, call in calls.items():
+            with suppress(StoreError):
+                await call()
+                acknowledged.append(name)
+        assert len(acknowledged) == 2
+        with sql(path) as connection:
+            connection.execute("DROP TRIGGER swallow")
+        receipt = await pool.send(a_message("b", sender="run.1", to=RunAddress.run("run.1")))
+        assert receipt.delivered_to == ("run.1",)
 
 
 async def test_a_table_that_is_gone_is_a_store_error_with_its_cause(

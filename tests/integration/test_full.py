@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,37 @@ async def fill(store: SqliteAgentPoolStore, label: str) -> list[int]:
         except StoreFullError:
             return acknowledged
     pytest.fail("the file was never full")
+
+
+LIMITED = """
+import asyncio, resource, sys
+from agentpool import SqliteAgentPoolStore, StoreFullError
+
+async def main():
+    async with SqliteAgentPoolStore.open(sys.argv[1]) as store:
+        await store.open_pool("pool.test")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, resource.RLIM_INFINITY))
+        for number in range(100):
+            try:
+                await store.put_content(bytes([number]) * 2**16)
+            except StoreFullError as error:
+                assert "RLIMIT_FSIZE" in str(error), error
+                break
+        else:
+            raise AssertionError("there was no limit")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        await store.put_content(b"afterwards")
+
+asyncio.run(main())
+"""
+
+
+def test_a_limit_of_the_process_is_told(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert is_intact(path)
 
 
 async def test_what_was_acknowledged_is_there_and_the_rest_is_not(

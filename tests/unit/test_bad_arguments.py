@@ -35,6 +35,7 @@ ANY: Any = object()
 
 WRONG: Any = "x"
 SEVEN: Any = 7
+BYTES: Any = b"run.a"
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -104,9 +105,9 @@ POOL_CALLS: dict[str, tuple[Callable[[AgentPool], object], tuple[str, ...]]] = {
         lambda p: p.record_message_status(a_message("m"), MessageStatus.DELIVERED, SEVEN),
         ("delivered_to:", "sequence", "int"),
     ),
-    "delivered_to, one run": (
-        lambda p: p.record_message_status(a_message("m"), MessageStatus.DELIVERED, "run.a"),
-        ("delivered_to:", "sequence", "str"),
+    "delivered_to, text as bytes": (
+        lambda p: p.record_message_status(a_message("m"), MessageStatus.DELIVERED, BYTES),
+        ("delivered_to:", "sequence", "bytes"),
     ),
     "suspend_until": (
         lambda p: p.suspend_until("run.a", WRONG),
@@ -132,6 +133,12 @@ async def test_a_pool_refuses(
     pool: AgentPool, call: Callable[[AgentPool], object], words: tuple[str, ...]
 ) -> None:
     await refused(pool.store, lambda: call(pool), *words)
+
+
+async def test_one_run_that_a_message_was_delivered_to_stands_for_itself(pool: AgentPool) -> None:
+    status, sent = MessageStatus.DELIVERED, a_message("m")
+    receipt = await pool.record_message_status(sent, status, "run.a")
+    assert receipt.delivered_to == ("run.a",)
 
 
 MEMBER_CALLS: dict[str, tuple[Callable[[MemberHandle], Awaitable[object]], tuple[str, ...]]] = {
@@ -180,7 +187,7 @@ MEMBER_CALLS: dict[str, tuple[Callable[[MemberHandle], Awaitable[object]], tuple
     ),
     "wait_until, since": (
         lambda m: m.wait_until(EventFilter(), since=WRONG),
-        ("cursor:", "AgentPoolStoreCursor", "str"),
+        ("since:", "AgentPoolStoreCursor", "str"),
     ),
     "wait_until, resume_with": (
         lambda m: m.wait_until(EventFilter(), resume_with=WRONG),

@@ -38,8 +38,7 @@ def test_the_wire_format_says_which_fields_are_identifiers() -> None:
 @pytest.mark.parametrize(("cls", "field"), FIELDS, ids=NAMES)
 def test_refuses_at_the_api(cls: type[Wire], field: str, bad: str) -> None:
     keywords = with_bad(cls, field, bad)
-    place = "from" if field == "sender" and not bad else field
-    with pytest.raises(InvalidValueError, match=rf"^{cls.__name__}.*\b{place}\b"):
+    with pytest.raises(InvalidValueError, match=rf"^{cls.__name__}.*\b{field}\b"):
         cls(**keywords)
 
 

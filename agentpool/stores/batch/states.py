@@ -153,6 +153,8 @@ class StateCache:
         kept = self._states.pop(pool_id, None)
         if kept is None:
             kept = KeptState(state_at(pool_id, source.checkpoint()))
+            if kept.state.sequence > head:  # of a log that was longer
+                kept = KeptState(PoolState(pool_id))
         state = kept.state
         if head > state.sequence:
             raw = source.pool_page(state.sequence, head)
@@ -192,7 +194,7 @@ def refuse_shorter(pool_id: str, head: int, seen: int) -> None:
 def state_at(pool_id: str, checkpoint: Checkpoint | None) -> PoolState:
     """Give the state that a checkpoint holds; that of an empty log, if it holds none."""
     state = PoolState(pool_id)
-    if checkpoint is None:
+    if checkpoint is None or type(checkpoint.seq) is not int:
         return state
     try:
         kept = decode(checkpoint.state_json, _Checkpoint)

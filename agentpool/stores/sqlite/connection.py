@@ -192,4 +192,8 @@ def _file_of(connection: sqlite3.Connection) -> str:
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
     """Say whether an error means that another connection is in the way."""
-    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    # Without a code where Python could not read what SQLite found.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }

@@ -6,15 +6,19 @@ one, which is its low byte.
 
 import errno
 import os
+import resource
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Final
 
 from agentpool.errors import (
     AgentPoolError,
     IncompatibleStoreError,
+    InvalidValueError,
     StoreBusyError,
     StoreError,
     StoreFullError,
@@ -32,7 +36,11 @@ _MEANING: Final[dict[int, tuple[type[AgentPoolError], str]]] = {
     # The shared-memory file could not grow: nothing but a full disk does that.
     sqlite3.SQLITE_IOERR_SHMSIZE: (StoreFullError, "the disk is full"),
     sqlite3.SQLITE_NOTADB: (IncompatibleStoreError, "the file is not a SQLite database"),
-    sqlite3.SQLITE_READONLY: (IncompatibleStoreError, "the file cannot be written"),
+    sqlite3.SQLITE_READONLY: (
+        IncompatibleStoreError,
+        "the file cannot be written; see who may, and how its disk is mounted",
+    ),
+    sqlite3.SQLITE_TOOBIG: (InvalidValueError, "a value is larger than SQLite takes"),
     sqlite3.SQLITE_CANTOPEN: (IncompatibleStoreError, "the file cannot be opened"),
     sqlite3.SQLITE_PERM: (IncompatibleStoreError, "access to the file is denied"),
     sqlite3.SQLITE_CORRUPT: (StoreError, "the file is damaged"),
@@ -65,6 +73,8 @@ def ours(error: sqlite3.Error | UnicodeDecodeError, path: str) -> AgentPoolError
         or _MEANING.get(code & _PRIMARY_CODE)
         or (StoreError, "the storage engine failed")
     )
+    if code in _FAILED_WRITES and (why := _why_not_written(Path(path))) is not None:
+        type_, meaning = why
     if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN:
         if not _descriptors_are_left():
             return _too_many_files(path)
@@ -73,7 +83,43 @@ def ours(error: sqlite3.Error | UnicodeDecodeError, path: str) -> AgentPoolError
 
 
 _NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE}
-_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+_FAILED_WRITES: Final = {
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_DIR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+}
+_PROBE: Final = 2**16
+_LARGEST_WRITE: Final = 2**25  # where it would have ended is not known
+_NO_ROOM: Final = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the quota of this user is used up; make room, or have it raised",
+    errno.EFBIG: "the file may not grow any more; see the limits of the file system",
+}
+
+
+def _why_not_written(path: Path) -> tuple[type[AgentPoolError], str] | None:
+    """Find out why a write failed, which the engine does not say, by writing to a file of our own.
+
+    Not to the database: whoever closes it drops the locks of the engine.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(bytes(_PROBE))
+            probe.flush()
+        largest = max(each.stat().st_size for each in path.parent.glob(f"{escape(path.name)}*"))
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            return StoreFullError, _NO_ROOM[error.errno]
+        if error.errno == errno.EROFS:
+            return IncompatibleStoreError, "the disk is mounted for reading only; mount it to write"
+        return None
+    except ValueError:  # nothing is there any more
+        return None
+    if limit != resource.RLIM_INFINITY and largest + _LARGEST_WRITE > limit:
+        return StoreFullError, "RLIMIT_FSIZE keeps the file from growing; raise it (`ulimit -f`)"
+    return None
 
 
 def _too_many_files(path: object) -> StoreBusyError:
@@ -96,7 +142,7 @@ def not_opened(error: OSError, path: Path) -> AgentPoolError:
     if error.errno in _NO_DESCRIPTOR:
         return _too_many_files(path)
     if error.errno in _NO_ROOM:
-        return StoreFullError(f"{path}: the disk is full ({error.strerror})")
+        return StoreFullError(f"{path}: {_NO_ROOM[error.errno]} ({error.strerror})")
     if error.errno == errno.ENOENT:
         why = f"the folder {path.parent} does not exist; create it first"
     elif error.errno == errno.ENOTDIR:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from agentpool.errors import IncompatibleStoreError, InvalidValueError, StoreBusyError
+from agentpool.errors import IncompatibleStoreError, InvalidValueError, StoreBusyError, shown
 from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.forks import refuse_inherited
 from agentpool.stores.sqlite.place import Guard, Place
 from agentpool.support.clock import Clock, checked_clock, millis
+from agentpool.wire.content import checked_max_body
 
 __all__ = ("Connected", "Options", "Synchronous", "checked_path", "connect")
 
@@ -34,18 +35,22 @@ class Options:
     allow_unsafe_mount: bool
     allow_foreign_tables: bool
     clock: Clock
+    max_body: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.synchronous, str) or self.synchronous not in {"FULL", "NORMAL"}:
-            msg = f"synchronous: expected 'FULL' or 'NORMAL', got {self.synchronous!r}"
+        if type(self.synchronous) is not str or self.synchronous not in {"FULL", "NORMAL"}:
+            msg = f"synchronous: expected 'FULL' or 'NORMAL', got {shown(self.synchronous)}"
             raise InvalidValueError(msg)
-        millis(self.busy_timeout, "busy_timeout")
+        # In whole milliseconds, and without a type of its own.
+        patience = millis(self.busy_timeout, "busy_timeout") / 1000
+        object.__setattr__(self, "busy_timeout", patience)
         for name in ("allow_unsafe_mount", "allow_foreign_tables"):
             allowed = getattr(self, name)
-            if not isinstance(allowed, bool):
-                msg = f"{name}: expected True or False, got {allowed!r}"
+            if type(allowed) is not bool:
+                msg = f"{name}: expected True or False, got {shown(allowed)}"
                 raise InvalidValueError(msg)
         checked_clock(self.clock)
+        checked_max_body(self.max_body)
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
@@ -55,11 +60,12 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     """
     try:
         name = os.fspath(path)
-    except TypeError:
+    except Exception:  # noqa: BLE001  # it is no path, whatever it raises
         name = None
-    if not isinstance(name, str):
+    if not issubclass(type(name), str):
         msg = f"path: expected a string or a path, got {type(path).__name__}"
         raise InvalidValueError(msg)
+    name = str.__str__(name)  # of a type of its own, it might say anything
     try:
         has_null = b"\0" in os.fsencode(name)
     except UnicodeEncodeError:

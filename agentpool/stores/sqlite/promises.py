@@ -13,7 +13,7 @@ Once a log has come that far again, a bare number does not tell the old record f
 import sqlite3
 from typing import Final
 
-from agentpool.errors import StoreError
+from agentpool.errors import CorruptRecordError, StoreError
 from agentpool.support import process
 
 __all__ = ("Promises", "lost_upto", "refuse_lost")
@@ -58,7 +58,7 @@ class Promises:
             return True  # nobody could tell a restart, so no promise would help
         if head > self._known.get(pool_id, 0):
             found = connection.execute(_PROMISED, (pool_id, self._boot)).fetchone()
-            self._known[pool_id] = 0 if found is None else found[0]
+            self._known[pool_id] = 0 if found is None else _number(found[0], pool_id)
         return head <= self._known[pool_id]
 
     def extend(
@@ -93,4 +93,11 @@ def lost_upto(connection: sqlite3.Connection, pool_id: str) -> int:
     if boot is None:
         return 0
     found = connection.execute(_LOST_UPTO, (boot, pool_id)).fetchone()
-    return 0 if found is None else int(found[0])
+    return 0 if found is None else _number(found[0], pool_id)
+
+
+def _number(found: object, pool_id: str) -> int:
+    if isinstance(found, int):
+        return found
+    msg = f"what is promised of the log is a {type(found).__name__}, not a number"
+    raise CorruptRecordError(msg, pool_id=pool_id)

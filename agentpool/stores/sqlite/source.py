@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
+from agentpool.errors import CorruptRecordError, StoreError
 from agentpool.rules.command import LookUps, Row, RowKey
-from agentpool.stores.batch.source import Changes, Checkpoint, RawRecord, Stretch
+from agentpool.stores.batch.source import EVER, Changes, Checkpoint, RawRecord, Stretch
 from agentpool.stores.sqlite import statements
 from agentpool.stores.sqlite.connection import write_transaction
 from agentpool.stores.sqlite.place import Guard
@@ -88,6 +89,7 @@ class SqliteSource:
         keys = json.dumps(list(found))
         raw = self._connection.execute(index.many, (self.pool_id, keys)).fetchall()
         if raw:
+            self._check_numbers(map(_SEQ, raw))
             raw.sort(key=_SEQ)
             found.update((value, (seq, kind, text)) for value, seq, kind, text in raw)
         self._loaded[index] = found
@@ -106,7 +108,21 @@ class SqliteSource:
 
     def _number(self, sql: str, *values: object) -> int | None:
         row = self._connection.execute(sql, (self.pool_id, *values)).fetchone()
-        return None if row is None or row[0] is None else int(row[0])
+        if row is None or row[0] is None:
+            return None
+        self._check_numbers(row)
+        return cast("int", row[0])
+
+    def _check_numbers(self, values: Iterable[object]) -> None:
+        """Refuse what is no integer: a column of SQLite holds whatever another program put there.
+
+        :raises CorruptRecordError: one is none
+        """
+        others = set(map(type, values)) - {int}
+        if others:
+            names = ", ".join(sorted(each.__name__ for each in others))
+            msg = f"there is {names} where a number is due; see `python -m agentpool doctor`"
+            raise CorruptRecordError(msg, pool_id=self.pool_id)
 
     # --- records
 
@@ -174,11 +190,15 @@ class SqliteSource:
 
     def _record(self, sql: str, *values: object) -> RawRecord | None:
         found: RawRecord | None = self._connection.execute(sql, (self.pool_id, *values)).fetchone()
+        if found is not None:
+            self._check_numbers(found[:1])
         return found
 
     def _records(self, sql: str, *values: object) -> list[RawRecord]:
         # All of them at once, so that no cursor stays open.
-        return self._connection.execute(sql, (self.pool_id, *values)).fetchall()
+        found = self._connection.execute(sql, (self.pool_id, *values)).fetchall()
+        self._check_numbers(map(_NUMBER, found))
+        return found
 
     def refuse_lost(self, after: int, head: int) -> None:
         refuse_lost(self._connection, self.pool_id, after, head)
@@ -194,7 +214,7 @@ class SqliteSource:
 
     def row(self, key: RowKey) -> Row | None:
         found = self._connection.execute(statements.ROW, (self.pool_id, *key)).fetchone()
-        return None if found is None else _row(found)
+        return None if found is None else self._row(found)
 
     def rows(self, kind: str, name: str, *, after: int, limit: int) -> list[Row]:
         return self._rows(statements.ROWS, kind, name, after, limit)
@@ -213,11 +233,20 @@ class SqliteSource:
 
     def _rows(self, sql: str, *values: object) -> list[Row]:
         found = self._connection.execute(sql, (self.pool_id, *values)).fetchall()
-        return [_row(each) for each in found]
+        return [self._row(each) for each in found]
+
+    def _row(self, found: tuple[Any, ...]) -> Row:
+        kind, name, number, value, due_at = found
+        if (type(name), type(number), type(value), type(due_at)) != _TYPES or number < 0:
+            msg = f"a row of kind {kind!r} is damaged; see `python -m agentpool doctor`"
+            raise CorruptRecordError(msg, pool_id=self.pool_id)
+        return Row(RowKey(kind, name, number), value, due_at)
 
     # --- writing
 
     def write(self, changes: Changes) -> None:
+        if changes.event_sequence is not None:
+            self._refuse_beyond(changes.event_sequence, "event")
         if changes.records:
             self._append(changes)
         if changes.rows:
@@ -232,11 +261,17 @@ class SqliteSource:
 
     def _append(self, changes: Changes) -> None:
         first, records = changes.first, changes.records
+        self._refuse_beyond(first + len(records) - 1, "record")
         if self._before_append is not None:
             self._before_append(self.pool_id, first + len(records) - 1, len(records))
         self._insert(first, records)
         if changes.millis is not None:
             self._put(statements.PUT_TIME, first, changes.millis)
+
+    def _refuse_beyond(self, number: int, what: str) -> None:
+        if number > EVER:
+            msg = f"the last {what} has number {EVER}, and there is none above it"
+            raise StoreError(msg, pool_id=self.pool_id)
 
     def _insert(self, first: int, records: Sequence[SealedPayload]) -> None:
         """Append records, numbered from ``first`` on.
@@ -250,28 +285,39 @@ class SqliteSource:
             while len(rows) - start >= size:
                 values = list(chain.from_iterable(rows[start : start + size]))
                 cursor = self._connection.execute(statements.INSERT[size], values)
+                self._refuse_swallowed(cursor, size)
                 start += size
                 if self._rows_appended is not None and cursor.lastrowid is not None:
                     self._rows_appended.add(size, cursor.lastrowid)
+        if self._number(statements.HEAD) != first + len(rows) - 1:
+            self._refuse_swallowed(None, len(rows))
 
     def _write_rows(self, changed: Mapping[RowKey, Row | None]) -> None:
         puts = [(self.pool_id, *key, row.value, row.due_at) for key, row in changed.items() if row]
         if puts:
-            self._connection.executemany(statements.PUT_ROW, puts)
+            self._refuse_swallowed(
+                self._connection.executemany(statements.PUT_ROW, puts), len(puts)
+            )
         if len(puts) < len(changed):
             deletes = [(self.pool_id, *key) for key, row in changed.items() if not row]
             self._connection.executemany(statements.DELETE_ROW, deletes)
 
     def _put(self, sql: str, *values: object) -> None:
-        self._connection.execute(sql, (self.pool_id, *values))
+        self._refuse_swallowed(self._connection.execute(sql, (self.pool_id, *values)), 1)
+
+    def _refuse_swallowed(self, inserted: sqlite3.Cursor | None, count: int) -> None:
+        """Roll back rather than acknowledge what is not there: a trigger can take an insert away.
+
+        :raises StoreError: fewer rows were inserted than there were
+        """
+        if inserted is None or inserted.rowcount != count:
+            msg = "what was inserted is not there: a trigger, or a view, stands in the way; drop it"
+            raise StoreError(msg, pool_id=self.pool_id)
 
 
+_NUMBER: Final = itemgetter(0)
 _SEQ: Final = itemgetter(1)
-
-
-def _row(found: tuple[Any, ...]) -> Row:
-    kind, name, number, value, due_at = found
-    return Row(RowKey(kind, name, number), value, due_at)
+_TYPES: Final = (str, int, str, int)
 
 
 class _MustWaitForDisk(Exception):  # noqa: N818  # not an error: the work is done anew

@@ -107,13 +107,13 @@ ROWS: Final = f"{_ROWS} AND kind = ? AND name = ? AND number > ? ORDER BY number
 DUE: Final = f"""
     {_ROWS} AND kind = 'inbox' AND name = ? AND due_at > ? AND due_at <= ? ORDER BY due_at LIMIT ?
 """
-DEADLINES: Final = f"{_ROWS} AND kind = 'deadline' AND due_at <= ? ORDER BY due_at, name LIMIT ?"
+# What another program may have put there is no deadline that anybody can carry out.
+_DEADLINE: Final = "kind = 'deadline' AND typeof(due_at) = 'integer' AND typeof(name) = 'text'"
+DEADLINES: Final = f"{_ROWS} AND {_DEADLINE} AND due_at <= ? ORDER BY due_at, name LIMIT ?"
 NEXT_DUE: Final = """
     SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'inbox' AND name = ?
 """
-NEXT_DEADLINE: Final = """
-    SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'deadline'
-"""
+NEXT_DEADLINE: Final = f"SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND {_DEADLINE}"
 PUT_ROW: Final = """
     INSERT OR REPLACE INTO agentpool_rows (pool_id, kind, name, number, value, due_at)
     VALUES (?, ?, ?, ?, ?, ?)

@@ -14,8 +14,9 @@ from weakref import WeakMethod
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.replay import not_open
+from agentpool.rules.requirements import checked_sequence, require_callable, require_type
 from agentpool.rules.topics import AllTouched
-from agentpool.stores.base import AgentPoolStore, Due, due_in
+from agentpool.stores.base import AgentPoolStore, Due, checked_page, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache, refuse_shorter
@@ -39,7 +40,7 @@ from agentpool.support.clock import Clock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
-from agentpool.wire.content import OCTETS, checked_content
+from agentpool.wire.content import MAX_BODY, OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.payload import records_at
 from agentpool.wire.records import AgentPoolStoreRecord
@@ -61,8 +62,10 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     def __init__(self, options: Options, connected: Connected) -> None:
         """Take over open connections; for `open` only."""
+        require_type(options, Options, "options")
         super().__init__(options.clock)
         self.path: Final = options.path
+        self._max_body = options.max_body
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._give_up = threading.Event()
@@ -98,6 +101,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         allow_unsafe_mount: bool = False,
         allow_foreign_tables: bool = False,
         clock: Clock = wall_clock,
+        max_body: int = MAX_BODY,
     ) -> "Opening[SqliteAgentPoolStore]":
         """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
 
@@ -116,6 +120,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         :param allow_foreign_tables: make a store of a database that has tables of something else,
             and none of a store
         :param clock: gives the time, in milliseconds of the Unix epoch; for tests
+        :param max_body: the most bytes that ``put_content`` takes for a body; other writers wait
+            while it is written
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
             written, has several names (hard links) or lies on an unsafe mount
@@ -131,6 +137,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             allow_unsafe_mount,
             allow_foreign_tables,
             clock,
+            max_body,
         )
         return Opening(partial(cls._open, options), cls.__name__, "store")
 
@@ -155,14 +162,16 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
         self._check(pool_id)
+        require_type(command, Command, "command")
         return self._commits.submit(Request(pool_id, command))
 
     async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
         self._check(pool_id)
+        require_callable(question, "question")
         return (await self._answers([pool_id], question))[0]
 
     async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
-        for pool_id in pool_ids:
+        for pool_id in checked_sequence(pool_ids, "pool_ids", str):
             self._check(pool_id)
         return dict(zip(pool_ids, await self._answers(pool_ids, due_in), strict=True))
 
@@ -212,6 +221,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         self._check(pool_id)
+        after, limit = checked_page(after, limit)
 
         def fetch(connection: sqlite3.Connection) -> Page:
             source = SqliteSource(connection, pool_id)
@@ -228,7 +238,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         return await self._reader.run(fetch)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type)
+        body = checked_content(data, media_type, self._max_body)
         self.refuse_closed()
 
         def put(connection: sqlite3.Connection) -> str:

@@ -4,7 +4,12 @@ import asyncio
 import itertools
 from typing import Final
 
-from agentpool.errors import ContentNotFoundError, PoolNotOpenError, RetryClassification
+from agentpool.errors import (
+    ContentNotFoundError,
+    InvalidValueError,
+    PoolNotOpenError,
+    RetryClassification,
+)
 from agentpool.testing.cancellation import Moment, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import (
     BODY,
@@ -20,6 +25,7 @@ from agentpool.testing.conformance.kit import (
 )
 from agentpool.testing.values import a_message
 from agentpool.wire.codec import encode
+from agentpool.wire.content import MAX_BODY
 from agentpool.wire.ids import check_identifier
 
 __all__ = ("ContentTests",)
@@ -76,6 +82,14 @@ class ContentTests(StoreKit):
             ref = await store.put_content(BODY, media_type="text/plain; charset=utf-8")
             assert await store.put_content(BODY) == ref
             assert await store.get_content(ref) == BODY
+
+    async def test_a_body_that_is_too_large_is_refused_without_being_shown(self) -> None:
+        async with self.empty() as store:
+            body = bytes(MAX_BODY)
+            assert await store.get_content(await store.put_content(body)) == body
+            error = await refusal(InvalidValueError, store.put_content(body + b"x"))
+            assert "data: " in str(error)
+            assert len(str(error)) < 300
 
     async def test_what_was_never_put_is_not_found(self) -> None:
         async with self.empty() as store:
