@@ -203,7 +203,8 @@ class AgentPoolStore(StoreHandle, ABC):
         record after it. Errors come at the first step, or at the record that they are about.
 
         :raises StoreError: the log has lost its end: it is shorter than this handle has seen it, or
-            known to have been longer, at that cursor, before the machine was restarted
+            known to have been longer, at that cursor, before the machine was restarted. Or it no
+            longer has what was read of it, since a backup was restored; begin again then
         """
         after = checked_place(pool_id, cursor)
         require_type(keep_unknown, bool, "keep_unknown")

@@ -143,6 +143,21 @@ async def test_what_lies_beside_a_file_has_its_mode(path: Path) -> None:
         assert modes(path) == {0o640}
 
 
+def in_a_folder_that_is_gone(path: Path) -> None:
+    folder = path.with_name("gone")
+    folder.mkdir()
+    os.chdir(folder)
+    folder.rmdir()
+
+
+async def test_a_relative_name_in_a_folder_that_is_gone_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)  # and back, in the end
+    in_a_folder_that_is_gone(path)
+    await refused(Path("pool.db"), r"the folder \. does not exist")
+
+
 # --- nothing is left behind
 
 

@@ -37,8 +37,14 @@ class Place:
 
     @classmethod
     def of(cls, path: Path) -> "Place":
-        """Find where a name leads, whatever becomes of the working folder later."""
-        return cls(path.absolute(), Path(os.path.realpath(path)))
+        """Find where a name leads, whatever becomes of the working folder later.
+
+        :raises IncompatibleStoreError: the working folder is gone
+        """
+        try:
+            return cls(path.absolute(), Path(os.path.realpath(path)))
+        except OSError as error:
+            raise not_opened(error, path) from error
 
     def beside(self, suffix: str) -> Path:
         """Name a file that lies beside it."""
