@@ -33,6 +33,7 @@ def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_inotify(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the machine one that has no inotify."""
+
     def none(_self: object) -> None:
         raise OSError
 
