@@ -34,7 +34,7 @@ __all__ = ("Lookout",)
 
 _LOG = logging.getLogger("agentpool")
 
-NET_SECONDS: Final = 2.5
+NET_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.15
 _TRY_AGAIN_SECONDS: Final = 5.0
 _CONFIRM_SECONDS: Final = 0.0015
@@ -78,7 +78,7 @@ class Lookout:
         self._version: int | None = None
         self._known = 0
         self._suspected: int | None = None
-        self._pause = len(_AFTER_WRITES)
+        self._pauses: tuple[float, ...] = ()
         self._news = asyncio.Event()
         self._open()
         self._task = asyncio.ensure_future(self._run())
@@ -188,16 +188,17 @@ class Lookout:
         if self._suspected is not None:
             await asyncio.sleep(_CONFIRM_SECONDS)
             return
-        if self._ear.take():
-            self._pause = 0
-        pauses = _AFTER_OURS if self._is_ours(self._listener) else _AFTER_WRITES
-        if self._pause >= len(pauses):
-            if not await self._is_news(self._listener, self._ear):
-                return
-            self._pause = 0
-            pauses = _AFTER_OURS if self._is_ours(self._listener) else _AFTER_WRITES
-        self._pause += 1
-        await asyncio.sleep(pauses[self._pause - 1])
+        wrote = self._ear.take()
+        if not wrote and not self._pauses:
+            wrote = await self._is_news(self._listener, self._ear)
+        if wrote:
+            self._pauses = _AFTER_WRITES
+        if self._pauses == _AFTER_WRITES[-len(self._pauses) :] and self._is_ours(self._listener):
+            self._pauses = _AFTER_OURS
+        if self._pauses:
+            pause, *rest = self._pauses
+            self._pauses = tuple(rest)
+            await asyncio.sleep(pause)
 
     async def _is_news(self, listener: Listener, ear: "Ear") -> bool:
         """Wait for something to happen, and say whether it has; not for long."""
