@@ -38,19 +38,7 @@ NET_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.15
 _TRY_AGAIN_SECONDS: Final = 5.0
 _CONFIRM_SECONDS: Final = 0.0015
-_AFTER_WRITES: Final = (
-    0.001,
-    0.001,
-    0.0015,
-    0.002,
-    0.0025,
-    0.003,
-    0.005,
-    0.008,
-    0.016,
-    0.032,
-    0.064,
-)
+_AFTER_WRITES: Final = (*[0.001] * 8, *[0.002] * 4, 0.004, 0.008, 0.016, 0.032, 0.064)
 """When to look after a write to the ``-wal`` file, one pause after another: with the disk to wait
 for, it takes some milliseconds until a commit can be seen."""
 _AFTER_OURS: Final = (0.008, 0.024)
@@ -157,12 +145,15 @@ class Lookout:
             self._tail.notify()
 
     async def _look_at_rows(self, listener: Listener, *, is_ear: bool) -> None:
-        """Find rows that nobody was told of: at the second look, for a ring may be under way."""
+        """Find rows that nobody was told of.
+
+        At the second look only, where one of ours has just written: its ring may be under way.
+        """
         told, _ = listener.folder.head()
         last = await self._reader.run(log.last_row)
         if last == told or (last == self._known and not is_ear):
             self._suspected = None
-        elif self._suspected != told:
+        elif self._suspected != told and self._is_ours(listener):
             self._suspected = told
         else:
             self._suspected = None
