@@ -30,6 +30,7 @@ from benchmarks import (
     processes,
     snapshots,
     values,
+    waking,
     watching,
 )
 from benchmarks.bench import Bench
@@ -44,6 +45,7 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Found]]]] = {
     "snapshots": snapshots.run,
     "memory": memory.run,
     "watching": watching.run,
+    "waking": waking.run,
     "idling": idling.run,
     "processes": processes.run,
     "opening": opening.run,

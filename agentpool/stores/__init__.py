@@ -53,7 +53,8 @@ by default `wall_clock`, which it hands on.
     which somebody else appended or announced something, soon after they did: by a notification of
     the engine where there is one, and by looking now and then. A turn too many costs a look, one
     that never comes costs a wait for ever. Followers may still be there when the store is closed;
-    what `spawn` runs ends with it.
+    what `spawn` runs ends with it. A store that can tell what was touched calls ``tail.touch``
+    instead of `notify`, and ``listen_to(pool_id, topic)`` tells it what somebody begins to follow.
 
 ``due(pool_ids)``
     May be overridden where it is cheaper to find what is `Due` in many pools at once.

@@ -23,6 +23,7 @@ from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun, LeaveMemb
 from agentpool.rules.messages import RecordMessage
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.sending import Send
+from agentpool.rules.topics import LOG, AllTouched
 from agentpool.rules.wakes import RecordWake
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Refusal, Request
 from agentpool.stores.batch.group_commit import GroupCommit
@@ -43,9 +44,10 @@ class Store:
             self.do(pool_id, OpenPool())
 
     def commit(self, *requests: tuple[str, Command[Any]]) -> list[Outcome]:
-        outcomes, self.told = self.committer.commit(
+        outcomes, touched = self.committer.commit(
             self.engine, [Request(*each) for each in requests]
         )
+        self.told = set(touched)
         return outcomes
 
     def do(self, pool_id: str, *commands: Command[Any]) -> list[Outcome]:
@@ -216,11 +218,11 @@ def test_messages_are_sent_and_taken_in_one_batch() -> None:
 async def test_tasks_share_the_commits_of_the_engine() -> None:
     store = Store(A)
 
-    async def commit(requests: list[Request]) -> tuple[list[Outcome], set[str]]:
+    async def commit(requests: list[Request]) -> tuple[list[Outcome], AllTouched]:
         await asyncio.sleep(0)
-        return store.commit(*requests), {A}
+        return store.commit(*requests), {A: {LOG: 1}}
 
-    told: list[set[str]] = []
+    told: list[AllTouched] = []
     commits = GroupCommit(commit, told.append)
     sent = [commits.submit(Request(A, record(number))) for number in range(300)]
     places = [cursor.sequence for cursor in await asyncio.gather(*sent)]

@@ -13,6 +13,7 @@ from agentpool import AgentPool, Delivery, Inbox, RunAddress
 from agentpool.rules.claims import ClaimNext, ClaimTerms, ReturnMessage
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.sending import Send
+from agentpool.rules.topics import ANY, SOME
 from agentpool.runtime import upkeep
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock
@@ -85,7 +86,6 @@ async def a_pool(clock: Clock = loop_clock) -> AsyncIterator[Taking]:
         await made.open()
         yield made
         made.opened.ending.close()
-        await made.opened.waiting.settle()
 
 
 def now() -> float:
@@ -135,7 +135,7 @@ async def test_a_wait_in_vain_takes_no_claim_until_it_is_touched() -> None:
         await it.send()
         await task
         asked = it.asked()
-        assert asked.index("ClaimNext") == asked.index("read_page") + 1
+        assert asked == ["Send", "ClaimNext"], "taken without asking first"
 
 
 @virtual_time
@@ -147,7 +147,7 @@ async def test_who_comes_too_late_for_a_message_only_asks_from_then_on() -> None
         done, [waits] = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         await settled()
         assert not waits.done()
-        assert it.store.count("ClaimNext") == 2
+        assert it.store.count("ClaimNext") == 1, "for one message one of them is woken"
         assert [await taken(each) for each in done] == [first]
         second = await it.send()
         assert await taken(waits) == second
@@ -223,30 +223,8 @@ async def test_a_clock_that_jumps_is_noticed_within_a_second() -> None:
         assert now() - begun <= 1
 
 
-async def announce(it: Taking) -> None:
-    """Tell of a change without a record, as many a one does that concerns no inbox."""
-    it.store.notify([POOL])
-    await settled()
-
-
 @virtual_time
-async def test_changes_without_a_record_make_one_look_at_inboxes_every_20_ms_only() -> None:
-    async with a_pool() as it:
-        task = await it.taking()
-        await asyncio.sleep(10)
-        it.asked()
-        for _ in range(5):
-            await announce(it)
-        assert it.asked().count("query") == 1
-        await asyncio.sleep(0.03)
-        assert it.asked().count("query") == 1, "what was told last has to be looked at"
-        await asyncio.sleep(0.5)
-        assert it.asked() == []
-        await cancel(task)
-
-
-@virtual_time
-async def test_a_log_that_never_rests_hides_no_inbox_for_longer_than_80_ms() -> None:
+async def test_a_log_that_never_rests_neither_wakes_who_waits_at_an_inbox_nor_hides_it() -> None:
     async with a_pool() as it:
         message = await it.send()
         claim = await it.store.execute(POOL, ClaimNext("run.b", "test", LEASE))
@@ -262,32 +240,13 @@ async def test_a_log_that_never_rests_hides_no_inbox_for_longer_than_80_ms() -> 
         await asyncio.sleep(1)
         it.asked()
         await asyncio.sleep(1)
-        assert 10 <= it.asked().count("query") <= 13, "not at every record, yet every 80 ms"
+        assert set(it.asked()) == {"Send"}, "what is for others wakes nobody here"
         begun = now()
         await it.store.execute(POOL, ReturnMessage(claim, 0))
         assert await taken(task) == message
-        assert now() - begun <= 0.085
+        assert now() == begun
         busy.cancel()
         await asyncio.wait([busy])
-
-
-@virtual_time
-async def test_where_nobody_waits_at_an_inbox_none_is_looked_at() -> None:
-    async with a_pool() as it:
-
-        async def never(_touched: bool) -> None:
-            return None
-
-        task: asyncio.Task[object] = asyncio.create_task(
-            it.opened.waiting.until("wake other", never)
-        )
-        await settled()
-        it.asked()
-        await announce(it)
-        await asyncio.sleep(0.5)
-        assert set(it.asked()) == {"read_page"}
-        task.cancel()
-        await asyncio.wait([task])
 
 
 @virtual_time
@@ -325,3 +284,60 @@ async def test_a_delivery_that_flowed_is_found_by_others_too() -> None:
         assert not any(task.done() for task in tasks)
         sent = {await it.send(), await it.send()}
         assert {await taken(task) for task in tasks} == sent
+
+
+@virtual_time
+async def test_a_message_wakes_one_of_many_who_wait_and_costs_what_it_costs_with_one() -> None:
+    asked = []
+    for consumers in (1, 50):
+        async with a_pool() as it:
+            tasks = [await it.taking() for _ in range(consumers)]
+            it.asked()
+            sent = await it.send()
+            done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await settled()
+            assert [await taken(each) for each in done] == [sent]
+            assert not any(task.done() for task in waiting)
+            asked.append(it.asked())
+            if waiting:
+                await cancel(*waiting)
+    assert asked == [["Send", "ClaimNext"]] * 2
+
+
+@virtual_time
+async def test_as_many_are_woken_as_there_are_messages_however_they_were_told_of() -> None:
+    async with a_pool() as it:
+        tasks = [await it.taking() for _ in range(5)]
+        sent = {await it.send() for _ in range(3)}
+        await settled()
+        assert {await taken(task) for task in tasks if task.done()} == sent
+        rest = [task for task in tasks if not task.done()]
+        await cancel(*rest)
+    for telling in ({POOL: {"inbox run.b": SOME}}, {POOL: {ANY: 1}}):
+        async with a_pool() as it:
+            tasks = [await it.taking() for _ in range(5)]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(it.store.tail, "touch", lambda _touched: None)
+                sent = {await it.send() for _ in range(3)}
+            it.store.tail.touch(telling)
+            await settled()
+            assert {await taken(task) for task in tasks if task.done()} == sent
+            await cancel(*(task for task in tasks if not task.done()))
+
+
+@virtual_time
+async def test_who_is_cancelled_as_it_was_woken_leaves_the_message_to_the_next() -> None:
+    for steps in range(4):
+        async with a_pool() as it:
+            first, *others = [await it.taking() for _ in range(3)]
+            sent = await it.send()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if first.cancel():
+                await asyncio.wait([first])
+                await settled()
+                takers = [task for task in others if task.done()]
+                claimed = await it.store.execute(POOL, ClaimNext("run.b", "test", LEASE))
+                assert claimed is None, "it is with one of them, or was claimed just before"
+                assert [await taken(task) for task in takers] in ([sent], [])
+            await cancel(*(task for task in others if not task.done()))

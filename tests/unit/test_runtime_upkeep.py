@@ -11,6 +11,7 @@ from virtual_time import settled, virtual_time
 from agentpool import InMemoryAgentPoolStore, StoreBusyError
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.membership import JoinRun
+from agentpool.rules.topics import DEADLINES
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.testing import a_member
 
@@ -66,29 +67,57 @@ async def kept(*pool_ids: str) -> Kept:
 
 
 @virtual_time
-async def test_nothing_is_asked_of_pools_where_nothing_happens_but_every_five_seconds() -> None:
+async def test_nothing_is_asked_of_pools_where_nothing_happens_but_every_half_minute() -> None:
     it = await kept(*ALL)
-    await asyncio.sleep(21)
+    await asyncio.sleep(121)
     assert it.store.abouts("due") == [ALL] * 4
     gaps = [b - a for a, b in zip(it.since("due"), it.since("due")[1:], strict=False)]
-    assert gaps == [5000] * 3
+    assert gaps == [30_000] * 3
     assert it.store.count("CatchUp") == 0
     await it.store.aclose()
 
 
 @virtual_time
-async def test_one_question_asks_of_all_pools_that_changed_and_of_no_others() -> None:
+async def test_one_question_asks_of_all_pools_that_were_told_of_and_of_no_others() -> None:
     it = await kept(*ALL)
     for pool_id in (X, Z, X):
-        await it.store.join_member(pool_id, a_member())
+        it.store.notify([pool_id])
     await asyncio.sleep(1)
     assert it.did() == [("due", (X, Z))]
-    await it.store.join_member(Y, a_member())
+    it.store.notify([Y])
     await asyncio.sleep(0.01)
     assert it.did() == [], "what comes just after is to be asked of with it"
-    await it.store.join_member(X, a_member("run.b"))
+    it.store.notify([X])
     await asyncio.sleep(0.1)
     assert it.did() == [("due", (X, Y))]
+    await it.store.aclose()
+
+
+@virtual_time
+async def test_a_commit_makes_nobody_ask_before_what_it_tells_of_is_due() -> None:
+    it = await kept(*ALL)
+    await it.store.join_member(X, a_member())
+    await it.owe(3000, Y)
+    await it.owe(9000, Y, "run.later")
+    it.forget()
+    await asyncio.sleep(2.9)
+    assert it.did() == []
+    await asyncio.sleep(0.2)
+    assert it.did() == [("due", (Y,)), ("CatchUp", (Y,)), ("due", (Y,))]
+    assert await it.members(Y) == ["run.later"]
+    await it.store.aclose()
+
+
+@virtual_time
+async def test_a_time_that_was_told_of_is_looked_at_even_when_a_look_before_finds_nothing() -> None:
+    """Others tell of no later one, for they count on that look."""
+    it = await kept(X)
+    it.store.tail.touch({X: {DEADLINES: it.store.clock() + 2000}})
+    it.store.notify([X])
+    await asyncio.sleep(1)
+    assert it.did() == [("due", (X,))]
+    await asyncio.sleep(1.1)
+    assert it.did() == [("due", (X,))]
     await it.store.aclose()
 
 
@@ -112,10 +141,10 @@ async def test_what_changes_during_a_question_is_asked_of_next() -> None:
 
     async def change(call: Call) -> None:
         if call.what == "due" and it.store.count("due") == 1:
-            await it.store.join_member(Y, a_member())
+            it.store.notify([Y])
 
     it.store.after = change
-    await it.store.join_member(X, a_member())
+    it.store.notify([X])
     await asyncio.sleep(1)
     assert it.did() == [("due", (X,)), ("due", (Y,))]
     await it.store.aclose()
@@ -205,6 +234,7 @@ async def test_a_pool_at_fault_is_asked_again_soon_and_the_others_are_looked_aft
     it.store.before = fail
     for pool_id in ALL:
         await it.store.join_member(pool_id, a_member())
+    it.store.notify(ALL)
     await asyncio.sleep(1)
     asked = it.store.abouts("due")
     assert asked[:4] == [ALL, (X,), (Y,), (Z,)]
@@ -222,7 +252,7 @@ async def test_a_pool_at_fault_is_asked_again_soon_and_the_others_are_looked_aft
     await asyncio.sleep(3)
     assert it.did() == []
     it.store.before = fail
-    await it.store.join_member(Y, a_member("run.b"))
+    it.store.notify([Y])
     await asyncio.sleep(0.1)
     assert len(caplog.records) == 2, "the same error is told again after it was gone"
     await it.store.aclose()
@@ -267,6 +297,7 @@ async def test_a_pool_is_looked_after_until_it_was_removed_as_often_as_added() -
     await it.upkeep.remove_pool(X)
     assert set(it.store.tail.pool_ids) == {X, Y}
     await it.store.join_member(X, a_member())
+    it.store.notify([X])
     await asyncio.sleep(0.1)
     assert it.did() == [("due", (X,))]
     await it.owe(1000, X)
@@ -275,7 +306,7 @@ async def test_a_pool_is_looked_after_until_it_was_removed_as_often_as_added() -
     await it.upkeep.remove_pool(X)
     assert set(it.store.tail.pool_ids) == {Y}
     await it.store.join_member(X, a_member("run.b"))
-    await asyncio.sleep(20)
+    await asyncio.sleep(40)
     assert {call.about for call in it.store.calls if call.what in UPKEEP} == {(Y,)}
     it.upkeep.add_pool(X)
     await asyncio.sleep(0.1)
@@ -392,7 +423,7 @@ async def test_what_is_wrong_is_told_once_although_something_else_is_wrong_elsew
 ) -> None:
     it = await kept(X, Y)
     await it.owe(1000, X)
-    await it.store.join_member(Y, a_member())
+    it.store.notify([Y])
 
     async def fail(call: Call) -> None:
         if call.what == "CatchUp" or (call.what == "due" and Y in call.about):

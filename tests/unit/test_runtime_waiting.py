@@ -1,11 +1,9 @@
 """Waiting: nothing is missed, whoever is not concerned is left alone, and little is asked."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import anyio
 import pytest
 from recording_store import Call, RecordingStore
 from virtual_time import settled, virtual_time
@@ -16,14 +14,15 @@ from agentpool import (
     MessageStatus,
     RunAddress,
     RunMessageRecorded,
-    StoreBusyError,
     StoreClosedError,
 )
+from agentpool.rules.command import Decision
 from agentpool.rules.sending import Send
-from agentpool.runtime import waiting as waiting_module
+from agentpool.rules.topics import DEADLINES, LOG, Touched, touch, touch_by_foreign
 from agentpool.runtime.waiting import Waiting, message_topic, wake_topic
 from agentpool.stores.tail import Ending
 from agentpool.testing import a_member, a_message
+from agentpool.wire.payload import seal
 
 POOL: Final = "pool.test"
 FAILED: Final = a_message("nobody", to=RunAddress.run("run.nobody"))
@@ -94,7 +93,7 @@ async def cancel(*tasks: "asyncio.Task[int]") -> None:
 
 
 @virtual_time
-async def test_what_is_there_already_is_found_by_one_look_and_needs_no_follower() -> None:
+async def test_what_is_there_already_is_found_by_one_look() -> None:
     it = await room()
     await it.record()
     it.store.calls.clear()
@@ -107,45 +106,23 @@ async def test_what_is_there_already_is_found_by_one_look_and_needs_no_follower(
 async def test_what_comes_later_is_found_when_it_touches_the_topic() -> None:
     it = await room()
     task = await it.waits()
-    assert it.looks == [False, False]
+    assert it.looks == [False]
     await it.record()
     assert await task == 4
-    assert it.looks == [False, False, True]
+    assert it.looks == [False, True]
 
 
 @virtual_time
-async def test_what_comes_between_the_first_look_and_the_place_of_the_follower_is_found() -> None:
+async def test_what_comes_during_the_first_look_is_found_by_a_second() -> None:
     it = await room()
 
-    async def record_before_the_follower_has_its_place(call: Call) -> None:
-        if call.what == "query" and it.store.count("query") == 2:
+    async def record_meanwhile(call: Call) -> None:
+        if call.what == "query" and it.store.count("query") == 1:
             await it.record()
 
-    it.store.before = record_before_the_follower_has_its_place
+    it.store.after = record_meanwhile
     assert await it.wait() == 4
-    assert it.looks == [False, False]
-
-
-@virtual_time
-async def test_a_look_that_began_before_there_was_a_follower_counts_for_nothing() -> None:
-    """Another has started one meanwhile, whose place is after what the look did not see."""
-    it = await room()
-    go_on = anyio.Event()
-
-    async def old_answer(touched: bool) -> int | None:
-        found = await it.look(touched)
-        if len(it.looks) == 1:
-            await go_on.wait()
-        return found
-
-    task = await it.waits(look=old_answer)
-    await it.record()
-    other = await it.waits(wake_topic("other"), it.never)
-    go_on.set()
-    await settled()
-    assert task.done()
-    assert task.result() == 4
-    await cancel(other)
+    assert it.looks == [False, True]
 
 
 @virtual_time
@@ -182,96 +159,9 @@ async def test_those_wait_on_whom_a_record_does_not_concern() -> None:
     await cancel(*others)
 
 
-@virtual_time
-async def test_one_follower_reads_for_all_and_only_while_somebody_waits() -> None:
-    it = await room()
-    tasks = [await it.waits() for _ in range(5)]
-    assert it.store.abouts("read_page") == [(POOL,)]
-    await cancel(*tasks[1:])
-    await settled()
-    assert list(it.store.tail.pool_ids) == [POOL]
-    await cancel(tasks[0])
-    await settled()
-    assert list(it.store.tail.pool_ids) == []
-    it.store.calls.clear()
-    await it.record()
-    await asyncio.sleep(100)
-    assert [call.what for call in it.store.calls] == ["Send"]
-
-
-@virtual_time
-async def test_whoever_comes_after_the_follower_has_ended_gets_another() -> None:
-    it = await room()
-    for _ in range(3):
-        await cancel(await it.waits(look=it.never))
-        await settled()
-    task = await it.waits()
-    await it.record()
-    assert await task == 4
-
-
-@virtual_time
-async def test_whoever_comes_just_as_the_follower_ends_gets_another() -> None:
-    """At whichever step between the last one's leaving and the follower's end."""
-    for steps in range(12):
-        it = await room()
-        await cancel(await it.waits(look=it.never))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        task = it.wait()
-        await settled()
-        await it.record()
-        await settled()
-        assert task.done(), steps
-        assert task.result() == 4
-
-
-@virtual_time
-async def test_an_error_of_the_follower_is_told_and_interrupts_nobody(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    it = await room()
-    task = await it.waits()
-    it.looks.clear()
-
-    async def fail_once(call: Call) -> None:
-        if call.what == "read_page":
-            it.store.before = nothing
-            raise StoreBusyError(BUSY)
-
-    it.store.before = fail_once
-    await it.store.join_member(POOL, a_member("run.c"))
-    await settled()
-    assert [record.message for record in caplog.records] == ["waiting was interrupted: busy"]
-    assert caplog.records[0].levelno == logging.WARNING
-    # Once because it was told of the end, and once more when the next follower had its place.
-    assert it.looks == [True, False]
-    await it.record()
-    assert await task == 5
-
-
-async def nothing(_call: Call) -> None:
-    pass
-
-
-@virtual_time
-async def test_an_error_before_the_follower_has_its_place_is_the_one_of_who_waits() -> None:
-    """The follower fails, and the look fails in the same way."""
-    it = await room()
-
-    async def fail(call: Call) -> None:
-        if call.what == "query" and it.store.count("query") > 1:
-            raise StoreBusyError(BUSY)
-
-    it.store.before = fail
-    with pytest.raises(StoreBusyError):
-        await it.wait()
-    await it.waiting.settle()
-
-
 @pytest.mark.parametrize("what", ["pool", "store"])
 @virtual_time
-async def test_closing_ends_who_waits_and_the_follower_without_a_complaint(
+async def test_closing_ends_who_waits_without_a_complaint(
     what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     it = await room()
@@ -283,71 +173,29 @@ async def test_closing_ends_who_waits_and_the_follower_without_a_complaint(
     with pytest.raises(StoreClosedError) as caught:
         await task
     assert caught.value.pool_id == (POOL if what == "pool" else None)
-    await it.waiting.settle()
     assert list(it.store.tail.pool_ids) == []
     assert not caplog.records
     with pytest.raises(StoreClosedError):
         await it.wait()
 
 
-@virtual_time
-async def test_settling_waits_for_the_end_of_the_follower() -> None:
-    it = await room()
-    await it.waiting.settle()
-    task = await it.waits()
-    go_on = anyio.Event()
-
-    async def hold(_call: Call) -> None:
-        await go_on.wait()
-
-    it.store.before = hold
-    it.store.notify([POOL])
-    await settled()
-    it.ending.close()
-    settling = asyncio.create_task(it.waiting.settle())
-    await settled()
-    assert not settling.done()
-    go_on.set()
-    await settling
-    assert list(it.store.tail.pool_ids) == []
-    await asyncio.wait([task])
-
-
-@virtual_time
-async def test_a_page_that_is_full_is_followed_by_the_next_at_once() -> None:
-    it = await room()
-    task = await it.waits()
-    go_on = anyio.Event()
-
-    async def hold(call: Call) -> None:
-        if call.what == "read_page":
-            await go_on.wait()
-
-    it.store.before = hold
-    it.store.notify([POOL])
-    await settled()
-    for number in range(1000):
-        await it.store.join_member(POOL, a_member(f"run.{number}"))
-    await it.record()
-    before = asyncio.get_running_loop().time()
-    it.store.before = nothing
-    go_on.set()
-    assert await task == 1004
-    # Not by way of the bound after which it looks again.
-    assert asyncio.get_running_loop().time() == before
-
-
-def _message(status: MessageStatus, *delivered_to: str) -> RunMessageRecorded:
+def _touched(status: MessageStatus, *delivered_to: str, foreign: bool) -> Touched:
     receipt = MessageReceipt(FAILED.message_id, status, delivered_to=delivered_to)
-    return RunMessageRecorded(AgentPoolStoredMessage(FAILED, receipt))
+    payload = RunMessageRecorded(AgentPoolStoredMessage(FAILED, receipt))
+    touched: Touched = {}
+    if foreign:
+        touch_by_foreign(touched, payload)
+    else:
+        touch(touched, Decision(None, (seal(payload),)))
+    return touched
 
 
-def test_a_record_touches_those_whom_it_concerns() -> None:
-    topics = waiting_module._topics
-    assert topics(_message(MessageStatus.ACCEPTED)) == []
-    assert topics(_message(MessageStatus.DELIVERED, "run.a", "run.b")) == [
-        "inbox run.a",
-        "inbox run.b",
-    ]
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_record_touches_those_whom_it_concerns(foreign: bool) -> None:
+    always = {LOG, DEADLINES} if foreign else {LOG}
+    assert _touched(MessageStatus.ACCEPTED, foreign=foreign).keys() == always
     for status in set(MessageStatus) - {MessageStatus.ACCEPTED, MessageStatus.DELIVERED}:
-        assert topics(_message(status)) == [TOPIC]
+        assert _touched(status, foreign=foreign).keys() == {TOPIC} | always
+    inboxes = {"inbox run.a", "inbox run.b"} if foreign else set()  # ours when they are there
+    found = _touched(MessageStatus.DELIVERED, "run.a", "run.b", foreign=foreign)
+    assert found.keys() == inboxes | always

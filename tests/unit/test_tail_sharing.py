@@ -10,6 +10,7 @@ from recording_store import Call, RecordingStore
 from virtual_time import settled, virtual_time
 
 from agentpool import StoreClosedError
+from agentpool.rules.topics import ANY, LOG
 from agentpool.stores.tail import Tail
 from agentpool.testing import a_member
 
@@ -39,11 +40,11 @@ def test_the_store_listens_from_the_first_follower_of_any_pool_to_the_last() -> 
     tail = listening.tail
     with tail.changes(X):
         assert listening.counts == (1, 0)
-        with tail.changes(X), tail.listening(Y, lambda: None):
+        with tail.changes(X), tail.listening(Y, LOG, lambda _: None):
             assert set(tail.pool_ids) == {X, Y}
         assert (set(tail.pool_ids), listening.counts) == ({X}, (1, 0))
     assert (set(tail.pool_ids), listening.counts) == (set(), (1, 1))
-    with suppress(ZeroDivisionError), tail.listening(Y, lambda: None):
+    with suppress(ZeroDivisionError), tail.listening(Y, LOG, lambda _: None):
         assert listening.counts == (2, 1)
         raise ZeroDivisionError
     assert listening.counts == (2, 2)
@@ -52,9 +53,9 @@ def test_the_store_listens_from_the_first_follower_of_any_pool_to_the_last() -> 
 def test_those_are_told_whose_pool_it_is_and_all_where_that_is_not_known() -> None:
     tail, told = Tail(), list[str]()
     with (
-        tail.listening(X, lambda: told.append("x1")),
-        tail.listening(X, lambda: told.append("x2")),
-        tail.listening(Y, lambda: told.append("y")),
+        tail.listening(X, LOG, lambda _: told.append("x1")),
+        tail.listening(X, "other", lambda _: told.append("x2")),
+        tail.listening(Y, LOG, lambda _: told.append("y")),
     ):
         tail.notify([X])
         assert told == ["x1", "x2"]
@@ -67,14 +68,27 @@ def test_those_are_told_whose_pool_it_is_and_all_where_that_is_not_known() -> No
     assert len(told) == 6
 
 
+def test_those_are_told_who_follow_what_was_touched_and_with_which_number() -> None:
+    tail, told = Tail(), list[tuple[str, int | None]]()
+    with (
+        tail.listening(X, LOG, lambda number: told.append(("x log", number))),
+        tail.listening(X, "other", lambda number: told.append(("x other", number))),
+        tail.listening(Y, "other", lambda number: told.append(("y other", number))),
+    ):
+        tail.touch({X: {"other": 3, "nobody's": 1}, "pool.nobody": {LOG: 1}})
+        assert told == [("x other", 3)]
+        tail.touch({X: {ANY: 1, "other": 3}})
+        assert told[1:] == [("x log", None), ("x other", None)]
+
+
 def test_one_function_may_listen_twice_and_stop_once() -> None:
     tail, told = Tail(), list[str]()
 
-    def tell() -> None:
+    def tell(_number: int | None) -> None:
         told.append("x")
 
-    with tail.listening(X, tell):
-        with tail.listening(X, tell):
+    with tail.listening(X, LOG, tell):
+        with tail.listening(X, LOG, tell):
             tail.notify([X])
             assert len(told) == 2
         tail.notify([X])
@@ -84,7 +98,7 @@ def test_one_function_may_listen_twice_and_stop_once() -> None:
 def test_whoever_is_told_may_stop_to_listen() -> None:
     tail, stack = Tail(), ExitStack()
     for pool_id in (X, X, Y):
-        stack.enter_context(tail.listening(pool_id, stack.close))
+        stack.enter_context(tail.listening(pool_id, LOG, lambda _: stack.close()))
     tail.notify()
     assert not list(tail.pool_ids)
 
@@ -152,7 +166,7 @@ async def test_alone_one_looks_oneself() -> None:
     with tail.changes(X):
         with tail.changes(X):
             pass
-        with tail.listening(X, lambda: None):
+        with tail.listening(X, LOG, lambda _: None):
             await cancelled_alone()
 
 
@@ -233,7 +247,7 @@ async def test_closing_a_store_waits_for_the_looks_of_those_who_are_gone(followe
     store.before, store.finish = hold, finish  # type: ignore[method-assign]
     with ExitStack() as stack:
         if followed:
-            stack.enter_context(store.tail.listening(X, lambda: None))
+            stack.enter_context(store.tail.listening(X, LOG, lambda _: None))
         await store.join_member(X, a_member())
         await settled()
         assert store.count("read_page") == before + 1

@@ -36,23 +36,11 @@ R = TypeVar("R")
 
 _LOG = logging.getLogger("agentpool")
 
-NET_SECONDS: Final = 2.5
+NET_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.15
 _TRY_AGAIN_SECONDS: Final = 5.0
 _CONFIRM_SECONDS: Final = 0.0015
-_AFTER_WRITES: Final = (
-    0.001,
-    0.001,
-    0.0015,
-    0.002,
-    0.0025,
-    0.003,
-    0.005,
-    0.008,
-    0.016,
-    0.032,
-    0.064,
-)
+_AFTER_WRITES: Final = (*[0.001] * 8, *[0.002] * 4, 0.004, 0.008, 0.016, 0.032, 0.064)
 """When to look after a write to the ``-wal`` file, one pause after another: with the disk to wait
 for, it takes some milliseconds until a commit can be seen."""
 _AFTER_OURS: Final = (0.008, 0.024)
@@ -87,7 +75,7 @@ class Lookout:
         self._version: int | None = None
         self._known = 0
         self._suspected: int | None = None
-        self._pause = len(_AFTER_WRITES)
+        self._pauses: tuple[float, ...] = ()
         self._news = asyncio.Event()
         self._open()
         self._task = asyncio.ensure_future(self._run())
@@ -166,12 +154,15 @@ class Lookout:
             self._tail.notify()
 
     async def _look_at_rows(self, listener: Listener, *, is_ear: bool) -> None:
-        """Find rows that nobody was told of: at the second look, for a ring may be under way."""
+        """Find rows that nobody was told of.
+
+        At the second look only, where one of ours has just written: its ring may be under way.
+        """
         told, _ = listener.folder.head()
         last = await self._read(log.last_row)
         if last == told or (last == self._known and not is_ear):
             self._suspected = None
-        elif self._suspected != told:
+        elif self._suspected != told and self._is_ours(listener):
             self._suspected = told
         else:
             self._suspected = None
@@ -197,16 +188,17 @@ class Lookout:
         if self._suspected is not None:
             await asyncio.sleep(_CONFIRM_SECONDS)
             return
-        if self._ear.take():
-            self._pause = 0
-        pauses = _AFTER_OURS if self._is_ours(self._listener) else _AFTER_WRITES
-        if self._pause >= len(pauses):
-            if not await self._is_news(self._listener, self._ear):
-                return
-            self._pause = 0
-            pauses = _AFTER_OURS if self._is_ours(self._listener) else _AFTER_WRITES
-        self._pause += 1
-        await asyncio.sleep(pauses[self._pause - 1])
+        wrote = self._ear.take()
+        if not wrote and not self._pauses:
+            wrote = await self._is_news(self._listener, self._ear)
+        if wrote:
+            self._pauses = _AFTER_WRITES
+        if self._pauses == _AFTER_WRITES[-len(self._pauses) :] and self._is_ours(self._listener):
+            self._pauses = _AFTER_OURS
+        if self._pauses:
+            pause, *rest = self._pauses
+            self._pauses = tuple(rest)
+            await asyncio.sleep(pause)
 
     async def _is_news(self, listener: Listener, ear: "Ear") -> bool:
         """Wait for something to happen, and say whether it has; not for long."""
