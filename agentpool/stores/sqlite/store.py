@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.replay import not_open
-from agentpool.stores.base import AgentPoolStore, Due, due_in
+from agentpool.stores.base import AgentPoolStore, Bulk, Due, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache, refuse_shorter
@@ -21,6 +21,7 @@ from agentpool.stores.sqlite import content, log
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import Doorbell, Listener
 from agentpool.stores.sqlite.opening import Options, Synchronous, checked_path, connect
+from agentpool.stores.sqlite.reads import Reads
 from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
@@ -62,6 +63,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             options.clock, options.busy_timeout, self._give_up, options.synchronous
         )
         self._reader, self._reader_states = reader, StateCache()
+        self._reads = Reads(reader, str(self.path))
         self._checked_pools: set[str] = set()
         self._bell = Doorbell(self.path)
         self._listener: Listener | None = None
@@ -147,7 +149,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
                     connection.execute("ROLLBACK")
 
         await self._commits.decided()
-        return await self._reader.run(answer)
+        return await self._reads.run(answer, bulk=isinstance(question, Bulk))
 
     def _answer(
         self, connection: sqlite3.Connection, pool_id: str, question: Callable[[PoolView], R]
@@ -171,7 +173,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 self._check_end(source, after)
             return page
 
-        return await self._reader.run(fetch)
+        # A page that is known to be full is of the past.
+        bulk = after + limit <= self._reader_states.seen(pool_id)
+        return await self._reads.run(fetch, bulk=bulk)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         body = checked_content(data, media_type)
@@ -183,7 +187,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     async def get_content(self, ref: str) -> bytes:
         check_identifier(ref, "ref")
         self.refuse_closed()
-        return await self._reader.run(lambda reader: content.get(reader, ref))
+        return await self._reads.run(lambda reader: content.get(reader, ref))
 
     async def aclose(self) -> None:
         if os.getpid() != self._pid:
@@ -289,6 +293,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     async def finish(self) -> None:
         try:
             await self._commits.close()
+            await self._reads.close()
         finally:
             self.stop_listening()
             self._bell.close()
