@@ -4,10 +4,10 @@ Agents in different processes hold different `AgentPool` objects over the same s
 pool. It is no workflow engine: no graphs, barriers, schedules or retries of work.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from msgspec.structs import replace
 
@@ -32,12 +32,12 @@ from agentpool.rules.waits import CancelWake, WakeOutcome, compile_for
 from agentpool.rules.wakes import known_wake
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
-from agentpool.stores.base import AgentPoolStore, checked_place
+from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
 from agentpool.stores.tail import follow
 from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.filters import EventFilter, PayloadAccessMode
+from agentpool.wire.filters import CompiledEventFilter, EventFilter, PayloadAccessMode
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -57,6 +57,9 @@ from agentpool.wire.snapshot import AgentPoolSnapshot
 from agentpool.wire.struct import Include
 
 __all__ = ("AgentPool",)
+
+_EventPage: TypeAlias = tuple[list[EventEnvelope], EventCursor, bool]
+_PlacedEvents: TypeAlias = tuple[list[tuple[EventCursor, EventEnvelope]], EventCursor, bool]
 
 
 class AgentPool:
@@ -369,29 +372,39 @@ class AgentPool:
         require_type(filter, EventFilter, "filter")
         place = checked_cursor(cursor)
         wanted = compile_for(await self._opened.query(require_open), filter)
+        behind = True
         with self.store.changes(self.pool_id) as turns, self._opened.ending.ends(turns):
             async for _ in turns:
-                events, place, more = await self._page_of_events(place)
+                look = self._page_of_the_past(place, wanted) if behind else self._new_events(place)
+                events, place, behind = await look
                 turns.refuse_closed()
                 for event in events:
                     if wanted.matches_envelope(event):
                         yield event
                         turns.refuse_closed()
-                if more:
+                if behind:
                     turns.wake()
 
-    async def _page_of_events(
-        self, place: AgentPoolStoreCursor | None
-    ) -> tuple[list[EventEnvelope], EventCursor, bool]:
+    async def _new_events(self, place: AgentPoolStoreCursor | None) -> _EventPage:
         """Read the next events, once for all subscriptions that stand at this place."""
+        question = partial(page_of_events, cursor=place)
+        return await self._shared_page(("events", place), question)
 
-        async def read() -> tuple[list[EventEnvelope], EventCursor, bool]:
-            page, end, more = await self.store.query(
-                self.pool_id, partial(page_of_events, cursor=place)
-            )
+    async def _page_of_the_past(
+        self, place: AgentPoolStoreCursor | None, wanted: CompiledEventFilter
+    ) -> _EventPage:
+        """Read the next events that a filter may match, without making the others."""
+        question = partial(page_of_events, cursor=place, worth=wanted.may_match)
+        return await self._shared_page(("past", place, wanted), Bulk(question))
+
+    async def _shared_page(
+        self, what: Hashable, question: Callable[[PoolView], _PlacedEvents]
+    ) -> _EventPage:
+        async def read() -> _EventPage:
+            page, end, more = await self.store.query(self.pool_id, question)
             return [event for _, event in page], end, more
 
-        return await self.store.tail.shared(self.pool_id, ("events", place), read)
+        return await self.store.tail.shared(self.pool_id, what, read)
 
     async def scope_filter(self, filter: EventFilter) -> EventFilter:  # noqa: A002
         """Narrow a filter to what this pool may see at this moment. It can only shrink."""

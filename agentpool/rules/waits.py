@@ -79,16 +79,12 @@ def find_in_page(
     view: PoolView, wanted: CompiledEventFilter, since: AgentPoolStoreCursor | None
 ) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None, bool]:
     """Search one page as `find_match` searches all, and say whether there may be more."""
-    criteria = wanted.criteria
-    if isinstance(criteria.kinds, Include) and not any(map(_ends_a_wake, criteria.kinds.include)):
+    kinds = wanted.criteria.kinds
+    if isinstance(kinds, Include) and not any(map(_ends_a_wake, kinds.include)):
         return None, since, False
 
     def worth(kind: EventKind, run_id: str) -> bool:
-        return (
-            _ends_a_wake(kind)
-            and (not isinstance(criteria.kinds, Include) or kind in criteria.kinds.include)
-            and (not isinstance(criteria.run_ids, Include) or run_id in criteria.run_ids.include)
-        )
+        return _ends_a_wake(kind) and wanted.may_match(kind, run_id)
 
     events, place, more = page_of_events(view, since, worth)
     for _, event in events:  # those of hosts too, which `worth` was not asked about

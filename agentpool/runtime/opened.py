@@ -18,7 +18,7 @@ from agentpool.rules.waits import (
 )
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Waiting, message_topic, wake_topic
-from agentpool.stores.base import AgentPoolStore
+from agentpool.stores.base import AgentPoolStore, Bulk
 from agentpool.stores.tail import Ending
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
@@ -110,6 +110,7 @@ class OpenedPool:
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None
     ) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None]:
         """Go through the long past, a page at a time, so that neither writers nor readers wait."""
+        place = since
 
         def search(
             view: PoolView,
@@ -119,9 +120,9 @@ class OpenedPool:
                 return None, place, False  # there is nothing to look for, or nobody
             return find_in_page(view, compile_for(require_open(view), condition.filter), place)
 
-        match, place, more = None, since, True
+        match, place, more = await self.query(search)
         while more and match is None:
-            match, place, more = await self.query(search)
+            match, place, more = await self.query(Bulk(search))
         return match, place
 
     async def wait(self, condition_id: str) -> WakeOutcome:

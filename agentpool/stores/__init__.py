@@ -28,7 +28,9 @@ by default `wall_clock`, which it hands on.
 
 ``query(pool_id, question)``
     Call the question with a `PoolView` of what is committed now, whoever committed it, and give
-    back what it returns or raises. Questions of one handle are called one at a time, on any thread.
+    back what it returns or raises. Questions of one handle are called one at a time, on any thread;
+    where they have to queue, those of callers that were cancelled are dropped, and a `Bulk` one
+    lets others go first.
     A pool without any record has a view as well: ``head`` is 0 and ``config`` is ``None``.
 
 ``read_page(pool_id, after, limit)``
@@ -122,7 +124,7 @@ from agentpool.rules.consequences import ConsequenceError, carry_out
 from agentpool.rules.replay import PoolState, not_open
 
 # The store
-from agentpool.stores.base import AgentPoolStore, Due
+from agentpool.stores.base import AgentPoolStore, Bulk, Due
 from agentpool.stores.memory_pool import MemoryPool
 from agentpool.stores.tail import PAGE_SIZE, Page
 from agentpool.support.clock import Clock, wall_clock
@@ -139,6 +141,7 @@ __all__ = (
     "PAGE_SIZE",
     "AgentPoolError",
     "AgentPoolStore",
+    "Bulk",
     "Clock",
     "Command",
     "ConsequenceError",

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.host_events import NextEventSequence
@@ -37,7 +37,7 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
-__all__ = ("AgentPoolStore", "Due", "due_in")
+__all__ = ("AgentPoolStore", "Bulk", "Due", "due_in")
 
 R = TypeVar("R")
 
@@ -51,6 +51,20 @@ class Due(NamedTuple):
 
     behind: bool
     next_deadline: int | None
+
+
+class Bulk(Generic[R]):
+    """A question that reads much of the past, one piece of many: others may be answered first.
+
+    A store that answers one question at a time lets those go first that somebody waits for, but
+    lets one of these through between two turns of the others.
+    """
+
+    def __init__(self, question: Callable[[PoolView], R]) -> None:
+        self._question = question
+
+    def __call__(self, view: PoolView) -> R:
+        return self._question(view)
 
 
 def due_in(view: PoolView) -> Due:
@@ -110,7 +124,8 @@ class AgentPoolStore(StoreHandle, ABC):
         """Answer a question about the current state of a pool. Changes nothing.
 
         Questions of one handle are answered one after another, each on one state, which holds all
-        that any process has committed. A question may run in another thread.
+        that any process has committed; `Bulk` ones may have to wait for others. A question may run
+        in another thread; that of a caller that was cancelled may never run.
 
         :return: what the question returns; what it raises comes through
         """
@@ -153,12 +168,14 @@ class AgentPoolStore(StoreHandle, ABC):
         The first one replays the log and keeps every message in memory; later ones of the same
         handle replay what is new, of the pools that were asked for last.
         """
+        question: Callable[[PoolView], AgentPoolSnapshot | None] = self._snapshots.replay_page
         while True:
             # One page at a time, so that others get their answers in between; the state is touched
             # only inside of questions, so a cancelled or a second caller finds it whole.
-            snapshot = await self.query(pool_id, self._snapshots.replay_page)
+            snapshot = await self.query(pool_id, question)
             if snapshot is not None:
                 return snapshot
+            question = Bulk(self._snapshots.replay_page)
 
     async def read(
         self,

@@ -154,6 +154,10 @@ class CompiledEventFilter(Wire):
     queue: SubscriberQueueConfig
     criteria: EventFilter
 
+    def may_match(self, kind: EventKind, run_id: RunId) -> bool:
+        """Say, before its envelope is made, whether an event of this kind and run can match."""
+        return _has(self.criteria.run_ids, run_id) and _has(self.criteria.kinds, kind)
+
     def matches_envelope(self, envelope: EventEnvelope) -> bool:
         """Say whether every set matches this envelope. Never looks at a payload."""
         want = self.criteria

@@ -16,7 +16,7 @@ from agentpool.rules.command import Command, PoolView
 from agentpool.rules.replay import not_open
 from agentpool.rules.requirements import checked_sequence, require_callable, require_type
 from agentpool.rules.topics import AllTouched
-from agentpool.stores.base import AgentPoolStore, Due, checked_page, due_in
+from agentpool.stores.base import AgentPoolStore, Bulk, Due, checked_page, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache, refuse_shorter
@@ -34,6 +34,7 @@ from agentpool.stores.sqlite.opening import (
     connect,
 )
 from agentpool.stores.sqlite.promises import Promises
+from agentpool.stores.sqlite.reads import Reads
 from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
@@ -81,6 +82,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             promises,
         )
         self._reader_states = StateCache()
+        self._reads = Reads(self._reader, str(self.path))
         self._memory = Memory(self._reader_states, self._snapshots.forget, self._replaced)
         self._checked_pools: set[str] = set()
         # SQLite follows links, and has its own files beside what they lead to.
@@ -183,14 +185,14 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 return [self._answer(connection, each, question) for each in pool_ids]
 
         await self._commits.decided()
-        return await self._reader.run(answer)
+        return await self._reads.run(answer, bulk=isinstance(question, Bulk))
 
     async def _read(self, function: Callable[[sqlite3.Connection], R]) -> R:
         def read(connection: sqlite3.Connection) -> R:
             with self._reading(connection):
                 return function(connection)
 
-        return await self._reader.run(read)
+        return await self._reads.run(read)
 
     @contextmanager
     def _reading(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -235,7 +237,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
                 self._reader_states.saw(pool_id, last)
             return page
 
-        return await self._reader.run(fetch)
+        # A page that is known to be full is of the past.
+        bulk = after + limit <= self._reader_states.seen(pool_id)
+        return await self._reads.run(fetch, bulk=bulk)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         body = checked_content(data, media_type, self._max_body)
@@ -251,7 +255,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     async def get_content(self, ref: str) -> bytes:
         check_identifier(ref, "ref")
         self.refuse_closed()
-        return await self._reader.run(lambda reader: content.get(reader, ref))
+        return await self._reads.run(lambda reader: content.get(reader, ref))
 
     async def aclose(self) -> None:
         if os.getpid() != self._pid:
@@ -337,6 +341,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     async def finish(self) -> None:
         try:
             await self._commits.close()
+            await self._reads.close()
         finally:
             self._looking.cancel()
             self.stop_listening()
