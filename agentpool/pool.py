@@ -37,7 +37,12 @@ from agentpool.stores.tail import follow
 from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.filters import CompiledEventFilter, EventFilter, PayloadAccessMode
+from agentpool.wire.filters import (
+    CompiledEventFilter,
+    EventFilter,
+    PayloadAccessMode,
+    may_match,
+)
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -394,7 +399,7 @@ class AgentPool:
         self, place: AgentPoolStoreCursor | None, wanted: CompiledEventFilter
     ) -> _EventPage:
         """Read the next events that a filter may match, without making the others."""
-        question = partial(page_of_events, cursor=place, worth=wanted.may_match)
+        question = partial(page_of_events, cursor=place, worth=partial(may_match, wanted))
         return await self._shared_page(("past", place, wanted), Bulk(question))
 
     async def _shared_page(

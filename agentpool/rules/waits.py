@@ -14,7 +14,12 @@ from agentpool.rules.transitions import WAKE_STEPS, is_step
 from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, recorded_wake
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.filters import CompiledEventFilter, EventFilter, PayloadAccessMode
+from agentpool.wire.filters import (
+    CompiledEventFilter,
+    EventFilter,
+    PayloadAccessMode,
+    may_match,
+)
 from agentpool.wire.ids import EventId, check_identifier
 from agentpool.wire.records import (
     AgentPoolStoreConfig,
@@ -84,7 +89,7 @@ def find_in_page(
         return None, since, False
 
     def worth(kind: EventKind, run_id: str) -> bool:
-        return _ends_a_wake(kind) and wanted.may_match(kind, run_id)
+        return _ends_a_wake(kind) and may_match(wanted, kind, run_id)
 
     events, place, more = page_of_events(view, since, worth)
     for _, event in events:  # those of hosts too, which `worth` was not asked about

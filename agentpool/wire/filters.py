@@ -30,6 +30,7 @@ __all__ = (
     "PayloadAccessMode",
     "SubscriberOverflowPolicy",
     "SubscriberQueueConfig",
+    "may_match",
 )
 
 
@@ -154,10 +155,6 @@ class CompiledEventFilter(Wire):
     queue: SubscriberQueueConfig
     criteria: EventFilter
 
-    def may_match(self, kind: EventKind, run_id: RunId) -> bool:
-        """Say, before its envelope is made, whether an event of this kind and run can match."""
-        return _has(self.criteria.run_ids, run_id) and _has(self.criteria.kinds, kind)
-
     def matches_envelope(self, envelope: EventEnvelope) -> bool:
         """Say whether every set matches this envelope. Never looks at a payload."""
         want = self.criteria
@@ -182,6 +179,11 @@ class CompiledEventFilter(Wire):
             and _has(want.delivery_semantics, envelope.delivery_semantics)
             and (not want.terminal_only or envelope.event_kind in TERMINAL_EVENT_KINDS)
         )
+
+
+def may_match(wanted: CompiledEventFilter, kind: EventKind, run_id: RunId) -> bool:
+    """Say, before its envelope is made, whether an event of this kind and run can match."""
+    return _has(wanted.criteria.run_ids, run_id) and _has(wanted.criteria.kinds, kind)
 
 
 def _has(wanted: FilterSet[Any], value: str | None) -> bool:

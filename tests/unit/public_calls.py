@@ -19,6 +19,7 @@ from agentpool import (
     AgentPoolStoreConfig,
     AgentPoolStoreCursor,
     AgentPoolStoreRecord,
+    DeadLetter,
     EventEnvelope,
     EventFilter,
     MessageReceipt,
@@ -29,7 +30,7 @@ from agentpool import (
     WakeCondition,
     WakeRegistration,
 )
-from agentpool.rules.claims import Claim
+from agentpool.rules.claims import Claim, ClaimTerms
 from agentpool.rules.command import Command
 from agentpool.rules.consequences import CatchUp
 from agentpool.wire.struct import Wire
@@ -94,7 +95,8 @@ def _calls_of(name: str, found: type) -> Iterator[Call]:
             {field.name: hints[field.name] for field in fields},
             frozenset(field.name for field in fields if field.required),
         )
-    elif not inspect.isabstract(found) and found is not SqliteAgentPoolStore:  # `open` makes it
+    elif not (inspect.isabstract(found) or issubclass(found, (tuple, SqliteAgentPoolStore))):
+        # A tuple is given to users, who make none; `open` makes a store.
         yield _call_of(name, None, found, found.__init__)
     for method, function in inspect.getmembers(found):
         if method.startswith("_") or inspect.isabstract(found):
@@ -211,6 +213,8 @@ _MADE: dict[Any, Callable[[], Any]] = {
     Any: lambda: 1,
     Command[Any]: CatchUp,
     Claim: lambda: Claim("run.a", 1, 1, message()),
+    ClaimTerms: lambda: ClaimTerms(1000),
+    DeadLetter: lambda: DeadLetter("run.a", 1, 1, message()),
 }
 _BY_NAME: dict[str, Callable[[], Any]] = {
     "pool_id": lambda: POOL,

@@ -330,6 +330,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._lookout = Lookout(self._file, self._read, self.tail, self._ringer, self.clock)
 
     def listen_to(self, pool_id: str, topic: str) -> None:
+        super().listen_to(pool_id, topic)
         if self._lookout is not None:
             self._lookout.follow(pool_id, topic)
 
