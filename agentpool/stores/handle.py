@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from agentpool.errors import InvalidValueError
-from agentpool.rules.requirements import checked_names, require_callable, require_type
+from agentpool.rules.requirements import checked_names, require_callable
 from agentpool.stores.tail import Tail, Turns
 from agentpool.support.clock import Clock, checked_clock, wall_clock
 from agentpool.support.loop import running_loop
@@ -55,7 +55,9 @@ class StoreHandle:
         everything from `listen` to `stop_listening`.
         """
         check_identifier(pool_id, "pool_id")
-        require_type(topic, str, "topic")
+        if type(topic) is not str:
+            msg = f"topic: expected str, got {type(topic).__name__}"
+            raise InvalidValueError(msg)
 
     def stop_listening(self) -> None:
         """Look no longer for what others append: nobody follows a pool any more."""

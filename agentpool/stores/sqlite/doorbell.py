@@ -229,7 +229,9 @@ def slot_of(pool_id: str, topic: str) -> int:
         return _EVERYTHING_SLOT
     if topic == DEADLINES:
         return crc32(pool_id.encode()) % _DEADLINE_SLOTS
-    return _DEADLINE_SLOTS + crc32(f"{pool_id}\0{topic}".encode()) % _TOPIC_SLOTS
+    return (
+        _DEADLINE_SLOTS + crc32(f"{pool_id}\0{topic}".encode(errors="surrogatepass")) % _TOPIC_SLOTS
+    )
 
 
 def _differing(before: bytes, after: bytes) -> list[int]:
