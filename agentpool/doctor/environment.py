@@ -19,8 +19,8 @@ from agentpool.stores.sqlite.schema import set_up_connection
 __all__ = (
     "check_journal_mode",
     "check_library",
+    "check_links",
     "check_mount",
-    "check_names",
     "check_permissions",
     "check_processes",
     "check_synchronous",
@@ -63,18 +63,18 @@ def check_mount(path: Path, proc: Path = PROC) -> Iterator[Finding]:
         yield ok("mount", f"on {kind or 'a mount of unknown kind'}")
 
 
-def check_names(path: Path) -> Iterator[Finding]:
+def check_links(path: Path) -> Iterator[Finding]:
     """Look whether the file has one name only: each has a write-ahead log of its own."""
     names = path.stat().st_nlink
     if names > 1:
         yield broken(
-            "names",
+            "links",
             f"the file has {names} names (hard links), each with a write-ahead log of its own: what"
             " was committed by one name is lost to the others, or damages the file",
             f"stop all processes, and delete the others: find / -xdev -samefile '{path}'",
         )
     else:
-        yield ok("names", "the file has one name")
+        yield ok("links", "the file has one name")
 
 
 def check_permissions(path: Path) -> Iterator[Finding]:

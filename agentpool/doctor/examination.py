@@ -58,7 +58,7 @@ def _report(path: Path, place: Path, clock: Clock) -> Report:
 def _examine(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
     yield from environment.check_library()
     yield from environment.check_mount(path)
-    yield from environment.check_names(path)
+    yield from environment.check_links(path)
     yield from environment.check_permissions(path)
     yield from environment.check_processes(path)
     yield from file.check_wal(path)

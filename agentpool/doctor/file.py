@@ -2,7 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -118,16 +120,18 @@ def check_schema(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _in_the_way(connection: sqlite3.Connection) -> list[str]:
-    """List the triggers on our tables, and the views in their place. We make none of either."""
-    ours = tuple(_expected(SCHEMA_VERSION))
+    """List the triggers on our tables that are not ours, and the views in their place."""
+    ours, triggers = tuple(_expected(SCHEMA_VERSION)), _triggers()
     return [
         f"{kind} {name!r}"
-        for kind, name, table in connection.execute(_STRANGE)
-        if table in ours or name in ours
+        for kind, name, table, sql in connection.execute(_ACTING)
+        if (table in ours or name in ours) and (name, sql) not in triggers
     ]
 
 
-_STRANGE: Final = "SELECT type, name, tbl_name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+_ACTING: Final = """
+    SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')
+"""
 
 
 def _without_version(connection: sqlite3.Connection) -> Finding:
@@ -159,13 +163,26 @@ def _missing(connection: sqlite3.Connection, number: int) -> list[str]:
 
 @cache
 def _expected(number: int) -> dict[str, frozenset[str]]:
-    """Make the schema of a version in memory, and list what is in it with its columns."""
+    """List what is in the schema of a version, with its columns."""
+    with _schema(number) as connection:
+        return {name: _columns(connection, name) for name in _names(connection)}
+
+
+@cache
+def _triggers() -> frozenset[tuple[str, str]]:
+    """List our triggers, with what they do."""
+    with _schema(SCHEMA_VERSION) as connection:
+        return frozenset((name, sql) for _, name, _, sql in connection.execute(_ACTING))
+
+
+@contextmanager
+def _schema(number: int) -> Iterator[sqlite3.Connection]:
+    """Make the schema of a version in memory."""
     connection = sqlite3.connect(":memory:")
     try:
-        for statements in MIGRATIONS[:number]:
-            for statement in statements:
-                connection.execute(statement)
-        return {name: _columns(connection, name) for name in _names(connection)}
+        for statement in chain.from_iterable(MIGRATIONS[:number]):
+            connection.execute(statement)
+        yield connection
     finally:
         connection.close()
 

@@ -329,9 +329,9 @@ def test_a_claim_that_nobody_took_over_is_said(sound: Path) -> None:
 
 
 def test_a_second_name_is_found(sound: Path) -> None:
-    assert examined(sound).of("names").level is Level.OK
+    assert examined(sound).of("links").level is Level.OK
     os.link(sound, sound.with_name("second.db"))
-    found = examined(sound).of("names")
+    found = examined(sound).of("links")
     assert found.level is Level.BROKEN
     assert "2 names" in found.what
     assert "-samefile" in found.advice

@@ -236,8 +236,8 @@ def deleted(path: Path) -> None:
 
 
 def all_deleted(path: Path) -> None:
-    for name in listing(path.parent):
-        (path.parent / name).unlink()
+    for each in path.parent.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
 
 
 def renamed(path: Path) -> None:
