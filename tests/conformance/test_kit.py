@@ -2,10 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,12 +20,23 @@ from agentpool.testing import (
 )
 from agentpool.testing.conformance.kit import EVERY_CALL
 
+R = TypeVar("R")
+
 
 def test_the_suite_calls_every_public_method() -> None:
     public = {name for name in dir(AgentPoolStore) if not name.startswith("_")}
     for_builders = {
-        *("execute", "query", "read_page", "due", "finish", "listen", "stop_listening"),
-        *("notify", "refuse_closed", "is_closed", "companion", "spawn"),
+        *("execute", "query", "read_page", "due", "finish"),
+        *(
+            "listen",
+            "listen_to",
+            "stop_listening",
+            "notify",
+            "refuse_closed",
+            "is_closed",
+            "companion",
+            "spawn",
+        ),
     }
     assert public - for_builders - {"aclose"} == set(EVERY_CALL)
 
@@ -81,8 +91,10 @@ class MakesRefsAnew(InMemoryAgentPoolStore):
 
 
 class TellsEverybody(InMemoryAgentPoolStore):
-    def notify(self, pool_ids: Iterable[str] | None = None) -> None:  # noqa: ARG002
-        super().notify()
+    async def execute(self, pool_id: str, command: Command[R]) -> R:
+        result = await super().execute(pool_id, command)
+        self.notify()
+        return result
 
 
 class ClosesLate(InMemoryAgentPoolStore):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
