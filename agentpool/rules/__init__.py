@@ -11,6 +11,7 @@
 `messages`              recording messages and what becomes of them
 `sending`               resolving recipients, sending, and what a delivery means
 `answers`               questions: counting their answers, keeping them for who asked
+`endings`               what becomes of a message when its time is up
 `claims`                inboxes: take, renew, acknowledge, return
 `wakes`                 recording wakes and how they end
 `waits`                 registering a wait, or ending it with what has already happened

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
-from agentpool.errors import ClaimLostError, CorruptRecordError
+from agentpool.errors import AgentPoolError, ClaimLostError, CorruptRecordError
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import InboxEntry, inbox_key, put, value_of
@@ -143,6 +143,8 @@ def next_available(view: PoolView, run_id: str) -> int | None:
 def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:
     """Read the message that a record holds."""
     for found, payload in view.records(seq - 1, 1):
+        if isinstance(payload, AgentPoolError):
+            raise payload
         if found == seq and isinstance(payload, RunMessageRecorded):
             return payload.stored
     msg = "an inbox names this record, but it is no message"

@@ -38,6 +38,8 @@ WAKE: Final = "wake"
 RESPONSE: Final = "response"
 EXPIRY: Final = "expiry"
 HELD: Final = "held"
+ACCEPTED: Final = "accepted"
+PUBLISHED: Final = "published"
 
 
 class InboxEntry(Wire):

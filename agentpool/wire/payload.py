@@ -27,6 +27,7 @@ from agentpool.wire.struct import Wire, trusted
 __all__ = (
     "KINDS",
     "SealedPayload",
+    "open_each",
     "open_payload",
     "open_payloads",
     "open_records",
@@ -182,6 +183,29 @@ def _open_at_once(rows: Sequence[Row]) -> list[AgentPoolStoreRecordPayload] | No
     except _UNREADABLE:
         return None  # alone, it says what is wrong with it
     return payloads
+
+
+def open_each(
+    pool_id: str, rows: Sequence[Row]
+) -> Iterator[AgentPoolStoreRecordPayload | CorruptRecordError | UnknownRecordError]:
+    """Read the payloads of stored records in order; for one that cannot be read, its error."""
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        payloads = _open_at_once(some)
+        if payloads is not None:
+            yield from payloads
+        else:
+            yield from (_open_or_say_why(pool_id, row) for row in some)
+
+
+def _open_or_say_why(
+    pool_id: str, row: Row
+) -> AgentPoolStoreRecordPayload | CorruptRecordError | UnknownRecordError:
+    try:
+        payload: AgentPoolStoreRecordPayload = open_payload(pool_id, *row)
+    except (CorruptRecordError, UnknownRecordError) as error:
+        return error
+    return payload
 
 
 def open_records(

@@ -7,8 +7,8 @@ loading or after the writing.
 import sys
 from collections import Counter
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from agentpool.rules.command import DEADLINE, INBOX, LookUps, Row, RowKey
@@ -16,6 +16,8 @@ from agentpool.stores.batch.source import Changes, Checkpoint, RawRecord
 from agentpool.wire.payload import open_payload
 
 R = TypeVar("R")
+
+_opened = lru_cache(100_000)(open_payload)
 
 
 @dataclass
@@ -31,7 +33,7 @@ class PlainPool:
 
 
 class PlainSource:
-    """One pool in a transaction. Counts what was asked of it."""
+    """One pool in a transaction. Counts what was asked of it, and written into it."""
 
     def __init__(self, pool_id: str, pool: PlainPool, now: int = 0) -> None:
         self.pool_id = pool_id
@@ -39,6 +41,7 @@ class PlainSource:
         self._pool = pool
         self._now = now
         self._loaded = self._written = False
+        self.written: int = 0
 
     def _ask(self, what: str) -> PlainPool:
         assert self._loaded
@@ -93,7 +96,7 @@ class PlainSource:
         self, kind: str, is_it: Callable[[Any], bool], before: int = sys.maxsize
     ) -> RawRecord | None:
         for raw in reversed(self._pool.log):
-            if raw[0] < before and raw[1] == kind and is_it(open_payload(self.pool_id, *raw)):
+            if raw[0] < before and raw[1] == kind and is_it(_opened(self.pool_id, *raw)):
                 return raw
         return None
 
@@ -139,6 +142,7 @@ class PlainSource:
         pool = self._ask("write")
         self._written = True
         assert changes.first == len(pool.log) + 1
+        self.written = len(changes.records) + len(changes.rows)
         for seq, (_, kind, text) in enumerate(changes.records, changes.first):
             pool.log.append((seq, kind, text.encode()))
         if changes.millis is not None:
@@ -179,10 +183,10 @@ class PlainEngine:
 
     def transact(self, work: Callable[[], R], *, durable: bool) -> R:
         self.durable.append(durable)
-        before = deepcopy(self.pools)
+        before = _copied(self.pools)
         try:
             for _ in range(self.again + 1):
-                self.pools, self.sources = deepcopy(before), []
+                self.pools, self.sources = _copied(before), []
                 result = work()
             self._commit()
         except BaseException:
@@ -206,3 +210,11 @@ class PlainEngine:
         source = PlainSource(pool_id, self.pools.get(pool_id, PlainPool()), self.now)
         source.load(LookUps())
         return source
+
+
+def _copied(pools: dict[str, PlainPool]) -> dict[str, PlainPool]:
+    """Copy pools, as far as they change."""
+    return {
+        pool_id: replace(pool, log=[*pool.log], rows={**pool.rows}, times={**pool.times})
+        for pool_id, pool in pools.items()
+    }

@@ -7,11 +7,11 @@ rolls all of the batch back and fails all of it.
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Command, LookUps
-from agentpool.rules.consequences import ConsequenceError, carry_out
+from agentpool.rules.consequences import PIECE, ConsequenceError, carry_out
 from agentpool.stores.batch.source import Engine
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.batch.view import OverlayView
@@ -19,6 +19,8 @@ from agentpool.stores.batch.view import OverlayView
 __all__ = ("BatchCommitter", "Outcome", "Refusal", "Request")
 
 Outcome: TypeAlias = Any  # a command's result, or its Refusal
+
+_MOST_WORK: Final = 1000
 
 
 class Refusal(NamedTuple):
@@ -43,7 +45,10 @@ class BatchCommitter:
     def commit(self, engine: Engine, requests: Sequence[Request]) -> tuple[list[Outcome], set[str]]:
         """Carry out requests in order, each seeing the effect of those before it.
 
-        :return: an outcome for each request, and the pools of which others are to be told
+        Ends where the transaction would become long: then the rest are for the next one.
+
+        :return: an outcome for each request that it came to, which is the first one at least, and
+            the pools of which others are to be told
         """
         try:
             return self._commit(engine, requests)
@@ -93,11 +98,17 @@ class BatchCommitter:
         """
         views = self._views(engine, requests)
         outcomes: list[Outcome] = []
+        work = 0
         for pool_id, command in requests:
+            if work >= _MOST_WORK:
+                break
+            view = views[pool_id]
+            before = view.work
             try:
-                outcomes.append(carry_out(views[pool_id], command))
+                outcomes.append(carry_out(view, command, max(PIECE - work, 0)))
             except AgentPoolError as error:
                 outcomes.append(Refusal(error))
+            work += view.work - before
         # All decided, then all written: an engine that is a trip away needs one for it.
         for view in views.values():
             view.save()

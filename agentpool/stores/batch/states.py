@@ -11,7 +11,7 @@ from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.source import Checkpoint, Source
 from agentpool.wire.codec import decode, encode
-from agentpool.wire.payload import open_payload
+from agentpool.wire.payload import open_each, open_payload
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -107,12 +107,20 @@ class StateCache:
         # Out while it is brought up to date: a record that cannot be read would leave it half so.
         kept = self._states.pop(pool_id, None)
         if kept is None:
-            kept = KeptState(state_at(pool_id, source.checkpoint()))
+            checkpoint = source.checkpoint()
+            if checkpoint is not None and checkpoint.seq > head:
+                checkpoint = None  # of records that are gone
+            kept = KeptState(state_at(pool_id, checkpoint))
         state = kept.state
         if head > state.sequence:
             raw = source.pool_page(state.sequence, head)
-            for seq, kind, text in raw:
-                state.apply(seq, open_payload(pool_id, seq, kind, text))
+            for (seq, kind, _), payload in zip(raw, open_each(pool_id, raw), strict=True):
+                if not isinstance(payload, AgentPoolError):
+                    state.apply(seq, payload)
+                # Whoever reads it is told. What is decided without it goes on, unless all that is
+                # decided needs it.
+                elif kind == "pool_opened":
+                    raise payload
             kept.unsaved += len(raw)
             state.sequence = head
         self.keep(kept)

@@ -1,16 +1,16 @@
 """A pool in the current transaction: what is stored, and over it what the transaction has added."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
-from agentpool.rules.command import Decision, Placed, Row, RowKey
+from agentpool.rules.command import Decision, Placed, Read, Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.merged_rows import MergedRows
 from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
 from agentpool.stores.batch.states import KeptState, StateCache
-from agentpool.wire.payload import SealedPayload, open_payload, open_payloads
+from agentpool.wire.payload import SealedPayload, open_each, open_payload
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -33,7 +33,6 @@ class _Unknown(Enum):
 
 
 _YET: Final = _Unknown.YET
-_Payloads: TypeAlias = Iterator[AgentPoolStoreRecordPayload]  # none that is not known here
 _Found: TypeAlias = dict[str, Placed[Any] | None]
 
 
@@ -44,6 +43,7 @@ class OverlayView:
     looked up is kept, for within the transaction only this view can change it.
 
     :ivar head: the number of the last record, those added included
+    :ivar work: how much was done, as `Decision.work` counts; a record that was read counts one
     :raises StoreError: the log has lost its end
     """
 
@@ -67,6 +67,7 @@ class OverlayView:
         "_wakes_by_key",
         "head",
         "pool_id",
+        "work",
     )
 
     def __init__(self, source: Source, states: StateCache) -> None:
@@ -87,6 +88,7 @@ class OverlayView:
         self._added: list[SealedPayload] = []
         self._pool_records = 0
         self._new_event_sequence = self._new_projected = self._announced = False
+        self.work: int = 0
 
     # --- looking
 
@@ -166,18 +168,19 @@ class OverlayView:
     def _placed(self, raw: RawRecord | None) -> Placed[Any] | None:
         return None if raw is None else placed(self.pool_id, raw)
 
-    def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
+    def records(self, after: int, limit: int) -> Sequence[tuple[int, Read]]:
         head = self._stored_head
         if after > self.head:
             self._source.refuse_lost(after, self.head)
-        found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
+        found: list[tuple[int, Read]] = []
         if after < head:
             raw = self._source.page(after, limit)
-            numbers, payloads = map(itemgetter(0), raw), open_payloads(self.pool_id, raw)
-            found = list(zip(numbers, cast("_Payloads", payloads), strict=True))
+            numbers, payloads = map(itemgetter(0), raw), open_each(self.pool_id, raw)
+            found = list(zip(numbers, payloads, strict=True))
         start = max(after - head, 0)
         added = self._added[start : start + limit - len(found)]
         found += [(head + start + 1 + i, record.payload) for i, record in enumerate(added)]
+        self.work += len(found)
         return found
 
     def _opened(self, seq: int, kind: str, text: bytes | None) -> AgentPoolStoreRecordPayload:
@@ -204,6 +207,7 @@ class OverlayView:
     # --- changing
 
     def apply(self, decision: Decision[Any]) -> None:
+        self.work += decision.work
         for record in decision.records:
             self._append(record)
         for row in decision.puts:
