@@ -144,6 +144,9 @@ class Upkeep:
                 self._bursts.pop(pool_id, None)
             elif self._is_over(pool_id, due.head):
                 waiting.append(pool_id)
+            elif due.next_deadline is not None:  # which does not wait for that
+                at = moment + (due.next_deadline - now) / 1000
+                self._rests[pool_id] = min(self._rests[pool_id], at)
         async with anyio.create_task_group() as tasks:
             for pool_id in waiting:
                 tasks.start_soon(self._guarded, pool_id, partial(self._do_piece, pool_id))

@@ -194,6 +194,10 @@ class PlainEngine:
             raise
         return result
 
+    def read(self, work: Callable[[], None]) -> None:
+        self.sources = []
+        work()
+
     def _commit(self) -> None:
         if self.fails:
             self.fails -= 1

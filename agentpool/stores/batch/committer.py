@@ -13,7 +13,7 @@ from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Command, LookUps
 from agentpool.rules.consequences import PIECE, ConsequenceError, carry_out
 from agentpool.stores.batch.source import Engine
-from agentpool.stores.batch.states import StateCache
+from agentpool.stores.batch.states import ColdStateError, StateCache
 from agentpool.stores.batch.view import OverlayView
 
 __all__ = ("BatchCommitter", "Outcome", "Refusal", "Request")
@@ -21,6 +21,8 @@ __all__ = ("BatchCommitter", "Outcome", "Refusal", "Request")
 Outcome: TypeAlias = Any  # a command's result, or its Refusal
 
 _MOST_WORK: Final = 1000
+_MOST_NEW: Final = 500
+_TIMES_TO_LOOK: Final = 3
 
 
 class Refusal(NamedTuple):
@@ -67,8 +69,24 @@ class BatchCommitter:
     def _commit(
         self, engine: Engine, requests: Sequence[Request]
     ) -> tuple[list[Outcome], set[str]]:
+        for at_most in (*[_MOST_NEW] * _TIMES_TO_LOOK, None):
+            try:
+                return self._transact(engine, requests, at_most)
+            except ColdStateError as cold:
+                # What is to be read is read first, while others may write.
+                engine.read(partial(self._look, engine, cold.pool_id))
+        raise AssertionError  # the last time, it may be as much as there is
+
+    def _look(self, engine: Engine, pool_id: str) -> None:
+        source = engine.source(pool_id)
+        source.load(LookUps())
+        self._states.current(source, self._states.head(source))
+
+    def _transact(
+        self, engine: Engine, requests: Sequence[Request], at_most: int | None
+    ) -> tuple[list[Outcome], set[str]]:
         durable = any(request.command.must_survive_power_cut for request in requests)
-        work = partial(self._carry_out, engine, requests)
+        work = partial(self._carry_out, engine, requests, at_most)
         outcomes, views = engine.transact(work, durable=durable)
         for view in views:
             view.committed()
@@ -90,13 +108,13 @@ class BatchCommitter:
         return outcomes, changed
 
     def _carry_out(
-        self, engine: Engine, requests: Sequence[Request]
+        self, engine: Engine, requests: Sequence[Request], at_most: int | None
     ) -> tuple[list[Outcome], list[OverlayView]]:
         """Do the work of a transaction; what this raises, and what it refuses, differ.
 
         A refusal has changed nothing, so the commands after it go on from the same views.
         """
-        views = self._views(engine, requests)
+        views = self._views(engine, requests, at_most)
         outcomes: list[Outcome] = []
         work = 0
         for pool_id, command in requests:
@@ -114,7 +132,9 @@ class BatchCommitter:
             view.save()
         return outcomes, list(views.values())
 
-    def _views(self, engine: Engine, requests: Sequence[Request]) -> dict[str, OverlayView]:
+    def _views(
+        self, engine: Engine, requests: Sequence[Request], at_most: int | None
+    ) -> dict[str, OverlayView]:
         """Lock the pools in the order of their ids, load what is declared, then look."""
         wanted: dict[str, list[LookUps]] = {}
         for pool_id, command in requests:
@@ -122,7 +142,7 @@ class BatchCommitter:
         sources = [engine.source(pool_id) for pool_id in sorted(wanted)]
         for source in sources:
             source.load(_together(wanted[source.pool_id]))
-        return {source.pool_id: OverlayView(source, self._states) for source in sources}
+        return {each.pool_id: OverlayView(each, self._states, at_most) for each in sources}
 
 
 def _together(declared: Sequence[LookUps]) -> LookUps:

@@ -152,8 +152,11 @@ class Engine(Protocol):
         :raises StoreBusyError: others were in the way for too long
         """
 
+    def read(self, work: Callable[[], None]) -> None:
+        """Work on one state of what is committed, as in a transaction, and lock nobody out."""
+
     def source(self, pool_id: str) -> Source:
-        """Give a pool inside the transaction, locked against all other writers.
+        """Give a pool inside the transaction; in one that writes, locked against other writers.
 
         Asked for once for each pool, in the order of their ids, so that locks taken in that order
         lock nobody out.

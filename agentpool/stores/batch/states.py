@@ -19,9 +19,11 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.struct import Wire
 
-__all__ = ("KeptState", "StateCache", "refuse_shorter", "state_at")
+__all__ = ("ColdStateError", "KeptState", "StateCache", "refuse_shorter", "state_at")
 
 _CHECKPOINT_EVERY: Final = 32
+_LARGEST_CHECKPOINT: Final = 2000
+"""Members and open wakes; to write down more would take a transaction for too long."""
 _POOLS_KEPT: Final = 1024
 
 
@@ -37,6 +39,14 @@ class _Checkpoint(Wire):
     created_at: int | None
     members: tuple[_CheckpointMember, ...]
     open_wakes: tuple[AgentPoolStoredWake, ...]
+
+
+class ColdStateError(Exception):
+    """A transaction that writes would have to read too much of a pool to know its state."""
+
+    def __init__(self, pool_id: str) -> None:
+        super().__init__(pool_id)
+        self.pool_id = pool_id
 
 
 class KeptState:
@@ -55,7 +65,8 @@ class KeptState:
         """
         self.unsaved += changes
         state = self.state
-        if self.unsaved < _CHECKPOINT_EVERY + len(state.members) + len(state.open_wakes):
+        size = len(state.members) + len(state.open_wakes)
+        if self.unsaved < _CHECKPOINT_EVERY + size or size > _LARGEST_CHECKPOINT:
             return None
         self.unsaved = 0
         return Checkpoint(state.sequence, _encoded(state))
@@ -101,9 +112,16 @@ class StateCache:
                 known = self._configs[pool_id] = open_payload(pool_id, *first).config
         return known
 
-    def current(self, source: Source, head: int) -> KeptState:
-        """Give the state of a pool after its last record, whose number is ``head``."""
+    def current(self, source: Source, head: int, at_most: int | None = None) -> KeptState:
+        """Give the state of a pool after its last record, whose number is ``head``.
+
+        :param at_most: how many records may be new since it was looked at last
+        :raises ColdStateError: there are more
+        """
         pool_id = source.pool_id
+        known = self._states[pool_id].state.sequence if pool_id in self._states else 0
+        if at_most is not None and head - known > at_most:
+            raise ColdStateError(pool_id)
         # Out while it is brought up to date: a record that cannot be read would leave it half so.
         kept = self._states.pop(pool_id, None)
         if kept is None:

@@ -44,12 +44,14 @@ class OverlayView:
 
     :ivar head: the number of the last record, those added included
     :ivar work: how much was done, as `Decision.work` counts; a record that was read counts one
+    :param at_most: see `StateCache.current`, whose error any look-up may raise
     :raises StoreError: the log has lost its end
     """
 
     __slots__ = (
         "_added",
         "_announced",
+        "_at_most",
         "_config",
         "_event_sequence",
         "_kept",
@@ -70,9 +72,10 @@ class OverlayView:
         "work",
     )
 
-    def __init__(self, source: Source, states: StateCache) -> None:
+    def __init__(self, source: Source, states: StateCache, at_most: int | None = None) -> None:
         self._source = source
         self._states = states
+        self._at_most = at_most
         self.pool_id: str = source.pool_id
         self.head: int = states.head(source)
         self._stored_head = self.head
@@ -104,7 +107,8 @@ class OverlayView:
         return (self._kept or self._look_up_state()).state
 
     def _look_up_state(self) -> KeptState:
-        kept = self._kept = self._states.current(self._source, self._stored_head)
+        kept = self._states.current(self._source, self._stored_head, self._at_most)
+        self._kept = kept
         if self._added:
             # About to hold what is not committed: if the transaction fails, nobody may find it.
             self._states.take_out(self.pool_id)

@@ -110,12 +110,20 @@ class SqliteSource:
         return self._record(statements.MEMBER_BEFORE, run_id, seq)
 
     def _record(self, sql: str, *values: object) -> RawRecord | None:
-        found: RawRecord | None = self._connection.execute(sql, (self.pool_id, *values)).fetchone()
-        return found
+        found = self._records(sql, *values)
+        return found[0] if found else None
 
     def _records(self, sql: str, *values: object) -> list[RawRecord]:
         # All of them at once, so that no cursor stays open.
-        return self._connection.execute(sql, (self.pool_id, *values)).fetchall()
+        values = (self.pool_id, *values)
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if hasattr(error, "sqlite_errorcode"):
+                raise  # of the engine, and not of what was made of its bytes
+        # A kind that is no UTF-8, which is for that record to suffer; it is none that is known.
+        found = self._connection.execute(statements.with_kind_as_bytes(sql), values).fetchall()
+        return [(seq, bytes(kind).decode(errors="replace"), text) for seq, kind, text in found]
 
     def refuse_lost(self, after: int, head: int) -> None:
         refuse_lost(self._connection, self.pool_id, after, head)
@@ -256,6 +264,15 @@ class SqliteEngine:
     def _transact(self, work: Callable[[], R]) -> R:
         with write_transaction(self._connection, self._writing.patience, self._writing.give_up):
             return work()
+
+    def read(self, work: Callable[[], None]) -> None:
+        self._connection.execute("BEGIN")
+        try:
+            work()
+        finally:
+            # Some errors have rolled back already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _set_level(self, level: str) -> None:
         """Tell SQLite, which wants it before the transaction, and again when telling it failed."""
