@@ -7,6 +7,7 @@ from agentpool.doctor.look import Look
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
 from agentpool.rules.rows import (
+    ACCEPTED,
     ANSWER,
     ASKING,
     CAUSE,
@@ -16,6 +17,7 @@ from agentpool.rules.rows import (
     EXPIRY,
     HELD,
     LEASE,
+    PUBLISHED,
     RESPONSE,
     WAKE,
     Contract,
@@ -125,12 +127,22 @@ def _is_open_wake(look: Look, condition_id: str) -> bool:
     return look.state.open_wakes.get(condition_id) is not None
 
 
+def _is_message(look: Look, key: str) -> bool:
+    return look.message(key) is not None
+
+
+def _is_event(look: Look, number: str) -> bool:
+    return look.row(RowKey(EVENT, "", int(number))) is not None
+
+
 _DEADLINES: Final[dict[str, Callable[[Look, str], bool]]] = {
     WAKE: _is_open_wake,
     RESPONSE: Look.is_open_message,
     EXPIRY: Look.is_open_message,
     LEASE: _is_member,
     HELD: Look.is_asked,
+    ACCEPTED: _is_message,
+    PUBLISHED: _is_event,
 }
 _ENDS: Final = {
     WAKE: "wake",
@@ -138,6 +150,8 @@ _ENDS: Final = {
     EXPIRY: "open message",
     LEASE: "member",
     HELD: "run asking",
+    ACCEPTED: "message",
+    PUBLISHED: "event",
 }
 
 _COMPLAINTS: Final[dict[str, _Check]] = {

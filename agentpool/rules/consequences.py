@@ -107,6 +107,7 @@ def _catch_up(transaction: PoolTransaction, command: CatchUp, room: int) -> Caug
     if transaction.projected is None:
         transaction.set_projected(0)
     _refuse_lost(transaction, command)
+    _ = transaction.state  # whoever opens the pool has it read, and not the first who sends
     upkeep = _Upkeep(transaction, room)
     upkeep.pass_by()
     upkeep.carry_out_due()

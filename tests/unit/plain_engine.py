@@ -168,6 +168,7 @@ class PlainEngine:
 
     :ivar fails: how many of the next commits fail
     :ivar again: how many times more each transaction does its work
+    :ivar reads: how often it was read without a transaction that writes
     :ivar durable: of each transaction, whether it had to be
     :ivar sources: those of the last transaction
     """
@@ -177,7 +178,7 @@ class PlainEngine:
     def __init__(self) -> None:
         self.pools: dict[str, PlainPool] = {}
         self.now = 0
-        self.fails = self.again = 0
+        self.fails = self.again = self.reads = 0
         self.durable: list[bool] = []
         self.sources: list[PlainSource] = []
 
@@ -196,6 +197,7 @@ class PlainEngine:
 
     def read(self, work: Callable[[], None]) -> None:
         self.sources = []
+        self.reads += 1
         work()
 
     def _commit(self) -> None:

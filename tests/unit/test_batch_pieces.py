@@ -26,15 +26,17 @@ from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage
 from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.replay import PoolState
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, SuspendUntil
 from agentpool.stores.batch.committer import BatchCommitter, Refusal, Request
-from agentpool.stores.batch.states import StateCache
+from agentpool.stores.batch.states import KeptState, StateCache
 from agentpool.stores.batch.view import OverlayView
 from agentpool.wire.payload import seal
 from agentpool.wire.records import (
     AgentPoolStoredMessage,
     AgentPoolStoreRecordPayload,
+    MemberJoined,
     RunMessageRecorded,
 )
 
@@ -336,3 +338,30 @@ def test_what_is_delivered_soon_is_not_delivered_again() -> None:
     assert store.rows("inbox") == 1
     assert store.kinds()["run_message"] == 2
     assert store.rows("deadline") == 0
+
+
+# --- the state of a pool
+
+
+def test_a_large_state_is_read_before_others_are_locked_out() -> None:
+    store = Store()
+    store.do_all(*map(suspend, range(600)))
+    store.committer = BatchCommitter()
+    store.engine.durable.clear()
+    store.engine.reads = 0
+    assert store.do(LeaveMember("run.b")) is not None
+    assert store.engine.reads == 1
+    assert len(store.engine.durable) == 2, "the one that met it, and the one that knows it"
+    [source] = store.engine.sources
+    assert source.asked["checkpoint"] == 0
+    store.do(LeaveMember("run.a"))
+    assert store.engine.reads == 1
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(1000, True), (1001, False)])
+def test_a_state_that_would_take_long_to_write_down_is_not(size: int, is_kept: bool) -> None:
+    kept = KeptState(PoolState(POOL))
+    for number in range(size):
+        kept.state.apply(number + 1, MemberJoined(member(f"run.{number}")))
+    assert kept.checkpoint(31 + size) is None
+    assert (kept.checkpoint(1) is not None) == is_kept

@@ -22,7 +22,7 @@ from agentpool.wire.struct import Wire
 __all__ = ("ColdStateError", "KeptState", "StateCache", "refuse_shorter", "state_at")
 
 _CHECKPOINT_EVERY: Final = 32
-_LARGEST_CHECKPOINT: Final = 2000
+_LARGEST_CHECKPOINT: Final = 1000
 """Members and open wakes; to write down more would take a transaction for too long."""
 _POOLS_KEPT: Final = 1024
 
