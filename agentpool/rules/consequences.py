@@ -39,6 +39,7 @@ PIECE: Final = 300
 """How much of what waits to be done a transaction does, as `Decision.work` counts; a record that is
 read counts one."""
 
+_LITTLE: Final = 100
 _PAGE: Final = 128
 _UNREADABLE: Final = (CorruptRecordError, UnknownRecordError)
 
@@ -84,7 +85,7 @@ def carry_out(transaction: PoolTransaction, command: Command[R], room: int = PIE
         if transaction.projected is not None:
             _refuse_lost(transaction, command)
             _Upkeep(transaction, room).catch_up()
-            _carry_out_touched(transaction, command)
+            _carry_out_before(transaction, command, room)
         decision = command.decide(transaction)
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)
@@ -110,7 +111,7 @@ def _catch_up(transaction: PoolTransaction, command: CatchUp, room: int) -> Caug
     _ = transaction.state  # whoever opens the pool has it read, and not the first who sends
     upkeep = _Upkeep(transaction, room)
     upkeep.pass_by()
-    upkeep.carry_out_due()
+    upkeep.carry_out_due(with_leases=True)
     done, _ = command.decide(transaction).result
     return CaughtUp(done, tuple(upkeep.passed_by))
 
@@ -129,11 +130,15 @@ def _refuse_lost(transaction: PoolTransaction, command: Command[Any]) -> None:
         raise StoreError(msg, pool_id=transaction.pool_id, seq=projected)
 
 
-def _carry_out_touched(transaction: PoolTransaction, command: Command[Any]) -> None:
-    """Carry out what is due of what a command touches: it must not find that still open."""
+def _carry_out_before(transaction: PoolTransaction, command: Command[Any], room: int) -> None:
+    """Carry out what is due before a command: if that is little all of it, in its order.
+
+    And what the command touches in any case: it must not find that still open.
+    """
     due = transaction.next_deadline()
     if due is None or due > transaction.now:
         return
+    _Upkeep(transaction, min(room, _LITTLE)).carry_out_due(with_leases=False)
     in_turn = transaction.projected == transaction.head
     for key in command.touches(transaction):
         row = transaction.row(key)
@@ -178,12 +183,18 @@ class _Upkeep:
             elif not self._work_in_or_pass_by(seq, payload):
                 return
 
-    def carry_out_due(self) -> None:
-        """Carry out what is due, the earliest first, where all records are worked in."""
+    def carry_out_due(self, *, with_leases: bool) -> None:
+        """Carry out what is due, the earliest first, where all records are worked in.
+
+        :param with_leases: else no further than to a lease: whoever holds it may be about to renew
+            it, and what others do is no reason to take it from them
+        """
         view = self._transaction
         while self._room > 0 and view.projected == view.head:
             # One at a time: what it means may have taken the next one away.
             for row in view.deadlines(view.now, 1):
+                if not with_leases and row.key.name.startswith(f"{LEASE} "):
+                    return
                 try:
                     decision = carry_out_due(view, row)
                 except _UNREADABLE as error:
