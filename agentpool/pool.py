@@ -15,7 +15,6 @@ from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle, Membership
 from agentpool.rules.command import PoolView
-from agentpool.rules.consequences import CatchUp
 from agentpool.rules.history import EventCursor, page_of_events
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember, carries_policies
@@ -28,8 +27,7 @@ from agentpool.rules.requirements import (
     require_type,
 )
 from agentpool.rules.sending import Send
-from agentpool.rules.waits import CancelWake, WakeOutcome, compile_for
-from agentpool.rules.wakes import known_wake
+from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome, compile_for
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
@@ -96,7 +94,9 @@ class AgentPool:
     ) -> "Opening[AgentPool]":
         """Open a pool, and create it where it is new.
 
-        Without a policy, an existing pool is opened with whatever policies it has.
+        Without a policy, an existing pool is opened with whatever policies it has. What has become
+        due, and what others have appended, is carried out first where that is soon done; else it
+        goes on in the background.
 
         :param message_policy: what messages need, and whether a broadcast reaches its sender
         :param wake_policy: whether filters may see no more than envelopes
@@ -317,15 +317,11 @@ class AgentPool:
         return await self._opened.suspend_until(condition, since)
 
     async def poll_wake(self, condition_id: str) -> WakeRegistration:
-        """Say how a wake stands, after carrying out what is due.
+        """Say how a wake stands, after carrying out its deadline if that has passed.
 
         :raises InvalidValueError: there is no such wake
         """
-        check_identifier(condition_id, "condition_id")
-        while not await self._opened.execute(CatchUp()):
-            pass  # it works in so many records at a time, and what is due comes after them
-        stored = await self._opened.query(lambda view: known_wake(view, condition_id))
-        return stored.registration
+        return await self._opened.execute(PollWake(condition_id))
 
     async def cancel_wake(self, condition_id: str) -> WakeRegistration:
         """Cancel a wait.
@@ -430,18 +426,11 @@ def _scoped(view: PoolView, wanted: EventFilter) -> EventFilter:
     return narrowed
 
 
-async def _catch_up(store: AgentPoolStore, pool_id: str) -> None:
-    """Work in what others have appended, in pieces, so that other writers get their turns."""
-    while not await store.execute(pool_id, CatchUp()):
-        pass
-
-
 async def _open(
     store: AgentPoolStore, pool_id: str, config: AgentPoolStoreConfig | None
 ) -> AgentPool:
-    if await store.query(pool_id, lambda view: view.config is not None):
-        await _catch_up(store, pool_id)  # `OpenPool` would do it in one piece
     await store.execute(pool_id, OpenPool(config))
-    await _catch_up(store, pool_id)
-    Upkeep.of(store).add_pool(pool_id)
+    upkeep = Upkeep.of(store)
+    await upkeep.catch_up_at_opening(pool_id)
+    upkeep.add_pool(pool_id)
     return AgentPool(store, pool_id)

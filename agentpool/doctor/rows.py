@@ -8,6 +8,7 @@ from agentpool.errors import AgentPoolError
 from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
 from agentpool.rules.inboxes import WITHDRAWN
 from agentpool.rules.rows import (
+    ACCEPTED,
     ANSWER,
     ASKING,
     CAUSE,
@@ -18,6 +19,7 @@ from agentpool.rules.rows import (
     EXPIRY,
     HELD,
     LEASE,
+    PUBLISHED,
     RESPONSE,
     WAKE,
     Contract,
@@ -133,12 +135,22 @@ def _may_expire(look: Look, key: str) -> bool:
     return found is not None and found.stored.receipt.status not in WITHDRAWN
 
 
+def _is_message(look: Look, key: str) -> bool:
+    return look.message(key) is not None
+
+
+def _is_event(look: Look, number: str) -> bool:
+    return look.row(RowKey(EVENT, "", int(number))) is not None
+
+
 _DEADLINES: Final[dict[str, Callable[[Look, str], bool]]] = {
     WAKE: _is_open_wake,
     RESPONSE: Look.is_open_message,
     EXPIRY: _may_expire,
     LEASE: _is_member,
     HELD: Look.is_asked,
+    ACCEPTED: _is_message,
+    PUBLISHED: _is_event,
 }
 _ENDS: Final = {
     WAKE: "wake",
@@ -146,6 +158,8 @@ _ENDS: Final = {
     EXPIRY: "message",
     LEASE: "member",
     HELD: "run asking",
+    ACCEPTED: "message",
+    PUBLISHED: "event",
 }
 
 _COMPLAINTS: Final[dict[str, _Check]] = {

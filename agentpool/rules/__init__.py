@@ -11,6 +11,7 @@
 `messages`              recording messages and what becomes of them
 `sending`               resolving recipients, sending, and what a delivery means
 `answers`               questions: counting their answers, keeping them for who asked
+`endings`               what becomes of a message when its time is up
 `inboxes`               what is in an inbox, and in which order it is handed out
 `claims`                take a message, renew the claim, acknowledge, return
 `dead`                  messages that failed too often

@@ -219,9 +219,15 @@ def release_answers(view: PoolView, message_id: str) -> Decision[None]:
     return Decision(None, puts=tuple(puts), announce=bool(rows))
 
 
-def on_asker_left(view: PoolView, run_id: str) -> Iterator[Decision[None]]:
-    """Release the answers that a run which has left waited for."""
-    for row in view.rows(ASKING, run_id, limit=_ALL):
+def on_asker_left(view: PoolView, run_id: str, seq: int) -> Iterator[Decision[None]]:
+    """Release the answers that a run waited for when it left, by the record ``seq``.
+
+    Each decision has to be applied before the next is asked for.
+    """
+    while rows := view.rows(ASKING, run_id, limit=1):
+        [row] = rows
+        if row.key.number > seq:
+            return  # it joined again since, and asks anew
         released = release_answers(view, row.value)
         held = deadline_key(HELD, row.value)
         yield released._replace(deletes=(*released.deletes, row.key, held))

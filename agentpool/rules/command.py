@@ -7,9 +7,10 @@ said in `agentpool.rules`, so a store need not know.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from agentpool.errors import CorruptRecordError, UnknownRecordError
 from agentpool.rules.replay import PoolState
 from agentpool.wire.payload import SealedPayload
 from agentpool.wire.records import (
@@ -31,6 +32,7 @@ __all__ = (
     "Placed",
     "PoolTransaction",
     "PoolView",
+    "Read",
     "Row",
     "RowKey",
     "cursor_at",
@@ -44,6 +46,11 @@ DEADLINE: Final = "deadline"
 
 INBOX: Final = "inbox"
 """The kind of the rows that `PoolView.due` lists by the time they are due at."""
+
+Read: TypeAlias = AgentPoolStoreRecordPayload | CorruptRecordError | UnknownRecordError
+"""What a record holds; where it cannot be read, the error that says so."""
+
+_RECORD_WORK: Final = 5
 
 
 class Placed(NamedTuple, Generic[T]):
@@ -147,7 +154,7 @@ class PoolView(Protocol):
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
         """Look up the latest record of a wake."""
 
-    def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
+    def records(self, after: int, limit: int) -> Sequence[tuple[int, Read]]:
         """Read records after a sequence number, in order."""
 
     def row(self, key: RowKey) -> Row | None:
@@ -186,15 +193,30 @@ class Decision(NamedTuple, Generic[R]):
     deletes: tuple[RowKey, ...] = ()
     announce: bool = False
 
+    @property
+    def work(self) -> int:
+        """How much there is to write: a row counts one, a record as much as it costs more."""
+        return len(self.records) * _RECORD_WORK + len(self.puts) + len(self.deletes)
+
 
 class Command(ABC, Generic[R]):
     """Something that may change a pool. Values are checked when it is made, state when decided.
 
-    A lease need not survive a power cut: whoever held it does not either.
+    A lease need not survive a power cut: whoever held it does not either. What needs no log goes on
+    where that has lost its end.
     """
 
     looks_up: LookUps = LookUps()
     must_survive_power_cut: ClassVar[bool] = True
+    needs_log: ClassVar[bool] = True
+
+    def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002  # of those that touch
+        """List the deadlines that, where they have passed, come before this command.
+
+        Whoever carries out what is due may be far behind; so a command names what it would
+        otherwise find still open.
+        """
+        return ()
 
     @abstractmethod
     def decide(self, view: PoolView) -> Decision[R]:

@@ -1,23 +1,28 @@
 """The driver of a coordinated pool: works every record, whoever wrote it, into the rows.
 
 A store calls `carry_out` for each command, inside its write transaction. Before the command comes
-what others have appended since, then what has become due; after it, what its own records mean. So
-a record and its consequences (an unread message, a triggered wake) are one transaction, and of
-things that compete the first to be recorded decides.
+what others have appended since, then what has become due of what it touches; after it, what its own
+records mean. So a record and its consequences (an unread message, a triggered wake) are one
+transaction, and of things that compete the first to be recorded decides.
+
+No transaction does more than so much of that. Where there is more, records are worked in later, in
+their order, by whoever comes next: those of a command too. What is late is then decided by the time
+at which it was recorded.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
-from agentpool.errors import AgentPoolError
+from agentpool.errors import AgentPoolError, CorruptRecordError, StoreError, UnknownRecordError
 from agentpool.rules.answers import on_asker_left
-from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView
+from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView, Read
 from agentpool.rules.deadlines import carry_out_due
 from agentpool.rules.record_events import event_of, kind_of, run_of
 from agentpool.rules.requirements import require_type
 from agentpool.rules.rows import LEASE, deadline_key
 from agentpool.rules.sending import on_message
-from agentpool.rules.waits import trigger
+from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger
 from agentpool.rules.wakes import end_wake, on_wake
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
@@ -27,12 +32,17 @@ from agentpool.wire.records import (
     WakeRegistrationStatus,
 )
 
-__all__ = ("CatchUp", "ConsequenceError", "carry_out")
+__all__ = ("PIECE", "CatchUp", "CaughtUp", "ConsequenceError", "carry_out")
 
 R = TypeVar("R")
 
-_PAGE: Final = 500
-CATCH_UP_AT_ONCE: Final = 2000
+PIECE: Final = 300
+"""How much of what waits to be done a transaction does, as `Decision.work` counts; a record that is
+read counts one."""
+
+_LITTLE: Final = 100
+_PAGE: Final = 128
+_UNREADABLE: Final = (CorruptRecordError, UnknownRecordError)
 
 
 class ConsequenceError(Exception):
@@ -43,32 +53,41 @@ class ConsequenceError(Exception):
         self.error = error
 
 
-class CatchUp(Command[bool]):
-    """Coordinate a pool from now on; says whether all that others appended is worked in.
+class CaughtUp(NamedTuple):
+    """How far a piece of upkeep has come.
 
-    Does nothing else, so it also serves to carry out what is due.
+    :ivar done: nothing of what others appended, and nothing that is due, is left to do
+    :ivar passed_by: what could not be carried out, and never will be: told of once
     """
 
-    def decide(self, view: PoolView) -> Decision[bool]:
-        return Decision(view.projected == view.head)
+    done: bool
+    passed_by: tuple[AgentPoolError, ...] = ()
 
 
-def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
-    """Carry out a command on a pool with all its consequences.
+class CatchUp(Command[CaughtUp]):
+    """Coordinate a pool from now on: do one piece of what waits to be done there."""
 
+    def decide(self, view: PoolView) -> Decision[CaughtUp]:
+        due = view.next_deadline()
+        done = (view.projected or 0) >= view.head and (due is None or due > view.now)
+        return Decision(CaughtUp(done))
+
+
+def carry_out(transaction: PoolTransaction, command: Command[R], room: int = PIECE) -> R:
+    """Carry out a command on a pool with its consequences, as far as there is room for them.
+
+    :param room: how much of what others have left to do comes before the command
     :raises AgentPoolError: the command is refused, and has changed nothing
     :raises ConsequenceError: it was not refused, but the transaction must not be committed
     """
     require_type(command, Command, "command")
-    only_catch_up = isinstance(command, CatchUp)
     try:
-        # First what was before: a command that comes after a deadline must not find it still open,
-        # though nobody was awake to carry it out in time.
-        if only_catch_up:
-            _catch_up_some(transaction)
-        elif transaction.projected is not None:
-            _catch_up(transaction)
-            _carry_out_due(transaction)
+        if isinstance(command, CatchUp):
+            return cast("R", _catch_up(transaction, command, room))
+        if transaction.projected is not None:
+            _refuse_lost(transaction, command)
+            _Upkeep(transaction, room).catch_up()
+            _carry_out_before(transaction, command, room)
         decision = command.decide(transaction)
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)
@@ -76,83 +95,220 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
     # From here on a refusal is no refusal of the command, which was decided: the whole transaction
     # has to go, or a record would stand without what follows from it.
     try:
+        # Behind what is not worked in yet, its records have to wait their turn.
+        in_turn = transaction.projected == transaction.head
         transaction.apply(decision)
-        if transaction.projected is not None and not only_catch_up:
-            _catch_up(transaction)
+        if in_turn:
+            _Upkeep(transaction, PIECE).follow()
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)
         raise ConsequenceError(error) from error
     return decision.result
 
 
-def _catch_up_some(transaction: PoolTransaction) -> None:
-    """Do what `CatchUp` is there for, in a transaction of bounded length."""
+def _catch_up(transaction: PoolTransaction, command: CatchUp, room: int) -> CaughtUp:
     if transaction.projected is None:
         transaction.set_projected(0)
-    _catch_up(transaction, CATCH_UP_AT_ONCE)
-    if transaction.projected == transaction.head:
-        _carry_out_due(transaction)
+    _refuse_lost(transaction, command)
+    _ = transaction.state  # whoever opens the pool has it read, and not the first who sends
+    upkeep = _Upkeep(transaction, room)
+    upkeep.pass_by()
+    upkeep.carry_out_due(with_leases=True)
+    done, _ = command.decide(transaction).result
+    return CaughtUp(done, tuple(upkeep.passed_by))
 
 
-def _catch_up(transaction: PoolTransaction, at_most: int | None = None) -> None:
-    projected = transaction.projected or 0
-    end = transaction.head if at_most is None else projected + at_most
-    while projected < min(end, transaction.head):
-        for seq, payload in transaction.records(projected, _PAGE):
-            # One after another: the next looks at what the one before has changed. The wakes of a
-            # run that leaves fail first, and so its leaving triggers none of them.
-            for decision in _consequences(transaction, seq, payload):
-                transaction.apply(decision)
-            projected = seq
-            transaction.set_projected(seq)
-        # Consequences may be records (a wake that is triggered), and have some of their own.
-        if at_most is None:
-            end = transaction.head
+def _refuse_lost(transaction: PoolTransaction, command: Command[Any]) -> None:
+    """Refuse to go on where a log has lost its end: what comes there would never be worked in.
+
+    :raises StoreError: saying so
+    """
+    projected, head = transaction.projected or 0, transaction.head
+    if projected > head and command.needs_log:
+        msg = (
+            f"the log ends at record {head}, but record {projected} was worked in: its newest"
+            " records are gone; restore the file from a backup"
+        )
+        raise StoreError(msg, pool_id=transaction.pool_id, seq=projected)
 
 
-def _carry_out_due(transaction: PoolTransaction) -> None:
+def _carry_out_before(transaction: PoolTransaction, command: Command[Any], room: int) -> None:
+    """Carry out what is due before a command: if that is little all of it, in its order.
+
+    And what the command touches in any case: it must not find that still open.
+    """
     due = transaction.next_deadline()
-    while due is not None and due <= transaction.now:
-        # One at a time: what it means may have taken the next one away.
-        for row in transaction.deadlines(transaction.now, 1):
+    if due is None or due > transaction.now:
+        return
+    _Upkeep(transaction, min(room, _LITTLE)).carry_out_due(with_leases=False)
+    in_turn = transaction.projected == transaction.head
+    for key in command.touches(transaction):
+        row = transaction.row(key)
+        if row is not None and row.due_at <= transaction.now:
             transaction.apply(carry_out_due(transaction, row))
-            _catch_up(transaction)
-        due = transaction.next_deadline()
+            if in_turn:
+                _Upkeep(transaction, PIECE).catch_up()
 
 
-def _consequences(
+class _Upkeep:
+    """What one transaction does of what waits to be done.
+
+    :param room: about how much, as `Decision.work` counts
+    """
+
+    def __init__(self, transaction: PoolTransaction, room: int) -> None:
+        self._transaction = transaction
+        self._room = room
+        self.passed_by: list[AgentPoolError] = []
+
+    def follow(self) -> None:
+        """Work in the records of a command; what cannot be carried out is an error.
+
+        :raises AgentPoolError: that it is
+        """
+        for seq, payload in self._unworked():
+            if not self._work_in(seq, payload):
+                return
+
+    def catch_up(self) -> None:
+        """Work in the records of others, up to one that cannot be read."""
+        for seq, payload in self._unworked():
+            if isinstance(payload, AgentPoolError) or not self._work_in_or_pass_by(seq, payload):
+                return
+
+    def pass_by(self) -> None:
+        """Work in the records of others, and pass by what cannot be read: once, to tell of it."""
+        for seq, payload in self._unworked():
+            if isinstance(payload, AgentPoolError):
+                self.passed_by.append(payload)
+                self._transaction.set_projected(seq)
+            elif not self._work_in_or_pass_by(seq, payload):
+                return
+
+    def carry_out_due(self, *, with_leases: bool) -> None:
+        """Carry out what is due, the earliest first, where all records are worked in.
+
+        :param with_leases: else no further than to a lease: whoever holds it may be about to renew
+            it, and what others do is no reason to take it from them
+        """
+        view = self._transaction
+        while self._room > 0 and view.projected == view.head:
+            # One at a time: what it means may have taken the next one away.
+            for row in view.deadlines(view.now, 1):
+                if not with_leases and row.key.name.startswith(f"{LEASE} "):
+                    return
+                try:
+                    decision = carry_out_due(view, row)
+                except _UNREADABLE as error:
+                    self.passed_by.append(error)
+                    decision = Decision(None, deletes=(row.key,))
+                self._apply(decision)
+                self.pass_by()
+                break
+            else:
+                return
+
+    def _unworked(self) -> Iterator[tuple[int, Read]]:
+        """Go through the records that are to be worked in, as far as there is room."""
+        view = self._transaction
+        while self._room > 0 and (view.projected or 0) < view.head:
+            records = view.records(view.projected or 0, _PAGE)
+            if not records:
+                view.set_projected(view.head)  # another program took them away
+            for seq, payload in records:
+                if self._room <= 0:
+                    return
+                self._room -= 1
+                yield seq, payload
+
+    def _work_in_or_pass_by(self, seq: int, payload: AgentPoolStoreRecordPayload) -> bool:
+        try:
+            return self._work_in(seq, payload)
+        except _UNREADABLE as error:
+            self.passed_by.append(error)
+            self._transaction.set_projected(seq)
+            return True
+
+    def _work_in(self, seq: int, payload: Read) -> bool:
+        """Work a record in; or a part of what can be gone on with, and say that it was only that.
+
+        One after another: the next looks at what the one before has changed.
+        """
+        if isinstance(payload, AgentPoolError):
+            raise payload
+        for decision in _in_parts(self._transaction, seq, payload):
+            if self._room <= 0:
+                return False
+            self._apply(decision)
+        for decision in _at_once(self._transaction, seq, payload):
+            self._apply(decision)
+        self._transaction.set_projected(seq)
+        return True
+
+    def _apply(self, decision: Decision[Any]) -> None:
+        self._room -= decision.work
+        self._transaction.apply(decision)
+
+
+# --- what follows from a record
+#
+# The state is that of the head of the log, not that of the record: others may have appended more
+# before anybody worked this one in.
+
+
+def _in_parts(
     view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
 ) -> Iterator[Decision[Any]]:
-    """Decide what follows from a record, one thing after another.
+    """Decide what ends others' waits. There may be many of them; those that ended are no more."""
+    # The wakes of a run that leaves fail first, and so its leaving triggers none of them.
+    if isinstance(payload, MemberLeft):
+        yield from _on_left(view, payload.member.run_id, seq)
+    # Where nobody waits, no event is made: whoever wants it later derives it from the record.
+    if len(view.state.open_wakes):
+        yield from _triggered(view, seq, payload)
 
-    The state is that of the head of the log, not that of the record: others may have appended more
-    before anybody worked this one in.
-    """
+
+def _at_once(
+    view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
+) -> Iterator[Decision[Any]]:
+    """Decide what is done once."""
     match payload:
         case RunMessageRecorded(stored):
             yield from on_message(view, seq, stored)
         case WakeRecorded(stored_wake):
             yield on_wake(view, stored_wake)
-        case MemberLeft(member):
-            yield from _on_left(view, member.run_id)
-    # Where nobody waits, no event is made: whoever wants it later derives it from the record.
-    if view.state.open_wakes.by_id:
-        yield from _triggered(view, seq, payload)
+        case _:
+            pass
 
 
 def _triggered(
     view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
 ) -> Iterator[Decision[Any]]:
     kind = kind_of(payload)
-    if kind is not None:
-        run_id = run_of(view.pool_id, payload)
-        yield from trigger(view, run_id, kind, lambda: event_of(view, seq, payload), seq=seq)
+    if kind is None:
+        return
+    run_id, at = run_of(view.pool_id, payload), view.time_of(seq) or 0
+    ended = None
+    while ended is None or len(ended) == TRIGGERED_AT_ONCE:
+        found = trigger(
+            view, run_id, kind, lambda: event_of(view, seq, payload), after=seq, at=at, seq=seq
+        )
+        ended = list(islice(found, TRIGGERED_AT_ONCE))
+        yield from ended
 
 
-def _on_left(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
-    if run_id in view.state.members:
-        return  # it joined again since
-    yield Decision(None, deletes=(deadline_key(LEASE, run_id),))
-    yield from on_asker_left(view, run_id)
-    for stored in view.state.open_wakes.of_run(run_id):
-        yield end_wake(stored, WakeRegistrationStatus.FAILED)
+def _on_left(view: PoolView, run_id: str, seq: int) -> Iterator[Decision[Any]]:
+    """Let everything end that a run waited for when it left."""
+    joined_again = run_id in view.state.members
+    if not joined_again:
+        yield Decision(None, deletes=(deadline_key(LEASE, run_id),))
+    yield from on_asker_left(view, run_id, seq)
+    failed = None
+    while failed is None or len(failed) == TRIGGERED_AT_ONCE:
+        failed = []
+        for stored in islice(view.state.open_wakes.of_run(run_id), TRIGGERED_AT_ONCE):
+            registered = view.wake(stored.condition.condition_id) if joined_again else None
+            if registered is not None and registered.seq > seq:
+                break  # it waits for this one since it joined again
+            failed.append(end_wake(stored, WakeRegistrationStatus.FAILED))
+        yield from failed

@@ -1,75 +1,90 @@
 """What happens when something becomes due. Whoever comes first carries it out."""
 
+from itertools import islice
 from typing import Any, Final
 
 from agentpool.rules.answers import release_answers
-from agentpool.rules.command import Decision, PoolView, Row
-from agentpool.rules.inboxes import unheld
-from agentpool.rules.messages import can_become, record_status
-from agentpool.rules.rows import EXPIRY, HELD, LEASE, RESPONSE, WAKE, inbox_key
+from agentpool.rules.command import Decision, PoolView, Row, RowKey
+from agentpool.rules.endings import expire, time_out
+from agentpool.rules.rows import (
+    ACCEPTED,
+    EVENT,
+    EXPIRY,
+    HELD,
+    LEASE,
+    PUBLISHED,
+    RESPONSE,
+    WAKE,
+    HostEvent,
+    load,
+)
+from agentpool.rules.sending import complete
+from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger, waits_ended
 from agentpool.rules.wakes import end_wake
 from agentpool.wire.payload import seal
 from agentpool.wire.records import MemberLeft, MessageStatus, WakeRegistrationStatus
 
 __all__ = ("carry_out_due",)
 
+_NOTHING: Final[Decision[Any]] = Decision(None)
+
 
 def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
-    """Decide what a deadline that has passed means now. The deadline itself goes away."""
+    """Decide what a deadline that has passed means now.
+
+    The deadline itself goes away; it stays where there is more to do than fits in one piece.
+    """
     # A deadline says what to look at, not what to do: if it came to something else meanwhile, or
     # another process was first, nothing is left to do.
     what, _, subject = row.key.name.partition(" ")
     decision: Decision[Any]
+    if what == PUBLISHED:
+        return _end_more_waits(view, int(subject), row)
     if what == WAKE:
         decision = _end_wait(view, subject)
     elif what == RESPONSE:
-        decision = _end_message(view, subject, MessageStatus.TIMED_OUT)
+        decision = time_out(view, subject)
     elif what == EXPIRY:
-        decision = _expire(view, subject, row.value)
+        decision = expire(view, subject, row)
     elif what == LEASE:
         decision = _lose_member(view, subject)
     elif what == HELD:
         decision = release_answers(view, subject)
+    elif what == ACCEPTED:
+        decision = _complete(view, subject)
     else:
-        decision = Decision(None)  # of a newer version; kept, it would be due for ever
-    return decision._replace(deletes=(*decision.deletes, row.key))
+        decision = _NOTHING  # of a newer version; kept, it would be due for ever
+    return decision._replace(deletes=tuple(dict.fromkeys((*decision.deletes, row.key))))
 
 
 def _end_wait(view: PoolView, condition_id: str) -> Decision[Any]:
     stored = view.state.open_wakes.get(condition_id)
     if stored is None:
-        return Decision(None)
+        return _NOTHING
     return end_wake(stored, WakeRegistrationStatus.TIMED_OUT)
 
 
-def _end_message(view: PoolView, key: str, status: MessageStatus) -> Decision[Any]:
+def _end_more_waits(view: PoolView, number: int, row: Row) -> Decision[Any]:
+    """End the next of the waits that a host event matches; there were too many for `Publish`."""
+    host = load(view, RowKey(EVENT, "", number), HostEvent)
+    if host is None:
+        return Decision(None, deletes=(row.key,))
+    event = host.envelope
+    found = trigger(
+        view, event.run_id, event.event_kind, lambda: event, after=host.after, at=row.due_at
+    )
+    ended = waits_ended(islice(found, TRIGGERED_AT_ONCE))
+    if len(ended.records) < TRIGGERED_AT_ONCE:
+        ended = ended._replace(deletes=(*ended.deletes, row.key))
+    return ended
+
+
+def _complete(view: PoolView, key: str) -> Decision[Any]:
+    """Deliver what another implementation accepted and then did not live to deliver."""
     known = view.message_by_key(key)
-    if known is None or not can_become(known.stored, status):
-        return Decision(None)
-    return record_status(view, known, status)
-
-
-_MOST_DIGITS: Final = 18
-
-
-def _expire(view: PoolView, key: str, number: str) -> Decision[Any]:
-    """Expire a message, unless all who received it have acknowledged it."""
-    known = view.message_by_key(key)
-    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
-        return Decision(
-            None
-        )  # another program wrote it; who takes the message sees that it is over
-    delivered_at = int(number)
-    # A claimed row counts: its consumer may still fail, and then nobody is to get it again.
-    if known is None or not any(
-        view.row(inbox_key(run_id, delivered_at)) for run_id in known.stored.receipt.delivered_to
-    ):
-        return Decision(None)
-    ended = _end_message(view, key, MessageStatus.EXPIRED)
-    if ended.records:
-        return ended
-    # It was answered, say, but some have never taken it.
-    return Decision(None, deletes=tuple(unheld(view, known.stored, delivered_at)))
+    if known is None or known.stored.receipt.status is not MessageStatus.ACCEPTED:
+        return _NOTHING
+    return complete(view, known)
 
 
 def _lose_member(view: PoolView, run_id: str) -> Decision[Any]:

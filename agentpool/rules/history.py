@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from agentpool.errors import StoreError
+from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.command import PoolView, Row
 from agentpool.rules.membership import carries_policies
 from agentpool.rules.record_events import event_of, is_of_record, kind_of, run_of
@@ -42,14 +42,18 @@ def page_of_events(
     view: PoolView,
     cursor: AgentPoolStoreCursor | None,
     worth: Callable[[EventKind, str], bool] = lambda _kind, _run_id: True,
+    *,
+    keep_out_unreadable: bool = False,
 ) -> tuple[list[tuple[EventCursor, EventEnvelope]], EventCursor, bool]:
     """Read the next events that a pool may see, each with the cursor after it.
 
     :param worth: says of an event's kind and run whether to make it at all, which costs more than
         to read its record
+    :param keep_out_unreadable: pass by records that cannot be read; else the page ends before the
+        first of them, and raises its error where it would begin with it
     :return: the events, the cursor after all that was looked at, and whether there may be more
     """
-    place = locate(view, cursor)
+    start = place = locate(view, cursor)
     records = view.records(place.sequence, _PAGE)
     hosts = view.rows(EVENT, "", after=place.events, limit=_PAGE)
     # Beyond the end of a full page of one sort, nothing of the other may be told yet: what is not
@@ -71,7 +75,13 @@ def page_of_events(
             pending.pop(0)
         if seq is None or payload is None or (host_end is not None and seq > host_end):
             break
+        if isinstance(payload, AgentPoolError) and not keep_out_unreadable:
+            if place == start:
+                raise payload
+            return events, place, True
         place = EventCursor(seq, place.events)
+        if isinstance(payload, AgentPoolError):
+            continue
         kind = kind_of(payload)
         # The place has moved on: what is left out here is not looked at again.
         if kind is None or not worth(kind, run_of(view.pool_id, payload)):

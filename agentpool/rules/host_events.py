@@ -1,6 +1,6 @@
 """Host events: things that happened outside the pool, numbered and published into it."""
 
-from typing import Any
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -8,8 +8,8 @@ from agentpool.errors import CorruptRecordError, IdempotencyConflictError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member
 from agentpool.rules.requirements import require_open, require_type
-from agentpool.rules.rows import EVENT, EVENT_ID, HostEvent, put, value_of
-from agentpool.rules.waits import trigger
+from agentpool.rules.rows import EVENT, EVENT_ID, PUBLISHED, HostEvent, deadline, put, value_of
+from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger, waits_ended
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.payload import readable
 
@@ -18,6 +18,8 @@ __all__ = ("NextEventSequence", "Publish")
 
 class NextEventSequence(Command[int]):
     """Take the next number for an event; needs no opened pool."""
+
+    needs_log = False
 
     def decide(self, view: PoolView) -> Decision[int]:
         number = next_number(view)
@@ -54,16 +56,22 @@ class Publish(Command[int]):
         ]
         # Here and not as a consequence: there is no record to work in, and the same transaction has
         # to end what waits.
-        ended: list[Decision[Any]] = list(
-            trigger(view, envelope.run_id, envelope.event_kind, lambda: envelope)
+        found = trigger(
+            view,
+            envelope.run_id,
+            envelope.event_kind,
+            lambda: envelope,
+            after=view.head,
+            at=view.now,
         )
-        for each in ended:
-            puts += each.puts
+        ended = waits_ended(islice(found, TRIGGERED_AT_ONCE))
+        if len(ended.records) == TRIGGERED_AT_ONCE:
+            puts.append(deadline(PUBLISHED, str(number), view.now))  # there may be more
         return Decision(
             number,
-            tuple(record for each in ended for record in each.records),
+            ended.records,
             event_sequence=number,
-            puts=tuple(puts),
+            puts=(*puts, *ended.puts),
             announce=True,
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from heapq import merge
 from typing import Final
 
-from agentpool.errors import CorruptRecordError
+from agentpool.errors import AgentPoolError, CorruptRecordError
 from agentpool.rules.command import INBOX, PoolView, Row, RowKey
 from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import EXPIRY, NEVER, InboxEntry, deadline_key, inbox_key, value_of
@@ -105,6 +105,8 @@ def rows_after(view: PoolView, kind: str, run_id: str, after: int, expected: int
 def message_at(view: PoolView, seq: int) -> AgentPoolStoredMessage:
     """Read the message that a record holds."""
     for found, payload in view.records(seq - 1, 1):
+        if isinstance(payload, AgentPoolError):
+            raise payload
         if found == seq and isinstance(payload, RunMessageRecorded):
             return payload.stored
     msg = "an inbox names this record, but it is no message"

@@ -1,12 +1,13 @@
 """Recording messages: what is the same message, and how its status goes on."""
 
+from collections.abc import Iterable
 from typing import cast
 
 from agentpool.errors import IdempotencyConflictError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
 from agentpool.rules.inboxes import WITHDRAWN, unheld
 from agentpool.rules.requirements import require_member, require_open, require_type
-from agentpool.rules.rows import HELD, contract_key, deadline_key
+from agentpool.rules.rows import EXPIRY, HELD, RESPONSE, contract_key, deadline_key
 from agentpool.rules.transitions import MESSAGE_STEPS, is_step, require_step
 from agentpool.wire.payload import SealedPayload, readable, seal, seal_known
 from agentpool.wire.records import (
@@ -24,6 +25,7 @@ __all__ = (
     "RecordStatus",
     "can_become",
     "earlier_message",
+    "ends_by_time",
     "look_ups_of",
     "record_status",
     "recorded",
@@ -58,10 +60,20 @@ def look_ups_of(message: RunMessage) -> LookUps:
     """Say what is looked up to record a message and, when it is delivered, to work that in."""
     rows: tuple[RowKey, ...] = ()
     if message.response_contract is not None:
-        rows = (contract_key(message.message_id),)
+        rows = (
+            contract_key(message.message_id),
+            deadline_key(RESPONSE, message.idempotency_key),
+        )
     if message.reply_to is not None:
         rows += (contract_key(message.reply_to), deadline_key(HELD, message.reply_to))
     return LookUps((message.idempotency_key,), rows=rows)
+
+
+def ends_by_time(view: PoolView, key: str) -> tuple[RowKey, ...]:
+    """List the deadlines that can end a message, if it is there."""
+    if view.message_by_key(key) is None:
+        return ()
+    return deadline_key(RESPONSE, key), deadline_key(EXPIRY, key)
 
 
 class RecordMessage(Command[AgentPoolStoreCursor]):
@@ -82,6 +94,9 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
         sealed = cast("RunMessageRecorded", self._record.payload).stored
         self._message, self._receipt = sealed.message, sealed.receipt
         self.looks_up: LookUps = look_ups_of(message)
+
+    def touches(self, view: PoolView) -> Iterable[RowKey]:
+        return ends_by_time(view, self._message.idempotency_key)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
@@ -106,6 +121,9 @@ class RecordStatus(Command[MessageReceipt]):
         self._message = readable(message, RunMessage)
         self._receipt = MessageReceipt(message.message_id, status, delivered_to)
         self.looks_up: LookUps = look_ups_of(message)
+
+    def touches(self, view: PoolView) -> Iterable[RowKey]:
+        return ends_by_time(view, self._message.idempotency_key)
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)

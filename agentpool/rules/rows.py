@@ -39,6 +39,8 @@ WAKE: Final = "wake"
 RESPONSE: Final = "response"
 EXPIRY: Final = "expiry"
 HELD: Final = "held"
+ACCEPTED: Final = "accepted"
+PUBLISHED: Final = "published"
 
 NEVER: Final = 2**63 - 1
 """The largest integer that SQLite keeps exactly; nobody waits that long."""

@@ -1,7 +1,7 @@
 """Sending: who receives a message, and what its delivery means for inboxes and deadlines."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from agentpool.rules.answers import (
     asker_of,
@@ -12,10 +12,11 @@ from agentpool.rules.answers import (
     respond,
 )
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
-from agentpool.rules.inboxes import WITHDRAWN, unheld
-from agentpool.rules.messages import earlier_message, look_ups_of, recorded
+from agentpool.rules.endings import closing, end_if_late
+from agentpool.rules.messages import earlier_message, ends_by_time, look_ups_of, recorded
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
+    ACCEPTED,
     ANSWER,
     EXPIRY,
     HELD,
@@ -40,7 +41,9 @@ from agentpool.wire.records import (
     TopicTarget,
 )
 
-__all__ = ("Send", "on_message", "recipients")
+__all__ = ("Send", "complete", "on_message", "recipients")
+
+_COMPLETED_AFTER_MILLIS: Final = 5000
 
 
 def recipients(view: PoolView, message: RunMessage) -> tuple[str, ...]:
@@ -89,6 +92,9 @@ class Send(Command[MessageReceipt]):
             held = deadline_key(HELD, message.message_id)
             self.looks_up = self.looks_up._replace(rows=(*self.looks_up.rows, held))
 
+    def touches(self, view: PoolView) -> Iterable[RowKey]:
+        return ends_by_time(view, self._message.idempotency_key)
+
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)
         known = earlier_message(view, self._message)
@@ -97,7 +103,7 @@ class Send(Command[MessageReceipt]):
             return self._first(view)
         # What is recorded stays, though members have come and gone since: a retry tells no news.
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
-            return self._complete(view, known)
+            return complete(view, known, hold_answers=self._hold_answers)
         if self._hold_answers:
             return hold_on(view, known.stored.message.message_id, known.stored.receipt)
         return Decision(known.stored.receipt)
@@ -113,34 +119,48 @@ class Send(Command[MessageReceipt]):
             return recorded(message, MessageStatus.FAILED)
         # Two records where one would do: other implementations look for both steps in the log.
         accepted = recorded(message, MessageStatus.ACCEPTED, found)
-        return self._delivered(view, message, found, before=accepted.records)
+        return _delivered(
+            view, message, found, before=accepted.records, hold_answers=self._hold_answers
+        )
 
-    def _complete(
-        self, view: PoolView, known: Placed[AgentPoolStoredMessage]
-    ) -> Decision[MessageReceipt]:
-        """Deliver what another implementation accepted and then did not live to deliver."""
-        message = known.stored.message
-        if _is_expired(view, message):
-            return recorded(message, MessageStatus.EXPIRED)
-        # Whom it was accepted for stays fixed, where that was recorded.
-        found = known.stored.receipt.delivered_to or recipients(view, message)
-        if not found:
-            return recorded(message, MessageStatus.FAILED)
-        return self._delivered(view, message, found)
 
-    def _delivered(
-        self,
-        view: PoolView,
-        message: RunMessage,
-        found: tuple[str, ...],
-        before: tuple[SealedPayload, ...] = (),
-    ) -> Decision[MessageReceipt]:
-        decision = recorded(message, MessageStatus.DELIVERED, found, before)
-        contract = message.response_contract
-        if not self._hold_answers or contract is None:
-            return decision
-        # In the decision itself, so that `_open`, which works the record in, finds the asker there.
-        return decision._replace(puts=tuple(hold(view, message, contract, found)))
+def complete(
+    view: PoolView, known: Placed[AgentPoolStoredMessage], *, hold_answers: bool = False
+) -> Decision[MessageReceipt]:
+    """Deliver what another implementation accepted and then did not live to deliver."""
+    message = known.stored.message
+    if _is_expired(view, message):
+        return recorded(message, MessageStatus.EXPIRED)
+    # Whom it was accepted for stays fixed, where that was recorded.
+    found = known.stored.receipt.delivered_to or recipients(view, message)
+    if not found:
+        return recorded(message, MessageStatus.FAILED)
+    return _delivered(view, message, found, hold_answers=hold_answers)
+
+
+def _delivered(
+    view: PoolView,
+    message: RunMessage,
+    found: tuple[str, ...],
+    before: tuple[SealedPayload, ...] = (),
+    *,
+    hold_answers: bool,
+) -> Decision[MessageReceipt]:
+    decision = recorded(message, MessageStatus.DELIVERED, found, before)
+    contract = message.response_contract
+    if contract is None:
+        return decision
+    # In the decision itself: `_open` may work the record in later, and finds them there.
+    puts: list[Row] = []
+    if contract.timeout_millis is not None:
+        puts.append(_response_due(view, message, contract.timeout_millis))
+    if hold_answers:
+        puts += hold(view, message, contract, found)
+    return decision._replace(puts=tuple(puts))
+
+
+def _response_due(view: PoolView, message: RunMessage, timeout: int) -> Row:
+    return deadline(RESPONSE, message.idempotency_key, view.now + timeout)
 
 
 def _is_expired(view: PoolView, message: RunMessage) -> bool:
@@ -157,6 +177,8 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
     """
     message, status = stored.message, stored.receipt.status
     if status is MessageStatus.DELIVERED:
+        if message.reply_to is not None:
+            yield from end_if_late(view, message.reply_to, view.time_of(seq) or 0)
         # A record that is worked in late may have been ended meanwhile; then nothing is opened
         # that nobody would close.
         if _waits(message) and _is_latest(view, seq, message):
@@ -167,7 +189,12 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
         if message.response_contract and message.response_contract.expected_responses == 0:
             yield respond(view, message.idempotency_key)
     elif status is not MessageStatus.ACCEPTED:
-        yield _close(view, stored)
+        yield Decision(None, deletes=closing(view, stored, status))
+    elif _is_latest(view, seq, message):
+        # Another implementation delivers in a transaction of its own; should it not come to that,
+        # somebody has to.
+        until = view.now + _COMPLETED_AFTER_MILLIS
+        yield Decision(None, puts=(deadline(ACCEPTED, message.idempotency_key, until),))
 
 
 def _waits(message: RunMessage) -> bool:
@@ -193,9 +220,9 @@ def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[
             puts.append(
                 put(key, Contract(message.idempotency_key, contract.expected_responses, to))
             )
-        if contract.timeout_millis is not None:
-            due_at = view.now + contract.timeout_millis
-            puts.append(deadline(RESPONSE, message.idempotency_key, due_at))
+        until = deadline_key(RESPONSE, message.idempotency_key)
+        if contract.timeout_millis is not None and view.row(until) is None:
+            puts.append(_response_due(view, message, contract.timeout_millis))
     return Decision(None, puts=tuple(puts))
 
 
@@ -214,20 +241,3 @@ def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decis
     # Announced, because a foreign record was told of before it was worked in here: whoever waits
     # for this inbox has looked, found nothing and gone to sleep again.
     return Decision(None, puts=tuple(puts), announce=True)
-
-
-def _close(view: PoolView, stored: AgentPoolStoredMessage) -> Decision[Any]:
-    """End what a message waited for, now that it has its final status."""
-    message = stored.message
-    expiry = deadline_key(EXPIRY, message.idempotency_key)
-    deletes = [
-        contract_key(message.message_id),
-        deadline_key(RESPONSE, message.idempotency_key),
-    ]
-    row = None if message.expires_at_millis is None else view.row(expiry)
-    left = () if row is None else tuple(unheld(view, stored, int(row.value)))
-    if stored.receipt.status in WITHDRAWN:
-        deletes += (expiry, *left)
-    elif not left:
-        deletes.append(expiry)  # else it takes away what is left, when it is due
-    return Decision(None, deletes=tuple(deletes))

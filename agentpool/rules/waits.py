@@ -1,7 +1,7 @@
 """Waits that cannot miss: registered, or ended by what has already happened, in one transaction."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -9,7 +9,7 @@ from agentpool.errors import InvalidTransitionError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member, is_visible, page_of_events
 from agentpool.rules.requirements import require_member, require_open, require_type
-from agentpool.rules.rows import CAUSE, WakeCause, load, put
+from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
 from agentpool.rules.transitions import WAKE_STEPS, is_step
 from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, recorded_wake
 from agentpool.wire.event_kinds import EventKind
@@ -33,7 +33,9 @@ from agentpool.wire.refs import EntityRef
 from agentpool.wire.struct import Include, Wire
 
 __all__ = (
+    "TRIGGERED_AT_ONCE",
     "CancelWake",
+    "PollWake",
     "SuspendUntil",
     "WakeOutcome",
     "compile_for",
@@ -41,7 +43,11 @@ __all__ = (
     "find_match",
     "outcome",
     "trigger",
+    "waits_ended",
 )
+
+TRIGGERED_AT_ONCE: Final = 32
+"""How many waits one event ends in one piece."""
 
 
 class WakeOutcome(Wire):
@@ -91,7 +97,7 @@ def find_in_page(
     def worth(kind: EventKind, run_id: str) -> bool:
         return _ends_a_wake(kind) and may_match(wanted, kind, run_id)
 
-    events, place, more = page_of_events(view, since, worth)
+    events, place, more = page_of_events(view, since, worth, keep_out_unreadable=True)
     for _, event in events:  # those of hosts too, which `worth` was not asked about
         if _ends_a_wake(event.event_kind) and wanted.matches_envelope(event):
             return event, place, more
@@ -121,6 +127,10 @@ class SuspendUntil(Command[WakeRegistration]):
             wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
         )
 
+    def touches(self, view: PoolView) -> Iterable[RowKey]:
+        known = view.wake_by_key(self._condition.idempotency_key)
+        return () if known is None else (_end_of(known.stored.condition.condition_id),)
+
     def decide(self, view: PoolView) -> Decision[WakeRegistration]:
         config = require_open(view)
         known = earlier_wake(view, self._condition)
@@ -136,7 +146,27 @@ class SuspendUntil(Command[WakeRegistration]):
             return triggered._replace(puts=(_cause(self._condition, event),))
         if self._condition.timeout_millis == 0:
             return recorded_wake(self._condition, compiled, WakeRegistrationStatus.TIMED_OUT)
-        return recorded_wake(self._condition, compiled, WakeRegistrationStatus.REGISTERED)
+        registered = recorded_wake(self._condition, compiled, WakeRegistrationStatus.REGISTERED)
+        if self._condition.timeout_millis is None:
+            return registered
+        # Here and not only when it is worked in, which may be later: its time runs from now.
+        due_at = view.now + self._condition.timeout_millis
+        return registered._replace(puts=(deadline(WAKE, self._condition.condition_id, due_at),))
+
+
+class PollWake(Command[WakeRegistration]):
+    """Say how a wake stands, by time."""
+
+    def __init__(self, condition_id: str) -> None:
+        check_identifier(condition_id, "condition_id")
+        self._condition_id = condition_id
+        self.looks_up: LookUps = LookUps(condition_ids=(condition_id,))
+
+    def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
+        return (_end_of(self._condition_id),)
+
+    def decide(self, view: PoolView) -> Decision[WakeRegistration]:
+        return Decision(known_wake(view, self._condition_id).registration)
 
 
 class CancelWake(Command[WakeRegistration]):
@@ -146,6 +176,9 @@ class CancelWake(Command[WakeRegistration]):
         check_identifier(condition_id, "condition_id")
         self._condition_id = condition_id
         self.looks_up: LookUps = LookUps(condition_ids=(condition_id,))
+
+    def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
+        return (_end_of(self._condition_id),)
 
     def decide(self, view: PoolView) -> Decision[WakeRegistration]:
         stored = known_wake(view, self._condition_id)
@@ -164,30 +197,49 @@ def trigger(
     kind: EventKind,
     event: Callable[[], EventEnvelope | None],
     *,
+    after: int,
+    at: int,
     seq: int | None = None,
 ) -> Iterator[Decision[Any]]:
-    """End the wakes that an event matches. The event is made only if one may.
+    """End the wakes that an event matches, those before it by time. It is made only if one may.
 
+    Nothing may change before the last of them is asked for.
+
+    :param after: the last record before which a wake has to be registered to be ended by it
+    :param at: when the event was recorded, in milliseconds
     :param seq: the record that the event is; ``None`` for a host event
     """
-    if not _ends_a_wake(kind):
+    if not _ends_a_wake(kind) or not view.state.open_wakes.may_end(run_id, kind):
         return
-    waiting = view.state.open_wakes.candidates(run_id, kind)
-    envelope = event() if waiting else None
+    envelope = event()
     if envelope is None:
         return
     if not (is_member(view, envelope) if seq is None else is_visible(view, envelope, seq)):
         return
-    for stored in waiting:
-        if stored.compiled_filter.matches_envelope(envelope):
-            registered = view.wake(stored.condition.condition_id)
-            # The state is of the head, so it may hold a wake that was registered after this record,
-            # by another implementation before either was worked in. It has looked itself at what
-            # was before, from a place that only it knows.
-            if seq is not None and registered is not None and registered.seq > seq:
-                continue
+    for stored in view.state.open_wakes.ended_by(envelope):
+        condition = stored.condition
+        # The state is of the head, so it may hold a wake that was registered after this event,
+        # before it was worked in. It has looked itself at what was before, from a place that only
+        # it knows.
+        registered = view.wake(condition.condition_id)
+        if registered is not None and registered.seq > after:
+            continue
+        due = view.row(deadline_key(WAKE, condition.condition_id))
+        if due is not None and due.due_at <= at:
+            yield end_wake(stored, WakeRegistrationStatus.TIMED_OUT)
+        else:
             ended = end_wake(stored, WakeRegistrationStatus.TRIGGERED)
-            yield ended._replace(puts=(_cause(stored.condition, envelope),))
+            yield ended._replace(puts=(_cause(condition, envelope),))
+
+
+def waits_ended(decisions: Iterable[Decision[Any]]) -> Decision[None]:
+    """Put the endings of several waits together."""
+    ended = list(decisions)
+    return Decision(
+        None,
+        tuple(record for each in ended for record in each.records),
+        puts=tuple(row for each in ended for row in each.puts),
+    )
 
 
 def outcome(view: PoolView, condition_id: str) -> WakeOutcome:
@@ -206,6 +258,10 @@ def outcome(view: PoolView, condition_id: str) -> WakeOutcome:
         cause.subject_ref,
         cause.related_refs,
     )
+
+
+def _end_of(condition_id: str) -> RowKey:
+    return deadline_key(WAKE, condition_id)
 
 
 def _cause(condition: WakeCondition, event: EventEnvelope) -> Row:

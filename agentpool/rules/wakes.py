@@ -1,9 +1,10 @@
 """Recording wakes: what is the same wake, and how its status goes on."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from agentpool.errors import IdempotencyConflictError, InvalidValueError
-from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, cursor_at
+from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
 from agentpool.rules.requirements import require_open, require_type
 from agentpool.rules.rows import WAKE, deadline, deadline_key
 from agentpool.rules.transitions import WAKE_STEPS, require_step
@@ -84,6 +85,9 @@ class RecordWake(Command[AgentPoolStoreCursor]):
             wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
         )
 
+    def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
+        return (deadline_key(WAKE, self._condition.condition_id),)
+
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
         known = earlier_wake(view, self._condition)
@@ -120,8 +124,9 @@ def on_wake(view: PoolView, stored: AgentPoolStoredWake) -> Decision[Any]:
     # Whether it is open now, whatever this record says: a later one may have ended it.
     if view.state.open_wakes.get(condition.condition_id) is None:
         return Decision(None, deletes=(deadline_key(WAKE, condition.condition_id),))
-    if condition.timeout_millis is None:
-        return Decision(None)
+    key = deadline_key(WAKE, condition.condition_id)
+    if condition.timeout_millis is None or view.row(key) is not None:
+        return Decision(None)  # it has none, or it was set as it was registered
     # From when it is worked in: when another implementation appended it is not known.
     due_at = view.now + condition.timeout_millis
     return Decision(None, puts=(deadline(WAKE, condition.condition_id, due_at),))

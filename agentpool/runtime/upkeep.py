@@ -1,7 +1,8 @@
 """Keeps the promises of time: one background task per store handle, for all its pools.
 
-It carries out what is due and works in what other implementations have appended; beside it beat the
-`Heartbeats` of this process. Any process does this for any other, so none is in charge.
+It carries out what is due and works in what other implementations have appended, in short pieces
+with rests between; beside it beat the `Heartbeats` of this process. Any process does this for any
+other, so none is in charge.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -26,11 +27,28 @@ __all__ = ("Upkeep",)
 _LOG = logging.getLogger("agentpool")
 
 _COALESCE_SECONDS: Final = 0.02
-_AFTER_ERROR_MILLIS: Final = 200
+_AFTER_ERROR_SECONDS: Final = 0.2
+_LEAST_REST_SECONDS: Final = 0.005
+_AT_OPENING_SECONDS: Final = 0.5
+_QUIET_SECONDS: Final = 0.05
+_LONGEST_BURST_SECONDS: Final = 1.0
 _LOOK_AT_ALL_EVERY: Final = 30.0
 """Seconds after which pools are looked at that nobody told of: a writer killed before it rang."""
 _LONGEST_SLEEP: Final = 5.0
 """Seconds after which the clock is looked at again: it may have jumped."""
+
+
+class _Burst(NamedTuple):
+    """Records that others append one soon after another; times are those of the event loop."""
+
+    head: int
+    began: float
+    grew: float
+
+    @property
+    def over(self) -> float:
+        """When it is over, unless it grows before."""
+        return min(self.grew + _QUIET_SECONDS, self.began + _LONGEST_BURST_SECONDS)
 
 
 class Upkeep:
@@ -49,6 +67,9 @@ class Upkeep:
         self._deadlines: dict[str, int] = {}
         self._told: dict[str, int] = {}
         self._errors: dict[str, str] = {}
+        self._bursts: dict[str, _Burst] = {}
+        self._unfinished: set[str] = set()
+        self._rests: dict[str, float] = {}  # until when not to look at a pool, in loop time
         self._turns = Turns()
         self._task: asyncio.Task[None] | None = None
 
@@ -74,9 +95,9 @@ class Upkeep:
         self._pools -= Counter({pool_id: 1})
         if pool_id not in self._pools:
             self._listening.pop(pool_id).__exit__(None, None, None)
-            self._deadlines.pop(pool_id, None)
-            self._told.pop(pool_id, None)
-            self._errors.pop(pool_id, None)
+            for noted in (self._deadlines, self._told, self._errors, self._bursts, self._rests):
+                noted.pop(pool_id, None)
+            self._unfinished.discard(pool_id)
         if not self._pools and self._task is not None:
             # Whoever comes meanwhile gets a task of their own, so that this one surely ends.
             task, self._task = self._task, None
@@ -121,26 +142,55 @@ class Upkeep:
             turns.within(self._seconds_left())
 
     async def _step(self) -> None:
-        """Look at what has changed or is due, and do what is to be done there."""
-        now = self._store.clock()
-        asking = self._changed | {each for each, at in self._deadlines.items() if at <= now}
-        self._changed = set()
+        """Look at what has changed or is due, and do a piece of what is to be done there."""
+        now, moment = self._store.clock(), anyio.current_time()
+        found = await self._ask(sorted(self._to_ask(now, moment)))
+        waiting = []
+        for pool_id, due in found.items():
+            self._note(pool_id, due.next_deadline)
+            if due.next_deadline is not None and due.next_deadline <= now:
+                waiting.append(pool_id)
+            elif not due.behind:
+                self._errors.pop(pool_id, None)  # it was put right: told of when it comes again
+                self._bursts.pop(pool_id, None)
+            elif self._is_over(pool_id, due.head):
+                waiting.append(pool_id)
+            elif due.next_deadline is not None:  # which does not wait for that
+                at = moment + (due.next_deadline - now) / 1000
+                self._rests[pool_id] = min(self._rests[pool_id], at)
+        async with anyio.create_task_group() as tasks:
+            for pool_id in waiting:
+                tasks.start_soon(self._guarded, pool_id, partial(self._do_piece, pool_id))
+
+    def _to_ask(self, now: int, moment: float) -> set[str]:
+        """Find the pools to look at, but for those that rest."""
+        rested = {each for each, until in self._rests.items() if until <= moment}
+        for pool_id in rested:
+            del self._rests[pool_id]
+        due_now = {each for each, at in self._deadlines.items() if at <= now}
+        asking = (self._changed | due_now | rested) & self._pools.keys() - self._rests.keys()
+        self._changed &= self._rests.keys()
         for pool_id in asking:
             if self._told.get(pool_id, now + 1) <= now:
                 del self._told[pool_id]
-        found = await self._ask(sorted(asking & self._pools.keys()))
-        behind = [
-            pool_id
-            for pool_id, due in found.items()
-            if due.behind or (due.next_deadline is not None and due.next_deadline <= now)
-        ]
-        for pool_id, due in found.items():
-            self._note(pool_id, due.next_deadline)
-            if pool_id not in behind:
-                self._errors.pop(pool_id, None)  # it was put right: told of when it comes again
-        async with anyio.create_task_group() as tasks:
-            for pool_id in behind:
-                tasks.start_soon(self._guarded, pool_id, partial(self._catch_up, pool_id))
+        return asking
+
+    def _is_over(self, pool_id: str, head: int) -> bool:
+        """Say whether a burst of others' records is over; else look again when it may be.
+
+        Other implementations read before they write, and fail when somebody commits in between. So
+        nobody answers each of their records at once.
+        """
+        moment = anyio.current_time()
+        burst = self._bursts.get(pool_id, _Burst(head, moment, moment))
+        if head != burst.head:
+            burst = _Burst(head, burst.began, moment)
+        if burst.over <= moment or pool_id in self._unfinished:
+            self._bursts.pop(pool_id, None)
+            return True
+        self._bursts[pool_id] = burst
+        self._rests[pool_id] = burst.over
+        return False
 
     async def _ask(self, pool_ids: Sequence[str]) -> dict[str, Due]:
         """Ask of all pools at once; where that fails, one by one, to find out which is at fault."""
@@ -159,10 +209,37 @@ class Upkeep:
     async def _ask_one(self, pool_id: str, found: dict[str, Due]) -> None:
         found.update(await self._store.due([pool_id]))
 
-    async def _catch_up(self, pool_id: str) -> None:
-        await self._store.execute(pool_id, CatchUp())
-        # What it left, and when the next deadline is, shows the next look.
-        self._look_at([pool_id])
+    async def _do_piece(self, pool_id: str) -> None:
+        rest = await self._catch_up(pool_id)
+        if rest is None:
+            self._unfinished.discard(pool_id)
+            self._look_at([pool_id])  # when the next deadline is, shows the next look
+        else:
+            self._unfinished.add(pool_id)
+            self._rests[pool_id] = anyio.current_time() + rest
+
+    async def _catch_up(self, pool_id: str) -> float | None:
+        """Do one piece, and say how long to rest before the next; ``None``: there is none."""
+        began = anyio.current_time()
+        found = await self._store.execute(pool_id, CatchUp())
+        for error in found.passed_by:
+            _LOG.warning("passed by for good: %s", error, extra={"action": "passed_by"})
+        # As long as it took, with waiting for the lock: others get half of the time at least, all
+        # processes that do this together.
+        took = anyio.current_time() - began
+        return None if found.done else max(took, _LEAST_REST_SECONDS)
+
+    async def catch_up_at_opening(self, pool_id: str) -> None:
+        """Do what waits to be done in a pool, as far as that takes a moment.
+
+        :raises AgentPoolError: nothing can be done there
+        """
+        until = anyio.current_time() + _AT_OPENING_SECONDS
+        while True:
+            rest = await self._catch_up(pool_id)
+            if rest is None or anyio.current_time() >= until:
+                return
+            await anyio.sleep(rest)
 
     async def _guarded(self, pool_id: str, step: Callable[[], Awaitable[None]]) -> None:
         """Do something for one pool; what is wrong with it is no harm to the others."""
@@ -174,7 +251,7 @@ class Upkeep:
             if self._errors.get(pool_id) != str(error):
                 _LOG.warning("cannot keep up: %s", error, extra={"action": "upkeep_failed"})
             self._errors[pool_id] = str(error)
-            self._note(pool_id, self._store.clock() + _AFTER_ERROR_MILLIS)
+            self._rests[pool_id] = anyio.current_time() + _AFTER_ERROR_SECONDS
 
     def _note(self, pool_id: str, deadline: int | None) -> None:
         known = [at for at in (deadline, self._told.get(pool_id)) if at is not None]
@@ -184,7 +261,7 @@ class Upkeep:
             self._deadlines.pop(pool_id, None)
 
     def _seconds_left(self) -> float:
-        due = min(self._deadlines.values(), default=None)
-        if due is None:
-            return _LONGEST_SLEEP
-        return min(max(due - self._store.clock(), 0) / 1000, _LONGEST_SLEEP)
+        now, moment = self._store.clock(), anyio.current_time()
+        resting = [until - moment for until in self._rests.values()]
+        due = [(at - now) / 1000 for p, at in self._deadlines.items() if p not in self._rests]
+        return max(min([*resting, *due, _LONGEST_SLEEP]), 0)

@@ -45,12 +45,14 @@ R = TypeVar("R")
 class Due(NamedTuple):
     """What upkeep a pool needs.
 
-    :ivar behind: others have appended what is not worked in yet
+    :ivar behind: there are records, of others or many at once, that are not worked in yet
     :ivar next_deadline: when something is due, in milliseconds of the store's clock
+    :ivar head: the number of the last record
     """
 
     behind: bool
     next_deadline: int | None
+    head: int
 
 
 class Bulk(Generic[R]):
@@ -69,7 +71,7 @@ class Bulk(Generic[R]):
 
 def due_in(view: PoolView) -> Due:
     """Say what upkeep a pool needs."""
-    return Due(view.projected != view.head, view.next_deadline())
+    return Due((view.projected or 0) < view.head, view.next_deadline(), view.head)
 
 
 class AgentPoolStore(StoreHandle, ABC):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
-from agentpool.rules.command import DEADLINE, INBOX, Decision, Placed, Row, RowKey
+from agentpool.rules.command import DEADLINE, INBOX, Decision, Placed, Read, Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.stores.row_table import RowTable
 from agentpool.support.clock import Clock
@@ -83,7 +83,7 @@ class MemoryPool:
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
         return self._wakes.get(condition_id)
 
-    def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
+    def records(self, after: int, limit: int) -> Sequence[tuple[int, Read]]:
         page = self.log[after : after + limit]
         return [(record.cursor.sequence, record.payload) for record in page]  # type: ignore[misc]
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from typing import Final
 
+from agentpool.errors import AgentPoolError
 from agentpool.rules.command import PoolView
 from agentpool.rules.replay import ReplayState
 from agentpool.wire.snapshot import AgentPoolSnapshot
@@ -28,6 +29,8 @@ class Snapshots:
         state = self._states.get(pool_id) or ReplayState(pool_id)
         records = view.records(state.sequence, _PAGE)
         for seq, payload in records:
+            if isinstance(payload, AgentPoolError):
+                raise payload
             state.apply(seq, payload)
         if records:
             self._states[pool_id] = state

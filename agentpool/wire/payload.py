@@ -29,6 +29,7 @@ __all__ = (
     "KINDS",
     "Lines",
     "SealedPayload",
+    "open_each",
     "open_lines",
     "open_payload",
     "open_payloads",
@@ -208,6 +209,29 @@ def open_lines(lines: Lines) -> list[AgentPoolStoreRecordPayload] | None:
     except _UNREADABLE:
         return None
     return payloads
+
+
+def open_each(
+    pool_id: str, rows: Sequence[Row]
+) -> Iterator[AgentPoolStoreRecordPayload | CorruptRecordError | UnknownRecordError]:
+    """Read the payloads of stored records in order; for one that cannot be read, its error."""
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        payloads = _open_at_once(some)
+        if payloads is not None:
+            yield from payloads
+        else:
+            yield from (_open_or_say_why(pool_id, row) for row in some)
+
+
+def _open_or_say_why(
+    pool_id: str, row: Row
+) -> AgentPoolStoreRecordPayload | CorruptRecordError | UnknownRecordError:
+    try:
+        payload: AgentPoolStoreRecordPayload = open_payload(pool_id, *row)
+    except (CorruptRecordError, UnknownRecordError) as error:
+        return error
+    return payload
 
 
 def open_records(

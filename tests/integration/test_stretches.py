@@ -11,7 +11,7 @@ from samples import member
 
 from agentpool import AgentPoolError, MemberJoined, MemberLeft, encode
 from agentpool.stores.sqlite.source import SqliteSource
-from agentpool.wire.payload import open_payload
+from agentpool.wire.payload import open_each, open_payload, open_payloads
 
 from .helpers import FOREIGN_TABLES, POOL
 
@@ -60,8 +60,22 @@ def one_by_one(source: SqliteSource, after: int, limit: int) -> Iterator[tuple[i
 
 
 def many_at_once(source: SqliteSource, after: int, limit: int) -> Iterator[tuple[int, Any]]:
-    for numbers, payloads in source.stretches(after, limit):
+    for numbers, payloads in source.stretches(after, limit, open_payloads):
         yield from zip(numbers, payloads, strict=True)
+
+
+def each_as_it_is(source: SqliteSource, after: int, limit: int) -> Iterator[tuple[int, Any]]:
+    for seq, kind, raw in source.page(after, limit):
+        try:
+            yield seq, open_payload(POOL, seq, kind, raw)
+        except AgentPoolError as error:
+            yield seq, str(error)
+
+
+def each_at_once(source: SqliteSource, after: int, limit: int) -> Iterator[tuple[int, Any]]:
+    for numbers, payloads in source.stretches(after, limit, open_each):
+        for seq, payload in zip(numbers, payloads, strict=True):
+            yield seq, str(payload) if isinstance(payload, AgentPoolError) else payload
 
 
 def taken(values: Iterator[tuple[int, Any]]) -> tuple[list[tuple[int, Any]], str]:
@@ -79,3 +93,9 @@ def test_they_are_what_stands_in_the_rows(source: SqliteSource) -> None:
     for after, limit in product([0, 1, 99, 400], [1, 2, 100, 101, 500]):
         found = taken(many_at_once(source, after, limit))
         assert found == taken(one_by_one(source, after, limit))
+
+
+def test_one_that_cannot_be_read_is_its_error_at_its_place(source: SqliteSource) -> None:
+    for after, limit in product([0, 1, 99, 400], [1, 2, 100, 101, 500]):
+        found = taken(each_at_once(source, after, limit))
+        assert found == taken(each_as_it_is(source, after, limit))

@@ -7,15 +7,18 @@ loading or after the writing.
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from agentpool.rules.command import DEADLINE, INBOX, LookUps, Row, RowKey
-from agentpool.stores.batch.source import Changes, Checkpoint, RawRecord, Stretch
-from agentpool.wire.payload import open_payload, open_payloads
+from agentpool.stores.batch.source import Changes, Checkpoint, Open, RawRecord, Stretch
+from agentpool.wire.payload import open_payload
 
+P = TypeVar("P")
 R = TypeVar("R")
+
+_opened = lru_cache(100_000)(open_payload)
 
 
 @dataclass
@@ -31,7 +34,7 @@ class PlainPool:
 
 
 class PlainSource:
-    """One pool in a transaction. Counts what was asked of it."""
+    """One pool in a transaction. Counts what was asked of it, and written into it."""
 
     def __init__(self, pool_id: str, pool: PlainPool, now: int = 0) -> None:
         self.pool_id = pool_id
@@ -39,6 +42,7 @@ class PlainSource:
         self._pool = pool
         self._now = now
         self._loaded = self._written = False
+        self.written: int = 0
 
     def _ask(self, what: str) -> PlainPool:
         assert self._loaded
@@ -75,10 +79,9 @@ class PlainSource:
         self._ask("wake")
         return self._last("wake", lambda p: p.stored.condition.condition_id == condition_id)
 
-    def stretches(self, after: int, limit: int, *, keep_unknown: bool = False) -> Iterator[Stretch]:
+    def stretches(self, after: int, limit: int, open_: Open[P]) -> Iterator[Stretch[P]]:
         rows = self._ask("stretches").log[after : after + limit]
-        payloads = open_payloads(self.pool_id, rows, keep_unknown=keep_unknown)
-        yield [seq for seq, _, _ in rows], payloads
+        yield [seq for seq, _, _ in rows], open_(self.pool_id, rows)
 
     def record_at(self, seq: int) -> RawRecord | None:
         return next(iter(self._ask("record_at").log[seq - 1 : seq]), None)
@@ -98,7 +101,7 @@ class PlainSource:
         self, kind: str, is_it: Callable[[Any], bool], before: int = sys.maxsize
     ) -> RawRecord | None:
         for raw in reversed(self._pool.log):
-            if raw[0] < before and raw[1] == kind and is_it(open_payload(self.pool_id, *raw)):
+            if raw[0] < before and raw[1] == kind and is_it(_opened(self.pool_id, *raw)):
                 return raw
         return None
 
@@ -147,6 +150,7 @@ class PlainSource:
         pool = self._ask("write")
         self._written = True
         assert changes.first == len(pool.log) + 1
+        self.written = len(changes.records) + len(changes.rows)
         for seq, (_, kind, text) in enumerate(changes.records, changes.first):
             pool.log.append((seq, kind, text.encode()))
         if changes.millis is not None:
@@ -172,6 +176,7 @@ class PlainEngine:
 
     :ivar fails: how many of the next commits fail
     :ivar again: how many times more each transaction does its work
+    :ivar reads: how often it was read without a transaction that writes
     :ivar durable: of each transaction, whether it had to be
     :ivar sources: those of the last transaction
     """
@@ -181,22 +186,27 @@ class PlainEngine:
     def __init__(self) -> None:
         self.pools: dict[str, PlainPool] = {}
         self.now = 0
-        self.fails = self.again = 0
+        self.fails = self.again = self.reads = 0
         self.durable: list[bool] = []
         self.sources: list[PlainSource] = []
 
     def transact(self, work: Callable[[], R], *, durable: bool) -> R:
         self.durable.append(durable)
-        before = deepcopy(self.pools)
+        before = _copied(self.pools)
         try:
             for _ in range(self.again + 1):
-                self.pools, self.sources = deepcopy(before), []
+                self.pools, self.sources = _copied(before), []
                 result = work()
             self._commit()
         except BaseException:
             self.pools = before
             raise
         return result
+
+    def read(self, work: Callable[[], None]) -> None:
+        self.sources = []
+        self.reads += 1
+        work()
 
     def _commit(self) -> None:
         if self.fails:
@@ -214,3 +224,11 @@ class PlainEngine:
         source = PlainSource(pool_id, self.pools.get(pool_id, PlainPool()), self.now)
         source.load(LookUps())
         return source
+
+
+def _copied(pools: dict[str, PlainPool]) -> dict[str, PlainPool]:
+    """Copy pools, as far as they change."""
+    return {
+        pool_id: replace(pool, log=[*pool.log], rows={**pool.rows}, times={**pool.times})
+        for pool_id, pool in pools.items()
+    }

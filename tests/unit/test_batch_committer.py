@@ -204,15 +204,40 @@ def test_a_lease_need_not_survive_a_power_cut() -> None:
 def test_messages_are_sent_and_taken_in_one_batch() -> None:
     store = Store(A)
     store.do(A, CatchUp(), JoinRun(member("run.a")), JoinRun(member("run.b")))
-    store.do(A, *(Send(message(f"msg.{number}")) for number in range(100)))
-    claims = store.do(A, *(ClaimNext("run.b", f"me.{number}", 1000) for number in range(120)))
+    store.do(A, *(Send(message(f"msg.{number}")) for number in range(50)))
+    claims = store.do(A, *(ClaimNext("run.b", f"me.{number}", 1000) for number in range(60)))
     taken = [claim.message.message_id for claim in claims if claim is not None]
-    assert taken == [f"msg.{number}" for number in range(100)]
+    assert taken == [f"msg.{number}" for number in range(50)]
     [source] = store.engine.sources
     assert source.asked["rows"] < 6
     assert source.asked["write"] == 1
     store.do(A, *(Acknowledge(claim) for claim in claims if claim is not None))
     assert [key for key in store.engine.pools[A].rows if key.kind == "inbox"] == []
+
+
+def test_a_batch_ends_where_its_transaction_would_become_long() -> None:
+    store = Store(A)
+    store.do(A, CatchUp(), JoinRun(member("run.a")), JoinRun(member("run.b")))
+    outcomes = store.do(A, *(Send(message(f"msg.{number}")) for number in range(500)))
+    assert 1 < len(outcomes) < 200
+    assert len(store.kinds(A)) == 4 + 2 * len(outcomes)
+
+
+async def test_what_is_too_much_for_one_transaction_comes_first_in_the_next() -> None:
+    store = Store(A)
+    store.do(A, CatchUp(), JoinRun(member("run.a")), JoinRun(member("run.b")))
+
+    async def commit(requests: list[Request]) -> tuple[list[Outcome], AllTouched]:
+        await asyncio.sleep(0)
+        return store.commit(*requests), {A: {LOG: 1}}
+
+    commits = GroupCommit(commit, lambda _: None)
+    sent = [commits.submit(Request(A, Send(message(f"msg.{number}")))) for number in range(300)]
+    assert {receipt.status for receipt in await asyncio.gather(*sent)} == {MessageStatus.DELIVERED}
+    claims = [commits.submit(Request(A, ClaimNext("run.b", "me", 1000))) for _ in range(300)]
+    taken = [claim.message.message_id for claim in await asyncio.gather(*claims)]
+    assert taken == [f"msg.{number}" for number in range(300)]
+    await commits.close()
 
 
 async def test_tasks_share_the_commits_of_the_engine() -> None:

@@ -17,7 +17,6 @@ from agentpool import (
     WakeRegistrationStatus,
     include,
 )
-from agentpool.rules import consequences
 from agentpool.rules.answers import HOLD_MILLIS, RenewHolds, TakeAnswers
 from agentpool.rules.claims import ClaimNext
 from agentpool.rules.command import Row
@@ -56,7 +55,7 @@ def with_members(clock: Clock = wall_clock) -> Pool:
 
 def coordinated(clock: Clock = wall_clock) -> Pool:
     pool = with_members(clock)
-    assert carry_out(pool, CatchUp())
+    assert carry_out(pool, CatchUp()).done
     return pool
 
 
@@ -96,38 +95,6 @@ def test_what_consequences_append_is_worked_in_with_them() -> None:
     assert pool.row(contract_key("msg.q")) is None
 
 
-def test_catching_up_is_done_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consequences, "_PAGE", 10)
-    monkeypatch.setattr(consequences, "CATCH_UP_AT_ONCE", 20)
-    pool = with_members()
-    for number in range(27):
-        pool.do(deliver(message(f"msg.{number}")))
-    assert not carry_out(pool, CatchUp())
-    assert pool.projected == 20
-    assert carry_out(pool, CatchUp())
-    assert pool.projected == pool.head == 30
-
-
-def test_nothing_is_carried_out_as_due_before_all_is_worked_in(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(consequences, "_PAGE", 2)
-    monkeypatch.setattr(consequences, "CATCH_UP_AT_ONCE", 4)
-    clock = ManualClock()
-    pool = with_members(clock)
-    pool.do(deliver(question()))
-    for number in range(5):
-        pool.do(deliver(message(f"msg.{number}")))
-    assert not carry_out(pool, CatchUp())
-    clock.advance(LATER)
-    assert not carry_out(pool, CatchUp())
-    assert pool.kinds.count("RunMessageRecorded") == 6
-    assert carry_out(pool, CatchUp())
-    known = pool.message_by_key("key.msg.q")
-    assert known is not None
-    assert known.stored.receipt.status is MessageStatus.TIMED_OUT
-
-
 @pytest.mark.parametrize(
     "sent", [question(0), question(), message("msg.q", expires_at_millis=9 * 10**15)]
 )
@@ -135,7 +102,7 @@ def test_what_was_over_before_it_is_worked_in_opens_nothing(sent: RunMessage) ->
     pool = with_members()
     pool.do(deliver(sent))
     pool.do(RecordStatus(sent, FAILED, ()))
-    assert carry_out(pool, CatchUp())
+    assert carry_out(pool, CatchUp()).done
     assert pool.next_deadline() is None
     assert pool.row(contract_key("msg.q")) is None
     assert pool.kinds.count("RunMessageRecorded") == 2
@@ -232,6 +199,7 @@ def test_holds_are_renewed_but_never_set_again() -> None:
     assert pool.row(deadline_key(HELD, "msg.q")) == deadline(HELD, "msg.q", until)
     assert pool.row(deadline_key(HELD, "msg.other")) is None
     clock.advance(HOLD_MILLIS)
+    carry_out(pool, CatchUp())
     carry_out(pool, RenewHolds(["msg.q"]))
     assert pool.row(deadline_key(HELD, "msg.q")) is None
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rule_views import Pool, opened
 from samples import POOL, envelope, member, message
 
-from agentpool import AgentPoolStoreCursor, EventCursor, MessageStatus, StoreError
+from agentpool import AgentPoolStoreCursor, EventCursor, MessageStatus, PoolOpened, StoreError
 from agentpool.rules import history
 from agentpool.rules.history import page_of_events
 from agentpool.rules.host_events import Publish
@@ -109,6 +109,7 @@ def test_a_place_after_an_event_counts_records_and_host_events_apart() -> None:
 def test_the_opening_of_a_pool_is_no_event() -> None:
     pool = opened()
     [(seq, payload)] = pool.records(0, 1)
+    assert isinstance(payload, PoolOpened)
     assert event_of(pool, seq, payload) is None
 
 

@@ -33,7 +33,7 @@ from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun, LeaveMemb
 from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.sending import Send
-from agentpool.rules.waits import CancelWake, SuspendUntil
+from agentpool.rules.waits import CancelWake, PollWake, SuspendUntil
 from agentpool.rules.wakes import RecordWake
 
 
@@ -43,6 +43,7 @@ class Noting(Pool):
     def __init__(self) -> None:
         super().__init__()
         self.noted: set[Any] = set()
+        self.answered = False
 
     def message_by_key(self, key: str) -> Placed[Any] | None:
         self.noted.add(("message", key))
@@ -57,7 +58,9 @@ class Noting(Pool):
         return super().wake(condition_id)
 
     def row(self, key: RowKey) -> Row | None:
-        self.noted.add(key)
+        # The deadlines of a question show only with its answer: whose key it is, nobody can know.
+        if not (key.name.endswith(" key.msg.q") and self.answered):
+            self.noted.add(key)
         return super().row(key)
 
     def next_due(self, name: str) -> int | None:
@@ -131,7 +134,9 @@ def after_question(make: Callable[[], Command[Any]]) -> Callable[[Noting], Comma
 
     def prepare(pool: Noting) -> Command[Any]:
         pool.do(Send(question(), hold_answers=True))
-        return make()
+        command = make()
+        pool.answered = ("message", "key.msg.r") in declared(command.looks_up)
+        return command
 
     return prepare
 
@@ -167,6 +172,7 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "take no answers": after_question(lambda: TakeAnswers("key.msg.q")),
     "record a wake": lambda _: recorded_wake(),
     "suspend": lambda _: SuspendUntil(condition()),
+    "poll a wait": lambda pool: PollWake(waiting(pool)),
     "cancel a wait": lambda pool: CancelWake(waiting(pool)),
     "publish": lambda _: Publish(envelope()),
 }

@@ -1,6 +1,5 @@
 """What an opened pool does with its store, where the conformance suite cannot see it."""
 
-import pytest
 from samples import POOL
 
 from agentpool import (
@@ -10,8 +9,8 @@ from agentpool import (
     WakeRegistrationStatus,
     include,
 )
-from agentpool.rules import consequences
 from agentpool.rules.command import Decision
+from agentpool.rules.consequences import PIECE
 from agentpool.testing import a_condition, a_member, a_message
 from agentpool.testing.conformance.kit import message_record
 from agentpool.testing.conformance.pool_kit import ManualClock
@@ -21,17 +20,13 @@ NEVER = EventFilter(run_ids=include("run.nobody"))
 TIMEOUT = 1_000
 
 
-async def test_a_wake_that_is_due_is_ended_however_much_others_have_appended(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(consequences, "CATCH_UP_AT_ONCE", 3)
-    monkeypatch.setattr(consequences, "_PAGE", 2)
+async def test_a_wake_that_is_due_is_ended_however_much_others_have_appended() -> None:
     clock = ManualClock()
     async with InMemoryAgentPoolStore(clock=clock) as store, AgentPool.open(store, POOL) as pool:
         await pool.join_run(a_member("run.a"))
         condition = a_condition(filter=NEVER, timeout_millis=TIMEOUT)
         await pool.suspend_until("run.a", condition)
-        foreign = tuple(seal(message_record(a_message(f"foreign.{n}"))) for n in range(10))
+        foreign = tuple(seal(message_record(a_message(f"foreign.{n}"))) for n in range(3 * PIECE))
         store._pools[POOL].apply(Decision(None, foreign))
         clock.advance(TIMEOUT)
         assert (await pool.poll_wake("wake.1")).status is WakeRegistrationStatus.TIMED_OUT

@@ -8,9 +8,10 @@ import pytest
 from recording_store import Call, RecordingStore
 from virtual_time import settled, virtual_time
 
-from agentpool import InMemoryAgentPoolStore, StoreBusyError
+from agentpool import AgentPool, InMemoryAgentPoolStore, StoreBusyError
 from agentpool.rules.consequences import CatchUp
-from agentpool.rules.membership import JoinRun
+from agentpool.rules.membership import JoinMember, JoinRun
+from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.topics import DEADLINES
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.testing import a_member
@@ -434,3 +435,88 @@ async def test_what_is_wrong_is_told_once_although_something_else_is_wrong_elsew
     told = Counter(record.message for record in caplog.records)
     assert told == {f"cannot keep up: {what}": 1 for what in UPKEEP}
     await it.store.aclose()
+
+
+async def append_as_others(it: Kept, count: int, every: float = 0.0) -> None:
+    """Append records that are not worked in, one after another."""
+    pool = it.store._pools[X]
+    for _ in range(count):
+        pool.apply(JoinRun(a_member(f"run.{pool.head}")).decide(pool))
+        it.store.notify([X])
+        await asyncio.sleep(every)
+
+
+@virtual_time
+async def test_a_burst_of_others_is_left_to_settle() -> None:
+    it = await kept(X)
+    await append_as_others(it, 10, every=0.03)
+    assert it.store.count("CatchUp") == 0
+    await asyncio.sleep(0.2)
+    assert it.store.count("CatchUp") == 1
+    assert 300 <= it.since("CatchUp")[0] <= 400
+    await it.store.aclose()
+
+
+@virtual_time
+async def test_a_burst_that_does_not_end_is_not_waited_for() -> None:
+    it = await kept(X)
+    await append_as_others(it, 100, every=0.03)
+    caught_up = it.since("CatchUp")
+    assert caught_up[0] == pytest.approx(1000, abs=100)
+    assert len(caught_up) == 2
+    await it.store.aclose()
+
+
+@virtual_time
+async def test_what_is_due_does_not_wait_for_a_burst_to_end() -> None:
+    it = await kept(X)
+    await it.owe(100, X)
+    it.forget()
+    await append_as_others(it, 20, every=0.03)
+    assert it.since("CatchUp")[0] == pytest.approx(100, abs=25)
+    await it.store.aclose()
+
+
+@virtual_time
+async def test_between_two_pieces_others_have_their_turn() -> None:
+    it = await kept(X, Y)
+    await append_as_others(it, 500)
+    for number in range(300):
+        await InMemoryAgentPoolStore.execute(
+            it.store, Y, JoinRun(a_member(f"run.{number}"), 1000 + number // 300)
+        )
+    await asyncio.sleep(0.5)
+    it.forget()
+
+    async def take_time(call: Call) -> None:
+        if call.what == "CatchUp":
+            await asyncio.sleep(0.04)
+
+    it.store.before = take_time
+    await asyncio.sleep(5)
+    assert await it.members(Y) == []
+    gaps = [b - a for a, b in zip(it.since("CatchUp"), it.since("CatchUp")[1:], strict=False)]
+    assert len(gaps) >= 5
+    assert min(gaps) >= 80, "it rests for as long as a piece took"
+    await it.store.aclose()
+
+
+@virtual_time
+async def test_opening_does_not_wait_for_all_that_waits_to_be_done() -> None:
+    store = RecordingStore()
+    for number in range(1000):
+        await store.execute(X, OpenPool())
+        await store.execute(X, JoinMember(a_member(f"run.{number}")))
+    begun = store.clock()
+
+    async def take_time(call: Call) -> None:
+        if call.what == "CatchUp":
+            await asyncio.sleep(0.3)
+
+    store.before = take_time
+    async with AgentPool.open(store, X):
+        assert store.clock() - begun <= 1000
+        assert store._pools[X].projected != store._pools[X].head
+        await asyncio.sleep(10)
+        assert store._pools[X].projected == store._pools[X].head
+    await store.aclose()

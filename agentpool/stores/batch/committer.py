@@ -11,15 +11,19 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Command, LookUps
-from agentpool.rules.consequences import ConsequenceError, carry_out
+from agentpool.rules.consequences import PIECE, ConsequenceError, carry_out
 from agentpool.rules.topics import AllTouched, merge
 from agentpool.stores.batch.source import Engine
-from agentpool.stores.batch.states import StateCache
+from agentpool.stores.batch.states import ColdStateError, StateCache
 from agentpool.stores.batch.view import OverlayView
 
 __all__ = ("BatchCommitter", "Outcome", "Refusal", "Request")
 
 Outcome: TypeAlias = Any  # a command's result, or its Refusal
+
+_MOST_WORK: Final = 1000
+_MOST_NEW: Final = 500
+_TIMES_TO_LOOK: Final = 3
 
 
 class Refusal(NamedTuple):
@@ -49,7 +53,10 @@ class BatchCommitter:
     ) -> tuple[list[Outcome], AllTouched]:
         """Carry out requests in order, each seeing the effect of those before it.
 
-        :return: an outcome for each request, and what others are to be told of each pool
+        Ends where the transaction would become long: then the rest are for the next one.
+
+        :return: an outcome for each request that it came to, which is the first one at least, and
+            what others are to be told of each pool
         """
         try:
             return self._commit(engine, requests)
@@ -68,8 +75,24 @@ class BatchCommitter:
     def _commit(
         self, engine: Engine, requests: Sequence[Request]
     ) -> tuple[list[Outcome], AllTouched]:
+        for at_most in (*[_MOST_NEW] * _TIMES_TO_LOOK, None):
+            try:
+                return self._transact(engine, requests, at_most)
+            except ColdStateError as cold:
+                # What is to be read is read first, while others may write.
+                engine.read(partial(self._look, engine, cold.pool_id))
+        raise AssertionError  # the last time, it may be as much as there is
+
+    def _look(self, engine: Engine, pool_id: str) -> None:
+        source = engine.source(pool_id)
+        source.load(LookUps())
+        self.states.current(source, self.states.head(source))
+
+    def _transact(
+        self, engine: Engine, requests: Sequence[Request], at_most: int | None
+    ) -> tuple[list[Outcome], AllTouched]:
         durable = any(request.command.must_survive_power_cut for request in requests)
-        work = partial(self._carry_out, engine, requests)
+        work = partial(self._carry_out, engine, requests, at_most)
         outcomes, views = engine.transact(work, durable=durable)
         for view in views:
             view.committed()
@@ -92,25 +115,33 @@ class BatchCommitter:
         return outcomes, changed
 
     def _carry_out(
-        self, engine: Engine, requests: Sequence[Request]
+        self, engine: Engine, requests: Sequence[Request], at_most: int | None
     ) -> tuple[list[Outcome], list[OverlayView]]:
         """Do the work of a transaction; what this raises, and what it refuses, differ.
 
         A refusal has changed nothing, so the commands after it go on from the same views.
         """
-        views = self._views(engine, requests)
+        views = self._views(engine, requests, at_most)
         outcomes: list[Outcome] = []
+        work = 0
         for pool_id, command in requests:
+            if work >= _MOST_WORK:
+                break
+            view = views[pool_id]
+            before = view.work
             try:
-                outcomes.append(carry_out(views[pool_id], command))
+                outcomes.append(carry_out(view, command, max(PIECE - work, 0)))
             except AgentPoolError as error:
                 outcomes.append(Refusal(error))
+            work += view.work - before
         # All decided, then all written: an engine that is a trip away needs one for it.
         for view in views.values():
             view.save()
         return outcomes, list(views.values())
 
-    def _views(self, engine: Engine, requests: Sequence[Request]) -> dict[str, OverlayView]:
+    def _views(
+        self, engine: Engine, requests: Sequence[Request], at_most: int | None
+    ) -> dict[str, OverlayView]:
         """Lock the pools in the order of their ids, load what is declared, then look."""
         wanted: dict[str, list[LookUps]] = {}
         for pool_id, command in requests:
@@ -118,7 +149,7 @@ class BatchCommitter:
         sources = [engine.source(pool_id) for pool_id in sorted(wanted)]
         for source in sources:
             source.load(_together(wanted[source.pool_id]))
-        return {source.pool_id: OverlayView(source, self.states) for source in sources}
+        return {each.pool_id: OverlayView(each, self.states, at_most) for each in sources}
 
 
 def _together(declared: Sequence[LookUps]) -> LookUps:

@@ -13,8 +13,8 @@ from agentpool.stores.batch.committer import Outcome, Refusal, Request
 
 __all__ = ("GroupCommit",)
 
-# So many share a sync well, and are decided in a few hundredths of a second.
-_BATCH_SIZE: Final = 1024
+# So many share a sync well, and are mostly decided in one transaction that is not long.
+_BATCH_SIZE: Final = 256
 
 _Commit: TypeAlias = Callable[[list[Request]], Awaitable[tuple[list[Outcome], AllTouched]]]
 _Waiting: TypeAlias = tuple[Request, "asyncio.Future[Any]"]
@@ -24,7 +24,8 @@ class GroupCommit:
     """A queue of commands in front of a function that commits a batch of them.
 
     :param commit: commits requests, and gives an outcome for each and what others are to be told
-        of, or raises for all
+        of, or raises for all; where they are too much for one transaction, outcomes for the first
+        of them, and the rest come first in the next batch
     :param changed: told of that, after the callers
     """
 
@@ -71,6 +72,7 @@ class GroupCommit:
             while batch := self._take():
                 self._under_way = batch
                 outcomes, changed = await self._commit_batch(batch)
+                self._queue.extendleft(reversed(batch[len(outcomes) :]))
                 _tell(batch, outcomes)
                 self._end_batch()
                 if changed:
@@ -115,7 +117,7 @@ class GroupCommit:
 
 
 def _tell(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
-    for (_, future), outcome in zip(batch, outcomes, strict=True):
+    for (_, future), outcome in zip(batch, outcomes, strict=False):
         if future.done():
             continue
         if isinstance(outcome, Refusal):

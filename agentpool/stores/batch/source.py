@@ -9,10 +9,21 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentpool.rules.command import LookUps, Placed, Row, RowKey
 from agentpool.wire.payload import SealedPayload, open_payload
-from agentpool.wire.records import AgentPoolStoreRecordPayload, UnknownRecord
+from agentpool.wire.records import AgentPoolStoreRecordPayload
 
-__all__ = ("EVER", "Changes", "Checkpoint", "Engine", "RawRecord", "Source", "Stretch", "placed")
+__all__ = (
+    "EVER",
+    "Changes",
+    "Checkpoint",
+    "Engine",
+    "Open",
+    "RawRecord",
+    "Source",
+    "Stretch",
+    "placed",
+)
 
+P = TypeVar("P")
 R = TypeVar("R")
 
 EVER: Final = 2**63 - 1
@@ -21,8 +32,11 @@ EVER: Final = 2**63 - 1
 RawRecord: TypeAlias = tuple[int, str, bytes | None]
 """A record's number, its kind and its payload; ``None`` where what is stored is not even text."""
 
-Stretch: TypeAlias = tuple[Sequence[int], Iterable[AgentPoolStoreRecordPayload | UnknownRecord]]
-"""The numbers of some records, in order, and their payloads."""
+Open: TypeAlias = Callable[[str, Sequence[RawRecord]], Iterable[P]]
+"""Opens records of a pool, as `open_payloads` or `open_each` does."""
+
+Stretch: TypeAlias = tuple[Sequence[int], Iterable[AgentPoolStoreRecordPayload | P]]
+"""The numbers of some records, in order, and what they were opened as."""
 
 
 class Checkpoint(NamedTuple):
@@ -90,10 +104,11 @@ class Source(Protocol):
     def wake(self, condition_id: str) -> RawRecord | None:
         """Find the latest record of the wake of a condition."""
 
-    def stretches(self, after: int, limit: int, *, keep_unknown: bool = False) -> Iterator[Stretch]:
-        """Read records after a number, in order, and open them as `open_payloads` does.
+    def stretches(self, after: int, limit: int, open_: Open[P]) -> Iterator[Stretch[P]]:
+        """Read records after a number, in order, in as many stretches as the engine likes.
 
-        In as many stretches as the engine likes, up to the first record that cannot be read.
+        :param open_: opens those that the engine itself does not, one of them that cannot be read
+            at least; what it raises ends the reading, after the records before
         """
 
     def record_at(self, seq: int) -> RawRecord | None:
@@ -163,8 +178,11 @@ class Engine(Protocol):
         :raises StoreBusyError: others were in the way for too long
         """
 
+    def read(self, work: Callable[[], None]) -> None:
+        """Work on one state of what is committed, as in a transaction, and lock nobody out."""
+
     def source(self, pool_id: str) -> Source:
-        """Give a pool inside the transaction, locked against all other writers.
+        """Give a pool inside the transaction; in one that writes, locked against other writers.
 
         Asked for once for each pool, in the order of their ids, so that locks taken in that order
         lock nobody out.

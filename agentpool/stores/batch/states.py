@@ -12,7 +12,7 @@ from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.source import Checkpoint, RawRecord, Source
 from agentpool.wire.codec import decode, encode
-from agentpool.wire.payload import open_payload
+from agentpool.wire.payload import open_each, open_payload
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -20,9 +20,11 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.struct import Wire
 
-__all__ = ("KeptState", "StateCache", "refuse_shorter", "state_at")
+__all__ = ("ColdStateError", "KeptState", "StateCache", "refuse_shorter", "state_at")
 
 _CHECKPOINT_EVERY: Final = 32
+_LARGEST_CHECKPOINT: Final = 1000
+"""Members and open wakes; to write down more would take a transaction for too long."""
 _POOLS_KEPT: Final = 1024
 _NOTHING: Final = (0, 0)
 
@@ -41,6 +43,14 @@ class _Checkpoint(Wire):
     open_wakes: tuple[AgentPoolStoredWake, ...]
 
 
+class ColdStateError(Exception):
+    """A transaction that writes would have to read too much of a pool to know its state."""
+
+    def __init__(self, pool_id: str) -> None:
+        super().__init__(pool_id)
+        self.pool_id = pool_id
+
+
 class KeptState:
     """The state of a pool, and how many records have changed it since its checkpoint."""
 
@@ -57,7 +67,8 @@ class KeptState:
         """
         self.unsaved += changes
         state = self.state
-        if self.unsaved < _CHECKPOINT_EVERY + len(state.members) + len(state.open_wakes):
+        size = len(state.members) + len(state.open_wakes)
+        if self.unsaved < _CHECKPOINT_EVERY + size or size > _LARGEST_CHECKPOINT:
             return None
         self.unsaved = 0
         return Checkpoint(state.sequence, _encoded(state))
@@ -146,9 +157,16 @@ class StateCache:
                 known = self._configs[pool_id] = open_payload(pool_id, *first).config
         return known
 
-    def current(self, source: Source, head: int) -> KeptState:
-        """Give the state of a pool after its last record, whose number is ``head``."""
+    def current(self, source: Source, head: int, at_most: int | None = None) -> KeptState:
+        """Give the state of a pool after its last record, whose number is ``head``.
+
+        :param at_most: how many records may be new since it was looked at last
+        :raises ColdStateError: there are more
+        """
         pool_id = source.pool_id
+        known = self._states[pool_id].state.sequence if pool_id in self._states else 0
+        if at_most is not None and head - known > at_most:
+            raise ColdStateError(pool_id)
         # Out while it is brought up to date: a record that cannot be read would leave it half so.
         kept = self._states.pop(pool_id, None)
         if kept is None:
@@ -158,8 +176,13 @@ class StateCache:
         state = kept.state
         if head > state.sequence:
             raw = source.pool_page(state.sequence, head)
-            for seq, kind, text in raw:
-                state.apply(seq, open_payload(pool_id, seq, kind, text))
+            for (seq, kind, _), payload in zip(raw, open_each(pool_id, raw), strict=True):
+                if not isinstance(payload, AgentPoolError):
+                    state.apply(seq, payload)
+                # Whoever reads it is told. What is decided without it goes on, unless all that is
+                # decided needs it.
+                elif kind == "pool_opened":
+                    raise payload
             kept.unsaved += len(raw)
             state.sequence = head
         self.keep(kept)

@@ -1,16 +1,16 @@
 """A pool in the current transaction: what is stored, and over it what the transaction has added."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final, TypeAlias, cast
 
-from agentpool.rules.command import Decision, Placed, Row, RowKey
+from agentpool.rules.command import Decision, Placed, Read, Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.rules.topics import Touched, touch, touch_if_behind
 from agentpool.stores.batch.merged_rows import MergedRows
 from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
 from agentpool.stores.batch.states import KeptState, StateCache, refuse_shorter
-from agentpool.wire.payload import SealedPayload, open_payload
+from agentpool.wire.payload import SealedPayload, open_each, open_payload
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -33,7 +33,6 @@ class _Unknown(Enum):
 
 
 _YET: Final = _Unknown.YET
-_Payloads: TypeAlias = Iterable[AgentPoolStoreRecordPayload]  # none that is not known here
 _Found: TypeAlias = dict[str, Placed[Any] | None]
 
 
@@ -44,11 +43,14 @@ class OverlayView:
     looked up is kept, for within the transaction only this view can change it.
 
     :ivar head: the number of the last record, those added included
+    :ivar work: how much was done, as `Decision.work` counts; a record that was read counts one
+    :param at_most: see `StateCache.current`, whose error any look-up may raise
     :raises StoreError: the log has lost its end
     """
 
     __slots__ = (
         "_added",
+        "_at_most",
         "_config",
         "_event_sequence",
         "_kept",
@@ -67,11 +69,13 @@ class OverlayView:
         "_wakes_by_key",
         "head",
         "pool_id",
+        "work",
     )
 
-    def __init__(self, source: Source, states: StateCache) -> None:
+    def __init__(self, source: Source, states: StateCache, at_most: int | None = None) -> None:
         self._source = source
         self._states = states
+        self._at_most = at_most
         self.pool_id: str = source.pool_id
         self.head: int = states.head(source)
         self._stored_head = self.head
@@ -88,6 +92,7 @@ class OverlayView:
         self._pool_records = 0
         self._touched: Touched = {}
         self._new_event_sequence = self._new_projected = False
+        self.work: int = 0
 
     # --- looking
 
@@ -103,7 +108,8 @@ class OverlayView:
         return (self._kept or self._look_up_state()).state
 
     def _look_up_state(self) -> KeptState:
-        kept = self._kept = self._states.current(self._source, self._stored_head)
+        kept = self._states.current(self._source, self._stored_head, self._at_most)
+        self._kept = kept
         if self._added:
             # About to hold what is not committed: if the transaction fails, nobody may find it.
             self._states.take_out(self.pool_id)
@@ -167,20 +173,21 @@ class OverlayView:
     def _placed(self, raw: RawRecord | None) -> Placed[Any] | None:
         return None if raw is None else placed(self.pool_id, raw)
 
-    def records(self, after: int, limit: int) -> Sequence[tuple[int, AgentPoolStoreRecordPayload]]:
+    def records(self, after: int, limit: int) -> Sequence[tuple[int, Read]]:
         head = self._stored_head
         if after > self.head:
             seen = self._states.seen_before(self.pool_id)
             refuse_shorter(self.pool_id, self.head, min(after, seen))
             self._source.refuse_lost(after, self.head)
-        found: list[tuple[int, AgentPoolStoreRecordPayload]] = []
+        found: list[tuple[int, Read]] = []
         if after < head:
-            for numbers, payloads in self._source.stretches(after, limit):
-                found += zip(numbers, cast("_Payloads", payloads), strict=True)
+            for numbers, payloads in self._source.stretches(after, limit, open_each):
+                found += zip(numbers, payloads, strict=True)
             self._states.read(self._source, after, found[-1][0] if found else None)
         start = max(after - head, 0)
         added = self._added[start : start + limit - len(found)]
         found += [(head + start + 1 + i, record.payload) for i, record in enumerate(added)]
+        self.work += len(found)
         return found
 
     def _opened(self, seq: int, kind: str, text: bytes | None) -> AgentPoolStoreRecordPayload:
@@ -208,6 +215,7 @@ class OverlayView:
     # --- changing
 
     def apply(self, decision: Decision[Any]) -> None:
+        self.work += decision.work
         for record in decision.records:
             self._append(record)
         for row in decision.puts:

@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Never, TypeVar, cast
 
 from agentpool.errors import CorruptRecordError, StoreError
 from agentpool.rules.command import LookUps, Row, RowKey
-from agentpool.stores.batch.source import EVER, Changes, Checkpoint, RawRecord, Stretch
+from agentpool.stores.batch.source import EVER, Changes, Checkpoint, Open, RawRecord, Stretch
 from agentpool.stores.sqlite import statements
 from agentpool.stores.sqlite.connection import write_transaction
 from agentpool.stores.sqlite.place import Guard
 from agentpool.stores.sqlite.promises import Promises, refuse_lost
 from agentpool.stores.sqlite.statements import Index
 from agentpool.support.clock import Clock, wall_clock
-from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines, open_payloads
+from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines
 
 __all__ = ("AppendedRows", "SqliteEngine", "SqliteSource", "Writing")
 
+P = TypeVar("P")
 R = TypeVar("R")
 
 
@@ -141,19 +142,18 @@ class SqliteSource:
             return loaded[value]
         return self._record(index.one, value)
 
-    def stretches(self, after: int, limit: int, *, keep_unknown: bool = False) -> Iterator[Stretch]:
+    def stretches(self, after: int, limit: int, open_: Open[P]) -> Iterator[Stretch[P]]:
         while limit > 0:
             size = min(limit, AT_ONCE)
-            numbers, payloads = self._at_once(after, size) or self._one_by_one(
-                after, size, keep_unknown=keep_unknown
-            )
+            found: Stretch[P] | None = self._at_once(after, size)
+            numbers, payloads = found or self._one_by_one(after, size, open_)
             if numbers:
                 yield numbers, payloads
             if len(numbers) < size:
                 return
             after, limit = numbers[-1], limit - size
 
-    def _at_once(self, after: int, limit: int) -> Stretch | None:
+    def _at_once(self, after: int, limit: int) -> Stretch[Never] | None:
         """Read a stretch as lines; ``None`` where a record is not numbered or written as usual."""
         asked = (self.pool_id, after, limit)
         try:
@@ -168,10 +168,9 @@ class SqliteSource:
         payloads = open_lines(lines)
         return None if payloads is None else (range(after + 1, last + 1), payloads)
 
-    def _one_by_one(self, after: int, limit: int, *, keep_unknown: bool) -> Stretch:
+    def _one_by_one(self, after: int, limit: int, open_: Open[P]) -> Stretch[P]:
         rows = self.page(after, limit)
-        payloads = open_payloads(self.pool_id, rows, keep_unknown=keep_unknown)
-        return [seq for seq, _, _ in rows], payloads
+        return [seq for seq, _, _ in rows], open_(self.pool_id, rows)
 
     def record_at(self, seq: int) -> RawRecord | None:
         return next(iter(self.page(seq - 1, 1)), None)
@@ -189,16 +188,24 @@ class SqliteSource:
         return self._record(statements.MEMBER_BEFORE, run_id, seq)
 
     def _record(self, sql: str, *values: object) -> RawRecord | None:
-        found: RawRecord | None = self._connection.execute(sql, (self.pool_id, *values)).fetchone()
-        if found is not None:
-            self._check_numbers(found[:1])
-        return found
+        found = self._records(sql, *values)
+        return found[0] if found else None
 
     def _records(self, sql: str, *values: object) -> list[RawRecord]:
-        # All of them at once, so that no cursor stays open.
-        found = self._connection.execute(sql, (self.pool_id, *values)).fetchall()
+        found = self._fetched(sql, self.pool_id, *values)
         self._check_numbers(map(_NUMBER, found))
         return found
+
+    def _fetched(self, sql: str, *values: object) -> list[RawRecord]:
+        # All of them at once, so that no cursor stays open.
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if hasattr(error, "sqlite_errorcode"):
+                raise  # of the engine, and not of what was made of its bytes
+        # A kind that is no UTF-8, which is for that record to suffer; it is none that is known.
+        found = self._connection.execute(statements.with_kind_as_bytes(sql), values).fetchall()
+        return [(seq, bytes(kind).decode(errors="replace"), text) for seq, kind, text in found]
 
     def refuse_lost(self, after: int, head: int) -> None:
         refuse_lost(self._connection, self.pool_id, after, head)
@@ -383,6 +390,16 @@ class SqliteEngine:
             raise
         writing.guard.check()  # nor acknowledged, should it have gone meanwhile
         return done
+
+    def read(self, work: Callable[[], None]) -> None:
+        self._connection.execute("BEGIN")
+        try:
+            self._writing.refresh(self._connection)
+            work()
+        finally:
+            # Some errors have rolled back already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _set_level(self, level: str) -> None:
         """Tell SQLite, which wants it before the transaction, and again when telling it failed."""

@@ -40,14 +40,21 @@ __all__ = (
     "TIME",
     "WAKES_BY_KEY",
     "Index",
+    "with_kind_as_bytes",
 )
 
 # As bytes, because what another writer stored may not be UTF-8; that is for one record to suffer.
 _PAYLOAD: Final = "CASE typeof(payload_json) WHEN 'text' THEN CAST(payload_json AS BLOB) END"
+_KIND: Final = "SELECT seq, kind,"
 _RECORDS: Final = f"SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records WHERE pool_id = ?"
 _ROWS: Final = "SELECT kind, name, number, value, due_at FROM agentpool_rows WHERE pool_id = ?"
 
 # --- records
+
+
+def with_kind_as_bytes(sql: str) -> str:
+    """Change a statement that reads records to one that reads kinds that are not UTF-8 too."""
+    return sql.replace(_KIND, "SELECT seq, CAST(kind AS BLOB),", 1)
 
 
 @dataclass(frozen=True, eq=False)

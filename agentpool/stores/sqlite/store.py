@@ -43,7 +43,7 @@ from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import MAX_BODY, OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.payload import records_at
+from agentpool.wire.payload import open_payloads, records_at
 from agentpool.wire.records import AgentPoolStoreRecord
 
 __all__ = ("SqliteAgentPoolStore",)
@@ -52,6 +52,7 @@ R = TypeVar("R")
 
 _GUARD_SECONDS: Final = 0.5
 _POOLS_REMEMBERED: Final = 4096
+_KEEP_UNKNOWN: Final = partial(open_payloads, keep_unknown=True)
 
 
 class SqliteAgentPoolStore(AgentPoolStore):
@@ -362,7 +363,7 @@ def _call(method: "WeakMethod[Callable[[], None]]") -> None:
 def _page(source: SqliteSource, after: int, limit: int) -> Page:
     records: list[AgentPoolStoreRecord] = []
     try:
-        for numbers, payloads in source.stretches(after, limit, keep_unknown=True):
+        for numbers, payloads in source.stretches(after, limit, _KEEP_UNKNOWN):
             records += records_at(source.pool_id, numbers, payloads)
     except AgentPoolError as error:
         return Page(records, error)  # with those before it

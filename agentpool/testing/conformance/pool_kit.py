@@ -10,6 +10,7 @@ from typing import Any
 from agentpool.inbox import Delivery, Inbox
 from agentpool.pool import AgentPool
 from agentpool.rules.command import PoolView
+from agentpool.rules.consequences import CatchUp
 from agentpool.stores.base import AgentPoolStore
 from agentpool.support.clock import Clock
 from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads
@@ -181,8 +182,9 @@ async def acked(inbox: Inbox, count: int) -> list[str]:
 
 
 async def carry_out_due(pool: AgentPool) -> None:
-    """Do what any command does first: carry out what is due by the clock of the test."""
-    await pool.store.record_pool_created(pool.pool_id)
+    """Carry out what is due by the clock of the test."""
+    while not (await pool.store.execute(pool.pool_id, CatchUp())).done:
+        pass
 
 
 async def outlive(

@@ -106,6 +106,7 @@ class PoolPresenceTests(PoolKit):
             async with pool.member(MEMBER, lease=LEASE / 1000):
                 await waiting(pool)
                 clock.advance(LEASE)
+                await carry_out_due(pool)
                 to_all = pool.member(a_member("run.c"), lease=None)
                 async with to_all as you:
                     receipt = await you.send(RunAddress.pool(POOL), "content.1")

@@ -226,7 +226,7 @@ class Actor:
 
     async def catch_up(self) -> bool:
         """Carry out what is due, as any command does."""
-        return await self.store.execute(POOL, CatchUp())
+        return (await self.store.execute(POOL, CatchUp())).done
 
     # --- for the machine
 

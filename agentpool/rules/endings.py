@@ -1,0 +1,99 @@
+"""How messages end by time: what a question or an expiring message comes to when it is late.
+
+By time means by the time at which something was recorded, not by whether somebody has carried out
+the deadline before it.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from agentpool.rules.command import Decision, PoolView, Row, RowKey
+from agentpool.rules.inboxes import WITHDRAWN, unheld
+from agentpool.rules.messages import can_become, record_status
+from agentpool.rules.rows import (
+    EXPIRY,
+    RESPONSE,
+    Contract,
+    contract_key,
+    deadline_key,
+    inbox_key,
+    load,
+)
+from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus
+
+__all__ = ("closing", "end_if_late", "expire", "time_out")
+
+
+_MOST_DIGITS: Final = 18
+
+
+def closing(
+    view: PoolView, stored: AgentPoolStoredMessage, status: MessageStatus
+) -> tuple[RowKey, ...]:
+    """List the rows that keep open what a message waits for, which gets its final status.
+
+    Its expiry stays for those who have not taken it, unless nobody is to get it any more.
+    """
+    message = stored.message
+    expiry = deadline_key(EXPIRY, message.idempotency_key)
+    answers = contract_key(message.message_id), deadline_key(RESPONSE, message.idempotency_key)
+    row = None if message.expires_at_millis is None else view.row(expiry)
+    delivered_at = None if row is None else _delivered_at(row)
+    left = () if delivered_at is None else tuple(unheld(view, stored, delivered_at))
+    if status in WITHDRAWN:
+        return (*answers, expiry, *left)
+    return answers if left else (*answers, expiry)
+
+
+def time_out(view: PoolView, key: str) -> Decision[Any]:
+    """Let a question time out, unless it has ended before."""
+    return _end(view, key, MessageStatus.TIMED_OUT)
+
+
+def expire(view: PoolView, key: str, row: Row) -> Decision[Any]:
+    """Expire a message, unless all who received it have acknowledged it.
+
+    :param row: its deadline
+    """
+    known, delivered_at = view.message_by_key(key), _delivered_at(row)
+    if known is None or delivered_at is None:
+        return Decision(None)
+    # A claimed row counts: its consumer may still fail, and then nobody is to get it again.
+    to = known.stored.receipt.delivered_to
+    if not any(view.row(inbox_key(run_id, delivered_at)) for run_id in to):
+        return Decision(None)
+    if can_become(known.stored, MessageStatus.EXPIRED):
+        return _end(view, key, MessageStatus.EXPIRED)
+    # It was answered, say, but some have never taken it.
+    return Decision(None, deletes=tuple(unheld(view, known.stored, delivered_at)))
+
+
+def _delivered_at(row: Row) -> int | None:
+    """Read by which record an expiring message was delivered."""
+    if row.value.isascii() and row.value.isdigit() and len(row.value) <= _MOST_DIGITS:
+        return int(row.value)
+    return None  # another program wrote it; who takes the message sees that it is over
+
+
+def end_if_late(view: PoolView, message_id: str, at: int) -> Iterator[Decision[Any]]:
+    """End a question whose time was up when something was recorded, at ``at``."""
+    contract = load(view, contract_key(message_id), Contract)
+    if contract is None:
+        return
+    key = contract.idempotency_key
+    found = (view.row(deadline_key(what, key)) for what in (RESPONSE, EXPIRY))
+    late = [row for row in found if row is not None and row.due_at <= at]
+    for row in sorted(late, key=lambda each: each.due_at):
+        if row.key == deadline_key(RESPONSE, key):
+            yield time_out(view, key)
+        else:
+            yield expire(view, key, row)
+
+
+def _end(view: PoolView, key: str, status: MessageStatus) -> Decision[Any]:
+    known = view.message_by_key(key)
+    if known is None or not can_become(known.stored, status):
+        return Decision(None)
+    ended = record_status(view, known, status)
+    closed = closing(view, known.stored, status)
+    return ended._replace(deletes=tuple(dict.fromkeys((*ended.deletes, *closed))))
