@@ -1,5 +1,6 @@
 """Being a member: the handle that makes an agent's code short."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -11,6 +12,7 @@ from agentpool.errors import (
     AgentPoolError,
     InvalidValueError,
     NotAMemberError,
+    StoreBusyError,
     StoreClosedError,
 )
 from agentpool.inbox import Inbox
@@ -38,6 +40,8 @@ from agentpool.wire.refs import EventCorrelation, PolicyRef
 from agentpool.wire.struct import trusted
 
 __all__ = ("MemberHandle", "Membership", "fresh_id")
+
+_LOG = logging.getLogger("agentpool")
 
 _NO_CORRELATION: Final = EventCorrelation()
 
@@ -268,8 +272,8 @@ class Membership(Unopened):
     async def __aenter__(self) -> MemberHandle:
         try:
             await self._pool.execute(JoinRun(self._member, self._lease))
-        except BaseException:
-            await uninterrupted(self._leave())  # cancelled, it may have joined
+        except BaseException as error:
+            await self._leave(error)  # cancelled, it may have joined
             raise
         if self._lease is not None:
             self._pool.heartbeats.add_lease(self._pool.pool_id, self._member.run_id, self._lease)
@@ -282,10 +286,28 @@ class Membership(Unopened):
         traceback: TracebackType | None,
     ) -> None:
         self._pool.heartbeats.remove_lease(self._pool.pool_id, self._member.run_id)
-        await uninterrupted(self._leave())
+        await self._leave(exc_value)
 
-    async def _leave(self) -> None:
-        with suppress(AgentPoolError):  # then its claims run out
+    async def _leave(self, ended_by: BaseException | None) -> None:
+        """Leave, whatever ended the block: that is worth more than an error in leaving."""
+        try:
+            await uninterrupted(self._let_go())
+        except AgentPoolError as error:
+            if ended_by is None and self._lease is None:
+                raise  # nothing else would ever let the run leave
+            _LOG.warning(
+                "run %r did not leave, its lease runs out: %s",
+                self._member.run_id,
+                error,
+                extra={"action": "leaving_failed"},
+            )
+
+    async def _let_go(self) -> None:
+        try:
             await self._handle.inbox.let_go()
+        except StoreBusyError:
+            raise  # leaving would wait for the same, as long
+        except AgentPoolError:
+            pass  # then its claims run out
         with suppress(NotAMemberError, StoreClosedError):  # its lease ran out, or will
             await self._pool.conclude(LeaveMember(self._member.run_id))

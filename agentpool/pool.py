@@ -127,8 +127,11 @@ class AgentPool:
 
         Everything refuses from then on, with `StoreClosedError`, and whoever waits, watches or
         subscribes by this object gets it at once. A cancelled close closes all the same.
+
+        :raises StoreClosedError: the store belongs to another event loop, which may still run
         """
         if not self._opened.ending.closed:
+            self.store.refuse_elsewhere()
             self._opened.ending.close()
             await uninterrupted(self._opened.aclose())
 

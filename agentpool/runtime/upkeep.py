@@ -19,6 +19,7 @@ from agentpool.rules.consequences import CatchUp
 from agentpool.runtime.heartbeat import Heartbeats
 from agentpool.stores.base import AgentPoolStore, Due
 from agentpool.stores.tail import Turns
+from agentpool.support.tasks import cancel, ended
 
 __all__ = ("Upkeep",)
 
@@ -74,8 +75,8 @@ class Upkeep:
         if not self._pools and self._task is not None:
             # Whoever comes meanwhile gets a task of their own, so that this one surely ends.
             task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
+            cancel([task])
+            await ended([task])
 
     def _look_at(self, pool_ids: Iterable[str]) -> None:
         self._changed.update(pool_ids)

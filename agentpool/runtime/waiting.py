@@ -17,6 +17,7 @@ from agentpool.rules.claims import next_available
 from agentpool.rules.command import Command, PoolView
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.tail import PAGE_SIZE, Ending, Turns, next_page
+from agentpool.support.tasks import ended
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
     MessageStatus,
@@ -145,7 +146,7 @@ class Waiting:
     async def settle(self) -> None:
         """Wait for the follower to end, which it does when nobody waits any more."""
         if self._follower is not None:
-            await asyncio.wait([self._follower])
+            await ended([self._follower])
 
     # --- following the log for all who wait
 

@@ -11,12 +11,13 @@ a consumer that pauses, breaks off or is cancelled harms nobody.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.support.tasks import ended
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import AgentPoolStoreRecord, UnknownRecord
 
@@ -122,7 +123,8 @@ class Ending:
         """End all turns that are taken in it. Idempotent."""
         self.closed = True
         for turns in self._waiting:
-            turns.wake()
+            with suppress(RuntimeError):  # the event loop that they waited in is closed
+                turns.wake()
 
     @contextmanager
     def ends(self, turns: Turns) -> Iterator[Turns]:
@@ -257,8 +259,7 @@ class Tail:
 
     async def settle(self) -> None:
         """Wait for the looks that are under way, whose followers may be gone."""
-        if self._looks:
-            await asyncio.wait(self._looks)
+        await ended(self._looks)
 
 
 class Followable(Protocol):

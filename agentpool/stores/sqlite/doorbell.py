@@ -142,7 +142,8 @@ class Listener:
     def close(self) -> None:
         """Stop listening."""
         if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1
 

@@ -27,7 +27,7 @@ from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
-from agentpool.support.tasks import uninterrupted
+from agentpool.support.tasks import cancel, uninterrupted
 from agentpool.wire.content import OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.payload import open_records
@@ -188,6 +188,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     async def aclose(self) -> None:
         if os.getpid() != self._pid:
             return  # the connections are the parent's
+        self.refuse_elsewhere()
         self._give_up.set()
         await super().aclose()
 
@@ -250,7 +251,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         if self._listener is not None:
             self._listener.close()
         if self._poll_task is not None:
-            self._poll_task.cancel()
+            cancel([self._poll_task])
 
     def _heard(self) -> None:
         slots = self._bell.rung()
