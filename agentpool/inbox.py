@@ -135,7 +135,7 @@ class Inbox:
 
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        claim, self._flows = await self.pool.waiting.until_taken(
+        claim, self._flows = await self.pool.until_taken(
             inbox_topic(self._run_id),
             lambda view: next_available(view, self._run_id),
             ClaimNext(self._run_id, process_name(), self.lease),

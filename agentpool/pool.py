@@ -156,20 +156,31 @@ class AgentPool:
         )
 
     def member(
-        self, member: AgentPoolMember, lease: float | None = 30.0, *, claim_lease: float = 30.0
+        self,
+        member: AgentPoolMember,
+        lease: float | None = 30.0,
+        *,
+        claim_lease: float = 30.0,
+        rejoin: bool = True,
     ) -> Membership:
         """Be a member for the length of an ``async with`` block: join, heartbeat, leave.
 
-        One block at a time for a run: the end of any lets the run leave. For a run that outlives
-        the block, see `join_run` and `acting_as`. A run whose lease ran out all the same, because
-        its process was suspended, is no member any more: what it does is refused.
+        One block at a time holds a run: a second one, in any process, takes it over, and whatever
+        the first does or waits for raises `MembershipLostError`; its end lets nobody leave. So it
+        is when the run is let go. For a run that outlives the block, see `join_run` and
+        `acting_as`.
+
+        Leaving hides nothing that ended the block, and waits for a busy file no longer than the
+        store does; where that fails, the lease lets the run leave.
 
         :param lease: seconds after which a process that was killed is no member any more;
             ``None`` for a member that stays until it leaves
         :param claim_lease: seconds that a message taken from the inbox stays claimed, renewed
             while it is handled
+        :param rejoin: whether a run whose lease ran out, because its process was suspended, joins
+            again by itself when that goes on; else it has lost its membership
         """
-        return Membership(self._opened, member, lease, claim_lease)
+        return Membership(self._opened, member, lease, claim_lease, rejoin=rejoin)
 
     def acting_as(self, member: AgentPoolMember, *, claim_lease: float = 30.0) -> MemberHandle:
         """Act for a run that has joined with `join_run` and outlives this block, or this process.

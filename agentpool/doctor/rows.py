@@ -9,6 +9,7 @@ from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
 from agentpool.rules.rows import (
     ANSWER,
     ASKING,
+    AWAY,
     CAUSE,
     CONTRACT,
     EVENT,
@@ -130,6 +131,7 @@ _DEADLINES: Final[dict[str, Callable[[Look, str], bool]]] = {
     RESPONSE: Look.is_open_message,
     EXPIRY: Look.is_open_message,
     LEASE: _is_member,
+    AWAY: lambda _look, _run_id: True,
     HELD: Look.is_asked,
 }
 _ENDS: Final = {
@@ -137,6 +139,7 @@ _ENDS: Final = {
     RESPONSE: "open message",
     EXPIRY: "open message",
     LEASE: "member",
+    AWAY: "run",
     HELD: "run asking",
 }
 

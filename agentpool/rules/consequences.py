@@ -13,6 +13,7 @@ from agentpool.errors import AgentPoolError
 from agentpool.rules.answers import on_asker_left
 from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView
 from agentpool.rules.deadlines import carry_out_due
+from agentpool.rules.holding import changed_holders, lease_of
 from agentpool.rules.record_events import event_of, kind_of, run_of
 from agentpool.rules.rows import LEASE, deadline_key
 from agentpool.rules.sending import on_message
@@ -66,7 +67,8 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
             _catch_up_some(transaction)
         elif transaction.projected is not None:
             _catch_up(transaction)
-            _carry_out_due(transaction)
+            if command.carries_out_due:
+                _carry_out_due(transaction)
         decision = command.decide(transaction)
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)
@@ -150,7 +152,10 @@ def _triggered(
 def _on_left(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
     if run_id in view.state.members:
         return  # it joined again since
-    yield Decision(None, deletes=(deadline_key(LEASE, run_id),))
+    lease = view.row(deadline_key(LEASE, run_id))
+    if lease is not None:
+        lost = (changed_holders(view),) if lease_of(lease).epoch is not None else ()
+        yield Decision(None, puts=lost, deletes=(lease.key,), announce=bool(lost))
     yield from on_asker_left(view, run_id)
     for stored in view.state.open_wakes.of_run(run_id):
         yield end_wake(stored, WakeRegistrationStatus.FAILED)

@@ -15,6 +15,7 @@ __all__ = (
     "Contract",
     "HostEvent",
     "InboxEntry",
+    "Lease",
     "WakeCause",
     "contract_key",
     "deadline",
@@ -33,6 +34,8 @@ EVENT: Final = "event"
 EVENT_ID: Final = "event_id"
 CAUSE: Final = "cause"
 
+AWAY: Final = "away"
+HOLDERS: Final = "holders"
 LEASE: Final = "lease"
 WAKE: Final = "wake"
 RESPONSE: Final = "response"
@@ -53,6 +56,21 @@ class InboxEntry(Wire):
 
 UNREAD: Final = encode(InboxEntry()).decode()
 """The value of the row of a message that nobody has claimed yet."""
+
+
+class Lease(Wire):
+    """Who holds a run, and for how long without a heartbeat.
+
+    :ivar epoch: the block that holds it; ``None``: none does
+    :ivar process: the name of its process
+    :ivar millis: ``None``: it never runs out
+    :ivar missed: how many heartbeats it was given time for since the last
+    """
+
+    epoch: str | None = None
+    process: str | None = None
+    millis: int | None = None
+    missed: int = written(0)
 
 
 class Contract(Wire):
@@ -106,12 +124,12 @@ def deadline_key(what: str, subject: str) -> RowKey:
 
 def deadline(what: str, subject: str, due_at: int) -> Row:
     """Make something due at a time, in milliseconds of the Unix epoch."""
-    return Row(deadline_key(what, subject), due_at=min(due_at, _LATEST))
+    return Row(deadline_key(what, subject), due_at=min(due_at, LATEST))
 
 
 def put(key: RowKey, value: Wire, due_at: int = 0) -> Row:
     """Make a row that holds a value."""
-    return Row(key, encode(value).decode(), min(due_at, _LATEST))
+    return Row(key, encode(value).decode(), min(due_at, LATEST))
 
 
 def value_of(row: Row, type_: type[W]) -> W:
@@ -133,4 +151,4 @@ def load(view: PoolView, key: RowKey, type_: type[W]) -> W | None:
 
 
 # The largest integer that SQLite keeps exactly; nobody waits that long.
-_LATEST: Final = 2**63 - 1
+LATEST: Final = 2**63 - 1

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, Protocol, TypeAlias
 from weakref import WeakValueDictionary
@@ -12,9 +12,9 @@ import anyio
 from agentpool.errors import StoreClosedError
 from agentpool.rules.answers import HOLD_MILLIS, RenewHolds
 from agentpool.rules.claims import Claim, RenewClaims
-from agentpool.rules.membership import Heartbeat
+from agentpool.rules.holding import BEATS_PER_LEASE, Heartbeat, Holding, beat_of, holders
 from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.tail import Turns
+from agentpool.stores.tail import Ending, Turns
 
 __all__ = ("Heartbeats", "Renewable")
 
@@ -24,7 +24,6 @@ _LOG = logging.getLogger("agentpool")
 
 _LONGEST_SLEEP: Final = 5.0
 _AFTER_ERROR_MILLIS: Final = 200
-_BEATS_PER_LEASE: Final = 3
 
 
 class Renewable(Protocol):
@@ -44,7 +43,8 @@ class Heartbeats:
 
     def __init__(self, store: AgentPoolStore) -> None:
         self._store = store
-        self._leases: dict[tuple[str, str], int] = {}
+        self._held: dict[tuple[str, Holding], Ending] = {}
+        self._seen: dict[str, int] = {}
         self._holds: Counter[tuple[str, str]] = Counter()
         # A claim is renewed for as long as somebody holds its delivery: a consumer that forgot
         # one, or died with it, lets the message go to another.
@@ -53,14 +53,38 @@ class Heartbeats:
         self._turns: Turns | None = None
         self._last_error = ""
 
-    def add_lease(self, pool_id: str, run_id: str, millis: int) -> None:
-        """Renew the lease of a member from now on."""
-        self._leases[pool_id, run_id] = millis
-        self._schedule(millis)
+    def add_holding(self, pool_id: str, holding: Holding, lost: Ending) -> None:
+        """Renew the lease of a member from now on.
 
-    def remove_lease(self, pool_id: str, run_id: str) -> None:
+        :param lost: closed when another has the run, or it was let go
+        """
+        self._held[pool_id, holding] = lost
+        self._seen.pop(pool_id, None)
+        if holding.lease is not None:
+            self._schedule(holding.lease)
+
+    def remove_holding(self, pool_id: str, holding: Holding) -> None:
         """Renew the lease of a member no longer."""
-        self._leases.pop((pool_id, run_id), None)
+        self._held.pop((pool_id, holding), None)
+
+    async def look(self, pool_ids: Iterable[str]) -> None:
+        """Look in pools that have changed whether somebody has lost a run; then see who, at once.
+
+        :raises AgentPoolError: as the store says
+        """
+        ours = {pool_id for pool_id, _ in self._held}
+        for pool_id in ours.intersection(pool_ids):
+            seen = await self._store.query(pool_id, holders)
+            if seen != self._seen.get(pool_id):
+                self._seen[pool_id] = seen
+                self._schedule(0)
+
+    async def renew(self, pool_id: str, holding: Holding) -> None:
+        """Renew one lease now; a run that is away joins again.
+
+        :raises AgentPoolError: as the store says
+        """
+        await self._renew_leases(pool_id, [holding])
 
     def add_hold(self, pool_id: str, message_id: str) -> None:
         """Have the answers to a message kept for who waits for them, from now on."""
@@ -82,7 +106,7 @@ class Heartbeats:
 
     def _schedule(self, lease: int) -> None:
         """Let the next beat come early enough for a lease that was just added."""
-        beat = self._store.clock() + _interval_of(lease)
+        beat = self._store.clock() + (beat_of(lease) if lease else 0)
         if self._next_beat is None or beat < self._next_beat:
             self._next_beat = beat
             if self._turns is not None:
@@ -112,7 +136,7 @@ class Heartbeats:
         """Renew everything that is held, of all pools in one commit."""
         self._next_beat = None
         held = [
-            *self._leases.values(),
+            *(holding.lease for _, holding in self._held if holding.lease is not None),
             *(delivery.lease for delivery in self._deliveries.values()),
             *([HOLD_MILLIS] if self._holds else ()),
         ]
@@ -128,7 +152,7 @@ class Heartbeats:
                 raise error
         if failed:
             # Soon again, for what failed: a lease leaves time for two more beats.
-            self._schedule(_AFTER_ERROR_MILLIS * _BEATS_PER_LEASE)
+            self._schedule(_AFTER_ERROR_MILLIS * BEATS_PER_LEASE)
         self._tell_of(str(failed[0]) if failed else "")
 
     def _tell_of(self, error: str) -> None:
@@ -137,10 +161,10 @@ class Heartbeats:
         self._last_error = error
 
     def _leases_by_pool(self) -> Iterator[_Renew]:
-        leases: dict[str, dict[str, int]] = {}
-        for (pool_id, run_id), millis in self._leases.items():
-            leases.setdefault(pool_id, {})[run_id] = millis
-        return (partial(self._renew_leases, pool_id, runs) for pool_id, runs in leases.items())
+        held: dict[str, list[Holding]] = {}
+        for pool_id, holding in self._held:
+            held.setdefault(pool_id, []).append(holding)
+        return (partial(self._renew_leases, pool_id, each) for pool_id, each in held.items())
 
     def _claims_by_pool(self) -> Iterator[_Renew]:
         claims: dict[str, dict[Claim, int]] = {}
@@ -154,15 +178,13 @@ class Heartbeats:
             holds.setdefault(pool_id, []).append(message_id)
         return (partial(self._renew_holds, pool_id, ids) for pool_id, ids in holds.items())
 
-    async def _renew_leases(self, pool_id: str, leases: dict[str, int]) -> None:
-        for run_id in await self._store.execute(pool_id, Heartbeat(leases)):
-            self._leases.pop((pool_id, run_id), None)
-            _LOG.warning(
-                "run %r of pool %r is no member any more: its lease ran out, or it was let go",
-                run_id,
-                pool_id,
-                extra={"action": "lease_lost"},
-            )
+    async def _renew_leases(self, pool_id: str, holdings: list[Holding]) -> None:
+        lost = await self._store.execute(pool_id, Heartbeat(holdings))
+        for holding, error in lost.items():
+            ending = self._held.pop((pool_id, holding), None)
+            if ending is not None:  # else its block has ended meanwhile
+                ending.close(error)
+                _LOG.warning("%s", error, extra={"action": "membership_lost"})
 
     async def _renew_claims(self, pool_id: str, claims: dict[Claim, int]) -> None:
         for claim in await self._store.execute(pool_id, RenewClaims(claims)):
@@ -177,7 +199,3 @@ async def _collect(renew: _Renew, failed: list[Exception]) -> None:
         await renew()
     except Exception as error:  # noqa: BLE001  # the others still have to be renewed
         failed.append(error)
-
-
-def _interval_of(lease: int) -> int:
-    return max(lease // _BEATS_PER_LEASE, 1)

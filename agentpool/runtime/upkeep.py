@@ -109,6 +109,8 @@ class Upkeep:
         asking = self._changed | {each for each, at in self._deadlines.items() if at <= now}
         self._changed = set()
         found = await self._ask(sorted(asking & self._pools.keys()))
+        with suppress(AgentPoolError):  # the heartbeats find that out as well
+            await self.heartbeats.look(found)
         behind = [
             pool_id
             for pool_id, due in found.items()

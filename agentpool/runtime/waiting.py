@@ -67,15 +67,26 @@ class Waiting:
         self._inboxes_seen_at = 0.0
         self._next_available: int | None = None
 
-    async def until(self, topic: str, look: Callable[[bool], Awaitable[R | None]]) -> R:
+    async def until(
+        self,
+        topic: str,
+        look: Callable[[bool], Awaitable[R | None]],
+        *,
+        ending: Ending | None = None,
+    ) -> R:
         """Look again and again, whenever the topic is touched, until something is found.
 
         :param look: is told whether the topic was touched since it looked before
+        :param ending: what ends it beside the closing of the pool
         :raises StoreClosedError: the pool, or its store, was closed
         """
         turns = Turns()
         touched = False
-        with self._ending.ends(turns), self._waiting(topic, turns):
+        with (
+            self._ending.ends(turns),
+            (ending or self._ending).ends(turns),
+            self._waiting(topic, turns),
+        ):
             async for _ in turns:
                 # A look misses nothing only if the follower has its place in the log before it.
                 # What is there already needs no follower.
@@ -96,6 +107,7 @@ class Waiting:
         take: Command[R | None],
         *,
         hopeful: bool = False,
+        ending: Ending | None = None,
     ) -> tuple[R, bool]:
         """Carry out a command, whenever the topic is touched, until it gives something.
 
@@ -105,6 +117,7 @@ class Waiting:
         :param when: says from when on, in milliseconds of the store's clock, there is something to
             take; ``None``: nobody knows yet
         :param hopeful: do not ask the first time
+        :param ending: what ends it beside the closing of the pool
         :return: what it gave, and whether that was there at once
         :raises StoreClosedError: the pool, or its store, was closed
         """
@@ -120,7 +133,7 @@ class Waiting:
                 found = await self._store.execute(self._pool_id, take)
             return found
 
-        return await self.until(topic, look), looks == 1
+        return await self.until(topic, look, ending=ending), looks == 1
 
     async def _is_there(self, when: Callable[[PoolView], int | None]) -> bool:
         now, at = await self._store.query(self._pool_id, lambda view: (view.now, when(view)))

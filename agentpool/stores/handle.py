@@ -8,7 +8,7 @@ from typing import Any, Final, Self, TypeVar
 
 from agentpool.errors import StoreClosedError
 from agentpool.stores.tail import Tail, Turns
-from agentpool.support.clock import Clock, checked_clock, wall_clock
+from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.tasks import cancel, ended, joined, uninterrupted
 from agentpool.wire.ids import check_identifier
@@ -27,8 +27,8 @@ class StoreHandle:
     what the store keeps.
     """
 
-    def __init__(self, clock: Clock = wall_clock) -> None:
-        self.clock: Final = checked_clock(clock)
+    def __init__(self, clock: Clock | StoreClock = wall_clock) -> None:
+        self.clock: Final = StoreClock.of(clock)
         self.tail: Final = Tail(self.listen, self.stop_listening)
         self._companions: dict[Any, Any] = {}
         self._background: set[asyncio.Task[None]] = set()

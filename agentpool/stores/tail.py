@@ -107,21 +107,21 @@ class Ending:
 
     def __init__(self, message: str, pool_id: str | None = None) -> None:
         self.closed: bool = False
-        self._message = message
-        self._pool_id = pool_id
+        self._error: AgentPoolError = StoreClosedError(message, pool_id=pool_id)
         self._waiting: set[Turns] = set()
 
     def refuse_closed(self) -> None:
         """Refuse to begin anything after the end.
 
-        :raises StoreClosedError: it was closed
+        :raises StoreClosedError: it was closed, or the error that it was closed with
         """
         if self.closed:
-            raise StoreClosedError(self._message, pool_id=self._pool_id)
+            raise self._error.copy()
 
-    def close(self) -> None:
-        """End all turns that are taken in it. Idempotent."""
+    def close(self, error: AgentPoolError | None = None) -> None:
+        """End all turns that are taken in it, with an error that says more where there is one."""
         self.closed = True
+        self._error = error or self._error
         for turns in self._waiting:
             with suppress(RuntimeError):  # the event loop that they waited in is closed
                 turns.wake()

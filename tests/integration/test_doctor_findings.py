@@ -270,8 +270,9 @@ NOTES = {
 
 
 LOST_VERSIONS: list[tuple[list[str], str]] = [
-    ([], "user_version = 2"),
-    (["DROP TABLE agentpool_promises"], "user_version = 1"),
+    ([], "user_version = 3"),
+    (["DROP TABLE agentpool_clock"], "user_version = 2"),
+    (["DROP TABLE agentpool_clock", "DROP TABLE agentpool_promises"], "user_version = 1"),
     (["DROP TABLE agentpool_times"], "restore a backup"),
 ]
 

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 from agentpool.errors import IncompatibleStoreError, InvalidValueError
 from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
-from agentpool.support.clock import Clock, checked_clock, millis
+from agentpool.stores.sqlite.time import is_at_rest, share_time
+from agentpool.support.clock import Clock, StoreClock, checked_clock, millis
 
 __all__ = ("Options", "Synchronous", "checked_path", "connect")
 
@@ -67,15 +68,18 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return checked
 
 
-async def connect(options: Options) -> tuple[WorkerConnection, WorkerConnection]:
+async def connect(options: Options, clock: StoreClock) -> tuple[WorkerConnection, WorkerConnection]:
     """Check a file, bring it to the current schema, and connect a writer and a reader to it.
 
     Not to be cancelled half way.
+
+    :param clock: is given the time of the file
     """
     path, patience = options.path, options.busy_timeout
     safety.warn_of_wal_reset_bug()
     if not options.allow_unsafe_mount:
         safety.check_mount(path)
+    at_rest_at = clock.elapsed() if is_at_rest(path) else None
 
     def set_up_writer(connection: sqlite3.Connection) -> None:
         schema.set_up_connection(connection, options.synchronous)
@@ -85,6 +89,7 @@ async def connect(options: Options) -> tuple[WorkerConnection, WorkerConnection]
             error.message = f"{path}: {error.message}"
             raise
         schema.check_writable(path)
+        share_time(connection, clock, patience, at_rest_at=at_rest_at)
         # From here on waiting for the lock is ours, in steps that are fair.
         connection.execute("PRAGMA busy_timeout = 0")
 

@@ -24,7 +24,7 @@ from agentpool.stores.sqlite.doorbell import Doorbell, Listener
 from agentpool.stores.sqlite.opening import Options, Synchronous, checked_path, connect
 from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
-from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import cancel, uninterrupted
@@ -48,19 +48,21 @@ class SqliteAgentPoolStore(AgentPoolStore):
     """
 
     def __init__(
-        self, options: Options, writer: WorkerConnection, reader: WorkerConnection
+        self,
+        options: Options,
+        clock: StoreClock,
+        writer: WorkerConnection,
+        reader: WorkerConnection,
     ) -> None:
         """Take over open connections; for `open` only."""
-        super().__init__(options.clock)
+        super().__init__(clock)
         self.path: Final = options.path
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._give_up = threading.Event()
         self._writer = writer
         self._committer = BatchCommitter()
-        self._writing = Writing(
-            options.clock, options.busy_timeout, self._give_up, options.synchronous
-        )
+        self._writing = Writing(clock, options.busy_timeout, self._give_up, options.synchronous)
         self._reader, self._reader_states = reader, StateCache()
         self._checked_pools: set[str] = set()
         self._bell = Doorbell(self.path)
@@ -92,7 +94,10 @@ class SqliteAgentPoolStore(AgentPoolStore):
             read before anybody appends
         :param busy_timeout: seconds that a write, or opening, may wait for other processes
         :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
-        :param clock: gives the time, in milliseconds of the Unix epoch; for tests
+        :param clock: gives the time of the wall, in milliseconds of the Unix epoch, when the file
+            is opened; what is done to it later changes nothing, for the time goes on by itself and
+            is the same for all who have the file open. For tests: where it has an ``elapsed()``,
+            that counts the milliseconds that go by
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
             written or lies on an unsafe mount
@@ -107,7 +112,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         opened: list[SqliteAgentPoolStore] = []
 
         async def open_() -> SqliteAgentPoolStore:
-            opened.append(cls(options, *await connect(options)))
+            clock = StoreClock(options.clock)
+            opened.append(cls(options, clock, *await connect(options, clock)))
             return opened[0]
 
         try:

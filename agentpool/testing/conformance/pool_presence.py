@@ -29,6 +29,7 @@ __all__ = ("PoolPresenceTests",)
 
 MEMBER: Final = a_member("run.a")
 LEASE = 30_000
+BEAT = LEASE // 3
 AGES = 10**12
 
 
@@ -92,7 +93,9 @@ class PoolPresenceTests(PoolKit):
             AgentPool.open(pool.store, POOL) as other,
         ):
             await pool.store.execute(POOL, JoinRun(MEMBER, LEASE))
-            clock.advance(LEASE - 1)
+            clock.advance(LEASE - BEAT)
+            await carry_out_due(other)
+            clock.advance(BEAT - 1)
             await carry_out_due(other)
             assert MEMBER in await other.members()
             clock.advance(1)
@@ -105,7 +108,7 @@ class PoolPresenceTests(PoolKit):
         async with self.opened("run.b", clock=clock) as pool:
             async with pool.member(MEMBER, lease=LEASE / 1000):
                 await waiting(pool)
-                clock.advance(LEASE)
+                await run_out(pool, clock)
                 to_all = pool.member(a_member("run.c"), lease=None)
                 async with to_all as you:
                     receipt = await you.send(RunAddress.pool(POOL), "content.1")
@@ -118,8 +121,7 @@ class PoolPresenceTests(PoolKit):
         async with self.opened("run.a", clock=clock) as pool:
             async with pool.member(a_member("run.b")):
                 await deliver(pool, 2)
-                clock.advance(LEASE)
-                await carry_out_due(pool)
+                await run_out(pool, clock)
             async with pool.member(a_member("run.b")) as back:
                 assert await peeked(back.inbox) == ["message.1", "message.2"]
 
@@ -156,7 +158,7 @@ class PoolPresenceTests(PoolKit):
         async with self.opened("run.b", clock=clock) as pool:
             for _ in range(3):
                 await pool.store.execute(POOL, JoinRun(MEMBER, LEASE))
-                clock.advance(LEASE - 1)
+                clock.advance(LEASE - BEAT - 1)
             await carry_out_due(pool)
             assert MEMBER in await pool.members()
             assert (await payloads(pool.store)).count(MemberJoined(MEMBER)) == 1
@@ -176,6 +178,13 @@ class PoolPresenceTests(PoolKit):
             for lease in (0, -1, float("nan"), float("inf")):
                 await refusal(InvalidValueError, _enter(pool, lease))
             assert await pool.members() == ()
+
+
+async def run_out(pool: AgentPool, clock: ManualClock) -> None:
+    """Let the leases of all members run out before a heartbeat can renew them."""
+    for millis in (LEASE - BEAT, BEAT):
+        clock.advance(millis)
+        await carry_out_due(pool)
 
 
 def _end_of_lease(view: PoolView) -> int:

@@ -15,6 +15,7 @@ from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
+from agentpool.testing.conformance.pool_taking_over import PoolTakingOverTests
 from agentpool.testing.conformance.pool_wakes import PoolWakeTests
 
 __all__ = ("PoolConformance",)
@@ -34,6 +35,7 @@ class PoolConformance(
     PoolEventTests,
     PoolPublishingTests,
     PoolPresenceTests,
+    PoolTakingOverTests,
     PoolDeadlineTests,
     PoolCancellationTests,
     PoolClosingTests,
