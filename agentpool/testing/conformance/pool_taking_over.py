@@ -6,15 +6,10 @@ from typing import Final
 
 from agentpool.errors import MembershipLostError
 from agentpool.member import MemberHandle
-from agentpool.pool import AgentPool
 from agentpool.support.clock import wall_clock
-from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusal
-from agentpool.testing.conformance.pool_kit import (
-    ManualClock,
-    PoolKit,
-    an_event,
-    carry_out_due,
-)
+from agentpool.testing.conformance.kit import PATIENCE, payloads, refusal
+from agentpool.testing.conformance.pool_kit import PoolKit, an_event
+from agentpool.testing.conformance.pool_presence import run_out
 from agentpool.testing.values import a_member
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.filters import EventFilter
@@ -26,8 +21,6 @@ __all__ = ("PoolTakingOverTests",)
 MEMBER: Final = a_member("run.a")
 OTHER: Final = RunAddress.run("run.b")
 DONE: Final = EventFilter(kinds=include(EventKind.RUN_COMPLETED))
-LEASE: Final = 30_000
-BEAT: Final = LEASE // 3
 
 WAITS: Final[dict[str, Callable[[MemberHandle], Awaitable[object]]]] = {
     "take": lambda me: me.inbox.take(),
@@ -91,9 +84,8 @@ class PoolTakingOverTests(PoolKit):
 
     async def test_a_member_whose_lease_ran_out_comes_back_when_it_acts(self) -> None:
         for act in (ACTS["send"], lambda me: me.wait_until(DONE, timeout=0)):
-            clock = ManualClock()
-            async with self.opened("run.b", clock=clock) as pool, pool.member(MEMBER) as me:
-                await run_out(pool, clock)
+            async with self.opened("run.b") as pool, pool.member(MEMBER) as me:
+                await run_out(pool)
                 assert (await payloads(pool.store)).count(MemberLeft(MEMBER)) == 1
                 await act(me)
                 assert MEMBER in await pool.members()
@@ -101,40 +93,28 @@ class PoolTakingOverTests(PoolKit):
     async def test_a_member_whose_lease_ran_out_does_not_come_back_where_it_is_not_to(
         self,
     ) -> None:
-        clock = ManualClock()
         async with (
-            self.opened("run.b", clock=clock) as pool,
+            self.opened("run.b", clock=wall_clock) as pool,
             pool.member(MEMBER, rejoin=False) as me,
         ):
-            await run_out(pool, clock)
+            await run_out(pool)
             for act in ACTS.values():
                 error = await refusal(MembershipLostError, act(me))
                 assert "lease ran out" in str(error)
             assert MEMBER not in await pool.members()
 
     async def test_waits_in_flight_go_on_with_what_happened_while_the_run_was_away(self) -> None:
-        clock = ManualClock()
-        async with self.opened("run.b", clock=clock) as pool, pool.member(MEMBER) as me:
+        async with self.opened("run.b", clock=wall_clock) as pool, pool.member(MEMBER) as me:
             waits = [
                 asyncio.ensure_future(me.wait_until(DONE, timeout=1000)),
                 asyncio.ensure_future(me.wait_until(DONE, timeout=1000, idempotency_key="key.1")),
             ]
             taking = asyncio.ensure_future(me.inbox.take())
             await asyncio.wait([*waits, taking], timeout=0.05)
-            clock.advance(LEASE - BEAT)
-            await carry_out_due(pool)
-            clock.advance(BEAT)
-            await carry_out_due(pool)
+            await run_out(pool)
             await pool.publish(an_event(run_id="run.b"))
             async with asyncio.timeout(PATIENCE):
                 assert [(await each).triggered for each in waits] == [True, True]
             await pool.acting_as(a_member("run.b")).send(RunAddress.run("run.a"), "content.1")
             async with asyncio.timeout(PATIENCE):
                 assert (await taking).message.content_ref == "content.1"
-
-
-async def run_out(pool: AgentPool, clock: ManualClock) -> None:
-    """Let the leases of all members run out before a heartbeat can renew them."""
-    for millis in (LEASE - BEAT, BEAT):
-        clock.advance(millis)
-        await pool.store.record_pool_created(POOL)
