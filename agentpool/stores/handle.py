@@ -116,7 +116,8 @@ class StoreHandle:
         The store owns it, not a task group: a handle may be opened in one task and closed in
         another, which no task group survives.
         """
-        task = asyncio.create_task(coroutine)
+        # Not by the loop's factory: an eager one would run it before its caller knows of it.
+        task = asyncio.Task(coroutine, loop=running_loop())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
