@@ -16,6 +16,7 @@ from agentpool.rules.rows import (
     EVENT_ID,
     EXPIRY,
     HELD,
+    HOLDERS,
     LEASE,
     RESPONSE,
     WAKE,
@@ -118,6 +119,10 @@ def _deadline(look: Look, row: Row) -> str | None:
     return None if _DEADLINES[what](look, subject) else f"there is no {_ENDS[what]} that it ends"
 
 
+def _holders(_look: Look, row: Row) -> str | None:
+    return None if row.value.isdecimal() else "counts nothing"
+
+
 def _is_member(look: Look, run_id: str) -> bool:
     return run_id in look.state.members
 
@@ -152,6 +157,7 @@ _COMPLAINTS: Final[dict[str, _Check]] = {
     EVENT: _event,
     EVENT_ID: _event_id,
     DEADLINE: _deadline,
+    HOLDERS: _holders,
 }
 
 _CHECKS: Final = {
@@ -163,8 +169,9 @@ _CHECKS: Final = {
     EVENT: "events",
     EVENT_ID: "events",
     DEADLINE: "deadlines",
+    HOLDERS: "leases",
 }
-CHECKS: Final = (*dict.fromkeys(_CHECKS.values()), "leases")
+CHECKS: Final = tuple(dict.fromkeys(_CHECKS.values()))
 """The names under which complaints are reported."""
 
 FOLLOWING: Final = frozenset({CONTRACT, DEADLINE})
