@@ -10,6 +10,7 @@ from agentpool.rules.inboxes import WITHDRAWN
 from agentpool.rules.rows import (
     ANSWER,
     ASKING,
+    AWAY,
     CAUSE,
     CONTRACT,
     DEAD,
@@ -138,6 +139,7 @@ _DEADLINES: Final[dict[str, Callable[[Look, str], bool]]] = {
     RESPONSE: Look.is_open_message,
     EXPIRY: _may_expire,
     LEASE: _is_member,
+    AWAY: lambda _look, _run_id: True,
     HELD: Look.is_asked,
 }
 _ENDS: Final = {
@@ -145,6 +147,7 @@ _ENDS: Final = {
     RESPONSE: "open message",
     EXPIRY: "message",
     LEASE: "member",
+    AWAY: "run",
     HELD: "run asking",
 }
 

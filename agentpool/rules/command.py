@@ -191,10 +191,13 @@ class Command(ABC, Generic[R]):
     """Something that may change a pool. Values are checked when it is made, state when decided.
 
     A lease need not survive a power cut: whoever held it does not either.
+
+    :ivar carries_out_due: whether what is due is carried out before it
     """
 
     looks_up: LookUps = LookUps()
-    must_survive_power_cut: ClassVar[bool] = True
+    must_survive_power_cut: bool = True
+    carries_out_due: ClassVar[bool] = True
 
     @abstractmethod
     def decide(self, view: PoolView) -> Decision[R]:

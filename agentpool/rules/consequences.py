@@ -68,7 +68,8 @@ def carry_out(transaction: PoolTransaction, command: Command[R]) -> R:
             _catch_up_some(transaction)
         elif transaction.projected is not None:
             _catch_up(transaction)
-            _carry_out_due(transaction)
+            if command.carries_out_due:
+                _carry_out_due(transaction)
         decision = command.decide(transaction)
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from agentpool.rules.answers import release_answers
 from agentpool.rules.command import Decision, PoolView, Row
+from agentpool.rules.holding import judge_lease
 from agentpool.rules.inboxes import unheld
 from agentpool.rules.messages import can_become, record_status
 from agentpool.rules.rows import EXPIRY, HELD, LEASE, RESPONSE, WAKE, inbox_key
 from agentpool.rules.wakes import end_wake
-from agentpool.wire.payload import seal
-from agentpool.wire.records import MemberLeft, MessageStatus, WakeRegistrationStatus
+from agentpool.wire.records import MessageStatus, WakeRegistrationStatus
 
 __all__ = ("carry_out_due",)
 
@@ -19,6 +19,8 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
     # A deadline says what to look at, not what to do: if it came to something else meanwhile, or
     # another process was first, nothing is left to do.
     what, _, subject = row.key.name.partition(" ")
+    if what == LEASE:
+        return judge_lease(view, row)
     decision: Decision[Any]
     if what == WAKE:
         decision = _end_wait(view, subject)
@@ -26,12 +28,10 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
         decision = _end_message(view, subject, MessageStatus.TIMED_OUT)
     elif what == EXPIRY:
         decision = _expire(view, subject, row.value)
-    elif what == LEASE:
-        decision = _lose_member(view, subject)
     elif what == HELD:
         decision = release_answers(view, subject)
     else:
-        decision = Decision(None)  # of a newer version; kept, it would be due for ever
+        decision = Decision(None)  # nothing more is to be done, or a newer version knows what
     return decision._replace(deletes=(*decision.deletes, row.key))
 
 
@@ -70,8 +70,3 @@ def _expire(view: PoolView, key: str, number: str) -> Decision[Any]:
         return ended
     # It was answered, say, but some have never taken it.
     return Decision(None, deletes=tuple(unheld(view, known.stored, delivered_at)))
-
-
-def _lose_member(view: PoolView, run_id: str) -> Decision[Any]:
-    member = view.state.members.get(run_id)
-    return Decision(None, (seal(MemberLeft(member)),) if member else ())
