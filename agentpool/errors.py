@@ -7,6 +7,7 @@
     ├── PoolNotOpenError                                         host_configuration_needed
     ├── PoolConfigConflictError                                  repair_needed
     ├── NotAMemberError                                          not_retryable
+    ├── MembershipLostError                                      not_retryable
     ├── ClaimLostError                                           not_retryable
     ├── ContentNotFoundError                                     not_retryable
     ├── IdempotencyConflictError                                 not_retryable
@@ -37,6 +38,7 @@ __all__ = (
     "IncompatibleStoreError",
     "InvalidTransitionError",
     "InvalidValueError",
+    "MembershipLostError",
     "NotAMemberError",
     "PoolConfigConflictError",
     "PoolNotOpenError",
@@ -136,6 +138,14 @@ class PoolConfigConflictError(AgentPoolError):
 
 class NotAMemberError(AgentPoolError):
     """Raised when a run takes part in a pool that it is not a member of."""
+
+
+class MembershipLostError(AgentPoolError):
+    """Raised when a block acts or waits for a run that it does not hold any more.
+
+    Another block has taken the run over, it was let go, or its lease ran out and it is not to join
+    again by itself.
+    """
 
 
 class ClaimLostError(AgentPoolError):

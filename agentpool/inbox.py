@@ -218,13 +218,13 @@ class Inbox:
         return None
 
     async def _claim_next(self) -> Claim:
-        claim, self._flows = await self.pool.waiting.until_taken(
+        claim, self._flows = await self.pool.until_taken(
             inbox_topic(self._run_id), self._when, self._claim, hopeful=self._flows
         )
         return claim
 
     async def _claim_what_is_there(self) -> Claim | None:
-        claim = await self.pool.waiting.taken_now(self._when, self._claim, hopeful=self._flows)
+        claim = await self.pool.taken_now(self._when, self._claim, hopeful=self._flows)
         self._flows = claim is not None
         return claim
 
@@ -233,9 +233,9 @@ class Inbox:
 
     async def _claim(self) -> Claim | None:
         """Claim what is first, and see to it that a cancelled take keeps nothing."""
-        terms, store = self.terms, self.pool.store
+        terms = self.terms
         command = ClaimNext(self._run_id, process_name(), terms.lease, terms.max_attempts)
-        claiming = asyncio.ensure_future(store.execute(self.pool.pool_id, command))
+        claiming = asyncio.ensure_future(self.pool.execute_once(command))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:

@@ -1,5 +1,6 @@
 """Being a member: the handle that makes an agent's code short."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -7,21 +8,26 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Final
 
+from msgspec.structs import replace
+
 from agentpool.errors import (
     AgentPoolError,
     InvalidValueError,
     NotAMemberError,
+    StoreBusyError,
     StoreClosedError,
 )
 from agentpool.inbox import Inbox
 from agentpool.rules.claims import ClaimTerms
-from agentpool.rules.membership import JoinRun, LeaveMember
+from agentpool.rules.holding import EndHolding, Holding
+from agentpool.rules.membership import HoldRun
 from agentpool.rules.requirements import checked_cursor, checked_sequence, require_type
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, WakeOutcome
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis, positive_millis
 from agentpool.support.opening import Unopened
+from agentpool.support.process import process_name
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.filters import EventFilter
 from agentpool.wire.ids import check_identifier
@@ -34,11 +40,15 @@ from agentpool.wire.records import (
     RunAddress,
     RunMessage,
     WakeCondition,
+    WakeRegistration,
+    WakeRegistrationStatus,
 )
 from agentpool.wire.refs import EventCorrelation, PolicyRef
 from agentpool.wire.struct import trusted
 
 __all__ = ("MemberHandle", "Membership", "fresh_id")
+
+_LOG = logging.getLogger("agentpool")
 
 _NO_CORRELATION: Final = EventCorrelation()
 
@@ -91,7 +101,7 @@ class MemberHandle:
         except UnicodeEncodeError as error:
             msg = "body: text is not valid UTF-8"
             raise InvalidValueError(msg) from error
-        self._pool.ending.refuse_closed()
+        self._pool.refuse_closed()
         return await self._pool.store.put_content(data)
 
     async def read(self, message: RunMessage) -> str:
@@ -101,7 +111,7 @@ class MemberHandle:
         :raises InvalidValueError: the body is no text; ``get_content()`` of the store gives it
         """
         require_type(message, RunMessage, "message")
-        self._pool.ending.refuse_closed()
+        self._pool.refuse_closed()
         data = await self._pool.store.get_content(message.content_ref)
         try:
             return data.decode()
@@ -214,20 +224,28 @@ class MemberHandle:
         check_identifier(key, "idempotency_key")
         require_type(filter, EventFilter, "filter")
         condition = WakeCondition(
-            condition_id=f"wake.{sha256(key.encode()).hexdigest()}",
+            condition_id=_wake_id(key),
             run_id=self.run_id,
             filter=filter,
             timeout_millis=None if timeout is None else millis(timeout, "timeout"),
             resume_with=resume_with,
             idempotency_key=key,
         )
-        try:
-            await self._pool.suspend_until(condition, checked_cursor(since, "since"))
-            return await self._pool.wait(condition.condition_id)
-        except BaseException:
-            if idempotency_key is None:
-                await uninterrupted(self._forget(condition.condition_id))
-            raise
+        began, place = self._pool.store.clock(), checked_cursor(since, "since")
+        while True:
+            try:
+                registered, place = await self._pool.register(condition, place)
+                outcome = await self._pool.wait(condition.condition_id)
+            except BaseException:
+                if idempotency_key is None:
+                    await uninterrupted(self._forget(condition.condition_id))
+                raise
+            if self._pool.holding is None or not _ended_meanwhile(registered, outcome):
+                return outcome
+            # It failed because the run left: its lease ran out. Back again, it waits for the rest
+            # of its time, with what happened while it was away.
+            await self._pool.confirm()
+            condition = _again(condition, self._pool.store.clock() - began, timeout)
 
     async def _forget(self, condition_id: str) -> None:
         with suppress(AgentPoolError):  # it ended, was never registered, or the store is gone
@@ -268,6 +286,23 @@ class MemberHandle:
         return message
 
 
+def _wake_id(key: str) -> str:
+    return f"wake.{sha256(key.encode()).hexdigest()}"
+
+
+def _ended_meanwhile(registered: WakeRegistration, outcome: WakeOutcome) -> bool:
+    """Say whether a wait that was still open has failed since."""
+    was_open = registered.status is WakeRegistrationStatus.REGISTERED
+    return was_open and outcome.registration.status is WakeRegistrationStatus.FAILED
+
+
+def _again(condition: WakeCondition, waited: int, timeout: float | None) -> WakeCondition:
+    """Make the wait that goes on where one failed, under a key that follows from its own."""
+    left = None if timeout is None else max(millis(timeout, "timeout") - waited, 0)
+    key = _wake_id(condition.idempotency_key)
+    return replace(condition, condition_id=_wake_id(key), idempotency_key=key, timeout_millis=left)
+
+
 class Membership(Unopened):
     """A run that is a member for the length of an ``async with`` block."""
 
@@ -279,20 +314,29 @@ class Membership(Unopened):
         member: AgentPoolMember,
         lease: float | None,
         terms: ClaimTerms,
+        *,
+        rejoin: bool,
     ) -> None:
+        require_type(member, AgentPoolMember, "member")
+        require_type(rejoin, bool, "rejoin")
         self._pool = pool
         self._member = member
         self._lease = None if lease is None else positive_millis(lease, "lease")
-        self._handle = MemberHandle(pool, member, terms)
+        self._terms = terms
+        self._rejoin = rejoin
 
     async def __aenter__(self) -> MemberHandle:
+        self._holding = Holding(
+            self._member, token_hex(8), process_name(), self._lease, self._rejoin
+        )
+        self._held = self._pool.held_by(self._holding)
+        self._handle = MemberHandle(self._held, self._member, self._terms)
         try:
-            await self._pool.execute(JoinRun(self._member, self._lease))
-        except BaseException:
-            await uninterrupted(self._leave())  # cancelled, it may have joined
+            await self._pool.execute(HoldRun(self._holding))
+        except BaseException as error:
+            await self._leave(error)  # cancelled, it may have joined
             raise
-        if self._lease is not None:
-            self._pool.heartbeats.add_lease(self._pool.pool_id, self._member.run_id, self._lease)
+        self._pool.heartbeats.add_holding(self._pool.pool_id, self._holding, self._held.lost)
         return self._handle
 
     async def __aexit__(
@@ -301,11 +345,32 @@ class Membership(Unopened):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pool.heartbeats.remove_lease(self._pool.pool_id, self._member.run_id)
-        await uninterrupted(self._leave())
+        self._pool.heartbeats.remove_holding(self._pool.pool_id, self._holding)
+        await self._leave(exc_value)
+        if not self._held.lost.closed:
+            msg = f"run {self._member.run_id!r} is not a member: its block has ended"
+            self._held.lost.close(NotAMemberError(msg, pool_id=self._pool.pool_id))
 
-    async def _leave(self) -> None:
-        with suppress(AgentPoolError):  # then its claims run out
+    async def _leave(self, ended_by: BaseException | None) -> None:
+        """Leave, whatever ended the block: that is worth more than an error in leaving."""
+        try:
+            await uninterrupted(self._let_go())
+        except AgentPoolError as error:
+            if ended_by is None and self._lease is None:
+                raise  # nothing else would ever let the run leave
+            _LOG.warning(
+                "run %r did not leave, its lease runs out: %s",
+                self._member.run_id,
+                error,
+                extra={"action": "leaving_failed"},
+            )
+
+    async def _let_go(self) -> None:
+        try:
             await self._handle.inbox.let_go()
-        with suppress(NotAMemberError, StoreClosedError):  # its lease ran out, or will
-            await self._pool.conclude(LeaveMember(self._member.run_id))
+        except StoreBusyError:
+            raise  # leaving would wait for the same, as long
+        except AgentPoolError:
+            pass  # then its claims run out
+        with suppress(StoreClosedError):  # its lease will run out
+            await self._pool.conclude(EndHolding(self._holding))

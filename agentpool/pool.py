@@ -140,8 +140,11 @@ class AgentPool:
 
         Everything refuses from then on, with `StoreClosedError`, and whoever waits, watches or
         subscribes by this object gets it at once. A cancelled close closes all the same.
+
+        :raises StoreClosedError: the store belongs to another event loop, which may still run
         """
         if not self._opened.ending.closed:
+            self.store.refuse_elsewhere()
             self._opened.ending.close()
             await uninterrupted(self._opened.aclose())
 
@@ -173,12 +176,17 @@ class AgentPool:
         claim_lease: float = 30.0,
         claim_limit: float | None = None,
         max_attempts: int | None = None,
+        rejoin: bool = True,
     ) -> Membership:
         """Be a member for the length of an ``async with`` block: join, heartbeat, leave.
 
-        One block at a time for a run: the end of any lets the run leave. For a run that outlives
-        the block, see `join_run` and `acting_as`. A run whose lease ran out all the same, because
-        its process was suspended, is no member any more: what it does is refused.
+        One block at a time holds a run: a second one, in any process, takes it over, and whatever
+        the first does or waits for raises `MembershipLostError`; its end lets nobody leave. So it
+        is when the run is let go. For a run that outlives the block, see `join_run` and
+        `acting_as`.
+
+        Leaving hides nothing that ended the block, and waits for a busy file no longer than the
+        store does; where that fails, the lease lets the run leave.
 
         :param lease: seconds after which a process that was killed is no member any more;
             ``None`` for a member that stays until it leaves
@@ -187,10 +195,12 @@ class AgentPool:
         :param claim_limit: seconds after which a claim is renewed no more; ``None``: never
         :param max_attempts: after so many attempts a message is put aside, see `Inbox.dead`;
             ``None``: never
+        :param rejoin: whether a run whose lease ran out, because its process was suspended, joins
+            again by itself when that goes on; else it has lost its membership
         :raises InvalidValueError: a lease, or a limit, is not above zero
         """
         terms = claim_terms(claim_lease, claim_limit, max_attempts)
-        return Membership(self._opened, member, lease, terms)
+        return Membership(self._opened, member, lease, terms, rejoin=rejoin)
 
     def acting_as(
         self,

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,8 @@ from agentpool.doctor.records import check_records
 from agentpool.doctor.report import Finding, Report, broken, note
 from agentpool.stores.sqlite.connection import is_busy
 from agentpool.stores.sqlite.opening import checked_path
-from agentpool.support.clock import Clock, wall_clock
+from agentpool.stores.sqlite.time import know_time
+from agentpool.support.clock import Clock, StoreClock, wall_clock
 
 __all__ = ("examine",)
 
@@ -80,7 +82,15 @@ def _examine_content(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
         yield from _guarded("schema", lambda: file.check_schema(connection))
         yield from _guarded("pages", lambda: file.check_pages(connection))
         if file.is_store(connection):
-            yield from _examine_store(connection, clock())
+            yield from _examine_store(connection, _time_of(connection, clock))
+
+
+def _time_of(connection: sqlite3.Connection, clock: Clock) -> int:
+    """Give the time by which those tell it who have the file open."""
+    its_own = StoreClock(clock)
+    with suppress(sqlite3.Error, TypeError):  # of an older version, or damaged: told of elsewhere
+        know_time(connection, its_own)
+    return its_own()
 
 
 def _examine_store(connection: sqlite3.Connection, now: int) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ said in `agentpool.rules`, so a store need not know.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentpool.errors import CorruptRecordError, UnknownRecordError
 from agentpool.rules.replay import PoolState
@@ -207,8 +207,8 @@ class Command(ABC, Generic[R]):
     """
 
     looks_up: LookUps = LookUps()
-    must_survive_power_cut: ClassVar[bool] = True
-    needs_log: ClassVar[bool] = True
+    must_survive_power_cut: bool = True
+    needs_log: bool = True
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002  # of those that touch
         """List the deadlines that, where they have passed, come before this command.

@@ -6,6 +6,7 @@ from typing import Any, Final
 from agentpool.rules.answers import release_answers
 from agentpool.rules.command import Decision, PoolView, Row, RowKey
 from agentpool.rules.endings import expire, time_out
+from agentpool.rules.holding import judge_lease
 from agentpool.rules.rows import (
     ACCEPTED,
     EVENT,
@@ -21,8 +22,7 @@ from agentpool.rules.rows import (
 from agentpool.rules.sending import complete
 from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger, waits_ended
 from agentpool.rules.wakes import end_wake
-from agentpool.wire.payload import seal
-from agentpool.wire.records import MemberLeft, MessageStatus, WakeRegistrationStatus
+from agentpool.wire.records import MessageStatus, WakeRegistrationStatus
 
 __all__ = ("carry_out_due",)
 
@@ -37,6 +37,8 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
     # A deadline says what to look at, not what to do: if it came to something else meanwhile, or
     # another process was first, nothing is left to do.
     what, _, subject = row.key.name.partition(" ")
+    if what == LEASE:
+        return judge_lease(view, row)
     decision: Decision[Any]
     if what == PUBLISHED:
         return _end_more_waits(view, int(subject), row)
@@ -46,8 +48,6 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
         decision = time_out(view, subject)
     elif what == EXPIRY:
         decision = expire(view, subject, row)
-    elif what == LEASE:
-        decision = _lose_member(view, subject)
     elif what == HELD:
         decision = release_answers(view, subject)
     elif what == ACCEPTED:
@@ -85,8 +85,3 @@ def _complete(view: PoolView, key: str) -> Decision[Any]:
     if known is None or known.stored.receipt.status is not MessageStatus.ACCEPTED:
         return _NOTHING
     return complete(view, known)
-
-
-def _lose_member(view: PoolView, run_id: str) -> Decision[Any]:
-    member = view.state.members.get(run_id)
-    return Decision(None, (seal(MemberLeft(member)),) if member else ())

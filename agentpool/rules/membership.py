@@ -1,12 +1,12 @@
-"""Who takes part: joining, with or without a lease, leaving, and heartbeats."""
+"""Who takes part: joining, with or without a lease, and leaving."""
 
-from collections.abc import Mapping
 from typing import cast
 
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, cursor_at
+from agentpool.rules.holding import Holding, lease_of, lease_row, look_ups_of
 from agentpool.rules.pool_opening import coming_to_life
 from agentpool.rules.requirements import require_member, require_open, require_type
-from agentpool.rules.rows import LEASE, deadline, deadline_key
+from agentpool.rules.rows import AWAY, LEASE, Lease, deadline_key
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.payload import seal
 from agentpool.wire.records import (
@@ -18,7 +18,7 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.struct import trusted
 
-__all__ = ("Heartbeat", "JoinMember", "JoinRun", "LeaveMember", "carries_policies")
+__all__ = ("HoldRun", "JoinMember", "JoinRun", "LeaveMember", "carries_policies")
 
 
 def carries_policies(config: AgentPoolStoreConfig | None, member: AgentPoolMember) -> bool:
@@ -51,17 +51,40 @@ class JoinRun(Command[None]):
     def __init__(self, member: AgentPoolMember, lease: int | None = None) -> None:
         self._join = JoinMember(member)
         self._run_id, self._lease = member.run_id, lease
+        self.looks_up: LookUps = look_ups_of(member.run_id)
 
     def decide(self, view: PoolView) -> Decision[None]:
         joined = self._join.decide(view)
         records = (*coming_to_life(view), *joined.records)
-        # A lease is a row of the pool and not something that its process keeps: whoever is alive
-        # lets the run leave when the process that should renew it is gone.
-        if self._lease is None:
-            return Decision(None, records, deletes=(deadline_key(LEASE, self._run_id),))
-        until = deadline(LEASE, self._run_id, view.now + self._lease)
+        row = view.row(deadline_key(LEASE, self._run_id))
+        held = lease_of(row)
+        if self._lease is None and held.epoch is None:
+            return Decision(None, records, deletes=(row.key,) if row else ())
+        # The block that holds the run goes on doing so.
+        lease = Lease(held.epoch, held.process, self._lease)
+        until = lease_row(self._run_id, lease, view.now)
         # Those who sleep until the next deadline have to hear that there may be an earlier one.
         return Decision(None, records, puts=(until,), announce=not records)
+
+
+class HoldRun(Command[None]):
+    """Let a run join that one block holds from now on; whoever held it before has lost it."""
+
+    def __init__(self, holding: Holding) -> None:
+        self._join = JoinMember(holding.member)
+        self._holding = holding
+        self.looks_up: LookUps = look_ups_of(holding.run_id)
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        holding = self._holding
+        records = (*coming_to_life(view), *self._join.decide(view).records)
+        # A lease is a row of the pool and not something that its process keeps: whoever is alive
+        # lets the run leave when the process that should renew it is gone.
+        lease = Lease(holding.epoch, holding.process, holding.lease)
+        until = lease_row(holding.run_id, lease, view.now)
+        away = deadline_key(AWAY, holding.run_id)
+        # Whoever held the run has to hear of it, as of an earlier deadline.
+        return Decision(None, records, puts=(until,), deletes=(away,), announce=not records)
 
 
 class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
@@ -70,35 +93,9 @@ class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
     def __init__(self, run_id: str) -> None:
         check_identifier(run_id, "run_id")
         self._run_id = run_id
+        self.looks_up: LookUps = look_ups_of(run_id)
 
     def decide(self, view: PoolView) -> Decision[tuple[AgentPoolMember, AgentPoolStoreCursor]]:
         require_open(view)
         member = require_member(view, self._run_id)
         return Decision((member, cursor_at(view.head + 1)), (seal(MemberLeft(member)),))
-
-
-class Heartbeat(Command[frozenset[str]]):
-    """Renew the leases of runs; appends nothing. Gives the runs that have no lease any more.
-
-    :param leases: milliseconds from now, by run
-    """
-
-    must_survive_power_cut = False
-
-    def __init__(self, leases: Mapping[str, int]) -> None:
-        self._leases = dict(leases)
-        self.looks_up: LookUps = LookUps(
-            rows=tuple(deadline_key(LEASE, run_id) for run_id in leases)
-        )
-
-    def decide(self, view: PoolView) -> Decision[frozenset[str]]:
-        # One that ran out is not revived: others were told that the run has left.
-        held = {
-            run_id: lease
-            for run_id, lease in self._leases.items()
-            if run_id in view.state.members and view.row(deadline_key(LEASE, run_id)) is not None
-        }
-        return Decision(
-            frozenset(self._leases.keys() - held.keys()),
-            puts=tuple(deadline(LEASE, run_id, view.now + lease) for run_id, lease in held.items()),
-        )

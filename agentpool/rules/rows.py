@@ -15,6 +15,7 @@ __all__ = (
     "Contract",
     "HostEvent",
     "InboxEntry",
+    "Lease",
     "WakeCause",
     "contract_key",
     "deadline",
@@ -34,6 +35,7 @@ EVENT_ID: Final = "event_id"
 CAUSE: Final = "cause"
 DEAD: Final = "dead"
 
+AWAY: Final = "away"
 LEASE: Final = "lease"
 WAKE: Final = "wake"
 RESPONSE: Final = "response"
@@ -74,6 +76,21 @@ UNREAD: Final = encode(InboxEntry()).decode()
 def unread(expires_at: int | None) -> str:
     """Give the value of the row of a message that nobody has claimed yet."""
     return UNREAD if expires_at is None else encode(InboxEntry(expires_at=expires_at)).decode()
+
+
+class Lease(Wire):
+    """Who holds a run, and for how long without a heartbeat.
+
+    :ivar epoch: the block that holds it; ``None``: none does
+    :ivar process: the name of its process
+    :ivar millis: ``None``: it never runs out
+    :ivar missed: how many heartbeats it was given time for since the last
+    """
+
+    epoch: str | None = None
+    process: str | None = None
+    millis: int | None = None
+    missed: int = written(0)
 
 
 class Contract(Wire):

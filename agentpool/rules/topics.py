@@ -12,6 +12,8 @@ from agentpool.rules.command import DEADLINE, INBOX, Decision, PoolView
 from agentpool.wire.payload import SealedPayload
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
+    MemberJoined,
+    MemberLeft,
     MessageStatus,
     RunMessageRecorded,
     WakeRecorded,
@@ -26,6 +28,7 @@ __all__ = (
     "AllTouched",
     "Touched",
     "inbox_topic",
+    "member_topic",
     "merge",
     "message_topic",
     "touch",
@@ -63,6 +66,11 @@ def inbox_topic(run_id: str) -> str:
     return f"inbox {run_id}"
 
 
+def member_topic(run_id: str) -> str:
+    """Name who holds a run, and whether it is a member."""
+    return f"member {run_id}"
+
+
 def message_topic(idempotency_key: str) -> str:
     """Name the status of a message, once it is more than delivered."""
     return f"message {idempotency_key}"
@@ -97,6 +105,8 @@ def _touch_by_record(touched: Touched, payload: AgentPoolStoreRecordPayload) -> 
             # Whom it was delivered to is told when it is put into their inboxes.
             if stored.receipt.status not in _SILENT:
                 touched[message_topic(stored.message.idempotency_key)] = 1
+        case MemberJoined(member) | MemberLeft(member):
+            touched[member_topic(member.run_id)] = 1
         case WakeRecorded(stored_wake):
             touched[wake_topic(stored_wake.condition.condition_id)] = 1
 

@@ -3,18 +3,21 @@
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
 import anyio
 
-from agentpool.errors import StoreClosedError
+from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.answers import HOLD_MILLIS, RenewHolds
 from agentpool.rules.claims import Claim, RenewClaims
-from agentpool.rules.membership import Heartbeat
+from agentpool.rules.command import PoolView
+from agentpool.rules.holding import BEATS_PER_LEASE, Heartbeat, Holding, beat_of, is_held
+from agentpool.rules.topics import member_topic
 from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.tail import Turns
+from agentpool.stores.tail import Ending, Turns
 
 __all__ = ("Heartbeats", "Renewable")
 
@@ -24,7 +27,6 @@ _LOG = logging.getLogger("agentpool")
 
 _LONGEST_SLEEP: Final = 5.0
 _AFTER_ERROR_MILLIS: Final = 200
-_BEATS_PER_LEASE: Final = 3
 
 
 class Renewable(Protocol):
@@ -43,12 +45,20 @@ class Renewable(Protocol):
         """Until when to renew it; ``None``: for as long as somebody holds this."""
 
 
+class _Held(NamedTuple):
+    """What goes with a run that is held: whom to tell of its loss, and the listening for it."""
+
+    lost: Ending
+    listening: AbstractContextManager[object]
+
+
 class Heartbeats:
     """What is to be renewed: the leases of members, the claims of deliveries, holds on answers."""
 
     def __init__(self, store: AgentPoolStore) -> None:
         self._store = store
-        self._leases: dict[tuple[str, str], int] = {}
+        self._held: dict[tuple[str, Holding], _Held] = {}
+        self._touched = Turns()
         self._holds: Counter[tuple[str, str]] = Counter()
         # A claim is renewed for as long as somebody holds its delivery: a consumer that forgot
         # one, or died with it, lets the message go to another.
@@ -57,14 +67,34 @@ class Heartbeats:
         self._turns: Turns | None = None
         self._last_error = ""
 
-    def add_lease(self, pool_id: str, run_id: str, millis: int) -> None:
-        """Renew the lease of a member from now on."""
-        self._leases[pool_id, run_id] = millis
-        self._schedule(millis)
+    def add_holding(self, pool_id: str, holding: Holding, lost: Ending) -> None:
+        """Renew the lease of a member from now on.
 
-    def remove_lease(self, pool_id: str, run_id: str) -> None:
+        :param lost: closed when another has the run, or it was let go
+        """
+
+        def told(_number: int | None) -> None:
+            self._touched.tell(pool_id)
+
+        listening = self._store.tail.listening(pool_id, member_topic(holding.run_id), told)
+        listening.__enter__()
+        self._held[pool_id, holding] = _Held(lost, listening)
+        self._touched.tell(pool_id)  # it may have been lost before anybody listened
+        if holding.lease is not None:
+            self._schedule(holding.lease)
+
+    def remove_holding(self, pool_id: str, holding: Holding) -> None:
         """Renew the lease of a member no longer."""
-        self._leases.pop((pool_id, run_id), None)
+        held = self._held.pop((pool_id, holding), None)
+        if held is not None:
+            held.listening.__exit__(None, None, None)
+
+    async def renew(self, pool_id: str, holding: Holding) -> None:
+        """Renew one lease now; a run that is away joins again.
+
+        :raises AgentPoolError: as the store says
+        """
+        await self._renew_leases(pool_id, [holding])
 
     def add_hold(self, pool_id: str, message_id: str) -> None:
         """Have the answers to a message kept for who waits for them, from now on."""
@@ -86,7 +116,7 @@ class Heartbeats:
 
     def _schedule(self, lease: int) -> None:
         """Let the next beat come early enough for a lease that was just added."""
-        beat = self._store.clock() + _interval_of(lease)
+        beat = self._store.clock() + beat_of(lease)
         if self._next_beat is None or beat < self._next_beat:
             self._next_beat = beat
             if self._turns is not None:
@@ -107,6 +137,24 @@ class Heartbeats:
                     return
             self._turns.within(self._seconds_left())
 
+    async def watch(self) -> None:
+        """Tell of runs that were lost, as soon as that may be. To be cancelled."""
+        async for _ in self._touched:
+            touched, self._touched.told = self._touched.told, set()
+            for pool_id in touched:
+                with suppress(AgentPoolError):  # the next beat finds that out as well
+                    await self._look(pool_id)
+
+    async def _look(self, pool_id: str) -> None:
+        ours = [holding for where, holding in self._held if where == pool_id]
+
+        def find_lost(view: PoolView) -> list[Holding]:
+            return [holding for holding in ours if not is_held(view, holding)]
+
+        lost = await self._store.query(pool_id, find_lost) if ours else []
+        if lost:
+            await self._renew_leases(pool_id, lost)
+
     def _seconds_left(self) -> float:
         if self._next_beat is None:
             return _LONGEST_SLEEP
@@ -116,7 +164,7 @@ class Heartbeats:
         """Renew everything that is held, of all pools in one commit."""
         self._next_beat = None
         held = [
-            *self._leases.values(),
+            *(holding.lease for _, holding in self._held if holding.lease is not None),
             *(delivery.lease for _, delivery in self._renewed()),
             *([HOLD_MILLIS] if self._holds else ()),
         ]
@@ -132,7 +180,7 @@ class Heartbeats:
                 raise error
         if failed:
             # Soon again, for what failed: a lease leaves time for two more beats.
-            self._schedule(_AFTER_ERROR_MILLIS * _BEATS_PER_LEASE)
+            self._schedule(_AFTER_ERROR_MILLIS * BEATS_PER_LEASE)
         self._tell_of(str(failed[0]) if failed else "")
 
     def _tell_of(self, error: str) -> None:
@@ -141,10 +189,10 @@ class Heartbeats:
         self._last_error = error
 
     def _leases_by_pool(self) -> Iterator[_Renew]:
-        leases: dict[str, dict[str, int]] = {}
-        for (pool_id, run_id), millis in self._leases.items():
-            leases.setdefault(pool_id, {})[run_id] = millis
-        return (partial(self._renew_leases, pool_id, runs) for pool_id, runs in leases.items())
+        held: dict[str, list[Holding]] = {}
+        for pool_id, holding in self._held:
+            held.setdefault(pool_id, []).append(holding)
+        return (partial(self._renew_leases, pool_id, each) for pool_id, each in held.items())
 
     def _claims_by_pool(self) -> Iterator[_Renew]:
         claims: dict[str, dict[Claim, int]] = {}
@@ -164,15 +212,14 @@ class Heartbeats:
             holds.setdefault(pool_id, []).append(message_id)
         return (partial(self._renew_holds, pool_id, ids) for pool_id, ids in holds.items())
 
-    async def _renew_leases(self, pool_id: str, leases: dict[str, int]) -> None:
-        for run_id in await self._store.execute(pool_id, Heartbeat(leases)):
-            self._leases.pop((pool_id, run_id), None)
-            _LOG.warning(
-                "run %r of pool %r is no member any more: its lease ran out, or it was let go",
-                run_id,
-                pool_id,
-                extra={"action": "lease_lost"},
-            )
+    async def _renew_leases(self, pool_id: str, holdings: list[Holding]) -> None:
+        lost = await self._store.execute(pool_id, Heartbeat(holdings))
+        for holding, error in lost.items():
+            held = self._held.get((pool_id, holding))
+            if held is not None:  # else its block has ended meanwhile
+                self.remove_holding(pool_id, holding)
+                held.lost.close(error)
+                _LOG.warning("%s", error, extra={"action": "membership_lost"})
 
     async def _renew_claims(self, pool_id: str, claims: dict[Claim, int]) -> None:
         for claim in await self._store.execute(pool_id, RenewClaims(claims)):
@@ -187,7 +234,3 @@ async def _collect(renew: _Renew, failed: list[Exception]) -> None:
         await renew()
     except Exception as error:  # noqa: BLE001  # the others still have to be renewed
         failed.append(error)
-
-
-def _interval_of(lease: int) -> int:
-    return max(lease // _BEATS_PER_LEASE, 1)

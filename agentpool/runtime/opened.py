@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from agentpool.errors import InvalidValueError
+from agentpool.errors import InvalidValueError, MembershipLostError
 from agentpool.rules.answers import TakeAnswers, is_answered
 from agentpool.rules.command import Command, PoolView
+from agentpool.rules.holding import AsHolder, Holding
 from agentpool.rules.requirements import require_open
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import (
@@ -42,23 +43,101 @@ class OpenedPool:
     """A pool from its opening to its closing, after which it refuses everything.
 
     :ivar ending: the closing, for whoever waits in the pool
+    :ivar lost: the end of the holding, for whoever waits for the run that is held
+    :param holding: the run for which everything is done, as long as its block holds it
+    :param of: the pool in which that is
     """
 
-    def __init__(self, store: AgentPoolStore, pool_id: str) -> None:
+    def __init__(
+        self,
+        store: AgentPoolStore,
+        pool_id: str,
+        *,
+        holding: Holding | None = None,
+        of: "OpenedPool | None" = None,
+    ) -> None:
         self.store: Final = store
         self.pool_id: Final = pool_id
-        self.ending: Final = Ending("the pool is closed", pool_id)
-        self.waiting: Final = Waiting(store, pool_id, self.ending)
+        self.holding: Final = holding
+        self.lost: Final = Ending("the run is not held any more", pool_id)
+        self.ending: Final[Ending] = of.ending if of else Ending("the pool is closed", pool_id)
+        self.waiting: Final[Waiting] = of.waiting if of else Waiting(store, pool_id, self.ending)
         self.heartbeats: Final = Upkeep.of(store).heartbeats
+
+    def held_by(self, holding: Holding) -> "OpenedPool":
+        """Give this pool to the block that holds a run."""
+        return OpenedPool(self.store, self.pool_id, holding=holding, of=self)
+
+    def refuse_closed(self) -> None:
+        """Refuse to begin anything when the pool is closed, or the run is held no more.
+
+        :raises StoreClosedError: the pool is closed
+        :raises MembershipLostError: the run is lost
+        """
+        self.ending.refuse_closed()
+        self.lost.refuse_closed()
 
     async def aclose(self) -> None:
         """Let go of the pool, once, after its ending was closed."""
         await Upkeep.of(self.store).remove_pool(self.pool_id)
 
     def execute(self, command: Command[R]) -> Awaitable[R]:
-        """Carry out a command, unless the pool is closed."""
-        self.ending.refuse_closed()
+        """Carry out a command, unless the pool is closed or the run is held no more."""
+        self.refuse_closed()
+        if self.holding is None:
+            return self.execute_once(command)
+        return self._held(lambda: self.execute_once(command))
+
+    def execute_once(self, command: Command[R]) -> Awaitable[R]:
+        """Carry out a command for who holds the run, closed or not, away or not.
+
+        :raises MembershipLostError: the run is not held, if only because its lease ran out
+        """
+        if self.holding is not None:
+            command = AsHolder(command, self.holding)
         return self.store.execute(self.pool_id, command)
+
+    async def _held(self, step: Callable[[], Awaitable[R]]) -> R:
+        """Do something as the holder of a run, which joins again where its lease ran out."""
+        while True:
+            try:
+                return await step()
+            except MembershipLostError:
+                await self.confirm()  # raises it again, unless the run has joined again
+
+    async def confirm(self) -> None:
+        """See whether the run is still held, and let it join again where its lease ran out.
+
+        :raises MembershipLostError: it is not
+        """
+        if self.holding is not None:
+            await self.heartbeats.renew(self.pool_id, self.holding)
+            self.lost.refuse_closed()
+
+    async def until_taken(
+        self,
+        topic: str,
+        when: Callable[[PoolView], int | None],
+        take: Callable[[], Awaitable[R | None]],
+        *,
+        hopeful: bool = False,
+    ) -> tuple[R, bool]:
+        """Take what is there, or wait for it; see `Waiting.until_taken`."""
+        self.lost.refuse_closed()
+        return await self._held(
+            lambda: self.waiting.until_taken(topic, when, take, hopeful=hopeful, ending=self.lost)
+        )
+
+    async def taken_now(
+        self,
+        when: Callable[[PoolView], int | None],
+        take: Callable[[], Awaitable[R | None]],
+        *,
+        hopeful: bool,
+    ) -> R | None:
+        """Take what is there; see `Waiting.taken_now`."""
+        self.refuse_closed()
+        return await self._held(lambda: self.waiting.taken_now(when, take, hopeful=hopeful))
 
     def conclude(self, command: Command[R]) -> Awaitable[R]:
         """Carry out a command that ends something, whether the pool is closed or not."""
@@ -90,10 +169,10 @@ class OpenedPool:
         # inbox, when the hold has run out.
         self.heartbeats.add_hold(self.pool_id, asked)
         try:
-            answers, _ = await self.waiting.until_taken(
+            answers, _ = await self.until_taken(
                 message_topic(key),
                 lambda view: view.now if is_answered(view, key) else None,
-                lambda: self.store.execute(self.pool_id, TakeAnswers(key)),
+                lambda: self.execute_once(TakeAnswers(key)),
             )
             return answers
         finally:
@@ -103,8 +182,15 @@ class OpenedPool:
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None
     ) -> WakeRegistration:
         """Register a wait; see `AgentPool.suspend_until`."""
+        return (await self.register(condition, since))[0]
+
+    async def register(
+        self, condition: WakeCondition, since: AgentPoolStoreCursor | None
+    ) -> tuple[WakeRegistration, AgentPoolStoreCursor | None]:
+        """Register a wait, and say up to where the past was searched before."""
         match, looked_until = await self._search(condition, since)
-        return await self.execute(SuspendUntil(condition, looked_until, match))
+        command = SuspendUntil(condition, looked_until, match)
+        return await self.execute(command), looked_until
 
     async def _search(
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None
@@ -134,4 +220,5 @@ class OpenedPool:
             waits = found.registration.status is WakeRegistrationStatus.REGISTERED
             return None if waits else found
 
-        return await self.waiting.until(wake_topic(condition_id), look)
+        self.lost.refuse_closed()
+        return await self.waiting.until(wake_topic(condition_id), look, ending=self.lost)

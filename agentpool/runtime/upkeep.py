@@ -21,6 +21,7 @@ from agentpool.rules.topics import DEADLINES
 from agentpool.runtime.heartbeat import Heartbeats
 from agentpool.stores.base import AgentPoolStore, Due
 from agentpool.stores.tail import Turns
+from agentpool.support.tasks import cancel, ended
 
 __all__ = ("Upkeep",)
 
@@ -101,8 +102,8 @@ class Upkeep:
         if not self._pools and self._task is not None:
             # Whoever comes meanwhile gets a task of their own, so that this one surely ends.
             task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
+            cancel([task])
+            await ended([task])
 
     def _hear(self, pool_id: str, due: int | None) -> None:
         """Hear of something that falls due; before that there is nothing to look for."""
@@ -124,6 +125,7 @@ class Upkeep:
         with self._store.tail.ending.ends(self._turns) as turns:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.heartbeats.run)
+                tasks.start_soon(self.heartbeats.watch)
                 with suppress(StoreClosedError):
                     await self._keep_up(turns)
                 tasks.cancel_scope.cancel()

@@ -32,15 +32,22 @@ class Waiting:
         self._ending = ending
         self._queues: dict[str, _Queue] = {}
 
-    async def until(self, topic: str, look: Callable[[bool], Awaitable[R | None]]) -> R:
+    async def until(
+        self,
+        topic: str,
+        look: Callable[[bool], Awaitable[R | None]],
+        *,
+        ending: Ending | None = None,
+    ) -> R:
         """Look again and again, whenever the topic is touched, until something is found.
 
         :param look: is told whether the topic was touched since it looked before
+        :param ending: what ends it beside the closing of the pool
         :raises StoreClosedError: the pool, or its store, was closed
         """
         turns = Turns()
         with (
-            self._ends(turns),
+            self._ends(turns, ending),
             self._store.tail.listening(self._pool_id, topic, lambda _: turns.wake()),
         ):
             touched = False
@@ -58,6 +65,7 @@ class Waiting:
         take: Callable[[], Awaitable[R | None]],
         *,
         hopeful: bool = False,
+        ending: Ending | None = None,
     ) -> tuple[R, bool]:
         """Take, whenever there may be something for it, until that gives something.
 
@@ -68,10 +76,11 @@ class Waiting:
             take; ``None``: nobody knows yet
         :param take: carries out a command, and undoes it when it is cancelled
         :param hopeful: do not ask the first time
+        :param ending: what ends it beside the closing of the pool
         :return: what it gave, and whether that was there at once
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        with self._queueing(topic) as waiter, self._ends(waiter.turns):
+        with self._queueing(topic) as waiter, self._ends(waiter.turns, ending):
             waiter.sure = hopeful
             async for _ in waiter.turns:
                 found = None
@@ -110,8 +119,12 @@ class Waiting:
         return at is not None
 
     @contextmanager
-    def _ends(self, turns: Turns) -> Iterator[None]:
-        with self._store.tail.ending.ends(turns), self._ending.ends(turns):
+    def _ends(self, turns: Turns, ending: Ending | None) -> Iterator[None]:
+        with (
+            self._store.tail.ending.ends(turns),
+            self._ending.ends(turns),
+            (ending or self._ending).ends(turns),
+        ):
             yield
 
     @contextmanager

@@ -20,7 +20,7 @@ from agentpool.rules.wakes import RecordWake
 from agentpool.stores.handle import StoreHandle
 from agentpool.stores.snapshots import Snapshots
 from agentpool.stores.tail import PAGE_SIZE, Page, follow, refuse_any_unknown
-from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.wire.content import OCTETS
 from agentpool.wire.filters import CompiledEventFilter
 from agentpool.wire.ids import check_identifier
@@ -104,7 +104,7 @@ class AgentPoolStore(StoreHandle, ABC):
     needed. Override `due` where it can be had cheaper, and nothing else.
     """
 
-    def __init__(self, clock: Clock = wall_clock) -> None:
+    def __init__(self, clock: Clock | StoreClock = wall_clock) -> None:
         super().__init__(clock)
         self._snapshots = Snapshots()
 

@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from agentpool.errors import InvalidValueError
+from agentpool.errors import InvalidValueError, StoreClosedError
 from agentpool.rules.requirements import checked_names, require_callable
 from agentpool.stores.tail import Tail, Turns
-from agentpool.support.clock import Clock, checked_clock, wall_clock
+from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
-from agentpool.support.tasks import joined, uninterrupted
+from agentpool.support.tasks import cancel, ended, joined, uninterrupted
 from agentpool.wire.ids import check_identifier
 
 __all__ = ("StoreHandle",)
@@ -22,16 +22,19 @@ C = TypeVar("C")
 class StoreHandle:
     """What every store is, whatever it keeps and where: something open, that can be followed.
 
+    It belongs to the event loop that first uses it, for as long as that is not closed.
+
     Authors of stores override `finish`, and `listen` and `stop_listening` where others may write to
     what the store keeps; `listen_to` where it pays.
     """
 
-    def __init__(self, clock: Clock = wall_clock) -> None:
-        self.clock: Final = checked_clock(clock)
+    def __init__(self, clock: Clock | StoreClock = wall_clock) -> None:
+        self.clock: Final = StoreClock.of(clock)
         self.tail: Final = Tail(self.listen, self.stop_listening, self.listen_to)
         self._companions: dict[Any, Any] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def finish(self) -> None:
         """Finish what is being written, refuse what waits behind it, and let go of the engine.
@@ -81,10 +84,22 @@ class StoreHandle:
     def refuse_closed(self) -> None:
         """Refuse to begin anything after `aclose`. For the event loop only.
 
-        :raises StoreClosedError: the store is closed, or no asyncio event loop runs this
+        :raises StoreClosedError: the store is closed, or it belongs to another event loop than
+            runs this, or that is none of asyncio's
         """
-        running_loop()
         self.tail.ending.refuse_closed()
+        self.refuse_elsewhere()
+        self._loop = running_loop()
+
+    def refuse_elsewhere(self) -> None:
+        """Refuse an event loop that is not the store's, as long as that may still run.
+
+        :raises StoreClosedError: it is another, or none of asyncio's
+        """
+        here = running_loop()
+        if self._loop not in (None, here) and not self._loop.is_closed():
+            msg = "the store belongs to another event loop; use and close it in that one"
+            raise StoreClosedError(msg)
 
     # --- following
 
@@ -119,7 +134,8 @@ class StoreHandle:
         if not isinstance(coroutine, Coroutine):
             msg = f"coroutine: expected one, got {type(coroutine).__name__}"
             raise InvalidValueError(msg)
-        task = asyncio.create_task(coroutine)
+        # Not by the loop's factory: an eager one would run it before its caller knows of it.
+        task = asyncio.Task(coroutine, loop=running_loop())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
@@ -127,25 +143,26 @@ class StoreHandle:
     async def aclose(self) -> None:
         """Close the store: finish what is being written, refuse the rest, wake all waiters.
 
-        Idempotent. A cancelled close closes all the same.
+        Idempotent. A cancelled close closes all the same. When the event loop of the store is
+        closed, it can be closed in another.
+
+        :raises StoreClosedError: the store belongs to another event loop, which may still run
         """
-        running_loop()
-        if self._closing is None:
+        self.refuse_elsewhere()
+        if self._closing is None or self._closing.cancelled():
             self.tail.ending.close()
             self._closing = asyncio.ensure_future(self._close())
         await uninterrupted(joined(self._closing))
 
     async def _close(self) -> None:
         tasks = list(self._background)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        cancel(tasks)
+        await ended(tasks)
         await self.tail.settle()
         await self.finish()
 
     async def __aenter__(self) -> Self:
-        running_loop()
+        self.refuse_closed()
         return self
 
     async def __aexit__(

@@ -19,7 +19,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
@@ -27,6 +27,7 @@ import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError, StoreError
 from agentpool.rules.topics import ANY, LOG, AllTouched
+from agentpool.support.tasks import ended
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import AgentPoolStoreRecord, UnknownRecord
 
@@ -142,24 +143,24 @@ class Ending:
         error: type[AgentPoolError] = StoreClosedError,
     ) -> None:
         self.closed: bool = False
-        self._message = message
-        self._pool_id = pool_id
-        self._error = error
+        self._error: AgentPoolError = error(message, pool_id=pool_id)
         self._waiting: set[Turns] = set()
 
     def refuse_closed(self) -> None:
         """Refuse to begin anything after the end.
 
-        :raises StoreClosedError: it was closed
+        :raises StoreClosedError: it was closed, or the error that it was closed with
         """
         if self.closed:
-            raise self._error(self._message, pool_id=self._pool_id)
+            raise self._error.copy()
 
-    def close(self) -> None:
-        """End all turns that are taken in it. Idempotent."""
+    def close(self, error: AgentPoolError | None = None) -> None:
+        """End all turns that are taken in it, with an error that says more where there is one."""
         self.closed = True
+        self._error = error or self._error
         for turns in self._waiting:
-            turns.wake()
+            with suppress(RuntimeError):  # the event loop that they waited in is closed
+                turns.wake()
 
     @contextmanager
     def ends(self, turns: Turns) -> Iterator[Turns]:
@@ -339,8 +340,7 @@ class Tail:
 
     async def settle(self) -> None:
         """Wait for the looks that are under way, whose followers may be gone."""
-        if self._looks:
-            await asyncio.wait(self._looks)
+        await ended(self._looks)
 
 
 class Followable(Protocol):

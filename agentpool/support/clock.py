@@ -1,4 +1,8 @@
-"""The one clock: milliseconds of the Unix epoch, from the machine's wall clock or from a test."""
+"""The one clock: milliseconds of the Unix epoch, from the machine's wall clock or from a test.
+
+The wall clock is set by whoever likes, a store's time by nobody: it begins with the wall clock and
+goes on with what has gone by since, also while the machine slept.
+"""
 
 import time
 from collections.abc import Callable
@@ -6,7 +10,16 @@ from typing import Final, TypeAlias
 
 from agentpool.errors import InvalidValueError, shown
 
-__all__ = ("Clock", "checked_clock", "millis", "positive_millis", "wall_clock")
+__all__ = (
+    "Clock",
+    "SteadyClock",
+    "StoreClock",
+    "checked_clock",
+    "machine_millis",
+    "millis",
+    "positive_millis",
+    "wall_clock",
+)
 
 Clock: TypeAlias = Callable[[], int]
 
@@ -14,6 +27,64 @@ Clock: TypeAlias = Callable[[], int]
 def wall_clock() -> int:
     """Read the machine's wall clock, in milliseconds of the Unix epoch."""
     return time.time_ns() // 1_000_000
+
+
+# Goes on while the machine sleeps, where there is such a clock.
+_ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def machine_millis() -> int:
+    """Say how many milliseconds have gone by since some time that stays the same until a reboot."""
+    if _ELAPSED is None:
+        return time.monotonic_ns() // 1_000_000
+    return time.clock_gettime_ns(_ELAPSED) // 1_000_000
+
+
+class SteadyClock:
+    """A clock that nobody sets, for tests: what it gives is the time, and how much has gone by."""
+
+    def __init__(self, read: Clock) -> None:
+        self.elapsed: Final = read
+
+    def __call__(self) -> int:
+        return self.elapsed()
+
+
+class StoreClock:
+    """The time of a store: it never goes back, nor stands still, whatever the wall clock does.
+
+    May be read from any thread.
+
+    :ivar is_shared: whether what goes by is the machine's, the same for all its processes
+    :param clock: the wall clock, asked once; where it has an ``elapsed()``, that counts the
+        milliseconds that go by, and not the machine
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        wall = checked_clock(clock)()
+        if not isinstance(wall, int):
+            msg = f"clock: expected a function that gives milliseconds, it gave {wall!r}"
+            raise InvalidValueError(msg)
+        self.elapsed: Final[Clock] = getattr(clock, "elapsed", machine_millis)
+        self.is_shared: Final = self.elapsed is machine_millis
+        self._began = wall - self.elapsed()
+
+    @classmethod
+    def of(cls, clock: "Clock | StoreClock") -> "StoreClock":
+        """Give a clock as one of a store, unless it is one."""
+        return clock if isinstance(clock, cls) else cls(clock)
+
+    @property
+    def began(self) -> int:
+        """The time at which nothing had gone by yet."""
+        return self._began
+
+    def begin_at(self, began: int) -> None:
+        """Take over the time of others who share what goes by. Before anybody asks for it."""
+        self._began = began
+
+    def __call__(self) -> int:
+        return self._began + self.elapsed()
 
 
 def checked_clock(clock: Clock) -> Clock:

@@ -1,12 +1,12 @@
 """Running something to its end, whatever happens to the task that asked for it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ("joined", "uninterrupted")
+__all__ = ("cancel", "ended", "joined", "uninterrupted")
 
 R = TypeVar("R")
 
@@ -14,8 +14,8 @@ R = TypeVar("R")
 async def uninterrupted(coroutine: Coroutine[Any, Any, R]) -> R:
     """Run a coroutine in a task of its own and wait for its end, even when cancelled meanwhile.
 
-    A cancellation is passed on after that, unless the coroutine itself failed. Use it for work
-    with a bound of its own.
+    A cancellation is passed on after that, also when the coroutine failed: whoever cancelled waits
+    for nothing else. Use it for work with a bound of its own.
     """
     task = asyncio.create_task(coroutine)
     cancelled: asyncio.CancelledError | None = None
@@ -26,13 +26,26 @@ async def uninterrupted(coroutine: Coroutine[Any, Any, R]) -> R:
                 await asyncio.wait([task])
             except asyncio.CancelledError as error:
                 cancelled = error
-    result = task.result()
     if cancelled is not None:
-        raise cancelled
-    return result
+        raise cancelled from (None if task.cancelled() else task.exception())
+    return task.result()
 
 
 async def joined(task: "asyncio.Task[None]") -> None:
     """Wait for a task of somebody else's, and raise what it raised."""
-    await asyncio.wait([task])
+    await ended([task])
     task.result()
+
+
+def cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Cancel tasks, but for those whose event loop is closed: they will never go on."""
+    for task in tasks:
+        if not task.get_loop().is_closed():
+            task.cancel()
+
+
+async def ended(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Wait for the end of tasks, but for those whose event loop is closed."""
+    alive = [task for task in tasks if not (task.done() or task.get_loop().is_closed())]
+    if alive:
+        await asyncio.wait(alive)

@@ -15,7 +15,7 @@ import anyio
 from integration.helpers import BOUND, POOL, Worker, worker
 
 from agentpool import AgentPool, AgentPoolStoreRecordPayload
-from agentpool.support.clock import wall_clock
+from agentpool.support.clock import SteadyClock, wall_clock
 
 __all__ = (
     "BOUND",
@@ -58,7 +58,7 @@ def say(line: str) -> None:
 
 
 class Clock:
-    """The clock of the wall, unless it is put forward."""
+    """A clock that goes on as the machine's does, and by which more goes by when it is told so."""
 
     def __init__(self) -> None:
         self._ahead = 0
@@ -66,14 +66,15 @@ class Clock:
     def __call__(self) -> int:
         return wall_clock() + self._ahead
 
+    elapsed = __call__
+
     def advance(self, millis: int) -> None:
         """Let time go by at once."""
         self._ahead += millis
 
 
-def in_a_minute() -> int:
-    """Be a clock by which all that is due within a minute is due already."""
-    return wall_clock() + 60_000
+in_a_minute: Final = SteadyClock(lambda: wall_clock() + 60_000)
+"""A clock by which all that is due within a minute is due already."""
 
 
 async def payloads(pool: AgentPool) -> list[AgentPoolStoreRecordPayload]:

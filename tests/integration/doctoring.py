@@ -14,6 +14,7 @@ from agentpool import (
     include,
 )
 from agentpool.doctor import Report, examine
+from agentpool.support.clock import SteadyClock
 from agentpool.testing import a_condition, a_member, a_message
 from agentpool.testing.conformance.pool_kit import an_event
 
@@ -41,7 +42,7 @@ async def sound_file(path: Path) -> Path:
 async def make_sound(path: Path) -> None:
     async with (
         asyncio.timeout(BOUND),
-        SqliteAgentPoolStore.open(path, clock=now) as store,
+        SqliteAgentPoolStore.open(path, clock=SteadyClock(now)) as store,
         AgentPool.open(store, POOL) as pool,
     ):
         await fill(pool)
@@ -91,7 +92,7 @@ def broken_by(path: Path, *statements: str) -> None:
 
 
 def examined(path: Path, millis: int = NOW) -> Report:
-    return examine(path, clock=lambda: millis)
+    return examine(path, clock=SteadyClock(lambda: millis))
 
 
 def traces(folder: Path) -> dict[str, bytes]:

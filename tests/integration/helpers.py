@@ -1,6 +1,7 @@
 """What the tests of stores on files share: values, plain SQL, other processes."""
 
 import asyncio
+import signal
 import sqlite3
 import sys
 import threading
@@ -118,6 +119,13 @@ class Worker:
     def kill(self) -> None:
         """Kill it, as a crash would."""
         self._process.kill()
+
+    def pause(self) -> None:
+        """Stop it, as a machine that sleeps or a debugger does."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     async def finish(self) -> tuple[int | None, list[str], str]:
         """Wait for its end: exit code, the whole lines that it printed, what went to stderr."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentpool import SqliteAgentPoolStore, StoreClosedError
+from agentpool import AgentPool, SqliteAgentPoolStore, StoreClosedError
 from agentpool.testing import a_condition, a_message, a_registration
 from agentpool.testing.conformance.kit import Append, message_record
 
@@ -155,6 +155,43 @@ def test_a_store_can_be_closed_from_another_event_loop(path: Path) -> None:
         another.run(asyncio.wait_for(store.aclose(), BOUND))
     join_new_threads(before)
     assert worker_threads() == before
+
+
+def test_a_pool_can_be_closed_after_the_end_of_its_event_loop(path: Path) -> None:
+    before = worker_threads()
+
+    async def open_all() -> tuple[SqliteAgentPoolStore, AgentPool]:
+        store = await SqliteAgentPoolStore.open(path)
+        pool = await AgentPool.open(store, POOL)
+        waiting = asyncio.create_task(pool.inbox("run.1").take())
+        await asyncio.wait([waiting], timeout=0.1)
+        return store, pool
+
+    with asyncio.Runner() as its_own:
+        store, pool = its_own.run(open_all())
+    with asyncio.Runner() as another:
+        another.run(asyncio.wait_for(pool.aclose(), BOUND))
+        another.run(asyncio.wait_for(pool.aclose(), BOUND))
+        another.run(asyncio.wait_for(store.aclose(), BOUND))
+    join_new_threads(before)
+    assert worker_threads() == before
+
+
+async def test_closing_from_another_event_loop_while_its_own_runs_is_refused(path: Path) -> None:
+    store = await _opened(path)
+    pool = await _opened_pool(store)
+    for closing in (store.aclose, pool.aclose, store.aclose):
+        with pytest.raises(StoreClosedError, match="event loop"):
+            await asyncio.to_thread(asyncio.run, closing())
+    async with asyncio.timeout(BOUND):
+        await send(store, "a")
+        await pool.aclose()
+        await store.aclose()
+        await store.aclose()
+
+
+async def _opened_pool(store: SqliteAgentPoolStore) -> AgentPool:
+    return await AgentPool.open(store, POOL)
 
 
 async def _opened(path: Path) -> SqliteAgentPoolStore:

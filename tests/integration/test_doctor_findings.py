@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from agentpool.doctor import Level
-from agentpool.stores.sqlite.schema import SCHEMA_VERSION
 from agentpool.support.process import boot_id
 
 from .doctoring import MENDED, NOW, add_row, broken_by, examined, sound_file
@@ -272,8 +271,9 @@ NOTES = {
 
 
 LOST_VERSIONS: list[tuple[list[str], str]] = [
-    ([], f"user_version = {SCHEMA_VERSION}"),
-    (["DROP TABLE agentpool_promises"], "user_version = 1"),
+    ([], "user_version = 3"),
+    (["DROP TABLE agentpool_clock"], "user_version = 2"),
+    (["DROP TABLE agentpool_clock", "DROP TABLE agentpool_promises"], "user_version = 1"),
     (["DROP TABLE agentpool_times"], "restore a backup"),
 ]
 

@@ -14,8 +14,9 @@ from agentpool import (
     StoreFullError,
     include,
 )
-from agentpool.rules.membership import Heartbeat
+from agentpool.rules.claims import ClaimNext
 from agentpool.stores.sqlite import promises
+from agentpool.support.clock import SteadyClock
 from agentpool.testing import a_condition, a_member
 from agentpool.testing.faults import DISK_FULL, failing
 
@@ -105,17 +106,17 @@ async def test_with_full_a_lease_waits_for_the_disk_when_it_appends_what_was_due
     path: Path,
 ) -> None:
     levels, time = Levels(), [1000]
-    async with SqliteAgentPoolStore.open(path, clock=lambda: time[0]) as store:
+    async with SqliteAgentPoolStore.open(path, clock=SteadyClock(lambda: time[0])) as store:
         async with AgentPool.open(store, POOL) as pool:
             await pool.join_run(a_member())
             never = EventFilter(kinds=include(EventKind.RUN_FAILED))
             condition = a_condition("wake.1", filter=never, timeout_millis=5000)
             await pool.suspend_until("run.a", condition)
         await levels.listen(store)
-        await store.execute(POOL, Heartbeat({"run.a": 1000}))
+        await store.execute(POOL, ClaimNext("run.a", "test", 1000))
         assert levels.of["agent_pool_records"] == []
         time[0] += 5000
-        await store.execute(POOL, Heartbeat({"run.a": 1000}))
+        await store.execute(POOL, ClaimNext("run.a", "test", 1000))
     assert levels.of["agent_pool_records"] == ["FULL"]
 
 

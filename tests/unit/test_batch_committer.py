@@ -19,7 +19,8 @@ from agentpool import (
 from agentpool.rules.claims import Acknowledge, ClaimNext
 from agentpool.rules.command import Command, Decision, LookUps, PoolView
 from agentpool.rules.consequences import CatchUp
-from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun, LeaveMember
+from agentpool.rules.holding import Heartbeat
+from agentpool.rules.membership import JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.sending import Send
@@ -196,8 +197,8 @@ def test_an_engine_may_do_its_work_several_times() -> None:
 
 def test_a_lease_need_not_survive_a_power_cut() -> None:
     store = Store(A)
-    store.do(A, Heartbeat({}))
-    store.do(A, Heartbeat({}), record(1))
+    store.do(A, Heartbeat([]))
+    store.do(A, Heartbeat([]), record(1))
     assert store.engine.durable[1:] == [False, True]
 
 

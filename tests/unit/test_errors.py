@@ -14,6 +14,7 @@ TREE = {
     "PoolNotOpenError": "host_configuration_needed",
     "PoolConfigConflictError": "repair_needed",
     "NotAMemberError": "not_retryable",
+    "MembershipLostError": "not_retryable",
     "ClaimLostError": "not_retryable",
     "ContentNotFoundError": "not_retryable",
     "IdempotencyConflictError": "not_retryable",

@@ -19,10 +19,11 @@ from agentpool import (
 )
 from agentpool.rules.answers import HOLD_MILLIS, RenewHolds, TakeAnswers
 from agentpool.rules.claims import ClaimNext
-from agentpool.rules.command import Row
+from agentpool.rules.command import Decision, Row
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.deadlines import carry_out_due
-from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun
+from agentpool.rules.holding import Heartbeat, Holding
+from agentpool.rules.membership import HoldRun, JoinMember, JoinRun
 from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.rows import (
@@ -160,9 +161,59 @@ def test_joining_again_without_a_lease_ends_the_one_that_there_was() -> None:
     pool = coordinated(clock)
     carry_out(pool, JoinRun(member(), LATER))
     carry_out(pool, JoinRun(member()))
-    clock.advance(LATER)
-    assert carry_out(pool, Heartbeat({"run.a": LATER})) == {"run.a"}
+    clock.advance(10 * LATER)
+    carry_out(pool, CatchUp())
     assert "run.a" in pool.state.members
+
+
+def test_a_heartbeat_does_not_set_a_lease_again_that_joining_without_one_has_ended() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    held = Holding(member(), "1", "x", LATER)
+    carry_out(pool, HoldRun(held))
+    carry_out(pool, JoinRun(member()))
+    assert carry_out(pool, Heartbeat([held])) == {}
+    clock.advance(10 * LATER)
+    carry_out(pool, CatchUp())
+    assert "run.a" in pool.state.members
+
+
+def test_a_lease_of_an_older_version_runs_out_too() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    carry_out(pool, JoinRun(member()))
+    pool.apply(Decision(None, puts=(deadline(LEASE, "run.a", clock()),)))
+    carry_out(pool, CatchUp())
+    assert "run.a" in pool.state.members, "it is given time for a heartbeat"
+    clock.advance(10_000)
+    carry_out(pool, CatchUp())
+    assert "run.a" not in pool.state.members
+
+
+def test_a_lease_that_is_always_found_late_runs_out_in_the_end() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    carry_out(pool, HoldRun(Holding(member(), "1", "x", LATER)))
+    looks = 0
+    while "run.a" in pool.state.members:
+        clock.advance(100 * LATER)
+        carry_out(pool, CatchUp())
+        looks += 1
+    assert looks == 4
+
+
+def test_a_heartbeat_counts_before_the_lease_that_it_renews_is_looked_at() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    held = Holding(member(), "1", "x", LATER)
+    carry_out(pool, HoldRun(held))
+    for _ in range(4):
+        clock.advance(LATER * 3 // 4)
+        carry_out(pool, CatchUp())
+        clock.advance(LATER // 3)
+        assert carry_out(pool, Heartbeat([held])) == {}
+    carry_out(pool, CatchUp())
+    assert pool.kinds.count("MemberLeft") == 0
 
 
 # --- questions

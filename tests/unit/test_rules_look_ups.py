@@ -28,8 +28,9 @@ from agentpool.rules.claims import (
 from agentpool.rules.command import Command, LookUps, Placed, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.dead import Discard, Retry
+from agentpool.rules.holding import AsHolder, EndHolding, Heartbeat, Holding
 from agentpool.rules.host_events import NextEventSequence, Publish
-from agentpool.rules.membership import Heartbeat, JoinMember, JoinRun, LeaveMember
+from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.sending import Send
@@ -129,6 +130,14 @@ def waiting(pool: Noting) -> str:
     return "wake.1"
 
 
+HELD = Holding(member("run.a"), "1", "test", 1000)
+
+
+def held(pool: Noting) -> Holding:
+    pool.do(HoldRun(HELD))
+    return HELD
+
+
 def after_question(make: Callable[[], Command[Any]]) -> Callable[[Noting], Command[Any]]:
     """Make a command on a pool where somebody waits for the answers to a question."""
 
@@ -148,8 +157,11 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "catch up": lambda _: CatchUp(),
     "join member": lambda _: JoinMember(member("run.c")),
     "join run": lambda _: JoinRun(member("run.c"), 1000),
+    "hold run": lambda _: HoldRun(HELD),
+    "as holder": lambda pool: AsHolder(Send(message("msg.held")), held(pool)),
+    "end holding": lambda pool: EndHolding(held(pool)),
     "leave": lambda _: LeaveMember("run.a"),
-    "heartbeat": lambda _: Heartbeat({"run.a": 1000, "run.b": 1000}),
+    "heartbeat": lambda pool: Heartbeat([held(pool)]),
     "record a message": lambda _: delivered(message()),
     "record a question": lambda _: delivered(question()),
     "record an answer": after_question(lambda: delivered(answer(), "run.a")),

@@ -14,10 +14,12 @@ from agentpool import RunAddress, StoreBusyError
 from agentpool.rules.answers import HOLD_MILLIS
 from agentpool.rules.claims import Acknowledge, Claim, ClaimNext
 from agentpool.rules.consequences import CatchUp
-from agentpool.rules.membership import JoinRun, LeaveMember
+from agentpool.rules.holding import Holding
+from agentpool.rules.membership import HoldRun, JoinRun, LeaveMember
 from agentpool.rules.rows import HELD, LEASE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.runtime.heartbeat import Heartbeats
+from agentpool.stores.tail import Ending
 from agentpool.support.clock import Clock
 from agentpool.testing import a_member, a_message
 from agentpool.testing.conformance.pool_kit import ManualClock
@@ -44,6 +46,7 @@ class Beating:
     def __init__(self, store: RecordingStore) -> None:
         self.store = store
         self.beats = Heartbeats(store)
+        self.held: dict[tuple[str, str], Holding] = {}
         self._sent = 0
 
     async def open(self) -> None:
@@ -53,8 +56,10 @@ class Beating:
 
     async def join(self, millis: int, pool_id: str = X, run_id: str = "run.a") -> None:
         """Let a run join under a lease that is renewed."""
-        await self.store.execute(pool_id, JoinRun(a_member(run_id), millis))
-        self.beats.add_lease(pool_id, run_id, millis)
+        held = Holding(a_member(run_id), "1", "test", millis)
+        await self.store.execute(pool_id, HoldRun(held))
+        self.beats.add_holding(pool_id, held, Ending("lost"))
+        self.held[pool_id, run_id] = held
 
     async def claim(self, millis: int, pool_id: str = X) -> Delivered:
         """Send a message and claim it; the claim is renewed."""
@@ -124,7 +129,7 @@ async def test_whatever_is_held_is_renewed_three_times_in_its_lease() -> None:
         await it.join(SECONDS * 1000)
         await asyncio.sleep(51)
         assert times(it.since(begun)) == [10, 20, 30, 40, 50]
-        assert await it.end_of(LEASE, "run.a") == round((begun + 50 + SECONDS) * 1000)
+        assert await it.end_of(LEASE, "run.a") == round((begun + 50 + SECONDS * 2 / 3) * 1000)
     async with beating() as it:
         begun = now()
         kept = await it.claim(600)
@@ -155,7 +160,7 @@ async def test_everything_is_renewed_together_in_the_time_of_the_shortest() -> N
             ("RenewClaims", Y, 3.0),
             ("RenewHolds", Y, 3.0),
         ]
-        assert await it.end_of(LEASE, "run.b") == round((begun + 33) * 1000)
+        assert await it.end_of(LEASE, "run.b") == round((begun + 23) * 1000)
         await it.store.execute(Y, Acknowledge(kept.claim))
 
 
@@ -214,8 +219,8 @@ async def test_without_anything_to_renew_nothing_is_written() -> None:
         await it.join(3000)
         kept = await it.claim(3000)
         names = [await it.hold() for _ in range(2)]
-        it.beats.remove_lease(X, "run.a")
-        it.beats.remove_lease(X, "run.nobody")
+        it.beats.remove_holding(X, it.held[X, "run.a"])
+        it.beats.remove_holding(Y, it.held[X, "run.a"])
         it.beats.remove_delivery(X, kept)
         it.beats.remove_delivery(X, kept)
         for name in names:
@@ -269,8 +274,8 @@ async def test_a_lease_that_was_lost_is_told_of_and_renewed_no_more(
         await asyncio.sleep(3.1)
         assert times(it.since(begun)) == [1, 2, 3]
         [told] = caplog.records
-        assert told.message.startswith("run 'run.lost' of pool 'pool.x' is no member any more")
-        assert set(it.beats._leases) == {(X, "run.a")}
+        assert "run 'run.lost' is not held by this block any more: it was let go" in told.message
+        assert set(it.beats._held) == {(X, it.held[X, "run.a"])}
 
 
 @virtual_time
@@ -305,11 +310,11 @@ async def test_a_pool_that_fails_is_tried_again_soon_and_keeps_no_other_from_bei
         beats = it.since(begun)
         of_x = [at for _, pool_id, at in beats if pool_id == X]
         assert of_x == pytest.approx([10, 10.2, 10.4, 10.6, 10.8, 11.0])
-        assert await it.end_of(LEASE, "run.a", Y) == round((begun + 11 + 30) * 1000)
+        assert await it.end_of(LEASE, "run.a", Y) == round((begun + 11 + 20) * 1000)
         assert [record.message for record in caplog.records] == ["cannot renew: busy"]
         it.store.before = nothing
         await asyncio.sleep(0.2)
-        assert await it.end_of(LEASE, "run.a", X) == round((begun + 11.2 + 30) * 1000)
+        assert await it.end_of(LEASE, "run.a", X) == round((begun + 11.2 + 20) * 1000)
         it.since(begun)
         await asyncio.sleep(10)
         assert times(it.since(begun)) == pytest.approx([21.2] * 2), "the haste is over"
@@ -352,7 +357,7 @@ async def test_a_clock_that_jumps_is_noticed_within_five_seconds() -> None:
         clock.advance(20_000)
         await asyncio.sleep(5)
         assert it.store.count("Heartbeat") == 1
-        assert await it.end_of(LEASE, "run.a") == clock() + 30_000
+        assert await it.end_of(LEASE, "run.a") == clock() + 20_000
 
 
 @virtual_time

@@ -8,18 +8,35 @@ import pytest
 from recording_store import Call, RecordingStore
 from virtual_time import settled, virtual_time
 
-from agentpool import AgentPool, InMemoryAgentPoolStore, StoreBusyError
+from agentpool import AgentPool, InMemoryAgentPoolStore, StoreBusyError, encode
+from agentpool.rules.command import Command, Decision, PoolView
 from agentpool.rules.consequences import CatchUp
+from agentpool.rules.holding import Holding
 from agentpool.rules.membership import JoinMember, JoinRun
 from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.rows import LEASE, Lease, deadline
 from agentpool.rules.topics import DEADLINES
 from agentpool.runtime.upkeep import Upkeep
+from agentpool.stores.tail import Ending
 from agentpool.testing import a_member
 
 X, Y, Z = "pool.x", "pool.y", "pool.z"
 ALL: Final = (X, Y, Z)
 BUSY: Final = "busy"
 UPKEEP: Final = {"due", "CatchUp"}
+HELD_RUN: Final = Holding(a_member(), "1", "test", 3000)
+
+
+class LastChance(Command[None]):
+    """Let a member be gone after some time: no heartbeat of its is waited for any more."""
+
+    def __init__(self, run_id: str, millis: int) -> None:
+        self._run_id, self._millis = run_id, millis
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        row = deadline(LEASE, self._run_id, view.now + self._millis)
+        lease = encode(Lease(missed=3)).decode()
+        return Decision(None, puts=(row._replace(value=lease),), announce=True)
 
 
 class Kept:
@@ -54,7 +71,8 @@ class Kept:
 
     async def owe(self, millis: int, pool_id: str, run_id: str = "run.lost") -> None:
         """Let something be due after some time."""
-        await self.store.execute(pool_id, JoinRun(a_member(run_id), millis))
+        await self.store.execute(pool_id, JoinRun(a_member(run_id)))
+        await self.store.execute(pool_id, LastChance(run_id, millis))
 
     async def members(self, pool_id: str) -> list[str]:
         query = super(RecordingStore, self.store).query
@@ -395,7 +413,7 @@ async def test_a_store_that_is_closed_ends_upkeep_wherever_it_is() -> None:
     before = asyncio.all_tasks()
     for what in ("rest", "due", "CatchUp", "Heartbeat"):
         it = await kept(X)
-        it.upkeep.heartbeats.add_lease(X, "run.a", 3000)
+        it.upkeep.heartbeats.add_holding(X, HELD_RUN, Ending("lost"))
         await it.owe(1000, X)
 
         async def close(call: Call, what: str = what, it: Kept = it) -> None:

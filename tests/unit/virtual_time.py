@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Final, ParamSpec
 
+from agentpool.support.clock import SteadyClock
+
 __all__ = ("StalledError", "loop_clock", "settled", "virtual_time")
 
 P = ParamSpec("P")
@@ -62,9 +64,8 @@ def virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, No
     return run
 
 
-def loop_clock() -> int:
-    """Be the clock of a store: the milliseconds of the loop that runs this."""
-    return round(asyncio.get_running_loop().time() * 1000)
+loop_clock: Final = SteadyClock(lambda: round(asyncio.get_running_loop().time() * 1000))
+"""The clock of a store: the milliseconds of the loop that runs this."""
 
 
 async def settled() -> None:

@@ -10,6 +10,7 @@ import anyio
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.topics import AllTouched
 from agentpool.stores.batch.committer import Outcome, Refusal, Request
+from agentpool.support.tasks import ended
 
 __all__ = ("GroupCommit",)
 
@@ -65,7 +66,7 @@ class GroupCommit:
         """Let the batch that is being committed finish, and refuse what waits behind it."""
         self._closed = True
         if self._task is not None:
-            await asyncio.wait([self._task])
+            await ended([self._task])
 
     async def _drain(self) -> None:
         try:

@@ -8,6 +8,7 @@ aiosqlite has no call for that, but it passes what it is told to execute to the 
 ``sqlite3`` lets the connection be of a class of ours. ``test_connection.py`` guards the way.
 """
 
+import asyncio
 import os
 import random
 import sqlite3
@@ -33,6 +34,7 @@ R = TypeVar("R")
 _RETRY_SECONDS: Final = (0.0005, 0.0015)
 _FIRST_RETRIES: Final = 4
 _FIRST_RETRY_SECONDS: Final = (0.0001, 0.0003)  # most transactions are over in half a millisecond
+_LOOK_AT_THREAD_SECONDS: Final = 0.05
 _MOST_PATIENCE_OF_SQLITE: Final = 2_000_000.0  # it counts milliseconds in 32 bits
 
 
@@ -127,8 +129,19 @@ class WorkerConnection:
     async def close(self) -> None:
         """Close the connection after what it is doing, and end its thread."""
         self._closed = True
+        # The thread dies of a result that it can tell nobody, for the event loop that waited for
+        # it is closed; then it takes the connection with it, and nobody would ever answer.
+        thread = _thread_of(self._connection)
+        closing = asyncio.ensure_future(self._connection.close())
+        while thread.is_alive() and not closing.done():
+            await asyncio.wait([closing], timeout=_LOOK_AT_THREAD_SECONDS)
+        if not thread.is_alive() and not closing.done():
+            await asyncio.wait([closing], timeout=_LOOK_AT_THREAD_SECONDS)
+            closing.cancel()
+            forks.let_go(self._connection)
+            return
         with translated(self._path):
-            await self._connection.close()
+            await closing
         forks.let_go(self._connection)
 
 

@@ -58,9 +58,9 @@ class Inotify:
 
     def rest(self) -> None:
         """Call nobody any more; what happens is kept to be taken."""
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(self._fd)
-            self._loop = None
+        self._loop = None
 
     def take(self) -> set[int]:
         """Take what has happened: the numbers of the watches."""

@@ -29,6 +29,7 @@ from agentpool.stores.sqlite.doorbell import EVERYTHING, Heard, Listener, Ringer
 from agentpool.stores.sqlite.inotify import MODIFY, Inotify
 from agentpool.stores.tail import Tail
 from agentpool.support.clock import Clock
+from agentpool.support.tasks import cancel
 
 __all__ = ("Lookout",)
 
@@ -231,7 +232,7 @@ class Lookout:
 
     def close(self) -> None:
         """Look out no longer."""
-        self._task.cancel()
+        cancel([self._task])
         self._close_listener()
 
 

@@ -12,7 +12,8 @@ from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.forks import refuse_inherited
 from agentpool.stores.sqlite.place import Guard, Place
-from agentpool.support.clock import Clock, checked_clock, millis
+from agentpool.stores.sqlite.time import is_at_rest, share_time
+from agentpool.support.clock import Clock, StoreClock, checked_clock, millis
 from agentpool.wire.content import checked_max_body
 
 __all__ = ("Connected", "Options", "Synchronous", "checked_path", "connect")
@@ -88,10 +89,12 @@ class Connected(NamedTuple):
     guard: Guard
 
 
-async def connect(options: Options) -> Connected:
+async def connect(options: Options, clock: StoreClock) -> Connected:
     """Check a file, bring it to the current schema, and connect a writer and a reader to it.
 
     What is refused is left as it was. Not to be cancelled half way.
+
+    :param clock: is given the time of the file
     """
     safety.tell_of_wal_reset_bug()
     if not options.allow_unsafe_mount:
@@ -99,7 +102,7 @@ async def connect(options: Options) -> Connected:
     for _ in range(_TRIES):
         place = Place.of(options.path)
         place.make()
-        connected = await _connect(options, place)
+        connected = await _connect(options, clock, place)
         # Another file may have got the name meanwhile, or SQLite's own have been taken away.
         if connected.guard.look():
             return connected
@@ -109,9 +112,10 @@ async def connect(options: Options) -> Connected:
     raise StoreBusyError(msg)
 
 
-async def _connect(options: Options, place: Place) -> Connected:
+async def _connect(options: Options, clock: StoreClock, place: Place) -> Connected:
     file, patience = place.check(), options.busy_timeout
     refuse_inherited(place.given, file)
+    at_rest_at = clock.elapsed() if is_at_rest(place.path) else None
 
     def set_up_writer(connection: sqlite3.Connection) -> None:
         schema.set_up_connection(connection, options.synchronous)
@@ -121,6 +125,7 @@ async def _connect(options: Options, place: Place) -> Connected:
         except IncompatibleStoreError as error:
             error.message = f"{options.path}: {error.message}"
             raise
+        share_time(connection, clock, patience, at_rest_at=at_rest_at)
         # From here on waiting for the lock is ours, in steps that are fair.
         connection.execute("PRAGMA busy_timeout = 0")
 

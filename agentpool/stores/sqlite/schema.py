@@ -144,10 +144,22 @@ _REWRITTEN: Final = (
     ),
 )
 
+_CLOCK: Final = (
+    # When a run of the machine began, by which all who have the file open tell the time.
+    """
+    CREATE TABLE agentpool_clock (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        boot_id TEXT NOT NULL,
+        began INTEGER NOT NULL CHECK (typeof(began) = 'integer'),
+        set_at INTEGER NOT NULL CHECK (typeof(set_at) = 'integer')
+    )
+    """,
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _WIRE_TABLES + _DERIVED,
     _PROMISES,
-    _REWRITTEN,
+    _REWRITTEN + _CLOCK,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The version that this library writes; it refuses files of a higher one."""

@@ -37,7 +37,7 @@ from agentpool.stores.sqlite.promises import Promises
 from agentpool.stores.sqlite.reads import Reads
 from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
 from agentpool.stores.tail import Page
-from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
@@ -62,19 +62,19 @@ class SqliteAgentPoolStore(AgentPoolStore):
     of processes of one machine, may be open on one file.
     """
 
-    def __init__(self, options: Options, connected: Connected) -> None:
+    def __init__(self, options: Options, clock: StoreClock, connected: Connected) -> None:
         """Take over open connections; for `open` only."""
         require_type(options, Options, "options")
-        super().__init__(options.clock)
+        super().__init__(clock)
         self.path: Final = options.path
         self._max_body = options.max_body
         self._pid = os.getpid()
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._give_up = threading.Event()
         self._writer, self._reader, self._guard = connected
         self._committer, promises = BatchCommitter(), Promises()
         self._writing = Writing(
-            options.clock,
+            clock,
             self._guard,
             Memory(self._committer.states, promises.forget).refresh,
             options.busy_timeout,
@@ -122,7 +122,10 @@ class SqliteAgentPoolStore(AgentPoolStore):
         :param allow_unsafe_mount: open a file on a mount where the write-ahead log can corrupt
         :param allow_foreign_tables: make a store of a database that has tables of something else,
             and none of a store
-        :param clock: gives the time, in milliseconds of the Unix epoch; for tests
+        :param clock: gives the time of the wall, in milliseconds of the Unix epoch, when the file
+            is opened; what is done to it later changes nothing, for the time goes on by itself and
+            is the same for all who have the file open. For tests: where it has an ``elapsed()``,
+            that counts the milliseconds that go by
         :param max_body: the most bytes that ``put_content`` takes for a body; other writers wait
             while it is written
         :raises InvalidValueError: an argument is not one of the above
@@ -149,7 +152,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
         opened: list[SqliteAgentPoolStore] = []
 
         async def open_() -> SqliteAgentPoolStore:
-            opened.append(cls(options, await connect(options)))
+            clock = StoreClock(options.clock)
+            opened.append(cls(options, clock, await connect(options, clock)))
             return opened[0]
 
         try:
@@ -261,6 +265,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     async def aclose(self) -> None:
         if os.getpid() != self._pid:
             return  # the connections are the parent's
+        self.refuse_elsewhere()
         self._give_up.set()
         await super().aclose()
 

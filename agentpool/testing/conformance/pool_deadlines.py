@@ -5,7 +5,6 @@ from contextlib import aclosing
 from typing import Final
 
 from agentpool.pool import AgentPool
-from agentpool.rules.membership import JoinRun
 from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, payloads, record_wake
 from agentpool.testing.conformance.pool_kit import (
@@ -17,7 +16,7 @@ from agentpool.testing.conformance.pool_kit import (
     wake_log,
 )
 from agentpool.testing.conformance.pool_wakes import a_wait, waiting
-from agentpool.testing.values import a_condition, a_member, a_message
+from agentpool.testing.values import a_condition, a_message
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.filters import EventFilter
 from agentpool.wire.records import (
@@ -35,7 +34,7 @@ DUE = 1_000
 NEVER: Final = EventFilter(kinds=include(EventKind.RUN_FAILED))
 
 # What is recorded when all that `owe` promises has become due.
-PAID: Final = {"wake.1 timed_out", "question timed_out", "perishable expired", "run.lost left"}
+PAID: Final = {"wake.1 timed_out", "question timed_out", "perishable expired"}
 
 
 class PoolDeadlineTests(PoolKit):
@@ -156,7 +155,6 @@ async def owe(pool: AgentPool, millis: int) -> None:
     await pool.send(a_message("question", response_contract=contract))
     expires_at = pool.store.clock() + millis
     await pool.send(a_message("perishable", expires_at_millis=expires_at))
-    await pool.store.execute(POOL, JoinRun(a_member("run.lost"), millis))
 
 
 async def _paid(pool: AgentPool) -> set[str]:

@@ -4,12 +4,16 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
+from msgspec.structs import replace
+
 from agentpool.errors import InvalidValueError, NotAMemberError
 from agentpool.pool import AgentPool
-from agentpool.rules.command import PoolView
+from agentpool.rules.command import Command, Decision, PoolView
+from agentpool.rules.consequences import CatchUp
+from agentpool.rules.holding import lease_of
 from agentpool.rules.membership import JoinRun
 from agentpool.rules.rows import LEASE as OF_MEMBER
-from agentpool.rules.rows import deadline_key
+from agentpool.rules.rows import deadline_key, put
 from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import (
@@ -25,10 +29,11 @@ from agentpool.testing.conformance.pool_wakes import waiting
 from agentpool.testing.values import a_member
 from agentpool.wire.records import MemberJoined, MemberLeft, PoolCreated, RunAddress
 
-__all__ = ("PoolPresenceTests",)
+__all__ = ("PoolPresenceTests", "run_out")
 
 MEMBER: Final = a_member("run.a")
 LEASE = 30_000
+BEAT = LEASE // 3
 AGES = 10**12
 
 
@@ -92,7 +97,9 @@ class PoolPresenceTests(PoolKit):
             AgentPool.open(pool.store, POOL) as other,
         ):
             await pool.store.execute(POOL, JoinRun(MEMBER, LEASE))
-            clock.advance(LEASE - 1)
+            clock.advance(LEASE - BEAT)
+            await carry_out_due(other)
+            clock.advance(BEAT - 1)
             await carry_out_due(other)
             assert MEMBER in await other.members()
             clock.advance(1)
@@ -103,10 +110,9 @@ class PoolPresenceTests(PoolKit):
     async def test_a_lost_member_receives_nothing_and_its_waits_fail(self) -> None:
         clock = ManualClock()
         async with self.opened("run.b", clock=clock) as pool:
-            async with pool.member(MEMBER, lease=LEASE / 1000):
+            async with pool.member(MEMBER, lease=LEASE / 1000, rejoin=False):
                 await waiting(pool)
-                clock.advance(LEASE)
-                await carry_out_due(pool)
+                await run_out(pool)
                 to_all = pool.member(a_member("run.c"), lease=None)
                 async with to_all as you:
                     receipt = await you.send(RunAddress.pool(POOL), "content.1")
@@ -119,8 +125,7 @@ class PoolPresenceTests(PoolKit):
         async with self.opened("run.a", clock=clock) as pool:
             async with pool.member(a_member("run.b")):
                 await deliver(pool, 2)
-                clock.advance(LEASE)
-                await carry_out_due(pool)
+                await run_out(pool, "run.b")
             async with pool.member(a_member("run.b")) as back:
                 assert await peeked(back.inbox) == ["message.1", "message.2"]
 
@@ -157,7 +162,7 @@ class PoolPresenceTests(PoolKit):
         async with self.opened("run.b", clock=clock) as pool:
             for _ in range(3):
                 await pool.store.execute(POOL, JoinRun(MEMBER, LEASE))
-                clock.advance(LEASE - 1)
+                clock.advance(LEASE - BEAT - 1)
             await carry_out_due(pool)
             assert MEMBER in await pool.members()
             assert (await payloads(pool.store)).count(MemberJoined(MEMBER)) == 1
@@ -177,6 +182,25 @@ class PoolPresenceTests(PoolKit):
             for lease in (0, -1, float("nan"), float("inf")):
                 await refusal(InvalidValueError, _enter(pool, lease))
             assert await pool.members() == ()
+
+
+class _LastChance(Command[None]):
+    """Let a lease be due for which no heartbeat is waited any more."""
+
+    def __init__(self, run_id: str) -> None:
+        self._key = deadline_key(OF_MEMBER, run_id)
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        row = view.row(self._key)
+        assert row is not None
+        late = replace(lease_of(row), missed=AGES)
+        return Decision(None, puts=(put(self._key, late, view.now),))
+
+
+async def run_out(pool: AgentPool, run_id: str = "run.a") -> None:
+    """Let a lease run out before a heartbeat can renew it."""
+    store = pool.store
+    await asyncio.gather(store.execute(POOL, _LastChance(run_id)), store.execute(POOL, CatchUp()))
 
 
 def _end_of_lease(view: PoolView) -> int:

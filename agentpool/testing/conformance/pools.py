@@ -18,6 +18,7 @@ from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
 from agentpool.testing.conformance.pool_taking import PoolTakingTests
+from agentpool.testing.conformance.pool_taking_over import PoolTakingOverTests
 from agentpool.testing.conformance.pool_wakes import PoolWakeTests
 
 __all__ = ("PoolConformance",)
@@ -40,6 +41,7 @@ class PoolConformance(
     PoolEventTests,
     PoolPublishingTests,
     PoolPresenceTests,
+    PoolTakingOverTests,
     PoolDeadlineTests,
     PoolCancellationTests,
     PoolClosingTests,

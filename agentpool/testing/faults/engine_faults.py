@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from agentpool import AgentPoolError, SqliteAgentPoolStore
+from agentpool.support.clock import SteadyClock
 from agentpool.testing.faults.cases import CASES, Case, prepare
 from agentpool.testing.faults.damage import corrupt_pages, fill_disk
 from agentpool.testing.faults.engine import FAULTS, Fault, failing, failing_to_open
@@ -65,7 +66,7 @@ def dump(path: Path) -> str:
 
 
 def _opening(path: Path, later: int = 0) -> Any:
-    return SqliteAgentPoolStore.open(path, clock=lambda: _NOW + later)
+    return SqliteAgentPoolStore.open(path, clock=SteadyClock(lambda: _NOW + later))
 
 
 async def disturb(
