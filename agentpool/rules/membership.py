@@ -73,7 +73,6 @@ class HoldRun(Command[None]):
     def __init__(self, holding: Holding) -> None:
         self._join = JoinMember(holding.member)
         self._holding = holding
-        self.looks_up: LookUps = look_ups_of(holding.run_id)
 
     def decide(self, view: PoolView) -> Decision[None]:
         holding = self._holding
@@ -93,7 +92,6 @@ class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
     def __init__(self, run_id: str) -> None:
         check_identifier(run_id, "run_id")
         self._run_id = run_id
-        self.looks_up: LookUps = look_ups_of(run_id)
 
     def decide(self, view: PoolView) -> Decision[tuple[AgentPoolMember, AgentPoolStoreCursor]]:
         require_open(view)

@@ -292,7 +292,7 @@ def test_who_joins_again_while_its_waits_fail_waits_anew() -> None:
     store.do(suspend(0))
     store.finish()
     assert store.wakes() == {"registered": 1, "failed": MANY - 1}
-    assert store.look().next_deadline() == 5000, "its new lease"
+    assert store.look().next_deadline() == 3334, "two thirds of its new lease"
 
 
 def test_a_wait_that_begins_after_an_event_is_not_ended_by_it() -> None:

@@ -12,7 +12,7 @@ from agentpool import AgentPool, InMemoryAgentPoolStore, StoreBusyError, encode
 from agentpool.rules.command import Command, Decision, PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.holding import Holding
-from agentpool.rules.membership import JoinMember, JoinRun
+from agentpool.rules.membership import HoldRun, JoinMember, JoinRun
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.rows import LEASE, Lease, deadline
 from agentpool.rules.topics import DEADLINES
@@ -36,7 +36,7 @@ class LastChance(Command[None]):
     def decide(self, view: PoolView) -> Decision[None]:
         row = deadline(LEASE, self._run_id, view.now + self._millis)
         lease = encode(Lease(missed=3)).decode()
-        return Decision(None, puts=(row._replace(value=lease),), announce=True)
+        return Decision(None, puts=(row._replace(value=lease),))
 
 
 class Kept:
@@ -413,6 +413,7 @@ async def test_a_store_that_is_closed_ends_upkeep_wherever_it_is() -> None:
     before = asyncio.all_tasks()
     for what in ("rest", "due", "CatchUp", "Heartbeat"):
         it = await kept(X)
+        await it.store.execute(X, HoldRun(HELD_RUN))
         it.upkeep.heartbeats.add_holding(X, HELD_RUN, Ending("lost"))
         await it.owe(1000, X)
 
@@ -424,7 +425,7 @@ async def test_a_store_that_is_closed_ends_upkeep_wherever_it_is() -> None:
         it.store.before = close
         if what == "rest":
             it.store.tail.ending.close()
-        await asyncio.sleep(2)
+        await asyncio.sleep(60)
         assert not asyncio.all_tasks() - before, what
         await it.store.aclose()
 
