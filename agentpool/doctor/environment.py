@@ -79,7 +79,7 @@ def check_links(path: Path) -> Iterator[Finding]:
 
 def check_permissions(path: Path) -> Iterator[Finding]:
     """Look whether this user may write all that a store writes."""
-    kept = [beside(path, suffix) for suffix in ("", "-wal", "-shm", "-bells")]
+    kept = [beside(path, suffix) for suffix in ("", "-wal", "-shm", "-bell-book")]
     refused = [
         each.name or str(each)
         for each in (path.parent, *kept)

@@ -33,6 +33,7 @@ def test_the_suite_calls_every_public_method() -> None:
             "stop_listening",
             "notify",
             "refuse_closed",
+            "refuse_elsewhere",
             "is_closed",
             "companion",
             "spawn",

@@ -11,7 +11,7 @@ import pytest
 from agentpool import SqliteAgentPoolStore
 from agentpool.rules.topics import ANY, DEADLINES, LOG
 from agentpool.stores.sqlite import lookout
-from agentpool.stores.sqlite.bell_folder import BellFolder, folder_of
+from agentpool.stores.sqlite.bell_files import BellFiles, bell_of
 from agentpool.stores.sqlite.doorbell import Heard, Listener, Ringer
 from agentpool.support.clock import wall_clock
 
@@ -92,11 +92,11 @@ async def test_a_place_that_is_free_again_is_taken_again_so_files_do_not_grow(fi
     assert [each.listener.number for each in ears] == [0, 1, 2]
     for each in ears:
         each.listener.close()
-    assert names_in(folder_of(file)) == ["0", "1", "2", "book", "ear"]
+    assert bells(file) == [bell_of(file, name) for name in ("0", "1", "2", "book", "ear")]
 
 
-def names_in(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir())
+def bells(file: Path) -> list[Path]:
+    return sorted(file.parent.glob(bell_of(file, "*").name))
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
@@ -105,13 +105,10 @@ async def test_the_files_of_the_bells_are_for_those_who_have_the_database(
 ) -> None:
     os.chmod(file, mode)  # noqa: PTH101  # not to be taken for a wait
     Ears(file).listener.close()
-    for each in folder_of(file).iterdir():
-        assert stat.S_IMODE(each.stat().st_mode) == mode
-    expected = mode | (mode & 0o444) >> 2
-    assert stat.S_IMODE(folder_of(file).stat().st_mode) == expected
+    assert {stat.S_IMODE(each.stat().st_mode) for each in bells(file)} == {mode}
 
 
-@pytest.mark.parametrize("name", ["", "book", "ear", "0"])
+@pytest.mark.parametrize("name", ["book", "ear", "0"])
 @pytest.mark.parametrize("kind", ["link", "hard link", "fifo", "other"])
 async def test_what_is_no_plain_file_of_ours_is_neither_followed_nor_waited_for(
     path: Path, name: str, kind: str, caplog: pytest.LogCaptureFixture
@@ -120,15 +117,9 @@ async def test_what_is_no_plain_file_of_ours_is_neither_followed_nor_waited_for(
         await store.open_pool(POOL)
     victim = path.with_name("victim")
     victim.write_bytes(b"secret")
-    BellFolder(path).close()
-    planted = folder_of(path) / name
-    if name:
-        planted.unlink(missing_ok=True)
-    else:
-        (planted / "book").unlink()
-        for each in planted.iterdir():
-            each.unlink()
-        planted.rmdir()
+    BellFiles(path).close()
+    planted = bell_of(path, name)
+    planted.unlink(missing_ok=True)
     plant(planted, victim, kind)
     async with SqliteAgentPoolStore.open(path) as again, asyncio.timeout(BOUND):
         watcher = again.watch(POOL)
@@ -149,7 +140,7 @@ def plant(planted: Path, victim: Path, kind: str) -> None:
         case "fifo":
             os.mkfifo(planted)
         case _:
-            planted.touch() if planted.name.endswith("-bells") else planted.mkdir()
+            planted.mkdir()
 
 
 @pytest.fixture

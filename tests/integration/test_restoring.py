@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -155,7 +155,8 @@ async def test_who_follows_what_is_gone_is_told(path: Path, back: Callable[[Path
         for _ in range(20):
             await store.read(POOL)  # what reads behind them has let them begin
         back(path)
-        await grow(path)
+        with suppress(StoreError):  # where it was cut, what was worked in is gone
+            await grow(path)
         async with asyncio.timeout(BOUND):
             errors = await asyncio.gather(*waiting, anext(paused), return_exceptions=True)
     for error in errors[:2]:

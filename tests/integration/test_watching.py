@@ -1,7 +1,6 @@
 """Watching a file that others write to: by the bell, by the poll, and when it loses its end."""
 
 import asyncio
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from agentpool import (
     StoreError,
 )
 from agentpool.stores.sqlite import lookout
-from agentpool.stores.sqlite.bell_folder import folder_of
+from agentpool.stores.sqlite.bell_files import bell_of
 from agentpool.stores.sqlite.inotify import Inotify
 
 from .helpers import BOUND, POOL, member, send, sql, take, worker
@@ -72,12 +71,13 @@ async def test_the_poll_tells_where_there_is_no_inotify(
 async def test_the_poll_tells_when_the_bell_was_deleted(
     store: SqliteAgentPoolStore, path: Path
 ) -> None:
-    shutil.rmtree(folder_of(path))
+    for each in path.parent.glob(bell_of(path, "*").name):
+        each.unlink()
     await watch_another_process(store, path)
 
 
 async def test_a_bell_that_cannot_be_made_is_done_without(path: Path) -> None:
-    folder_of(path).touch()
+    bell_of(path, "book").mkdir()
     async with SqliteAgentPoolStore.open(path) as store:
         await store.open_pool(POOL)
         await watch_another_process(store, path)

@@ -1,6 +1,6 @@
 """The doorbell: whoever commits rings for what it touched, and only those hear it who wait for it.
 
-A handle that follows something is a listener in the `BellFolder`: it writes into its mask what it
+A handle that follows something is a listener in the `BellFiles`: it writes into its mask what it
 follows, and then looks. Whoever has committed reads all masks, leaves a *sound* in the slots that
 somebody listens to, and touches the files of those listeners. In that order nothing is missed: a
 listener that was not there yet looks after it came. A commit that concerns nobody else costs a read
@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from agentpool.rules.topics import ANY, DEADLINES, AllTouched
-from agentpool.stores.sqlite.bell_folder import SLOT_BYTES, SLOTS, BellFolder
+from agentpool.stores.sqlite.bell_files import SLOT_BYTES, SLOTS, BellFiles
 from agentpool.stores.sqlite.inotify import ATTRIB, CLOSE_WRITE, Inotify
 from agentpool.stores.sqlite.source import AppendedRows
 from agentpool.support.clock import Clock
@@ -60,26 +60,26 @@ class Ringer:
         self.mine: int = -1
         self._database = database
         self._clock = clock
-        self._folder: BellFolder | None = None
+        self._files: BellFiles | None = None
         self._try_again_at = 0.0
         self._open()
 
-    def _open(self) -> BellFolder | None:
-        """Open the folder, also where it was deleted, or could not be had before."""
-        if self._folder is not None and self._folder.is_gone:
+    def _open(self) -> BellFiles | None:
+        """Open the files, also where they were deleted, or could not be had before."""
+        if self._files is not None and self._files.is_gone:
             self.close()
-        if self._folder is None and self._try_again_at <= time.monotonic():
+        if self._files is None and self._try_again_at <= time.monotonic():
             self._try_again_at = time.monotonic() + _TRY_AGAIN_SECONDS
             with suppress(OSError):
-                self._folder = BellFolder(self._database)
-        return self._folder
+                self._files = BellFiles(self._database)
+        return self._files
 
     def about_to_write(self) -> None:
         """Say that what is written to the file from now on is ours."""
         with suppress(OSError):
-            folder = self._open()
-            if folder is not None:
-                folder.write_wrote(time.monotonic_ns())
+            files = self._open()
+            if files is not None:
+                files.write_wrote(time.monotonic_ns())
 
     def ring(self, touched: AllTouched, appended: AppendedRows | None = None) -> None:
         """Tell others what a commit has touched.
@@ -87,30 +87,30 @@ class Ringer:
         :param appended: its rows, of which others then know that they were told of
         """
         with suppress(OSError):  # a full disk, say; the lookout will notice
-            folder = self._open()
-            if folder is None:
+            files = self._open()
+            if files is None:
                 return
             if touched:
-                ring_in(folder, touched, self._clock(), but=self.mine)
-            if appended is not None and appended.follow(folder.head()[0]):
-                folder.write_told(appended.last)
-            folder.write_wrote(time.monotonic_ns())
+                ring_in(files, touched, self._clock(), but=self.mine)
+            if appended is not None and appended.follow(files.head()[0]):
+                files.write_told(appended.last)
+            files.write_wrote(time.monotonic_ns())
 
     def close(self) -> None:
-        """Let go of the folder. It stays, others may use it."""
-        if self._folder is not None:
-            self._folder.close()
-            self._folder = None
+        """Let go of the files. They stay, others may use it."""
+        if self._files is not None:
+            self._files.close()
+            self._files = None
 
 
-def ring_in(folder: BellFolder, touched: AllTouched, now: int, *, but: int) -> None:
-    """Ring in a folder.
+def ring_in(files: BellFiles, touched: AllTouched, now: int, *, but: int) -> None:
+    """Ring for those who listen.
 
     :param now: the time of the store's clock
     :param but: the listener who knows already
     :raises OSError: it cannot be written to
     """
-    others = [(n, mask) for n, mask in enumerate(folder.masks()) if mask and n != but]
+    others = [(n, mask) for n, mask in enumerate(files.masks()) if mask and n != but]
     wanted = rung = 0
     for _, mask in others:
         wanted |= mask
@@ -121,26 +121,26 @@ def ring_in(folder: BellFolder, touched: AllTouched, now: int, *, but: int) -> N
                 continue
             sound = time.time_ns()
             if topic == DEADLINES:
-                if now < folder.slot(slot) >> _FRACTION_BITS <= number:
+                if now < files.slot(slot) >> _FRACTION_BITS <= number:
                     continue  # those who have heard that look early enough
                 fraction = sound % 2**_FRACTION_BITS
                 sound = min(max(number, 0), _LATEST) << _FRACTION_BITS | fraction
-            folder.write_slot(slot, sound)
+            files.write_slot(slot, sound)
             rung |= 1 << slot
     for listener, mask in others:
         if mask & rung:
             with suppress(OSError):  # it is gone
-                folder.touch(listener)
+                files.touch(listener)
 
 
 class Listener:
     """The listening side of one handle, on its event loop.
 
     :ivar number: which listener it is
-    :ivar folder: the folder in which it listens
+    :ivar files: the files by which it listens
     :param heard: called for what rang of what is followed
     :param ear_ended: called when the listener that was the ear has ended
-    :raises OSError: this system, or the folder, does not let it hear
+    :raises OSError: this system, or the files, do not let it hear
     """
 
     def __init__(
@@ -152,19 +152,19 @@ class Listener:
         self._heard = heard
         self._ear_ended = ear_ended
         self._topics: dict[int, set[tuple[str, str]]] = {}
-        self.folder: Final = BellFolder(database)
+        self.files: Final = BellFiles(database)
         self._inotify: Inotify | None = None
         self._lock = -1
         try:
-            self.number, self._lock = self.folder.claim()
+            self.number, self._lock = self.files.claim()
             self._inotify = Inotify()
-            self._inotify.watch(self.folder.path / str(self.number), ATTRIB)
-            os.close(self.folder.open("ear", os.O_RDONLY))
-            self._ear = self._inotify.watch(self.folder.path / "ear", CLOSE_WRITE)
+            self._inotify.watch(self.files.path_of(self.number), ATTRIB)
+            os.close(self.files.open("ear", os.O_RDONLY))
+            self._ear = self._inotify.watch(self.files.path_of("ear"), CLOSE_WRITE)
         except OSError:
             self.close()
             raise
-        self._seen = self.folder.slots()
+        self._seen = self.files.slots()
         self.follow_only(())
         self._inotify.call(self._hear)
 
@@ -176,7 +176,7 @@ class Listener:
         if self._add(pool_id, topic) | self._add(pool_id, ANY):
             self._write_mask()
         slot = slot_of(pool_id, topic)
-        return self.folder.slot(slot) >> _FRACTION_BITS if topic == DEADLINES else 0
+        return self.files.slot(slot) >> _FRACTION_BITS if topic == DEADLINES else 0
 
     def follow_only(self, followed: Iterable[tuple[str, str]]) -> None:
         """Listen to nothing but these topics, and to what concerns everything."""
@@ -195,7 +195,7 @@ class Listener:
 
     def _write_mask(self) -> None:
         with suppress(OSError):  # a full disk; it is written again now and then
-            self.folder.write_mask(self.number, sum(1 << slot for slot in self._topics))
+            self.files.write_mask(self.number, sum(1 << slot for slot in self._topics))
 
     def _hear(self) -> None:
         with suppress(OSError):
@@ -204,7 +204,7 @@ class Listener:
                 self._ear_ended()
             if happened:
                 # From here on, before anybody looks, another ring is another event.
-                seen, self._seen = self._seen, self.folder.slots()
+                seen, self._seen = self._seen, self.files.slots()
                 heard = [each for slot in _differing(seen, self._seen) for each in self._in(slot)]
                 if heard:
                     self._heard(heard)
@@ -217,10 +217,10 @@ class Listener:
         """Listen no longer; another may take the place."""
         with suppress(OSError):
             if self._lock >= 0:
-                self.folder.write_mask(self.number, 0)
+                self.files.write_mask(self.number, 0)
         if self._inotify is not None:
             self._inotify.close()
-        self.folder.close(self._lock)
+        self.files.close(self._lock)
 
 
 def slot_of(pool_id: str, topic: str) -> int:

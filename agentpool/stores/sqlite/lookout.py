@@ -24,7 +24,7 @@ from typing import Final, Protocol, TypeVar
 from agentpool.errors import AgentPoolError
 from agentpool.rules.topics import ANY, DEADLINES, LOOK_NOW, SOME, AllTouched
 from agentpool.stores.sqlite import log
-from agentpool.stores.sqlite.bell_folder import BellFolder
+from agentpool.stores.sqlite.bell_files import BellFiles
 from agentpool.stores.sqlite.doorbell import EVERYTHING, Heard, Listener, Ringer, ring_in
 from agentpool.stores.sqlite.inotify import MODIFY, Inotify
 from agentpool.stores.tail import Tail
@@ -95,7 +95,7 @@ class Lookout:
             )
             return
         self._ringer.mine = self._listener.number
-        self._ear = Ear(self._listener.folder, wal_of(self._database), self._wake)
+        self._ear = Ear(self._listener.files, wal_of(self._database), self._wake)
         for pool_id, topic in list(self._tail.followed):
             self.follow(pool_id, topic)
 
@@ -137,7 +137,7 @@ class Lookout:
             self._reopen()
         if self._listener is None or self._ear is None:
             await self._look_at_version()
-        elif self._listener.folder.is_gone:
+        elif self._listener.files.is_gone:
             self._reopen()
         else:
             self._ear.try_to_be()
@@ -159,7 +159,7 @@ class Lookout:
 
         At the second look only, where one of ours has just written: its ring may be under way.
         """
-        told, _ = listener.folder.head()
+        told, _ = listener.files.head()
         last = await self._read(log.last_row)
         if last == told or (last == self._known and not is_ear):
             self._suspected = None
@@ -170,7 +170,7 @@ class Lookout:
             touched = await self._read(partial(log.touched_after, after=told, last=last))
             if is_ear:
                 self._ring_for_others(listener, touched)
-                listener.folder.write_told(last)
+                listener.files.write_told(last)
             self._known = last
             if touched is None:
                 self._tail.notify()
@@ -179,7 +179,7 @@ class Lookout:
 
     def _ring_for_others(self, listener: Listener, touched: AllTouched | None) -> None:
         rung: AllTouched = {EVERYTHING: {ANY: 1}} if touched is None else touched
-        ring_in(listener.folder, rung, self._clock(), but=listener.number)
+        ring_in(listener.files, rung, self._clock(), but=listener.number)
 
     async def _rest(self) -> None:
         """Wait until it is time to look again."""
@@ -217,7 +217,7 @@ class Lookout:
 
     def _is_ours(self, listener: Listener) -> bool:
         with suppress(OSError):
-            _, wrote = listener.folder.head()
+            _, wrote = listener.files.head()
             return 0 <= time.monotonic_ns() - wrote < _OURS_NANOSECONDS
         return False
 
@@ -243,9 +243,9 @@ class Ear:
     :param told: called when something was written, between `call` and `rest`
     """
 
-    def __init__(self, folder: BellFolder, wal: Path, told: Callable[[], None]) -> None:
+    def __init__(self, files: BellFiles, wal: Path, told: Callable[[], None]) -> None:
         self.is_it: bool = False
-        self._folder = folder
+        self._files = files
         self._wal = wal
         self._told = told
         self._inotify: Inotify | None = None
@@ -254,14 +254,14 @@ class Ear:
     def try_to_be(self) -> None:
         """Be the ear if nobody else is, and listen to the file that has the name now.
 
-        :raises OSError: the folder cannot be used
+        :raises OSError: the files cannot be used
         """
         if self._inotify is None:
-            self._lock = self._folder.lock("ear")
+            self._lock = self._files.lock("ear")
             if self._lock < 0:
                 return
             # Closed when this process ends, however it does, which the others hear.
-            self._alive = self._folder.open("ear", os.O_WRONLY)
+            self._alive = self._files.open("ear", os.O_WRONLY)
             self._inotify = Inotify()
         with suppress(FileNotFoundError):
             self._inotify.watch(self._wal, MODIFY)

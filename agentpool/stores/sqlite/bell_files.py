@@ -1,13 +1,13 @@
-"""The files of the bells: a folder beside the database, which says who listens, and for what.
+"""The files of the bells, beside the database: they say who listens, and for what.
 
-``book``
+``pool.db-bell-book``
     The last record that was told of, and when one of ours last wrote (the head); then a row of
     *slots*, in each of which stands what rang there last; then for each listener a mask of the
     slots that it listens to. Pools and topics are hashed to slots.
-``0``, ``1``, ...
+``pool.db-bell-0``, ``pool.db-bell-1``, ...
     One for each listener, empty; it holds a lock on it for as long as it lives. Whoever rings
     changes the time of the file, which the listener hears, and nobody else.
-``ear``
+``pool.db-bell-ear``
     Locked by the one process that listens to what other programs write.
 
 Every file is made with the owner and the rights that the database has. None is followed if it is a
@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ("SLOTS", "BellFolder")
+__all__ = ("SLOTS", "BellFiles", "bell_of")
 
 SLOTS: Final = 512
 SLOT_BYTES: Final = 8
@@ -33,65 +33,58 @@ _HEAD_BYTES: Final = 64
 _MASKS_AT: Final = _HEAD_BYTES + SLOTS * SLOT_BYTES
 _MOST_LISTENERS: Final = 1024
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class BellFolder:
-    """The folder, open.
+class BellFiles:
+    """The files, open.
 
     :param database: the file itself, not a link to it
-    :raises OSError: there is no such folder and none can be made, or it is not fit for use
+    :raises OSError: they cannot be made, or are not fit for use
     """
 
     def __init__(self, database: Path) -> None:
-        self.path: Final = folder_of(database)
+        self._database: Final = database
         self._like: Final = database.stat()
-        self._fd = self._open_folder()
+        self._folder = os.open(database.parent, _FOLDER_FLAGS)
         try:
             self._book = self.open("book", os.O_RDWR)
         except OSError:
-            os.close(self._fd)
+            os.close(self._folder)
             raise
 
-    def _open_folder(self) -> int:
-        mode = stat.S_IMODE(self._like.st_mode) & 0o666
-        try:
-            self.path.mkdir(0o700)
-        except FileExistsError:
-            return os.open(self.path, _FOLDER_FLAGS)
-        fd = os.open(self.path, _FOLDER_FLAGS)
-        # Whoever may read a file has to be let into its folder too.
-        _make_like(fd, self._like, mode | (mode & 0o444) >> 2)
-        return fd
+    def path_of(self, name: object) -> Path:
+        """Name one of the files."""
+        return bell_of(self._database, name)
 
     def open(self, name: str, access: int) -> int:
-        """Open a file of the folder, and make it if need be.
+        """Open one of the files, and make it if need be.
 
         :param access: whether to read, write or both
         :raises OSError: it cannot be had, or is no plain file
         """
-        flags = _FLAGS | access
+        flags, file = _FLAGS | access, self.path_of(name).name
         try:
-            fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._fd)
+            fd = os.open(file, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._folder)
         except FileExistsError:
-            fd = os.open(name, flags, dir_fd=self._fd)
+            fd = os.open(file, flags, dir_fd=self._folder)
         else:
             _make_like(fd, self._like, stat.S_IMODE(self._like.st_mode) & 0o666)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             os.close(fd)
-            msg = f"{self.path / name} is no plain file of its own; remove it"
+            msg = f"{self.path_of(name)} is no plain file of its own; remove it"
             raise OSError(msg)
         return fd
 
     @property
     def is_gone(self) -> bool:
-        """Whether somebody has deleted it."""
+        """Whether somebody has deleted them."""
         return os.fstat(self._book).st_nlink == 0
 
     def close(self, *held: int) -> None:
-        """Let go of it, and of what else was opened in it. The folder stays, others may use it."""
-        for fd in (*held, self._book, self._fd):
+        """Let go of them, and of what else was opened. They stay, others may use them."""
+        for fd in (*held, self._book, self._folder):
             if fd >= 0:
                 os.close(fd)
 
@@ -140,7 +133,8 @@ class BellFolder:
 
     def touch(self, listener: int) -> None:
         """Have a listener hear. Nothing is opened, so nothing can be followed or waited for."""
-        os.utime(str(listener), dir_fd=self._fd, follow_symlinks=False)
+        file = self.path_of(listener).name
+        os.utime(file, dir_fd=self._folder, follow_symlinks=False)
 
     def claim(self) -> tuple[int, int]:
         """Become a listener, in the place of one that is gone if there is one.
@@ -152,11 +146,11 @@ class BellFolder:
             fd = self.lock(str(listener))
             if fd >= 0:
                 return listener, fd
-        msg = f"{self.path}: more than {_MOST_LISTENERS} listeners"
+        msg = f"{self._database}: more than {_MOST_LISTENERS} listeners"
         raise OSError(msg)
 
     def lock(self, name: str) -> int:
-        """Lock a file of the folder, and make it if need be.
+        """Lock one of the files, and make it if need be.
 
         :return: the descriptor that holds the lock until it is closed; -1: another has it
         """
@@ -169,9 +163,9 @@ class BellFolder:
         return fd
 
 
-def folder_of(database: Path) -> Path:
-    """Name the folder that the bells of a database are in."""
-    return database.with_name(f"{database.name}-bells")
+def bell_of(database: Path, name: object) -> Path:
+    """Name a file of the bells of a database."""
+    return database.with_name(f"{database.name}-bell-{name}")
 
 
 def _make_like(fd: int, like: os.stat_result, mode: int) -> None:
