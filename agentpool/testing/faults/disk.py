@@ -99,7 +99,7 @@ class Disk:
         self._open[call.result] = None
         if os.fsencode(path) == self._folder:
             self._open[call.result] = _FOLDER
-        elif name is not None and "O_DIRECTORY" not in flags:  # the bells need survive nothing
+        elif name is not None:
             if name not in self._names and "O_CREAT" in flags:
                 self._rename(name, _File())
             self._open[call.result] = self._names[name]
