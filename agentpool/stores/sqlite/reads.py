@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.errors import FOREIGN, ours
+from agentpool.support.tasks import ended
 
 __all__ = ("Reads",)
 
@@ -62,7 +63,7 @@ class Reads:
         """Let what is being read come to its end, and refuse what waits behind it."""
         self._closed = True
         if self._task is not None:
-            await asyncio.wait([self._task])
+            await ended([self._task])
 
     def _refusal(self) -> StoreClosedError:
         return StoreClosedError(f"{self._path}: the store is closed")
