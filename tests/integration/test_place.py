@@ -164,8 +164,8 @@ async def test_a_relative_name_in_a_folder_that_is_gone_is_refused(
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """Give a folder that others can reach."""
-    with TemporaryDirectory() as folder:
+    """Give a folder that others can reach, wherever the other temporary files are."""
+    with TemporaryDirectory(dir="/tmp") as folder:  # noqa: S108  # a folder of its own in it
         yield Path(folder)
         Path(folder).chmod(0o755)
 
