@@ -165,7 +165,7 @@ async def test_a_relative_name_in_a_folder_that_is_gone_is_refused(
 @pytest.fixture
 def shared() -> Iterator[Path]:
     """Give a folder that others can reach, wherever the other temporary files are."""
-    with TemporaryDirectory(dir="/tmp") as folder:  # noqa: S108  # a folder of its own in it
+    with TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
         Path(folder).chmod(0o755)
 

@@ -154,6 +154,7 @@ class Listener:
         self._topics: dict[int, set[tuple[str, str]]] = {}
         self.files: Final = BellFiles(database)
         self._inotify: Inotify | None = None
+        self.number: int = -1
         self._lock = -1
         try:
             self.number, self._lock = self.files.claim()

@@ -37,7 +37,8 @@ class AppendedRows:
 
     def clear(self) -> None:
         """Begin a transaction, or forget the one that failed."""
-        self._before = self.last = 0
+        self._before: int = 0
+        self.last: int = 0
 
     def add(self, count: int, last: int) -> None:
         """Add rows, which follow those before."""
