@@ -6,11 +6,21 @@ Root becomes another user for that; whoever else runs this has lost the right be
 import asyncio
 import os
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agentpool import AgentPoolError, SqliteAgentPoolStore
 
 
+async def load_everything() -> None:
+    """Have all modules loaded, which another user may not be allowed to read."""
+    with TemporaryDirectory() as folder:
+        async with SqliteAgentPoolStore.open(Path(folder) / "pool.db"):
+            pass
+
+
 async def main(path: str) -> None:
+    await load_everything()
     if os.geteuid() == 0:
         os.seteuid(65534)
     try:
