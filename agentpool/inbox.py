@@ -22,8 +22,8 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.dead import DeadLetter, Discard, Retry, dead_page
 from agentpool.rules.inboxes import next_available, peek_page
 from agentpool.rules.requirements import checked_number, require_type
+from agentpool.rules.topics import inbox_topic
 from agentpool.runtime.opened import OpenedPool
-from agentpool.runtime.waiting import inbox_topic
 from agentpool.support.clock import millis, positive_millis
 from agentpool.support.process import process_name
 from agentpool.wire.ids import check_identifier

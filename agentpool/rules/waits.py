@@ -154,8 +154,8 @@ class SuspendUntil(Command[WakeRegistration]):
         return registered._replace(puts=(deadline(WAKE, self._condition.condition_id, due_at),))
 
 
-class PollWake(Command[WakeRegistration]):
-    """Say how a wake stands, by time."""
+class _OfWake(Command[WakeRegistration]):
+    """A command about a wake, which comes after the end of its time."""
 
     def __init__(self, condition_id: str) -> None:
         check_identifier(condition_id, "condition_id")
@@ -164,21 +164,17 @@ class PollWake(Command[WakeRegistration]):
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
         return (_end_of(self._condition_id),)
+
+
+class PollWake(_OfWake):
+    """Say how a wake stands, by time."""
 
     def decide(self, view: PoolView) -> Decision[WakeRegistration]:
         return Decision(known_wake(view, self._condition_id).registration)
 
 
-class CancelWake(Command[WakeRegistration]):
+class CancelWake(_OfWake):
     """Cancel a wait. Cancelled already: the same registration again."""
-
-    def __init__(self, condition_id: str) -> None:
-        check_identifier(condition_id, "condition_id")
-        self._condition_id = condition_id
-        self.looks_up: LookUps = LookUps(condition_ids=(condition_id,))
-
-    def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
-        return (_end_of(self._condition_id),)
 
     def decide(self, view: PoolView) -> Decision[WakeRegistration]:
         stored = known_wake(view, self._condition_id)

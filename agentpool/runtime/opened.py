@@ -10,6 +10,7 @@ from agentpool.rules.command import Command, PoolView
 from agentpool.rules.holding import AsHolder, Holding
 from agentpool.rules.requirements import require_open
 from agentpool.rules.sending import Send
+from agentpool.rules.topics import message_topic, wake_topic
 from agentpool.rules.waits import (
     SuspendUntil,
     WakeOutcome,
@@ -18,7 +19,7 @@ from agentpool.rules.waits import (
     outcome,
 )
 from agentpool.runtime.upkeep import Upkeep
-from agentpool.runtime.waiting import Waiting, message_topic, wake_topic
+from agentpool.runtime.waiting import Take, Waiting, When
 from agentpool.stores.base import AgentPoolStore, Bulk
 from agentpool.stores.tail import Ending
 from agentpool.support.tasks import uninterrupted
@@ -117,8 +118,8 @@ class OpenedPool:
     async def until_taken(
         self,
         topic: str,
-        when: Callable[[PoolView], int | None],
-        take: Callable[[], Awaitable[R | None]],
+        when: When,
+        take: Take[R],
         *,
         hopeful: bool = False,
     ) -> tuple[R, bool]:
@@ -130,8 +131,8 @@ class OpenedPool:
 
     async def taken_now(
         self,
-        when: Callable[[PoolView], int | None],
-        take: Callable[[], Awaitable[R | None]],
+        when: When,
+        take: Take[R],
         *,
         hopeful: bool,
     ) -> R | None:

@@ -7,17 +7,22 @@ there is a `_Queue`: a message wakes one of those who wait, however many they ar
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Final, TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final, TypeAlias, TypeVar
 
 from agentpool.rules.command import PoolView
-from agentpool.rules.topics import inbox_topic, message_topic, wake_topic
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.tail import Ending, Turns
 
-__all__ = ("Waiting", "inbox_topic", "message_topic", "wake_topic")
+__all__ = ("Take", "Waiting", "When")
 
 R = TypeVar("R")
+
+When: TypeAlias = Callable[[PoolView], int | None]
+"""Says from when on there is something, by the store's clock; ``None``: nobody knows yet."""
+
+Take: TypeAlias = Callable[[], Awaitable[R | None]]
+"""Carries out a command, and undoes it when it is cancelled; ``None``: there was nothing."""
 
 _LONGEST_SLEEP: Final = 1.0
 """Seconds after which the clock is looked at again: it may have jumped."""
@@ -61,8 +66,8 @@ class Waiting:
     async def until_taken(
         self,
         topic: str,
-        when: Callable[[PoolView], int | None],
-        take: Callable[[], Awaitable[R | None]],
+        when: When,
+        take: Take[R],
         *,
         hopeful: bool = False,
         ending: Ending | None = None,
@@ -72,9 +77,6 @@ class Waiting:
         Before the topic was touched, and after it came too late, it only asks: a wait that begins
         in vain costs no write transaction.
 
-        :param when: says from when on, in milliseconds of the store's clock, there is something to
-            take; ``None``: nobody knows yet
-        :param take: carries out a command, and undoes it when it is cancelled
         :param hopeful: do not ask the first time
         :param ending: what ends it beside the closing of the pool
         :return: what it gave, and whether that was there at once
@@ -97,8 +99,8 @@ class Waiting:
 
     async def taken_now(
         self,
-        when: Callable[[PoolView], int | None],
-        take: Callable[[], Awaitable[R | None]],
+        when: When,
+        take: Take[R],
         *,
         hopeful: bool,
     ) -> R | None:
@@ -108,9 +110,7 @@ class Waiting:
             found = await take()
         return found
 
-    async def _is_there(
-        self, when: Callable[[PoolView], int | None], queue: "_Queue | None" = None
-    ) -> bool:
+    async def _is_there(self, when: When, queue: "_Queue | None" = None) -> bool:
         now, at = await self._store.query(self._pool_id, lambda view: (view.now, when(view)))
         if at is not None and at > now:
             if queue is not None:
@@ -123,7 +123,7 @@ class Waiting:
         with (
             self._store.tail.ending.ends(turns),
             self._ending.ends(turns),
-            (ending or self._ending).ends(turns),
+            nullcontext() if ending is None else ending.ends(turns),
         ):
             yield
 

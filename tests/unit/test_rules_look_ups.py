@@ -1,6 +1,7 @@
 """Every command declares what it is going to look up by key, and no more."""
 
 from collections.abc import Callable
+from inspect import isabstract
 from typing import Any
 
 import pytest
@@ -213,7 +214,10 @@ def test_nothing_is_declared_in_vain(name: str) -> None:
 
 def test_every_command_is_here() -> None:
     here = {type(prepare(coordinated())) for prepare in COMMANDS.values()}
-    of_ours = {
-        each for each in Command.__subclasses__() if is_below(each.__module__, "agentpool.rules")
-    }
-    assert here == of_ours
+    of_ours = {each for each in below(Command) if is_below(each.__module__, "agentpool.rules")}
+    assert here == {each for each in of_ours if not isabstract(each)}
+
+
+def below(type_: type) -> set[type]:
+    direct: list[type] = type_.__subclasses__()
+    return set(direct).union(*map(below, direct))

@@ -18,8 +18,16 @@ from agentpool import (
 )
 from agentpool.rules.command import Decision
 from agentpool.rules.sending import Send
-from agentpool.rules.topics import DEADLINES, LOG, Touched, touch, touch_by_foreign
-from agentpool.runtime.waiting import Waiting, message_topic, wake_topic
+from agentpool.rules.topics import (
+    DEADLINES,
+    LOG,
+    Touched,
+    message_topic,
+    touch,
+    touch_by_foreign,
+    wake_topic,
+)
+from agentpool.runtime.waiting import Waiting
 from agentpool.stores.tail import Ending
 from agentpool.testing import a_member, a_message
 from agentpool.wire.payload import seal
