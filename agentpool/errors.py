@@ -48,6 +48,7 @@ __all__ = (
     "StoreError",
     "StoreFullError",
     "UnknownRecordError",
+    "own_copy",
     "shown",
 )
 
@@ -212,3 +213,8 @@ class StoreError(AgentPoolError):
     """Raised when the storage engine fails in any other way; its own error is the cause."""
 
     retry = RetryClassification.REPAIR_NEEDED
+
+
+def own_copy(error: Exception) -> Exception:
+    """Give an error that several callers are told of to one of them; see `AgentPoolError.copy`."""
+    return error.copy() if isinstance(error, AgentPoolError) else error

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import anyio
 
-from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.errors import StoreClosedError, own_copy
 from agentpool.rules.topics import AllTouched
 from agentpool.stores.batch.committer import Outcome, Refusal, Request
 from agentpool.support.tasks import ended
@@ -104,7 +104,7 @@ class GroupCommit:
         try:
             return await self._commit([request for request, _ in batch])
         except Exception as error:  # noqa: BLE001  # every caller is told
-            return [Refusal(_own(error)) for _ in batch], {}
+            return [Refusal(own_copy(error)) for _ in batch], {}
         except asyncio.CancelledError:
             msg = "the event loop ended before the outcome was known"
             _tell(batch, [Refusal(StoreClosedError(msg)) for _ in batch])
@@ -125,7 +125,3 @@ def _tell(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
             future.set_exception(outcome.error)
         else:
             future.set_result(outcome)
-
-
-def _own(error: Exception) -> Exception:
-    return error.copy() if isinstance(error, AgentPoolError) else error

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
-from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.errors import StoreClosedError, own_copy
 from agentpool.stores.sqlite.connection import WorkerConnection
-from agentpool.stores.sqlite.errors import FOREIGN, ours
+from agentpool.stores.sqlite.errors import translated
 from agentpool.support.tasks import ended
 
 __all__ = ("Reads",)
@@ -93,26 +93,18 @@ class Reads:
 
     async def _read(self, batch: list[_Read]) -> list[Any]:
         try:
-            return await self._connection.run(partial(_carry_out, batch))
+            return await self._connection.run(partial(_carry_out, batch, self._path))
         except Exception as error:  # noqa: BLE001  # every caller is told
-            return [_Failure(_own(error)) for _ in batch]
+            return [_Failure(own_copy(error)) for _ in batch]
 
-    def _tell(self, read: _Read, outcome: Any) -> None:
+    @staticmethod
+    def _tell(read: _Read, outcome: Any) -> None:
         if read.outcome.done():
             return
-        if not isinstance(outcome, _Failure):
+        if isinstance(outcome, _Failure):
+            read.outcome.set_exception(outcome.error)
+        else:
             read.outcome.set_result(outcome)
-            return
-        error = outcome.error
-        if isinstance(error, FOREIGN):
-            translated = ours(error, self._path)
-            translated.__cause__ = error
-            error = translated
-        read.outcome.set_exception(error)
-
-
-def _own(error: Exception) -> Exception:
-    return error.copy() if isinstance(error, AgentPoolError) else error
 
 
 def _next(queue: deque[_Read], most: int) -> list[_Read]:
@@ -124,14 +116,15 @@ def _next(queue: deque[_Read], most: int) -> list[_Read]:
     return found
 
 
-def _carry_out(batch: list[_Read], connection: sqlite3.Connection) -> list[Any]:
-    return [_outcome(read, connection) for read in batch]
+def _carry_out(batch: list[_Read], path: str, connection: sqlite3.Connection) -> list[Any]:
+    return [_outcome(read, path, connection) for read in batch]
 
 
-def _outcome(read: _Read, connection: sqlite3.Connection) -> Any:
+def _outcome(read: _Read, path: str, connection: sqlite3.Connection) -> Any:
     if read.outcome.cancelled():
         return None  # nobody is left to be told of it
     try:
-        return read.function(connection)
+        with translated(path):
+            return read.function(connection)
     except Exception as error:  # noqa: BLE001  # its caller is told
         return _Failure(error)
