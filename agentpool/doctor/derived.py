@@ -8,6 +8,7 @@ from typing import Final
 from agentpool.doctor.records import head, pools
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.stores.sqlite.promises import lost_upto
+from agentpool.wire.ids import I64_MIN
 
 __all__ = ("check_bodies", "check_promises", "check_times")
 
@@ -67,7 +68,7 @@ def check_bodies(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _bodies(connection: sqlite3.Connection) -> Iterator[tuple[int, str, str]]:
-    after = -(2**63)
+    after = I64_MIN
     while rows := connection.execute(_BODIES, (after,)).fetchall():
         yield from rows
         after = rows[-1][0]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentpool.doctor.processes import PROC, name_of, openers, workers_on_deleted
-from agentpool.doctor.reading import Way, beside, journal_mode
+from agentpool.doctor.reading import Way, journal_mode
 from agentpool.doctor.report import Finding, broken, note, ok
+from agentpool.stores.sqlite.place import beside
 from agentpool.stores.sqlite.safety import (
     has_wal_reset_bug,
     is_mounted_alone,

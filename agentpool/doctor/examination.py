@@ -13,11 +13,12 @@ from agentpool.doctor.coordination import Coordination
 from agentpool.doctor.derived import check_bodies, check_promises, check_times
 from agentpool.doctor.liveness import check_claims, check_dead, check_overdue
 from agentpool.doctor.names import Names
-from agentpool.doctor.reading import Way, beside, footprint, looking, way_of
+from agentpool.doctor.reading import Way, footprint, looking, way_of
 from agentpool.doctor.records import check_records
 from agentpool.doctor.report import Finding, Report, broken, note
 from agentpool.stores.sqlite.connection import is_busy
 from agentpool.stores.sqlite.opening import checked_path
+from agentpool.stores.sqlite.place import beside
 from agentpool.stores.sqlite.time import know_time
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 

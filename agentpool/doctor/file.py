@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from agentpool.doctor.processes import PROC, name_of, readers
-from agentpool.doctor.reading import beside, length
+from agentpool.doctor.reading import length
 from agentpool.doctor.report import Finding, Places, broken, in_bytes, note, ok
+from agentpool.stores.sqlite.place import beside
 from agentpool.stores.sqlite.schema import MIGRATIONS, SCHEMA_VERSION
 
 __all__ = ("check_pages", "check_schema", "check_wal", "has_our_tables", "is_store", "version")

@@ -11,6 +11,7 @@ from agentpool.rules.replay import PoolState
 from agentpool.rules.transitions import MESSAGE_STEPS
 from agentpool.stores.batch.source import placed
 from agentpool.stores.sqlite.source import SqliteSource
+from agentpool.wire.ids import I64_MIN
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import (
     AgentPoolStoredMessage,
@@ -63,7 +64,7 @@ class Look:
 
     def rows(self, kind: str) -> Iterator[Row]:
         """Read the rows of a kind, page by page."""
-        name, number = "", -(2**63)
+        name, number = "", I64_MIN
         while page := self.connection.execute(
             _ROWS, (self.pool_id, kind, name, number, _PAGE)
         ).fetchall():

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from agentpool.doctor.processes import PROC, locks
+from agentpool.stores.sqlite.place import beside
 
 __all__ = ("Footprint", "Way", "footprint", "journal_mode", "looking", "way_of")
 
@@ -47,11 +48,6 @@ class Way:
     query: str
     copied: bool = False
     isolated: bool = False
-
-
-def beside(path: Path, suffix: str) -> Path:
-    """Name a file that lies beside the database."""
-    return path.with_name(path.name + suffix)
 
 
 def length(path: Path) -> int | None:

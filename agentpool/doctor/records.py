@@ -18,15 +18,15 @@ from agentpool.errors import (
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.sqlite.statements import PAGE
+from agentpool.wire.ids import I64_MAX, I64_MIN
 from agentpool.wire.payload import open_payload
 
 __all__ = ("Observer", "check_records", "head", "is_unicode", "pool_ids", "pools")
 
 _PAGE: Final = 500
-_BEFORE_ALL: Final = -(2**63)
 _HEAD: Final = f"""
     SELECT max(seq) FROM agent_pool_records
-    WHERE pool_id = ? AND seq <= {2**63 - 1} AND typeof(seq) = 'integer'
+    WHERE pool_id = ? AND seq <= {I64_MAX} AND typeof(seq) = 'integer'
 """
 
 
@@ -127,7 +127,7 @@ class _Reading:
     def _in_order(self, pool_id: str) -> Iterator[RawRecord]:
         # Not by way of a source, which refuses a page with numbers that are none: here all before
         # them is to be read.
-        expected, after = 1, _BEFORE_ALL
+        expected, after = 1, I64_MIN
         while rows := self._connection.execute(PAGE, (pool_id, after, _PAGE)).fetchall():
             for row in rows:
                 if row[0] != expected:

@@ -11,13 +11,12 @@ from agentpool.rules.requirements import require_type
 from agentpool.rules.rows import EVENT, HostEvent, value_of
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.ids import U64, check_identifier
+from agentpool.wire.ids import I64_MAX, U64, check_identifier
 from agentpool.wire.records import AgentPoolStoreCursor
 
 __all__ = ("EventCursor", "is_member", "is_visible", "page_of_events")
 
 _PAGE: Final = 500
-_LAST: Final = 2**63 - 1
 
 
 class EventCursor(AgentPoolStoreCursor):
@@ -124,8 +123,8 @@ def locate(view: PoolView, cursor: AgentPoolStoreCursor | None) -> EventCursor:
         if cursor.events > view.event_sequence:
             msg = f"the last event has number {view.event_sequence}, but {cursor.events} was seen"
             raise StoreError(msg, pool_id=view.pool_id)
-        return EventCursor(min(cursor.sequence, _LAST), min(cursor.events, _LAST))
-    sequence = min(cursor.sequence, _LAST)
+        return EventCursor(min(cursor.sequence, I64_MAX), min(cursor.events, I64_MAX))
+    sequence = min(cursor.sequence, I64_MAX)
     return EventCursor(sequence, _host_events_before(view, sequence))
 
 

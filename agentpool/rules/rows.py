@@ -7,7 +7,7 @@ from agentpool.rules.command import DEADLINE, INBOX, PoolView, Row, RowKey
 from agentpool.wire.codec import decode, encode
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.ids import EventId, IdempotencyKey, RunId
+from agentpool.wire.ids import I64_MAX, EventId, IdempotencyKey, RunId
 from agentpool.wire.refs import EntityRef
 from agentpool.wire.struct import Wire, written
 
@@ -44,8 +44,8 @@ HELD: Final = "held"
 ACCEPTED: Final = "accepted"
 PUBLISHED: Final = "published"
 
-NEVER: Final = 2**63 - 1
-"""The largest integer that SQLite keeps exactly; nobody waits that long."""
+NEVER: Final = I64_MAX
+"""Nobody waits that long."""
 
 
 class InboxEntry(Wire):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.host_events import NextEventSequence
@@ -23,7 +23,7 @@ from agentpool.stores.tail import PAGE_SIZE, Page, follow, refuse_any_unknown
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.wire.content import OCTETS
 from agentpool.wire.filters import CompiledEventFilter
-from agentpool.wire.ids import check_identifier
+from agentpool.wire.ids import I64_MAX, check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -338,15 +338,11 @@ class AgentPoolStore(StoreHandle, ABC):
         return await self.execute(pool_id, NextEventSequence())
 
 
-# The largest number that a store can look up; no log comes that far.
-_LAST_PLACE: Final = 2**63 - 1
-
-
 def checked_place(pool_id: str, cursor: AgentPoolStoreCursor | None) -> int:
     """Check the arguments that say where to read, and give the sequence number to read after."""
     check_identifier(pool_id, "pool_id")
     place = checked_cursor(cursor)
-    return 0 if place is None else min(place.sequence, _LAST_PLACE)
+    return 0 if place is None else min(place.sequence, I64_MAX)
 
 
 def checked_limit(limit: int | None) -> int | None:
@@ -357,4 +353,4 @@ def checked_limit(limit: int | None) -> int | None:
 def checked_page(after: int, limit: int) -> tuple[int, int]:
     """Check the arguments of a page, and bring them to what a store can look up."""
     after = checked_number(after, "after", "a record")
-    return min(after, _LAST_PLACE), min(checked_number(limit, "limit", "records"), _LAST_PLACE)
+    return min(after, I64_MAX), min(checked_number(limit, "limit", "records"), I64_MAX)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from agentpool.rules.command import DEADLINE, INBOX, Decision, Placed, Read, Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.stores.row_table import RowTable
 from agentpool.support.clock import Clock
+from agentpool.wire.ids import I64_MIN
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreConfig,
@@ -22,8 +23,6 @@ from agentpool.wire.records import (
 )
 
 __all__ = ("MemoryPool",)
-
-_BEFORE_ALL: Final = -(2**63)
 
 
 class MemoryPool:
@@ -100,7 +99,7 @@ class MemoryPool:
         return self._table(INBOX, name).next_due()
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
-        return list(islice(self._deadlines.by_due(_BEFORE_ALL, due_by), limit))
+        return list(islice(self._deadlines.by_due(I64_MIN, due_by), limit))
 
     def next_deadline(self) -> int | None:
         return self._deadlines.next_due()

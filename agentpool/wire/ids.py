@@ -38,6 +38,9 @@ __all__ = (
 
 MAX_IDENTIFIER_BYTES: Final = 512
 U64_MAX: Final = 2**64 - 1
+I64_MIN: Final = -(2**63)
+I64_MAX: Final = 2**63 - 1
+"""The largest integer that SQLite keeps exactly: no row has a larger number, nor a later time."""
 
 # The length bound in characters is what msgspec can check while it decodes; bytes and control
 # characters are checked by `identifier_problem` where a value could hold any that matter.

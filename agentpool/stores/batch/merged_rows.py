@@ -13,13 +13,13 @@ from operator import itemgetter
 from typing import Final
 
 from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
-from agentpool.stores.batch.source import EVER, Source
+from agentpool.stores.batch.source import Source
+from agentpool.wire.ids import I64_MAX, I64_MIN
 
 __all__ = ("MergedRows",)
 
 _FIRST_SIZE: Final = 16
 _GROWTH: Final = 4
-_BEFORE_ALL: Final = -(2**63)
 _DUE_AT: Final = itemgetter(0)
 
 
@@ -101,15 +101,15 @@ class MergedRows:
         """Find the earliest time that the rows of one inbox are due at."""
         if name not in self._inboxes:
             return self._source.next_due(name)
-        first = self.due(name, after=_BEFORE_ALL, due_by=EVER, limit=1)
+        first = self.due(name, after=I64_MIN, due_by=I64_MAX, limit=1)
         return first[0].due_at if first else None
 
     def deadlines(self, due_by: int, limit: int) -> Sequence[Row]:
         """List the deadlines that are due."""
         if self._deadlines is None:
             return self._source.deadlines(due_by, limit)
-        stored = self._unchanged(DEADLINE, partial(self._source.deadlines, EVER), limit)
-        due = self._deadlines.among(stored, _BEFORE_ALL, due_by, limit)
+        stored = self._unchanged(DEADLINE, partial(self._source.deadlines, I64_MAX), limit)
+        due = self._deadlines.among(stored, I64_MIN, due_by, limit)
         return [row for row in due if row.due_at <= due_by]
 
     def next_deadline(self) -> int | None:
@@ -121,7 +121,7 @@ class MergedRows:
     def _find_next_deadline(self) -> int | None:
         if self._deadlines is None:
             return self._source.next_deadline()
-        first = self.deadlines(EVER, 1)
+        first = self.deadlines(I64_MAX, 1)
         return first[0].due_at if first else None
 
     def _unchanged(self, listing: object, fetch: Callable[..., list[Row]], limit: int) -> list[Row]:
@@ -179,7 +179,7 @@ class _Window:
             if len(found) == limit or self._complete:
                 return found
             # From the start again, which the growth pays for: no listing but this one goes on.
-            self._size = min(max(_FIRST_SIZE, limit, _GROWTH * self._size), EVER)
+            self._size = min(max(_FIRST_SIZE, limit, _GROWTH * self._size), I64_MAX)
             fetched = self._fetch(limit=self._size)
             self._complete = len(fetched) < self._size
             self._rows = deque(fetched)

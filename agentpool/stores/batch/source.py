@@ -5,14 +5,13 @@ its number, its kind and its bytes, so what they mean is for those who ask.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentpool.rules.command import LookUps, Placed, Row, RowKey
 from agentpool.wire.payload import SealedPayload, open_payload
 from agentpool.wire.records import AgentPoolStoreRecordPayload
 
 __all__ = (
-    "EVER",
     "Changes",
     "Checkpoint",
     "Engine",
@@ -25,9 +24,6 @@ __all__ = (
 
 P = TypeVar("P")
 R = TypeVar("R")
-
-EVER: Final = 2**63 - 1
-"""The latest time, and the largest number, that a row can have."""
 
 RawRecord: TypeAlias = tuple[int, str, bytes | None]
 """A record's number, its kind and its payload; ``None`` where what is stored is not even text."""

@@ -19,6 +19,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from agentpool.stores.sqlite.place import beside
+
 __all__ = ("Backfill",)
 
 LOG_FRAMES: Final = 1000
@@ -40,7 +42,7 @@ class Backfill:
     def __init__(self, path: Path) -> None:
         self.frames = LOG_FRAMES
         self._path = path
-        self._log = path.with_name(path.name + "-wal")
+        self._log = beside(path, "-wal")
         self._commits = 0
         self._copied: bytes | None = None
 

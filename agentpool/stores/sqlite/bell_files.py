@@ -23,6 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from agentpool.stores.sqlite.place import beside
+
 __all__ = ("SLOTS", "BellFiles", "bell_of")
 
 SLOTS: Final = 512
@@ -165,7 +167,7 @@ class BellFiles:
 
 def bell_of(database: Path, name: object) -> Path:
     """Name a file of the bells of a database."""
-    return database.with_name(f"{database.name}-bell-{name}")
+    return beside(database, f"-bell-{name}")
 
 
 def _make_like(fd: int, like: os.stat_result, mode: int) -> None:

@@ -27,7 +27,7 @@ from agentpool.errors import StoreBusyError, StoreClosedError
 from agentpool.stores.sqlite import forks
 from agentpool.stores.sqlite.errors import FOREIGN, ours, translated
 
-__all__ = ("WorkerConnection", "write_transaction")
+__all__ = ("WorkerConnection", "read_transaction", "write_transaction")
 
 R = TypeVar("R")
 
@@ -151,6 +151,16 @@ def _thread_of(connection: aiosqlite.Connection) -> threading.Thread:
 
 
 @contextmanager
+def read_transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read as of one moment, for the block."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        _end(connection)
+
+
+@contextmanager
 def write_transaction(
     connection: sqlite3.Connection, patience: float, give_up: threading.Event
 ) -> Iterator[None]:
@@ -169,9 +179,13 @@ def write_transaction(
         yield
         connection.execute("COMMIT")
     finally:
-        # Some errors (a full disk) have rolled back already.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _end(connection)
+
+
+def _end(connection: sqlite3.Connection) -> None:
+    # Some errors (a full disk) have rolled back already.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _begin(connection: sqlite3.Connection, patience: float, give_up: threading.Event) -> None:

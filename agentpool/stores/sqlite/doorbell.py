@@ -97,7 +97,7 @@ class Ringer:
             files.write_wrote(time.monotonic_ns())
 
     def close(self) -> None:
-        """Let go of the files. They stay, others may use it."""
+        """Let go of the files. They stay, others may use them."""
         if self._files is not None:
             self._files.close()
             self._files = None
@@ -230,9 +230,8 @@ def slot_of(pool_id: str, topic: str) -> int:
         return _EVERYTHING_SLOT
     if topic == DEADLINES:
         return crc32(pool_id.encode()) % _DEADLINE_SLOTS
-    return (
-        _DEADLINE_SLOTS + crc32(f"{pool_id}\0{topic}".encode(errors="surrogatepass")) % _TOPIC_SLOTS
-    )
+    name = f"{pool_id}\0{topic}".encode(errors="surrogatepass")
+    return _DEADLINE_SLOTS + crc32(name) % _TOPIC_SLOTS
 
 
 def _differing(before: bytes, after: bytes) -> list[int]:

@@ -27,6 +27,7 @@ from agentpool.stores.sqlite import log
 from agentpool.stores.sqlite.bell_files import BellFiles
 from agentpool.stores.sqlite.doorbell import EVERYTHING, Heard, Listener, Ringer, ring_in
 from agentpool.stores.sqlite.inotify import MODIFY, Inotify
+from agentpool.stores.sqlite.place import beside
 from agentpool.stores.tail import Tail
 from agentpool.support.clock import Clock
 from agentpool.support.tasks import cancel
@@ -95,7 +96,7 @@ class Lookout:
             )
             return
         self._ringer.mine = self._listener.number
-        self._ear = Ear(self._listener.files, wal_of(self._database), self._wake)
+        self._ear = Ear(self._listener.files, beside(self._database, "-wal"), self._wake)
         for pool_id, topic in list(self._tail.followed):
             self.follow(pool_id, topic)
 
@@ -291,8 +292,3 @@ class Ear:
             if fd >= 0:
                 os.close(fd)
         self._lock = self._alive = -1
-
-
-def wal_of(database: Path) -> Path:
-    """Name the write-ahead log of a database."""
-    return database.with_name(f"{database.name}-wal")

@@ -82,8 +82,9 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
 
 
 class Connected(NamedTuple):
-    """A file that is open: two connections, and what notices that it is no longer the one."""
+    """A file that is open: where, two connections, and what notices that it is not the one."""
 
+    place: Place
     writer: WorkerConnection
     reader: WorkerConnection
     guard: Guard
@@ -139,4 +140,4 @@ async def _connect(options: Options, clock: StoreClock, place: Place) -> Connect
     except BaseException:
         await writer.close()
         raise
-    return Connected(writer, reader, Guard(place, file))
+    return Connected(place, writer, reader, Guard(place, file))

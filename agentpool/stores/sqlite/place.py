@@ -15,13 +15,18 @@ from agentpool.errors import IncompatibleStoreError, StoreError
 from agentpool.stores.sqlite.errors import not_opened
 from agentpool.stores.sqlite.forks import Identity, identity
 
-__all__ = ("Guard", "Place")
+__all__ = ("Guard", "Place", "beside")
 
 _MODE: Final = 0o600
 _SHARED: Final = ("-wal", "-shm")
 """What SQLite keeps beside a file, the same for all processes, for as long as one has it open."""
 
 _MAKING: Final = threading.Lock()
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Name a file that lies beside a database: its own name, and a suffix."""
+    return path.with_name(path.name + suffix)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Place:
 
     def beside(self, suffix: str) -> Path:
         """Name a file that lies beside it."""
-        return self.path.with_name(self.path.name + suffix)
+        return beside(self.path, suffix)
 
     def make(self) -> None:
         """Make an empty file, for this user alone, where there is none.

@@ -11,13 +11,14 @@ from typing import Any, Final, Never, TypeVar, cast
 
 from agentpool.errors import CorruptRecordError, StoreError
 from agentpool.rules.command import LookUps, Row, RowKey
-from agentpool.stores.batch.source import EVER, Changes, Checkpoint, Open, RawRecord, Stretch
+from agentpool.stores.batch.source import Changes, Checkpoint, Open, RawRecord, Stretch
 from agentpool.stores.sqlite import statements
-from agentpool.stores.sqlite.connection import write_transaction
+from agentpool.stores.sqlite.connection import read_transaction, write_transaction
 from agentpool.stores.sqlite.place import Guard
 from agentpool.stores.sqlite.promises import Promises, refuse_lost
 from agentpool.stores.sqlite.statements import Index
 from agentpool.support.clock import Clock, wall_clock
+from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines
 
 __all__ = ("AppendedRows", "SqliteEngine", "SqliteSource", "Writing")
@@ -277,8 +278,8 @@ class SqliteSource:
             self._put(statements.PUT_TIME, first, changes.millis)
 
     def _refuse_beyond(self, number: int, what: str) -> None:
-        if number > EVER:
-            msg = f"the last {what} has number {EVER}, and there is none above it"
+        if number > I64_MAX:
+            msg = f"the last {what} has number {I64_MAX}, and there is none above it"
             raise StoreError(msg, pool_id=self.pool_id)
 
     def _insert(self, first: int, records: Sequence[SealedPayload]) -> None:
@@ -393,14 +394,9 @@ class SqliteEngine:
         return done
 
     def read(self, work: Callable[[], None]) -> None:
-        self._connection.execute("BEGIN")
-        try:
+        with read_transaction(self._connection):
             self._writing.refresh(self._connection)
             work()
-        finally:
-            # Some errors have rolled back already.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
     def _set_level(self, level: str) -> None:
         """Tell SQLite, which wants it before the transaction, and again when telling it failed."""

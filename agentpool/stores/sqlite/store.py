@@ -7,7 +7,6 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 from weakref import WeakMethod
 
@@ -23,6 +22,7 @@ from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.sqlite import content
 from agentpool.stores.sqlite.backfill import Backfill
+from agentpool.stores.sqlite.connection import read_transaction
 from agentpool.stores.sqlite.doorbell import Ringer
 from agentpool.stores.sqlite.lookout import Lookout
 from agentpool.stores.sqlite.memory import Memory
@@ -71,7 +71,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._give_up = threading.Event()
-        self._writer, self._reader, self._guard = connected
+        place, self._writer, self._reader, self._guard = connected
         self._committer, promises = BatchCommitter(), Promises()
         self._writing = Writing(
             clock,
@@ -87,7 +87,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._memory = Memory(self._reader_states, self._snapshots.forget, self._replaced)
         self._checked_pools: set[str] = set()
         # SQLite follows links, and has its own files beside what they lead to.
-        self._file = Path(os.path.realpath(self.path))
+        self._file = place.path
         self._ringer = Ringer(self._file, self.clock)
         self._backfill = Backfill(self._file)
         self._lookout: Lookout | None = None
@@ -202,14 +202,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
     @contextmanager
     def _reading(self, connection: sqlite3.Connection) -> Iterator[None]:
         """Read as of one moment, with nothing in mind that the file no longer says."""
-        connection.execute("BEGIN")
-        try:
+        with read_transaction(connection):
             self._memory.refresh(connection)
             yield
-        finally:
-            # Some errors have rolled back already.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
     def _replaced(self, pool_ids: list[str]) -> None:
         # It comes before what was read meanwhile, so nobody takes that for what follows.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agentpool.stores.sqlite.connection import write_transaction
+from agentpool.stores.sqlite.place import beside
 from agentpool.support.clock import StoreClock
 from agentpool.support.process import boot_id
 
@@ -31,8 +32,11 @@ _SET_AFTER_MILLIS: Final = 1000
 
 
 def is_at_rest(path: Path) -> bool:
-    """Say whether nobody has a file open, and who had it closed it."""
-    return not os.path.exists(f"{os.path.realpath(path)}-wal")  # noqa: PTH110  # as SQLite does
+    """Say whether nobody has a file open, and who had it closed it.
+
+    :param path: the file itself, not a link to it
+    """
+    return not os.path.exists(beside(path, "-wal"))  # noqa: PTH110  # what cannot be seen is not there
 
 
 def know_time(connection: sqlite3.Connection, clock: StoreClock) -> bool:
