@@ -21,7 +21,7 @@ async def load_everything() -> None:
 
 async def main(path: str) -> None:
     await load_everything()
-    if os.geteuid() == 0:
+    if os.getuid() == 0:
         os.seteuid(65534)
     try:
         async with SqliteAgentPoolStore.open(path):
@@ -30,6 +30,8 @@ async def main(path: str) -> None:
         sys.stdout.write(f"{type(error).__name__}: {error}\n")
     else:
         sys.stdout.write("opened\n")
+    finally:
+        os.seteuid(os.getuid())  # what this process still writes at its end is not the store's
 
 
 asyncio.run(main(*sys.argv[1:]))
