@@ -136,7 +136,8 @@ class Delivery:
     async def give_back(self) -> None:
         """End the claim, even when the pool is closed: its member leaves.
 
-        The message is there again at once, and the attempt does not count.
+        The message is there again at once, and the attempt does not count. Cancelled, it was given
+        back or not; if not, it comes when the claim runs out.
         """
         self._inbox.forget(self)
         await self._inbox.pool.conclude(ReturnMessage(self.claim, 0, failed=False))
@@ -161,8 +162,9 @@ class Inbox:
     comes again when nobody holds it any more, at the end of its lease. Several consumers, in any
     tasks and processes, may share a run's inbox; each message is with one of them at a time.
 
-    Every method raises what the store raises (`AgentPoolStore`), and `StoreClosedError` once the
-    pool or its store is closed.
+    Every method raises what the store raises (`AgentPoolStore`), `StoreClosedError` once the pool
+    or its store is closed, and `MembershipLostError` once the member that it belongs to has lost
+    its run. One that changes nothing leaves nothing behind when it is cancelled.
     """
 
     def __init__(self, pool: OpenedPool, run_id: str, terms: ClaimTerms) -> None:
@@ -258,7 +260,10 @@ class Inbox:
         return delivery
 
     async def let_go(self) -> None:
-        """Return the messages that are claimed, to be taken again at once."""
+        """Return the messages that are claimed, to be taken again at once.
+
+        Cancelled, some were returned; the others come when their claims run out.
+        """
         for delivery in list(self._held):
             with suppress(ClaimLostError):
                 await delivery.give_back()
