@@ -24,6 +24,21 @@ async def answer(worker: Worker, start: str) -> str:
             return line
 
 
+async def stop(worker: Worker, path: Path) -> None:
+    """Stop a process, but not while it writes: it would keep the lock of the file, for all."""
+    while True:
+        worker.pause()
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=1)) as probe:
+            try:
+                probe.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                worker.go_on()
+                await asyncio.sleep(0.01)
+            else:
+                probe.execute("ROLLBACK")
+                return
+
+
 async def left(pool: AgentPool, run_id: str) -> None:
     await next_record(
         pool, lambda record: isinstance(record, MemberLeft) and record.member.run_id == run_id
@@ -76,7 +91,7 @@ async def test_a_member_that_was_stopped_comes_back_and_goes_on(
         worker.tell("wait")
         await answer(worker, "wait")
         await asyncio.sleep(LEASE / 3)
-        worker.pause()
+        await stop(worker, path)
         await left(pool, "run.a")
         await pool.publish(an_event(run_id="run.me"))
         worker.go_on()
@@ -97,7 +112,7 @@ async def test_a_run_that_was_taken_over_is_neither_used_nor_renewed_nor_let_go(
         await answer(worker, "ready")
         worker.tell("wait")
         await answer(worker, "wait")
-        worker.pause()
+        await stop(worker, path)
         await left(pool, "run.a")
         async with pool.member(a_member("run.a"), lease=LEASE) as me:
             worker.tell("send")
