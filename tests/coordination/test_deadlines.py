@@ -19,7 +19,7 @@ from agentpool import (
 
 from .helpers import POOL, Clock, in_a_minute, next_record, payloads, process
 
-LEASE_MILLIS: Final = 60_000
+LEASE_MILLIS: Final = 6_000
 
 
 def is_timed_out_wake(payload: AgentPoolStoreRecordPayload) -> bool:

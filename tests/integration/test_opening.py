@@ -1,6 +1,9 @@
 """Opening: cancelled anywhere, by two processes at once, of files that others made."""
 
 import asyncio
+import contextlib
+import sqlite3
+import threading
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import anyio
 import pytest
 
 from agentpool import AgentPool, SqliteAgentPoolStore
-from agentpool.stores.sqlite.schema import SCHEMA_VERSION
+from agentpool.stores.sqlite.schema import SCHEMA_VERSION, prepare_file, refuse_foreign_file
 
 from .cancelling import CancelAt
 from .helpers import (
@@ -125,6 +128,22 @@ async def test_a_file_of_an_earlier_version_works(path: Path) -> None:
             assert len(await pool.inbox("run.b").peek()) == 1
         assert await store.get_content(await store.put_content(b"a body")) == b"a body"
         assert await send(store, "a") == len(await store.read(POOL))
+
+
+def test_a_store_that_comes_to_be_while_a_file_is_looked_at_is_no_foreign_one(path: Path) -> None:
+    made: list[str] = []
+
+    def make(statement: str) -> None:
+        if "user_version" in statement and not made:
+            made.append(statement)
+            with contextlib.suppress(sqlite3.OperationalError), sql(path) as other:
+                other.execute("PRAGMA busy_timeout = 0")
+                prepare_file(other, 0, threading.Event())
+
+    with sql(path) as connection:
+        connection.set_trace_callback(make)
+        refuse_foreign_file(connection, allow_tables=False)
+    assert made
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from agentpool.errors import IncompatibleStoreError
-from agentpool.stores.sqlite.connection import is_busy, write_transaction
+from agentpool.stores.sqlite.connection import is_busy, read_transaction, write_transaction
 
 __all__ = ("SCHEMA_VERSION", "prepare_file", "refuse_foreign_file", "set_up_connection")
 
@@ -189,8 +189,9 @@ def refuse_foreign_file(connection: sqlite3.Connection, *, allow_tables: bool) -
     :raises IncompatibleStoreError: it has tables, and none of ours; or it counts its schema where
         we would count ours
     """
-    names = {name for (name,) in connection.execute(_TABLES).fetchall()}
-    version = _version(connection)
+    with read_transaction(connection):  # or another process makes the store between the two
+        names = {name for (name,) in connection.execute(_TABLES).fetchall()}
+        version = _version(connection)
     if names & _COLUMNS.keys() or not (names or version):
         return
     if names and not allow_tables:
