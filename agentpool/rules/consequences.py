@@ -36,7 +36,7 @@ __all__ = ("PIECE", "CatchUp", "CaughtUp", "ConsequenceError", "carry_out")
 
 R = TypeVar("R")
 
-PIECE: Final = 300
+PIECE: Final = 200
 """How much of what waits to be done a transaction does, as `Decision.work` counts; a record that is
 read counts one."""
 

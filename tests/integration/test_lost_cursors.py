@@ -30,7 +30,7 @@ from .normal import append, normal, promised
 
 @pytest.fixture(autouse=True)
 def stretch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promises, "STRETCH", 10)
+    monkeypatch.setattr(promises, "STRETCH", 16)
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def power_cut(path: Path) -> Iterator[None]:
 
 @pytest.fixture
 async def cut(path: Path) -> AsyncIterator[Path]:
-    """Give a coordinated pool that ends at record 6, after 9 were shown and 11 were promised."""
+    """Give a coordinated pool that ends at record 6, after 9 were shown and 17 were promised."""
     async with normal(path) as store, AgentPool.open(store, POOL) as pool:
         await pool.join_run(a_member())
         await send(store, "a")
@@ -51,8 +51,8 @@ async def cut(path: Path) -> AsyncIterator[Path]:
         await send(store, "c")
     with power_cut(path):
         await append(path, "lost", 3)
-        assert (len(records(path)), promised(path)) == (9, [(11, 0)])
-    assert (len(records(path)), promised(path)) == (6, [(11, 0)])
+        assert (len(records(path)), promised(path)) == (9, [(17, 0)])
+    assert (len(records(path)), promised(path)) == (6, [(17, 0)])
     with another_boot():
         yield path
 
@@ -161,7 +161,7 @@ async def test_other_pools_are_unharmed(cut: Path) -> None:
 async def test_in_the_same_boot_a_cursor_beyond_the_end_waits(path: Path) -> None:
     async with normal(path) as store:
         await store.open_pool(POOL)
-    assert promised(path) == [(11, 0)]
+    assert promised(path) == [(17, 0)]
     assert not await is_refused(path, 5)
 
 

@@ -110,7 +110,7 @@ class OverlayView:
     def _look_up_state(self) -> KeptState:
         kept = self._states.current(self._source, self._stored_head, self._at_most)
         self._kept = kept
-        if self._added:
+        if self._pool_records:
             # About to hold what is not committed: if the transaction fails, nobody may find it.
             self._states.take_out(self.pool_id)
             for seq, record in enumerate(self._added, self._stored_head + 1):
@@ -233,19 +233,17 @@ class OverlayView:
 
     def _append(self, record: SealedPayload) -> None:
         payload, seq = record.payload, self.head + 1
-        kept = self._kept
-        if kept is not None and not self._added:
-            self._states.take_out(self.pool_id)
         self._added.append(record)
         self.head = seq
         if isinstance(payload, RunMessageRecorded):
-            if kept is not None:
-                kept.state.sequence = seq  # messages are no part of the small state
+            # No part of the small state, which so outlives the transaction, should this fail.
             key = payload.stored.message.idempotency_key
             self._messages_by_key[key] = Placed(seq, payload.stored)
             return
-        if kept is not None:
-            kept.state.apply(seq, payload)
+        if self._kept is not None:
+            if not self._pool_records:
+                self._states.take_out(self.pool_id)
+            self._kept.state.apply(seq, payload)
         self._pool_records += 1
         if isinstance(payload, PoolOpened):
             self._config = payload.config
@@ -283,4 +281,5 @@ class OverlayView:
         """Keep what is known of the pool, now that what was added is in the log."""
         self._states.saw(self.pool_id, self.head)
         if self._added and self._kept is not None:
+            self._kept.state.sequence = self.head
             self._states.keep(self._kept)

@@ -5,7 +5,8 @@ power cut may take them. So before a handle shows records beyond what is promise
 promises the next stretch of numbers, in a commit that does wait. When a cursor is beyond the end of
 a log, and a handle of an earlier boot of the machine had promised to come that far, its record is
 lost, and whoever holds the cursor is told. Otherwise it would wait, and miss the records that get
-the lost numbers next.
+the lost numbers next. A promise is looked at before anything is decided, and made while half of it
+is left, so that hardly ever a transaction has to be done anew for it.
 
 Once a log has come that far again, a bare number does not tell the old record from the new one.
 """
@@ -18,8 +19,8 @@ from agentpool.support import process
 
 __all__ = ("Promises", "lost_upto", "refuse_lost")
 
-STRETCH: Final = 1000
-"""Records that are promised at once, at least."""
+STRETCH: Final = 2000
+"""Records that are promised at once, at least; the next while half of them are left."""
 _LARGE_BATCH: Final = 10
 """A commit that appends more than so many promises as much more, to be as rare."""
 
@@ -60,6 +61,10 @@ class Promises:
             found = connection.execute(_PROMISED, (pool_id, self._boot)).fetchone()
             self._known[pool_id] = 0 if found is None else _number(found[0], pool_id)
         return head <= self._known[pool_id]
+
+    def reaches(self, connection: sqlite3.Connection, pool_id: str, head: int) -> bool:
+        """Say whether enough is left for what a transaction appends to a log that ends here."""
+        return self.cover(connection, pool_id, head + self.stretch // 2)
 
     def extend(
         self, connection: sqlite3.Connection, pool_id: str, head: int, appended: int

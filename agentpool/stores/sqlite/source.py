@@ -56,7 +56,8 @@ class SqliteSource:
     """A `Source` on a connection.
 
     :param rows: told of the rows that are appended
-    :param before_append: told of the pool, its new head and how many records are new
+    :param before_append: told of the pool, its new head and how many records are new; 0 for what
+        may come, before anything is decided
     """
 
     __slots__ = ("_before_append", "_clock", "_connection", "_loaded", "_rows_appended", "pool_id")
@@ -77,6 +78,8 @@ class SqliteSource:
         self._loaded: dict[Index, dict[str, RawRecord | None]] = {}
 
     def load(self, wanted: LookUps) -> None:
+        if self._before_append is not None and (head := self.head()):
+            self._before_append(self.pool_id, head, 0)
         # One statement for many keys is one stretch without the interpreter lock. Rows and
         # inboxes are not worth it: they are found within microseconds, and JSON for their keys
         # costs as much as it saves.
@@ -359,13 +362,14 @@ class Writing:
 class SqliteEngine:
     """An `Engine` on a connection."""
 
-    __slots__ = ("_connection", "_writing")
+    __slots__ = ("_before_append", "_connection", "_writing")
 
     errors: Final = (sqlite3.Error,)
 
     def __init__(self, connection: sqlite3.Connection, writing: Writing) -> None:
         self._connection = connection
         self._writing = writing
+        self._before_append: Callable[[str, int, int], None] | None = None
 
     def transact(self, work: Callable[[], R], *, durable: bool) -> R:
         """Commit; without waiting for the disk where nothing has to survive a power cut.
@@ -382,6 +386,8 @@ class SqliteEngine:
     def _transact(self, work: Callable[[], R]) -> R:
         writing = self._writing
         writing.rows.clear()
+        waits = writing.level == writing.synchronous == "FULL"
+        self._before_append = None if waits else self._promise
         try:
             with write_transaction(self._connection, writing.patience, writing.give_up):
                 writing.refresh(self._connection)
@@ -394,6 +400,7 @@ class SqliteEngine:
         return done
 
     def read(self, work: Callable[[], None]) -> None:
+        self._before_append = None
         with read_transaction(self._connection):
             self._writing.refresh(self._connection)
             work()
@@ -407,19 +414,23 @@ class SqliteEngine:
             writing.level = level
 
     def source(self, pool_id: str) -> SqliteSource:
-        writing = self._writing
-        waits = writing.level == writing.synchronous == "FULL"
-        hook = None if waits else self._promise
-        return SqliteSource(self._connection, pool_id, writing.clock, hook, writing.rows)
+        clock, rows = self._writing.clock, self._writing.rows
+        return SqliteSource(self._connection, pool_id, clock, self._before_append, rows)
 
     def _promise(self, pool_id: str, head: int, appended: int) -> None:
         """See to it that a power cut takes no record that was shown, or that it can be told.
 
         :raises _MustWaitForDisk: this commit does not, and would have to
         """
-        writing, promises = self._writing, self._writing.promises
-        if writing.synchronous == "NORMAL" and promises.cover(self._connection, pool_id, head):
+        if self._is_promised(pool_id, head, appended):
             return
-        if writing.level != "FULL":
+        if self._writing.level != "FULL":
             raise _MustWaitForDisk
-        promises.extend(self._connection, pool_id, head, appended)
+        self._writing.promises.extend(self._connection, pool_id, head, appended)
+
+    def _is_promised(self, pool_id: str, head: int, appended: int) -> bool:
+        promises = self._writing.promises
+        if self._writing.synchronous == "FULL":
+            return not appended
+        enough = promises.cover if appended else promises.reaches
+        return enough(self._connection, pool_id, head)
