@@ -56,11 +56,19 @@ class SqliteSource:
     """A `Source` on a connection.
 
     :param rows: told of the rows that are appended
-    :param before_append: told of the pool, its new head and how many records are new; 0 for what
-        may come, before anything is decided
+    :param before_append: told of the pool, its head and how many records are new: none, before
+        anything is decided, and then those that are appended
     """
 
-    __slots__ = ("_before_append", "_clock", "_connection", "_loaded", "_rows_appended", "pool_id")
+    __slots__ = (
+        "_before_append",
+        "_clock",
+        "_connection",
+        "_loaded",
+        "_numbers",
+        "_rows_appended",
+        "pool_id",
+    )
 
     def __init__(
         self,
@@ -76,13 +84,16 @@ class SqliteSource:
         self._clock = clock
         self._before_append = before_append
         self._loaded: dict[Index, dict[str, RawRecord | None]] = {}
+        self._numbers: dict[str, object] = {}
 
     def load(self, wanted: LookUps) -> None:
+        # One statement is one stretch without the interpreter lock, which a thread that computes
+        # keeps for milliseconds each time. Rows and inboxes are not worth it: they are found
+        # within microseconds, and JSON for their keys costs as much as it saves.
+        found = self._connection.execute(statements.ALWAYS, (self.pool_id,)).fetchone()
+        self._numbers = dict(zip(statements.ALWAYS_ASKED, found, strict=True))
         if self._before_append is not None and (head := self.head()):
             self._before_append(self.pool_id, head, 0)
-        # One statement for many keys is one stretch without the interpreter lock. Rows and
-        # inboxes are not worth it: they are found within microseconds, and JSON for their keys
-        # costs as much as it saves.
         if len(wanted.message_keys) > 1:
             self._load(statements.MESSAGES_BY_KEY, wanted.message_keys)
         if len(wanted.wake_keys) > 1:
@@ -104,20 +115,27 @@ class SqliteSource:
         return self._clock()
 
     def head(self) -> int:
-        return self._number(statements.HEAD) or 0
+        return self._known(statements.HEAD) or 0
 
     def event_sequence(self) -> int:
         return self._number(statements.EVENT_SEQUENCE) or 0
 
     def projected(self) -> int | None:
-        return self._number(statements.PROJECTED)
+        return self._known(statements.PROJECTED)
+
+    def _known(self, sql: str) -> int | None:
+        if sql in self._numbers:
+            return self._checked(self._numbers[sql])
+        return self._number(sql)
 
     def _number(self, sql: str, *values: object) -> int | None:
         row = self._connection.execute(sql, (self.pool_id, *values)).fetchone()
-        if row is None or row[0] is None:
-            return None
-        self._check_numbers(row)
-        return cast("int", row[0])
+        return None if row is None else self._checked(row[0])
+
+    def _checked(self, number: object) -> int | None:
+        if number is not None:
+            self._check_numbers([number])
+        return cast("int | None", number)
 
     def _check_numbers(self, values: Iterable[object]) -> None:
         """Refuse what is no integer: a column of SQLite holds whatever another program put there.
@@ -241,7 +259,7 @@ class SqliteSource:
         return self._rows(statements.DEADLINES, due_by, limit)
 
     def next_deadline(self) -> int | None:
-        return self._number(statements.NEXT_DEADLINE)
+        return self._known(statements.NEXT_DEADLINE)
 
     def _rows(self, sql: str, *values: object) -> list[Row]:
         found = self._connection.execute(sql, (self.pool_id, *values)).fetchall()
@@ -362,14 +380,14 @@ class Writing:
 class SqliteEngine:
     """An `Engine` on a connection."""
 
-    __slots__ = ("_before_append", "_connection", "_writing")
+    __slots__ = ("_connection", "_promises", "_writing")
 
     errors: Final = (sqlite3.Error,)
 
     def __init__(self, connection: sqlite3.Connection, writing: Writing) -> None:
         self._connection = connection
         self._writing = writing
-        self._before_append: Callable[[str, int, int], None] | None = None
+        self._promises: bool = False
 
     def transact(self, work: Callable[[], R], *, durable: bool) -> R:
         """Commit; without waiting for the disk where nothing has to survive a power cut.
@@ -387,7 +405,7 @@ class SqliteEngine:
         writing = self._writing
         writing.rows.clear()
         waits = writing.level == writing.synchronous == "FULL"
-        self._before_append = None if waits else self._promise
+        self._promises = not waits
         try:
             with write_transaction(self._connection, writing.patience, writing.give_up):
                 writing.refresh(self._connection)
@@ -400,7 +418,7 @@ class SqliteEngine:
         return done
 
     def read(self, work: Callable[[], None]) -> None:
-        self._before_append = None
+        self._promises = False
         with read_transaction(self._connection):
             self._writing.refresh(self._connection)
             work()
@@ -415,7 +433,8 @@ class SqliteEngine:
 
     def source(self, pool_id: str) -> SqliteSource:
         clock, rows = self._writing.clock, self._writing.rows
-        return SqliteSource(self._connection, pool_id, clock, self._before_append, rows)
+        hook = self._promise if self._promises else None
+        return SqliteSource(self._connection, pool_id, clock, hook, rows)
 
     def _promise(self, pool_id: str, head: int, appended: int) -> None:
         """See to it that a power cut takes no record that was shown, or that it can be told.
@@ -432,5 +451,6 @@ class SqliteEngine:
         promises = self._writing.promises
         if self._writing.synchronous == "FULL":
             return not appended
+        # What is decided on is done anew where it is not, so that is seen to before.
         enough = promises.cover if appended else promises.reaches
         return enough(self._connection, pool_id, head)

@@ -12,6 +12,8 @@ from agentpool.stores.sqlite.schema import (
 )
 
 __all__ = (
+    "ALWAYS",
+    "ALWAYS_ASKED",
     "CHECKPOINT",
     "CONDITIONS",
     "DEADLINES",
@@ -139,6 +141,9 @@ TIME: Final = """
 CHECKPOINT: Final = """
     SELECT seq, CAST(state_json AS BLOB) FROM agentpool_checkpoints WHERE pool_id = ?
 """
+ALWAYS_ASKED: Final = (HEAD, PROJECTED, NEXT_DEADLINE)
+"""What nearly every transaction looks up, which `ALWAYS` does in one statement."""
+ALWAYS: Final = f"SELECT ({'), ('.join(ALWAYS_ASKED)})".replace("?", "?1")
 PUT_EVENT_SEQUENCE: Final = """
     INSERT OR REPLACE INTO agent_pool_event_seq (pool_id, seq) VALUES (?, ?)
 """
