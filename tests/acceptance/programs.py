@@ -1,5 +1,6 @@
 """Running a program as its user would: in a process of its own, from an empty directory."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _BOUND = 200.0
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """List the blocks of code in a language that a text has."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def programs(text: str) -> list[tuple[str, str]]:
+    """List the programs of a text, each with the output that stands below it."""
+    pair = r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$"
+    return re.findall(pair, text, re.DOTALL | re.MULTILINE)
 
 
 def run(program: Path, directory: Path) -> list[str]:

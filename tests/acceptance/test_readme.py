@@ -6,24 +6,18 @@ import pytest
 import agentpool
 from agentpool import errors
 
-from .programs import ROOT, run
+from .programs import ROOT, blocks, programs, run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CI = (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-
-
-COMMANDS = [command.strip() for command in blocks("sh")]
-PROGRAMS = re.findall(
-    r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", README, re.DOTALL | re.MULTILINE
-)
+COMMANDS = [command.strip() for command in blocks(README, "sh")]
+PROGRAMS = programs(README)
 
 
 def test_every_python_block_has_its_output_below() -> None:
-    assert [code for code, _ in PROGRAMS] == blocks("python")
+    assert [code for code, _ in PROGRAMS] == blocks(README, "python")
     assert PROGRAMS
 
 
