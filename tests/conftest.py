@@ -1,5 +1,8 @@
 """What all tests share. The conformance suite's assertions explain themselves like our own."""
 
+import os
+import runpy
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -12,6 +15,13 @@ settings.register_profile(
     "agentpool", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("agentpool")
+
+LOOPS: Final = Path(__file__).parent / "loops"
+"""Where `AGENTPOOL_LOOP` is heeded: by this process, and by every one that it starts."""
+
+if "AGENTPOOL_LOOP" in os.environ:
+    runpy.run_path(str(LOOPS / "sitecustomize.py"))
+    os.environ["PYTHONPATH"] = f"{LOOPS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
 
 LONG: Final = frozenset(
     {

@@ -1,5 +1,6 @@
 """Heartbeats: one commit now and then renews all that the objects of a store handle hold."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -7,8 +8,6 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakValueDictionary
-
-import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.answers import HOLD_MILLIS, RenewHolds
@@ -172,9 +171,9 @@ class Heartbeats:
             self._schedule(min(held))
         failed: list[Exception] = []
         # All at once, so that they share a commit.
-        async with anyio.create_task_group() as tasks:
+        async with asyncio.TaskGroup() as tasks:
             for renew in (*self._leases_by_pool(), *self._claims_by_pool(), *self._holds_by_pool()):
-                tasks.start_soon(_collect, renew, failed)
+                tasks.create_task(_collect(renew, failed))
         for error in failed:
             if isinstance(error, StoreClosedError):
                 raise error

@@ -123,12 +123,14 @@ class Upkeep:
 
     async def _run(self) -> None:
         with self._store.tail.ending.ends(self._turns) as turns:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self.heartbeats.run)
-                tasks.start_soon(self.heartbeats.watch)
+            async with asyncio.TaskGroup() as tasks:
+                beating = [
+                    tasks.create_task(self.heartbeats.run()),
+                    tasks.create_task(self.heartbeats.watch()),
+                ]
                 with suppress(StoreClosedError):
                     await self._keep_up(turns)
-                tasks.cancel_scope.cancel()
+                cancel(beating)
 
     async def _keep_up(self, turns: Turns) -> None:
         everything_at = 0.0
@@ -160,9 +162,9 @@ class Upkeep:
             elif due.next_deadline is not None:  # which does not wait for that
                 at = moment + (due.next_deadline - now) / 1000
                 self._rests[pool_id] = min(self._rests[pool_id], at)
-        async with anyio.create_task_group() as tasks:
+        async with asyncio.TaskGroup() as tasks:
             for pool_id in waiting:
-                tasks.start_soon(self._guarded, pool_id, partial(self._do_piece, pool_id))
+                tasks.create_task(self._guarded(pool_id, partial(self._do_piece, pool_id)))
 
     def _to_ask(self, now: int, moment: float) -> set[str]:
         """Find the pools to look at, but for those that rest."""

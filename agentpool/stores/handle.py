@@ -11,7 +11,7 @@ from agentpool.rules.requirements import checked_names, require_callable
 from agentpool.stores.tail import Tail, Turns
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
-from agentpool.support.tasks import cancel, ended, joined, uninterrupted
+from agentpool.support.tasks import cancel, ended, joined, start, uninterrupted
 from agentpool.wire.ids import check_identifier
 
 __all__ = ("StoreHandle",)
@@ -134,8 +134,7 @@ class StoreHandle:
         if not isinstance(coroutine, Coroutine):
             msg = f"coroutine: expected one, got {type(coroutine).__name__}"
             raise InvalidValueError(msg)
-        # Not by the loop's factory: an eager one would run it before its caller knows of it.
-        task = asyncio.Task(coroutine, loop=running_loop())
+        task = start(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task

@@ -27,7 +27,7 @@ import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError, StoreError
 from agentpool.rules.topics import ANY, LOG, AllTouched
-from agentpool.support.tasks import ended
+from agentpool.support.tasks import ended, start
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import AgentPoolStoreRecord, UnknownRecord
 
@@ -326,7 +326,7 @@ class Tail:
         key = (followed.changes, what)
         task = followed.looks.get(key)
         if task is None:
-            task = followed.looks[key] = asyncio.create_task(look())
+            task = followed.looks[key] = start(look())
             self._looks.add(task)  # its followers, and with them the pool, may go before it ends
             task.add_done_callback(lambda done: self._forget(followed, key, done))
         result: R = await asyncio.shield(task)

@@ -6,9 +6,20 @@ from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ("cancel", "ended", "joined", "uninterrupted")
+from agentpool.support.loop import running_loop
+
+__all__ = ("cancel", "ended", "joined", "start", "uninterrupted")
 
 R = TypeVar("R")
+
+
+def start(coroutine: Coroutine[Any, Any, R]) -> "asyncio.Task[R]":
+    """Run a coroutine in a task that begins after its caller has gone on, on every event loop.
+
+    For whoever keeps the task: it may not end, nor use its owner, before that knows of it, as it
+    could where the loop's factory makes eager tasks.
+    """
+    return asyncio.Task(coroutine, loop=running_loop())
 
 
 async def uninterrupted(coroutine: Coroutine[Any, Any, R]) -> R:

@@ -10,7 +10,7 @@ import anyio
 from agentpool.errors import StoreClosedError, own_copy
 from agentpool.rules.topics import AllTouched
 from agentpool.stores.batch.committer import Outcome, Refusal, Request
-from agentpool.support.tasks import ended
+from agentpool.support.tasks import ended, start
 
 __all__ = ("GroupCommit",)
 
@@ -49,7 +49,7 @@ class GroupCommit:
         future = asyncio.get_running_loop().create_future()
         self._queue.append((request, future))
         if self._task is None:
-            self._task = asyncio.ensure_future(self._drain())
+            self._task = start(self._drain())
         return future
 
     async def decided(self) -> None:

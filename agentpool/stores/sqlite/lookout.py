@@ -30,7 +30,7 @@ from agentpool.stores.sqlite.inotify import MODIFY, Inotify
 from agentpool.stores.sqlite.place import beside
 from agentpool.stores.tail import Tail
 from agentpool.support.clock import Clock
-from agentpool.support.tasks import cancel
+from agentpool.support.tasks import cancel, start
 
 __all__ = ("Lookout",)
 
@@ -80,7 +80,7 @@ class Lookout:
         self._pauses: tuple[float, ...] = ()
         self._news = asyncio.Event()
         self._open()
-        self._task = asyncio.ensure_future(self._run())
+        self._task = start(self._run())
 
     def _open(self) -> None:
         self._try_again_at = time.monotonic() + _TRY_AGAIN_SECONDS

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 from agentpool.errors import StoreClosedError, own_copy
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.errors import translated
-from agentpool.support.tasks import ended
+from agentpool.support.tasks import ended, start
 
 __all__ = ("Reads",)
 
@@ -56,7 +56,7 @@ class Reads:
         read = _Read(function, asyncio.get_running_loop().create_future())
         (self._bulk if bulk else self._waited_for).append(read)
         if self._task is None:
-            self._task = asyncio.ensure_future(self._drain())
+            self._task = start(self._drain())
         return cast("R", await read.outcome)
 
     async def close(self) -> None:
