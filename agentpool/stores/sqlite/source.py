@@ -359,12 +359,12 @@ class Writing:
 class SqliteEngine:
     """An `Engine` on a connection."""
 
-    __slots__ = ("_connection", "_writing")
+    __slots__ = ("_writing", "connection")
 
     errors: Final = (sqlite3.Error,)
 
     def __init__(self, connection: sqlite3.Connection, writing: Writing) -> None:
-        self._connection = connection
+        self.connection = connection
         self._writing = writing
 
     def transact(self, work: Callable[[], R], *, durable: bool) -> R:
@@ -383,8 +383,8 @@ class SqliteEngine:
         writing = self._writing
         writing.rows.clear()
         try:
-            with write_transaction(self._connection, writing.patience, writing.give_up):
-                writing.refresh(self._connection)
+            with write_transaction(self.connection, writing.patience, writing.give_up):
+                writing.refresh(self.connection)
                 done = work()
                 writing.guard.check()  # nothing is written to what nobody else can see
         except BaseException:
@@ -394,8 +394,8 @@ class SqliteEngine:
         return done
 
     def read(self, work: Callable[[], None]) -> None:
-        with read_transaction(self._connection):
-            self._writing.refresh(self._connection)
+        with read_transaction(self.connection):
+            self._writing.refresh(self.connection)
             work()
 
     def _set_level(self, level: str) -> None:
@@ -403,14 +403,14 @@ class SqliteEngine:
         writing = self._writing
         if level != writing.level:
             writing.level = None
-            self._connection.execute(f"PRAGMA synchronous = {level}")
+            self.connection.execute(f"PRAGMA synchronous = {level}")
             writing.level = level
 
     def source(self, pool_id: str) -> SqliteSource:
         writing = self._writing
         waits = writing.level == writing.synchronous == "FULL"
         hook = None if waits else self._promise
-        return SqliteSource(self._connection, pool_id, writing.clock, hook, writing.rows)
+        return SqliteSource(self.connection, pool_id, writing.clock, hook, writing.rows)
 
     def _promise(self, pool_id: str, head: int, appended: int) -> None:
         """See to it that a power cut takes no record that was shown, or that it can be told.
@@ -418,8 +418,8 @@ class SqliteEngine:
         :raises _MustWaitForDisk: this commit does not, and would have to
         """
         writing, promises = self._writing, self._writing.promises
-        if writing.synchronous == "NORMAL" and promises.cover(self._connection, pool_id, head):
+        if writing.synchronous == "NORMAL" and promises.cover(self.connection, pool_id, head):
             return
         if writing.level != "FULL":
             raise _MustWaitForDisk
-        promises.extend(self._connection, pool_id, head, appended)
+        promises.extend(self.connection, pool_id, head, appended)
