@@ -10,7 +10,7 @@ from typing import Final
 from agentpool.doctor import environment, file
 from agentpool.doctor.checkpoints import Checkpoints
 from agentpool.doctor.coordination import Coordination
-from agentpool.doctor.derived import check_bodies, check_promises, check_times
+from agentpool.doctor.derived import check_bodies, check_pieces, check_promises, check_times
 from agentpool.doctor.liveness import check_claims, check_dead, check_overdue
 from agentpool.doctor.names import Names
 from agentpool.doctor.reading import Way, footprint, looking, way_of
@@ -108,6 +108,7 @@ def _examine_store(connection: sqlite3.Connection, now: int) -> Iterator[Finding
         ("times", lambda: check_times(connection)),
         ("promises", lambda: check_promises(connection)),
         ("bodies", lambda: check_bodies(connection)),
+        ("pieces", lambda: check_pieces(connection)),
         ("claims", lambda: check_claims(connection, now)),
         ("dead letters", lambda: check_dead(connection)),
         ("overdue", lambda: check_overdue(connection, now)),

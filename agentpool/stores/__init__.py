@@ -44,6 +44,9 @@ by default `wall_clock`, which it hands on.
     Bodies of messages, beside the pools, by default `OCTETS`: `checked_content` checks the
     arguments, `content_ref` makes the ref, `no_content` the `ContentNotFoundError`.
 
+``open_content(ref)``
+    May be overridden where bodies are not in memory; by default it cuts what `get_content` gives.
+
 ``finish()``
     Called once by ``aclose``, when what runs in the background has been stopped: finish the
     transaction that is being written, refuse with `StoreClosedError` the calls that wait behind it,

@@ -21,7 +21,7 @@ from agentpool.stores.handle import StoreHandle
 from agentpool.stores.snapshots import Snapshots
 from agentpool.stores.tail import PAGE_SIZE, Page, follow, refuse_any_unknown
 from agentpool.support.clock import Clock, StoreClock, wall_clock
-from agentpool.wire.content import OCTETS
+from agentpool.wire.content import OCTETS, PIECE
 from agentpool.wire.filters import CompiledEventFilter
 from agentpool.wire.ids import I64_MAX, check_identifier
 from agentpool.wire.records import (
@@ -101,7 +101,8 @@ class AgentPoolStore(StoreHandle, ABC):
     *For authors of stores.* A new store provides the abstract methods, `finish`, and `listen` and
     `stop_listening` where others may write to what it keeps; everything else comes with this class.
     How each of them has to behave stands in `agentpool.stores`, which also exports all that is
-    needed. Override `due` where it can be had cheaper, and nothing else.
+    needed. Override `due` where it can be had cheaper, `open_content` where a body need not be in
+    memory, and nothing else.
     """
 
     def __init__(self, clock: Clock | StoreClock = wall_clock) -> None:
@@ -147,8 +148,8 @@ class AgentPoolStore(StoreHandle, ABC):
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         """Keep a body, once however often it is put, and give the ref to put into messages.
 
-        It waits for the disk as a message does. Cancelled, it may be kept or not; putting it again
-        is safe.
+        It waits for the disk as a message does. Nobody else waits long for it, however large it is.
+        Cancelled, it may be kept or not; putting it again is safe, and mends what was damaged.
 
         :param media_type: what the body is; that of the first to put it stays
         :raises InvalidValueError: it has more bytes than a body may have, 16 MiB by default
@@ -163,6 +164,27 @@ class AgentPoolStore(StoreHandle, ABC):
         """
 
     # --- what comes with it
+
+    def open_content(self, ref: str) -> AsyncGenerator[bytes, None]:
+        """Give a body back in pieces, of at most 256 KiB: for what is too large for the memory.
+
+        An empty body has none. The last one comes only if all of them together are what was put; so
+        who came to the end has it whole, and what came before an error is not to be relied on. A
+        consumer may pause as long as it likes, and may leave with ``break`` or by cancellation.
+
+        :raises ContentNotFoundError: before the first piece: this store keeps nothing under that
+            ref
+        :raises CorruptRecordError: before the last piece: what it keeps is not what was put
+        """
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return self._pieces_of(ref)
+
+    async def _pieces_of(self, ref: str) -> AsyncGenerator[bytes, None]:
+        body = await self.get_content(ref)
+        for at in range(0, len(body), PIECE):
+            self.refuse_closed()
+            yield body[at : at + PIECE]
 
     async def snapshot(self, pool_id: str) -> AgentPoolSnapshot:
         """Show what the whole log of a pool means now.

@@ -6,13 +6,15 @@ from typing import Final
 from agentpool.errors import ContentNotFoundError, CorruptRecordError, InvalidValueError, shown
 from agentpool.wire.ids import check_identifier
 
-__all__ = ("MAX_BODY", "OCTETS", "content_ref")
+__all__ = ("MAX_BODY", "OCTETS", "PIECE", "content_ref")
 
 OCTETS: Final = "application/octet-stream"
 MAX_BODY: Final = 16 * 2**20
 """Bytes that a body may have, unless a store is told otherwise."""
 LARGEST_BODY: Final = 999_999_000
 """Bytes of the largest body that SQLite takes, which bounds a whole row by 1,000,000,000."""
+PIECE: Final = 2**18
+"""Bytes of the pieces in which large bodies are read, at most."""
 
 
 def content_ref(data: bytes) -> str:

@@ -17,6 +17,7 @@ from agentpool.doctor import Report, examine
 from agentpool.support.clock import SteadyClock
 from agentpool.testing import a_condition, a_member, a_message
 from agentpool.testing.conformance.pool_kit import an_event
+from agentpool.wire.content import PIECE
 
 from .helpers import BOUND, POOL, sql
 
@@ -68,6 +69,7 @@ async def fill(pool: AgentPool) -> None:
             await pool.publish(an_event())
             matching = EventFilter(kinds=include(EventKind.RUN_FAILED))
     await pool.store.put_content(b"a body")
+    await pool.store.put_content(bytes(PIECE + 1))
     for number in range(40):  # so many changes that a checkpoint is kept
         await pool.join_run(a_member("run.c", topics=[f"topic.{number}"]))
     await pool.send(a_message("message.3", to=RunAddress.run("run.c")))

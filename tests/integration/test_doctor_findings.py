@@ -177,6 +177,11 @@ BREAKS = {
     ),
     "a time without its record": ("times", ["UPDATE agentpool_times SET seq = seq + 1000"]),
     "a body that was changed": ("bodies", ["UPDATE agentpool_content SET data = x'00'"]),
+    "a piece of a body that was changed": (
+        "bodies",
+        ["UPDATE agentpool_content_pieces SET data = x'01' WHERE number = 1"],
+    ),
+    "a body that lacks a piece": ("bodies", ["DELETE FROM agentpool_content_pieces"]),
     "a body that is text": ("bodies", ["UPDATE agentpool_content SET data = 'a body'"]),
     "a lost index": ("schema", ["DROP INDEX agentpool_wake_by_id"]),
     "a lost table": ("schema", ["DROP TABLE agentpool_times"]),
@@ -262,6 +267,10 @@ NOTES = {
         "promises",
         [f"INSERT INTO agentpool_promises VALUES ('{POOL}', 'earlier', 1000, 0)"],
     ),
+    "pieces of a body that is not there": (
+        "pieces",
+        ["DELETE FROM agentpool_content WHERE size IS NOT NULL"],
+    ),
     "a file of an earlier version": (
         "schema",
         ["DROP TABLE agentpool_promises", "PRAGMA user_version = 1"],
@@ -271,7 +280,8 @@ NOTES = {
 
 
 LOST_VERSIONS: list[tuple[list[str], str]] = [
-    ([], "user_version = 3"),
+    ([], "user_version = 4"),
+    (["DROP TABLE agentpool_content_pieces"], "user_version = 3"),
     (["DROP TABLE agentpool_clock"], "user_version = 2"),
     (["DROP TABLE agentpool_clock", "DROP TABLE agentpool_promises"], "user_version = 1"),
     (["DROP TABLE agentpool_times"], "restore a backup"),

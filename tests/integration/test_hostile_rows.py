@@ -24,11 +24,12 @@ from agentpool import (
     SqliteAgentPoolStore,
 )
 from agentpool.doctor import examine
-from agentpool.wire.content import content_ref
+from agentpool.wire.content import PIECE, content_ref
 
 POOL = "pool.x"
 ME = AgentPoolMember("run.a", "agent.a")
 BODY = b"a body"
+LARGE_BODY = bytes(PIECE + 1)
 NUMBERS = {
     "the largest": "9223372036854775807",
     "text": "'abc'",
@@ -42,11 +43,12 @@ TABLES = {
     "agentpool_pools": ("pool_id", "projected"),
     "agentpool_rows": ("pool_id", "kind", "name", "number", "due_at", "value"),
     "agentpool_times": ("pool_id", "seq", "millis"),
-    "agentpool_content": ("sha256", "media_type", "data"),
+    "agentpool_content": ("sha256", "media_type", "data", "size"),
+    "agentpool_content_pieces": ("sha256", "number", "data"),
     "agentpool_promises": ("pool_id", "boot_id", "promised", "former"),
 }
 COLUMNS = [(table, column) for table, columns in TABLES.items() for column in columns]
-IS_NUMBER = {"seq", "projected", "number", "due_at", "millis", "promised", "former"}
+IS_NUMBER = {"seq", "projected", "number", "due_at", "millis", "promised", "former", "size"}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,7 @@ async def seed(path: Path) -> None:
         AgentPool.open(store, POOL) as pool,
     ):
         await store.put_content(BODY)
+        await store.put_content(LARGE_BODY)
         await pool.join_run(ME)
         to = RunAddress.run("run.a")
         contract = MessageResponseContract(2, 60_000)
@@ -93,7 +96,9 @@ def calls(store: AgentPoolStore) -> dict[str, Callable[[], Awaitable[object]]]:
         "next_event_sequence": lambda: store.next_event_sequence(POOL),
         "poll": lambda: pool.poll_wake("wake.1"),
         "get": lambda: store.get_content(content_ref(BODY)),
+        "get a large one": lambda: store.get_content(content_ref(LARGE_BODY)),
         "put": lambda: store.put_content(b"another"),
+        "put a large one": lambda: store.put_content(LARGE_BODY),
         "leave": lambda: pool.leave_run("run.a"),
     }
 

@@ -244,6 +244,7 @@ STORE_CALLS: dict[str, tuple[Callable[[AgentPoolStore], object], tuple[str, ...]
         ("media_type:", "string", "int"),
     ),
     "get_content": (lambda s: s.get_content(SEVEN), ("ref:", "string", "int")),
+    "open_content": (lambda s: s.open_content(SEVEN), ("ref:", "string", "int")),
     "AgentPool.open": (lambda s: AgentPool.open(s, SEVEN), ("pool_id:", "string", "int")),
     "message_policy": (
         lambda s: AgentPool.open(s, POOL, message_policy=SEVEN),

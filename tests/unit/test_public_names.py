@@ -52,6 +52,7 @@ SIGNATURES = {
     "next_event_sequence": "pool_id",
     "put_content": "data *media_type=application/octet-stream",
     "get_content": "ref",
+    "open_content": "ref",
     "aclose": "",
 }
 
@@ -145,10 +146,10 @@ def test_a_method_of_a_store_takes_what_was_promised(store: type, name: str) -> 
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in more)
 
 
-@pytest.mark.parametrize("name", sorted(SIGNATURES.keys() - {"watch"}))
-def test_methods_are_coroutines_but_for_watch(name: str) -> None:
-    assert inspect.iscoroutinefunction(getattr(AgentPoolStore, name))
-    assert not inspect.iscoroutinefunction(AgentPoolStore.watch)
+@pytest.mark.parametrize("name", sorted(SIGNATURES))
+def test_methods_are_coroutines_but_for_those_that_are_iterated(name: str) -> None:
+    is_iterated = name in {"watch", "open_content"}
+    assert inspect.iscoroutinefunction(getattr(AgentPoolStore, name)) is not is_iterated
 
 
 def test_opening_takes_a_path_and_keywords() -> None:

@@ -1,50 +1,159 @@
-"""SQL over the bodies of messages. Synchronous, on the worker."""
+"""SQL over the bodies of messages. Synchronous, on the worker.
+
+A body of at most a piece is one row. A larger one is kept in pieces, a transaction each, so that
+nobody waits for it; its row comes last, and without that it is not there.
+"""
 
 import sqlite3
-from typing import Final
+from hashlib import sha256
+from typing import Final, NamedTuple
 
 from agentpool.errors import StoreError
-from agentpool.stores.sqlite.source import SqliteEngine, Writing
-from agentpool.wire.content import content_ref, damaged_content, no_content
+from agentpool.stores.sqlite.source import SqliteEngine
+from agentpool.wire.content import PIECE, content_ref, damaged_content, no_content
 
-__all__ = ("get", "put")
+__all__ = ("Reading", "put", "put_piece", "put_row")
 
 # What was damaged is whole again, once it is put again.
 _PUT: Final = """
-    INSERT INTO agentpool_content (sha256, media_type, data) VALUES (?, ?, ?)
-    ON CONFLICT (sha256) DO UPDATE SET data = excluded.data WHERE data IS NOT excluded.data
+    INSERT INTO agentpool_content (sha256, media_type, data, size) VALUES (?, ?, ?, ?)
+    ON CONFLICT (sha256) DO UPDATE SET data = excluded.data, size = excluded.size
+    WHERE data IS NOT excluded.data OR size IS NOT excluded.size
 """
-_LENGTH: Final = "SELECT length(data) FROM agentpool_content WHERE sha256 = ?"
-_GET: Final = "SELECT data FROM agentpool_content WHERE sha256 = ?"
+_PUT_PIECE: Final = """
+    INSERT INTO agentpool_content_pieces (sha256, number, data) VALUES (?, ?, ?)
+    ON CONFLICT (sha256, number) DO UPDATE SET data = excluded.data
+    WHERE data IS NOT excluded.data
+"""
+_IS_KEPT: Final = """
+    SELECT length(data) = ? AND size IS ? FROM agentpool_content WHERE sha256 = ?
+"""
+_IS_PIECE_KEPT: Final = """
+    SELECT length(data) = ? FROM agentpool_content_pieces WHERE sha256 = ? AND number = ?
+"""
+_FIND: Final = """
+    SELECT rowid, typeof(data), length(data), size FROM agentpool_content WHERE sha256 = ?
+"""
+_PIECE: Final = f"""
+    SELECT data FROM agentpool_content_pieces WHERE sha256 = ? AND number = ?
+    AND typeof(data) = 'blob' AND length(data) BETWEEN 1 AND {PIECE}
+"""
 
 
-def put(connection: sqlite3.Connection, writing: Writing, data: bytes, media_type: str) -> str:
-    """Keep a body, if it is not there yet.
+def put(engine: SqliteEngine, body: bytes, media_type: str) -> str:
+    """Keep a small body, if it is not there yet.
 
     :raises StoreError: it is not there afterwards
     """
-    ref = content_ref(data)
-
-    def insert() -> None:
-        connection.execute(_PUT, (ref, media_type, data))
-        if connection.execute(_LENGTH, (ref,)).fetchone() != (len(data),):
-            msg = "a body was inserted and is not there: a trigger stands in the way; drop it"
-            raise StoreError(msg)
-
-    SqliteEngine(connection, writing).transact(insert, durable=True)
+    ref = content_ref(body)
+    put_row(engine, ref, media_type, body=body)
     return ref
 
 
-def get(connection: sqlite3.Connection, ref: str) -> bytes:
-    """Give a body back.
+def put_row(
+    engine: SqliteEngine, ref: str, media_type: str, *, body: bytes = b"", size: int | None = None
+) -> None:
+    """Write the row that makes a body be there, and wait for the disk.
 
-    :raises ContentNotFoundError: it is not there
-    :raises CorruptRecordError: it is not what was put
+    :param body: all of it; nothing of one whose pieces are all there
+    :param size: its bytes, where it is in pieces
+    :raises StoreError: the row is not there afterwards
     """
-    row = connection.execute(_GET, (ref,)).fetchone()
-    if row is None:
-        raise no_content(ref)
-    [body] = row
-    if type(body) is not bytes or content_ref(body) != ref:
-        raise damaged_content(ref)
-    return body
+
+    def insert() -> None:
+        engine.connection.execute(_PUT, (ref, media_type, body, size))
+        _refuse_swallowed(engine.connection.execute(_IS_KEPT, (len(body), size, ref)))
+
+    engine.transact(insert, durable=True)
+
+
+def put_piece(engine: SqliteEngine, ref: str, number: int, piece: memoryview) -> None:
+    """Keep a piece, if it is not there yet, without waiting for the disk: the row does.
+
+    :raises StoreError: it is not there afterwards
+    """
+
+    def insert() -> None:
+        engine.connection.execute(_PUT_PIECE, (ref, number, piece))
+        kept = engine.connection.execute(_IS_PIECE_KEPT, (len(piece), ref, number))
+        _refuse_swallowed(kept)
+
+    engine.transact(insert, durable=False)
+
+
+def _refuse_swallowed(found: sqlite3.Cursor) -> None:
+    if found.fetchone() != (1,):
+        msg = "a body was inserted and is not there: a trigger stands in the way; drop it"
+        raise StoreError(msg)
+
+
+class _Kept(NamedTuple):
+    """Where a body is.
+
+    :ivar rowid: the row that it is in; ``None``: it is in pieces
+    :ivar size: its bytes
+    """
+
+    rowid: int | None
+    size: int
+
+
+class Reading:
+    """Reads a body piece by piece, and checks it before it gives the last one.
+
+    Every piece is read by itself: a body never changes, but for being mended.
+    """
+
+    def __init__(self, ref: str) -> None:
+        self._ref = ref
+        self._kept: _Kept | None = None
+        self._digest = sha256()
+        self._pieces = self._done = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the body was found."""
+        return self._kept is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last piece was read."""
+        return self._kept is not None and self._done >= self._kept.size
+
+    def step(self, connection: sqlite3.Connection) -> bytes:
+        """Read the next piece; an empty one of an empty body.
+
+        :raises ContentNotFoundError: the body is not there
+        :raises CorruptRecordError: it is not what was put
+        """
+        if self._kept is None:
+            self._kept = self._find(connection)
+        piece = self._next_piece(connection, *self._kept)
+        self._pieces += 1
+        self._done += len(piece)
+        self._digest.update(piece)
+        if self.has_ended and f"sha256:{self._digest.hexdigest()}" != self._ref:
+            raise damaged_content(self._ref)
+        return piece
+
+    def _find(self, connection: sqlite3.Connection) -> _Kept:
+        found = connection.execute(_FIND, (self._ref,)).fetchone()
+        if found is None:
+            raise no_content(self._ref)
+        rowid, type_, length, size = found
+        if type_ != "blob" or type(size) not in {int, type(None)}:
+            raise damaged_content(self._ref)
+        return _Kept(rowid, length) if size is None else _Kept(None, size)
+
+    def _next_piece(self, connection: sqlite3.Connection, rowid: int | None, size: int) -> bytes:
+        if rowid is None:
+            found = connection.execute(_PIECE, (self._ref, self._pieces)).fetchone()
+            if found is None:
+                raise damaged_content(self._ref)
+            return bytes(found[0])
+        with connection.blobopen("agentpool_content", "data", rowid, readonly=True) as blob:
+            blob.seek(self._done)
+            piece = blob.read(PIECE)
+        if len(piece) < min(PIECE, size - self._done):
+            raise damaged_content(self._ref)  # meanwhile
+        return piece

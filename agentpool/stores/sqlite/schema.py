@@ -156,10 +156,24 @@ _CLOCK: Final = (
     """,
 )
 
+_PIECES: Final = (
+    # The bytes of a body that is kept in pieces; without it, the row has all of it.
+    "ALTER TABLE agentpool_content ADD COLUMN size INTEGER",
+    """
+    CREATE TABLE agentpool_content_pieces (
+        sha256 TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (sha256, number)
+    )
+    """,
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _WIRE_TABLES + _DERIVED,
     _PROMISES,
     _REWRITTEN + _CLOCK,
+    _PIECES,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The version that this library writes; it refuses files of a higher one."""

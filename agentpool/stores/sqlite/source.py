@@ -380,12 +380,12 @@ class Writing:
 class SqliteEngine:
     """An `Engine` on a connection."""
 
-    __slots__ = ("_connection", "_promises", "_writing")
+    __slots__ = ("_promises", "_writing", "connection")
 
     errors: Final = (sqlite3.Error,)
 
     def __init__(self, connection: sqlite3.Connection, writing: Writing) -> None:
-        self._connection = connection
+        self.connection = connection
         self._writing = writing
         self._promises: bool = False
 
@@ -407,8 +407,8 @@ class SqliteEngine:
         waits = writing.level == writing.synchronous == "FULL"
         self._promises = not waits
         try:
-            with write_transaction(self._connection, writing.patience, writing.give_up):
-                writing.refresh(self._connection)
+            with write_transaction(self.connection, writing.patience, writing.give_up):
+                writing.refresh(self.connection)
                 done = work()
                 writing.guard.check()  # nothing is written to what nobody else can see
         except BaseException:
@@ -419,8 +419,8 @@ class SqliteEngine:
 
     def read(self, work: Callable[[], None]) -> None:
         self._promises = False
-        with read_transaction(self._connection):
-            self._writing.refresh(self._connection)
+        with read_transaction(self.connection):
+            self._writing.refresh(self.connection)
             work()
 
     def _set_level(self, level: str) -> None:
@@ -428,13 +428,13 @@ class SqliteEngine:
         writing = self._writing
         if level != writing.level:
             writing.level = None
-            self._connection.execute(f"PRAGMA synchronous = {level}")
+            self.connection.execute(f"PRAGMA synchronous = {level}")
             writing.level = level
 
     def source(self, pool_id: str) -> SqliteSource:
         clock, rows = self._writing.clock, self._writing.rows
         hook = self._promise if self._promises else None
-        return SqliteSource(self._connection, pool_id, clock, hook, rows)
+        return SqliteSource(self.connection, pool_id, clock, hook, rows)
 
     def _promise(self, pool_id: str, head: int, appended: int) -> None:
         """See to it that a power cut takes no record that was shown, or that it can be told.
@@ -445,7 +445,7 @@ class SqliteEngine:
             return
         if self._writing.level != "FULL":
             raise _MustWaitForDisk
-        self._writing.promises.extend(self._connection, pool_id, head, appended)
+        self._writing.promises.extend(self.connection, pool_id, head, appended)
 
     def _is_promised(self, pool_id: str, head: int, appended: int) -> bool:
         promises = self._writing.promises
@@ -453,4 +453,4 @@ class SqliteEngine:
             return not appended
         # What is decided on is done anew where it is not, so that is seen to before.
         enough = promises.cover if appended else promises.reaches
-        return enough(self._connection, pool_id, head)
+        return enough(self.connection, pool_id, head)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -20,8 +20,8 @@ from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
-from agentpool.stores.sqlite import content
 from agentpool.stores.sqlite.backfill import Backfill
+from agentpool.stores.sqlite.bodies import Bodies
 from agentpool.stores.sqlite.connection import read_transaction
 from agentpool.stores.sqlite.doorbell import Ringer
 from agentpool.stores.sqlite.lookout import Lookout
@@ -90,6 +90,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self._file = place.path
         self._ringer = Ringer(self._file, self.clock)
         self._backfill = Backfill(self._file)
+        self._bodies = Bodies(self._write, self._reads, self._backfill)
         self._lookout: Lookout | None = None
         self._commits = GroupCommit(self._commit, self.tail.touch)
         self._looking = self._look_later()
@@ -126,8 +127,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             is opened; what is done to it later changes nothing, for the time goes on by itself and
             is the same for all who have the file open. For tests: where it has an ``elapsed()``,
             that counts the milliseconds that go by
-        :param max_body: the most bytes that ``put_content`` takes for a body; other writers wait
-            while it is written
+        :param max_body: the most bytes that ``put_content`` takes for a body
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
             written, has several names (hard links) or lies on an unsafe mount
@@ -244,18 +244,17 @@ class SqliteAgentPoolStore(AgentPoolStore):
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         body = checked_content(data, media_type, self._max_body)
         self.refuse_closed()
-
-        def put(connection: sqlite3.Connection) -> str:
-            ref = content.put(connection, self._writing, body, media_type)
-            self._backfill.after_commit(connection)
-            return ref
-
-        return await self._writer.run(put)
+        return await self._bodies.put(body, media_type)
 
     async def get_content(self, ref: str) -> bytes:
         check_identifier(ref, "ref")
         self.refuse_closed()
-        return await self._reads.run(lambda reader: content.get(reader, ref))
+        return await self._bodies.get(ref)
+
+    def open_content(self, ref: str) -> AsyncGenerator[bytes, None]:
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return self._bodies.pieces(ref)
 
     async def aclose(self) -> None:
         if os.getpid() != self._pid:
@@ -314,6 +313,14 @@ class SqliteAgentPoolStore(AgentPoolStore):
             return outcomes, touched
 
         return await self._writer.run(commit)
+
+    async def _write(self, function: Callable[[SqliteEngine], R]) -> R:
+        def write(connection: sqlite3.Connection) -> R:
+            self._ringer.about_to_write()
+            return function(SqliteEngine(connection, self._writing))
+
+        self.refuse_closed()
+        return await self._writer.run(write)
 
     # --- reading
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 from agentpool.errors import (
@@ -9,6 +11,7 @@ from agentpool.errors import (
     InvalidValueError,
     PoolNotOpenError,
     RetryClassification,
+    StoreClosedError,
 )
 from agentpool.testing.cancellation import Moment, cancel_at, tasks_left
 from agentpool.testing.conformance.kit import (
@@ -19,13 +22,14 @@ from agentpool.testing.conformance.kit import (
     furnish,
     outcome_of,
     payloads,
+    pieces,
     record,
     refusal,
     refusals,
 )
 from agentpool.testing.values import a_message
 from agentpool.wire.codec import encode
-from agentpool.wire.content import MAX_BODY
+from agentpool.wire.content import MAX_BODY, PIECE, content_ref
 from agentpool.wire.ids import check_identifier
 
 __all__ = ("ContentTests",)
@@ -37,8 +41,11 @@ BODIES: Final = [
     bytes(range(256)),
     b"'; DROP TABLE x; --",
     "é\u2028\U0001f600".encode(),
+    b"x" * PIECE,
+    b"x" * (PIECE + 1),
     b"x" * 2**20,
 ]
+LARGE: Final = bytes(range(256)) * (PIECE // 256) + b"the end"
 UNKNOWN_REFS: Final = [
     f"sha256:{'0' * 64}",
     "sha256:",
@@ -50,7 +57,7 @@ UNKNOWN_REFS: Final = [
 
 
 class ContentTests(StoreKit):
-    """``put_content`` and ``get_content``."""
+    """``put_content``, ``get_content`` and ``open_content``."""
 
     async def test_a_body_is_given_back_as_it_was_put(self) -> None:
         async with self.empty() as store:
@@ -58,6 +65,37 @@ class ContentTests(StoreKit):
             given = [await store.get_content(ref) for ref in refs]
             assert given == BODIES
             assert all(type(body) is bytes for body in given)
+            assert [await store.put_content(body) for body in BODIES] == refs
+
+    async def test_a_body_is_read_in_pieces_that_are_not_large(self) -> None:
+        async with self.empty() as store:
+            for body in (*BODIES, LARGE):
+                given = await pieces(store, await store.put_content(body))
+                assert b"".join(given) == body
+                assert all(type(piece) is bytes and 0 < len(piece) <= PIECE for piece in given)
+
+    async def test_many_read_in_pieces_at_once_and_some_leave(self) -> None:
+        async with self.opened() as store:
+            ref = await store.put_content(LARGE)
+
+            async def read_one() -> bytes:
+                async with aclosing(store.open_content(ref)) as body:
+                    return await anext(body)
+
+            whole, first, _ = await asyncio.gather(
+                asyncio.gather(*(pieces(store, ref) for _ in range(5))),
+                asyncio.gather(*(read_one() for _ in range(5))),
+                append_many(store, 20),
+            )
+            assert all(b"".join(each) == LARGE for each in whole)
+            assert all(LARGE.startswith(each) for each in first)
+
+    async def test_who_reads_in_pieces_is_refused_when_the_store_is_closed(self) -> None:
+        async with self.empty() as store:
+            body = store.open_content(await store.put_content(LARGE))
+            assert LARGE.startswith(await anext(body))
+            await store.aclose()
+            await refusal(StoreClosedError, anext(body))
 
     async def test_a_body_put_twice_has_one_ref(self) -> None:
         async with self.empty() as store:
@@ -94,12 +132,14 @@ class ContentTests(StoreKit):
     async def test_what_was_never_put_is_not_found(self) -> None:
         async with self.empty() as store:
             await store.put_content(BODY)
-            calls = (store.get_content(ref) for ref in UNKNOWN_REFS)
-            for error, ref in zip(
-                await refusals(ContentNotFoundError, calls), UNKNOWN_REFS, strict=True
+            for calls in (
+                (store.get_content(ref) for ref in UNKNOWN_REFS),
+                (anext(store.open_content(ref)) for ref in UNKNOWN_REFS),
             ):
-                assert error.retry is RetryClassification.NOT_RETRYABLE
-                assert repr(ref) in str(error)
+                errors = await refusals(ContentNotFoundError, calls)
+                for error, ref in zip(errors, UNKNOWN_REFS, strict=True):
+                    assert error.retry is RetryClassification.NOT_RETRYABLE
+                    assert repr(ref) in str(error)
 
     async def test_content_needs_no_pool_and_opens_none(self) -> None:
         async with self.empty() as store:
@@ -138,33 +178,39 @@ class ContentTests(StoreKit):
             assert len(await payloads(store)) == 51
 
     async def test_a_cancelled_put_has_kept_the_whole_body_or_nothing(self) -> None:
-        for moment in Moment:
+        for moment, filling in itertools.product(Moment, (b" " * 5000, LARGE)):
             async with self.empty() as store:
                 before = asyncio.all_tasks()
                 for suspension in itertools.count():
-                    body = f"body {suspension}".encode() * 1000
+                    body = f"body {suspension}".encode() + filling
                     reached = await cancel_at(
                         suspension,
                         lambda: store.put_content(body),  # noqa: B023  # run here
                         moment=moment,
                     )
                     assert not await tasks_left(before)
+                    kept = await outcome_of(store.get_content(content_ref(body)))
+                    assert kept == body or type(kept) is ContentNotFoundError
                     ref = await store.put_content(body)
                     assert await store.get_content(ref) == body
                     if not reached:
                         break
 
     async def test_a_cancelled_get_leaves_the_body_where_it_is(self) -> None:
-        for moment in Moment:
+        for moment, body in itertools.product(Moment, (BODY, LARGE)):
             async with self.empty() as store:
-                ref = await store.put_content(BODY)
+                ref = await store.put_content(body)
+                before = asyncio.all_tasks()
                 for suspension in itertools.count():
-                    reached = await cancel_at(
-                        suspension,
-                        lambda: store.get_content(ref),  # noqa: B023  # run here
-                        moment=moment,
-                    )
-                    assert await store.get_content(ref) == BODY
+                    reached = False
+                    for read in (store.get_content, partial(pieces, store)):
+                        reached |= await cancel_at(
+                            suspension,
+                            lambda: read(ref),  # noqa: B023  # run here
+                            moment=moment,
+                        )
+                    assert not await tasks_left(before)
+                    assert await store.get_content(ref) == body
                     if not reached:
                         break
 

@@ -47,6 +47,7 @@ __all__ = (
     "message_record",
     "outcome_of",
     "payloads",
+    "pieces",
     "record",
     "record_wake",
     "refusal",
@@ -213,6 +214,11 @@ async def a_turn(store: AgentPoolStore, pool_id: str) -> None:
         await anext(turns)
 
 
+async def pieces(store: AgentPoolStore, ref: str) -> list[bytes]:
+    """Read a body in pieces."""
+    return [piece async for piece in store.open_content(ref)]
+
+
 # --- looking at what came of it
 
 
@@ -282,6 +288,7 @@ EVERY_CALL: Final[dict[str, Call]] = {
     **ABOUT_POOL,
     "put_content": lambda store, _: store.put_content(BODY),
     "get_content": lambda store, _: store.get_content(content_ref(BODY)),
+    "open_content": lambda store, _: pieces(store, content_ref(BODY)),
     "changes": a_turn,
 }
 """Every public method. A new one needs a line here, or above when it is about a pool."""

@@ -15,6 +15,7 @@ from agentpool.testing.conformance.kit import (
     first_of,
     furnish,
     payloads,
+    pieces,
     record,
     record_wake,
     refusal,
@@ -155,6 +156,7 @@ class RefusalTests(StoreKit):
         async with self.empty() as store:
             refs: list[Any] = [*NO_IDENTIFIERS, b"sha256:", [BODY]]
             await refusals(InvalidValueError, (store.get_content(ref) for ref in refs))
+            await refusals(InvalidValueError, (pieces(store, ref) for ref in refs))
 
     async def test_a_body_that_is_no_bytes_is_refused(self) -> None:
         async with self.empty() as store:

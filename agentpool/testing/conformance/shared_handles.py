@@ -22,6 +22,7 @@ from agentpool.testing.conformance.kit import (
     furnish,
     outcome_of,
     payloads,
+    pieces,
     record,
     refusal,
     take,
@@ -116,8 +117,17 @@ class SharedHandleTests(SharedKit):
 
     async def test_a_body_that_one_put_the_other_can_get(self) -> None:
         async with self.handles() as (one, other):
-            assert await other.get_content(await one.put_content(BODY)) == BODY
-            assert await other.put_content(BODY) == await one.put_content(BODY)
+            for body in (BODY, BODY * 50_000):
+                ref = await one.put_content(body)
+                assert await other.get_content(ref) == b"".join(await pieces(other, ref)) == body
+                assert await other.put_content(body) == ref
+
+    async def test_two_put_the_same_body_at_once(self) -> None:
+        async with self.handles() as (one, other):
+            body = BODY * 50_000
+            [ref, same] = await asyncio.gather(one.put_content(body), other.put_content(body))
+            assert ref == same
+            assert await one.get_content(ref) == await other.get_content(ref) == body
 
     # --- following
 

@@ -29,6 +29,7 @@ from agentpool import (
 from agentpool.stores.sqlite.promises import STRETCH
 from agentpool.testing.faults.journal import EVENTS, LOG, RUNS, WORK, Journal, Told
 from agentpool.testing.values import a_condition, a_member, a_message, a_receipt
+from agentpool.wire.content import PIECE
 
 __all__ = ("Worker", "main", "work")
 
@@ -39,6 +40,7 @@ _PATIENCE: Final = 2.0
 _BUSY: Final = 200.0
 """Seconds to wait for the lock of a file, on a machine however busy."""
 _CONTENT: Final = 3000
+_ONE_IS_LARGE: Final = 8  # of so many
 _TO: Final = (RunAddress.run(RUNS[0]), RunAddress.agent("agent.a"), RunAddress.pool(WORK))
 
 
@@ -140,7 +142,9 @@ class Worker:
         self._told(Told.NUMBER, await self._store.next_event_sequence(EVENTS))
 
     async def _put_content(self) -> None:
-        body = self._random.randbytes(self._random.randrange(1, _CONTENT))
+        size = self._random.randrange(1, _CONTENT)
+        is_large = size % _ONE_IS_LARGE == 0
+        body = self._random.randbytes(size) * (PIECE // size + 2 if is_large else 1)
         self._told(Told.CONTENT, await self._store.put_content(body))
 
 
