@@ -3,18 +3,14 @@
 import sqlite3
 from typing import Final
 
-from agentpool.errors import StoreError
+from agentpool.errors import CorruptRecordError
+from agentpool.stores.sqlite import bodies
 from agentpool.stores.sqlite.source import SqliteEngine, Writing
-from agentpool.wire.content import content_ref, damaged_content, no_content
+from agentpool.wire.content import Content, content_ref, damaged_content, no_content
 
-__all__ = ("get", "put")
+__all__ = ("get", "media_type", "put")
 
-# What was damaged is whole again, once it is put again.
-_PUT: Final = """
-    INSERT INTO agentpool_content (sha256, media_type, data) VALUES (?, ?, ?)
-    ON CONFLICT (sha256) DO UPDATE SET data = excluded.data WHERE data IS NOT excluded.data
-"""
-_LENGTH: Final = "SELECT length(data) FROM agentpool_content WHERE sha256 = ?"
+_MEDIA_TYPE: Final = "SELECT media_type FROM agentpool_content WHERE sha256 = ?"
 _GET: Final = "SELECT data FROM agentpool_content WHERE sha256 = ?"
 
 
@@ -23,16 +19,27 @@ def put(connection: sqlite3.Connection, writing: Writing, data: bytes, media_typ
 
     :raises StoreError: it is not there afterwards
     """
-    ref = content_ref(data)
+    body = Content(content_ref(data), media_type, data)
+    SqliteEngine(connection, writing).transact(
+        lambda: bodies.keep(connection, (body,)), durable=True
+    )
+    return body.ref
 
-    def insert() -> None:
-        connection.execute(_PUT, (ref, media_type, data))
-        if connection.execute(_LENGTH, (ref,)).fetchone() != (len(data),):
-            msg = "a body was inserted and is not there: a trigger stands in the way; drop it"
-            raise StoreError(msg)
 
-    SqliteEngine(connection, writing).transact(insert, durable=True)
-    return ref
+def media_type(connection: sqlite3.Connection, ref: str) -> str:
+    """Give the media type of a body.
+
+    :raises ContentNotFoundError: it is not there
+    :raises CorruptRecordError: it is no text
+    """
+    row = connection.execute(_MEDIA_TYPE, (ref,)).fetchone()
+    if row is None:
+        raise no_content(ref)
+    [found] = row
+    if not isinstance(found, str):
+        msg = f"the media type of the body kept under {ref!r} was damaged"
+        raise CorruptRecordError(msg)
+    return found
 
 
 def get(connection: sqlite3.Connection, ref: str) -> bytes:
