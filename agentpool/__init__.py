@@ -9,6 +9,7 @@ Start with `SqliteAgentPoolStore.open` and `AgentPool.open`. What stores promise
 from agentpool.pool import AgentPool
 from agentpool.member import MemberHandle
 from agentpool.inbox import Inbox, Delivery
+from agentpool.runtime.bodies import KeptBody, MessageBody
 from agentpool.rules.dead import DeadLetter
 from agentpool.rules.waits import WakeOutcome
 from agentpool.rules.history import EventCursor
@@ -200,10 +201,12 @@ __all__ = (
     "InvalidTransitionError",
     "InvalidValueError",
     "JournalCursor",
+    "KeptBody",
     "MemberHandle",
     "MemberJoined",
     "MemberLeft",
     "MembershipLostError",
+    "MessageBody",
     "MessageId",
     "MessageReceipt",
     "MessageResponseContract",

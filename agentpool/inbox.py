@@ -1,7 +1,7 @@
 """The inbox of a member: look, take one message after another, acknowledge."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self, TypeAlias, TypeVar, overload
@@ -23,11 +23,14 @@ from agentpool.rules.dead import DeadLetter, Discard, Retry, dead_page
 from agentpool.rules.inboxes import next_available, peek_page
 from agentpool.rules.requirements import checked_number, require_type
 from agentpool.rules.topics import inbox_topic
+from agentpool.runtime.bodies import NO_BODY, MessageBody
+from agentpool.runtime.drafts import reply_to, send_draft
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import millis, positive_millis
 from agentpool.support.process import process_name
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.records import RunMessage
+from agentpool.wire.records import MessageReceipt, RunMessage
+from agentpool.wire.refs import PolicyRef
 
 __all__ = ("Delivery", "Inbox", "claim_terms")
 
@@ -57,13 +60,13 @@ def claim_terms(
     )
 
 
-class Delivery:
+class Delivery(MessageBody):
     """A message under a claim, which is renewed for as long as somebody holds this object.
 
     In whatever task that is, until the claim is ended or its limit has passed.
 
     ``async with delivery:`` acknowledges at the end of the block, and returns the message to the
-    inbox when the block raises.
+    inbox when the block raises. The body of the message is read by `text`, `json` and `bytes`.
 
     :ivar message: the message
     :ivar attempt: 1 for the first time that this message was claimed, more after it came back
@@ -74,9 +77,9 @@ class Delivery:
     def __init__(self, inbox: "Inbox", claim: Claim) -> None:
         require_type(inbox, Inbox, "inbox")
         require_type(claim, Claim, "claim")
+        super().__init__(inbox.pool, claim.message)
         self._inbox = inbox
         self.claim: Final = claim
-        self.message: Final[RunMessage] = claim.message
         self.attempt: Final = claim.attempt
         self.lease: Final = inbox.terms.lease
         limit = inbox.terms.limit
@@ -109,6 +112,21 @@ class Delivery:
     async def _fail(self) -> None:
         with suppress(AgentPoolError):  # then the lease gives it back
             await self.nack()
+
+    async def reply(
+        self,
+        body: object = NO_BODY,
+        *,
+        content_ref: str | None = None,
+        idempotency_key: str | None = None,
+        policy_refs: Sequence[PolicyRef] | None = None,
+    ) -> MessageReceipt:
+        """Answer the message, in the name of the run whose inbox it is; see `MemberHandle.reply`.
+
+        :raises NotAMemberError: that run is no member
+        """
+        draft = reply_to(self.message, body, content_ref, idempotency_key, policy_refs)
+        return await send_draft(self._inbox.pool, self.claim.run_id, draft)
 
     async def ack(self) -> None:
         """End the claim for good: the message is done and will not come again.

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from agentpool.errors import (
     AgentPoolError,
-    InvalidValueError,
     NotAMemberError,
     StoreBusyError,
     StoreClosedError,
@@ -21,11 +20,19 @@ from agentpool.inbox import Inbox
 from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.holding import EndHolding, Holding
 from agentpool.rules.membership import HoldRun
-from agentpool.rules.requirements import checked_cursor, checked_sequence, require_type
-from agentpool.rules.sending import Send
+from agentpool.rules.requirements import checked_cursor, require_type
 from agentpool.rules.waits import CancelWake, WakeOutcome
+from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body, to_keep_with
+from agentpool.runtime.drafts import (
+    NO_CORRELATION,
+    Draft,
+    compose,
+    fresh_id,
+    reply_to,
+    send_draft,
+)
 from agentpool.runtime.opened import OpenedPool
-from agentpool.support.clock import Clock, millis, positive_millis
+from agentpool.support.clock import millis, positive_millis
 from agentpool.support.opening import Unopened
 from agentpool.support.process import process_name
 from agentpool.support.tasks import uninterrupted
@@ -44,18 +51,10 @@ from agentpool.wire.records import (
     WakeRegistrationStatus,
 )
 from agentpool.wire.refs import EventCorrelation, PolicyRef
-from agentpool.wire.struct import trusted
 
-__all__ = ("MemberHandle", "Membership", "fresh_id")
+__all__ = ("MemberHandle", "Membership")
 
 _LOG = logging.getLogger("agentpool")
-
-_NO_CORRELATION: Final = EventCorrelation()
-
-
-def fresh_id(prefix: str, clock: Clock) -> str:
-    """Make an id that nobody has, in ascending order of time, which indexes like best."""
-    return f"{prefix}.{clock():012x}{token_hex(8)}"
 
 
 class MemberHandle:
@@ -86,120 +85,109 @@ class MemberHandle:
     def __repr__(self) -> str:
         return f"<MemberHandle {self.run_id!r} of pool {self._pool.pool_id!r}>"
 
-    async def write(self, body: bytes | str) -> str:
-        """Keep a body in the store, text as UTF-8, and give the ref to send.
+    async def write(self, body: object) -> KeptBody:
+        """Keep a body in the store ahead, and give what is then sent in its place.
 
-        Cancelled, it may be kept or not; writing it again gives the same ref.
+        For what is sent more than once; see `send` for what a body is. Cancelled, it may be kept or
+        not; writing it again gives the same.
 
-        :raises InvalidValueError: it is neither bytes nor text that UTF-8 can hold
+        :raises InvalidValueError: it is no body, or has more bytes than one may have
         """
-        if not isinstance(body, str | bytes | bytearray | memoryview):
-            msg = f"body: expected text or bytes, got {type(body).__name__}"
-            raise InvalidValueError(msg)
-        try:
-            data = str.encode(body) if isinstance(body, str) else body
-        except UnicodeEncodeError as error:
-            msg = "body: text is not valid UTF-8"
-            raise InvalidValueError(msg) from error
-        self._pool.refuse_closed()
-        return await self._pool.store.put_content(data)
+        return await keep_body(self._pool, body)
+
+    def body(self, message: RunMessage) -> MessageBody:
+        """Give the body of a message, of an answer, or of one that was looked at, to be read."""
+        return MessageBody(self._pool, message)
 
     async def read(self, message: RunMessage) -> str:
-        """Give the body of a message back as text.
-
-        :raises ContentNotFoundError: its ref is not one of this store
-        :raises InvalidValueError: the body is no text; ``get_content()`` of the store gives it
-        """
-        require_type(message, RunMessage, "message")
-        self._pool.refuse_closed()
-        data = await self._pool.store.get_content(message.content_ref)
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            msg = f"the body of message {message.message_id!r} is no text"
-            raise InvalidValueError(msg) from error
+        """Read the body of a message as text: short for ``body(message).text()``."""
+        return await self.body(message).text()
 
     async def send(
         self,
         to: RunAddress,
-        content_ref: str,
+        body: object = NO_BODY,
         *,
+        content_ref: str | None = None,
         idempotency_key: str | None = None,
         message_id: str | None = None,
         reply_to: str | None = None,
-        correlation: EventCorrelation = _NO_CORRELATION,
+        correlation: EventCorrelation = NO_CORRELATION,
         expires_in: float | None = None,
         policy_refs: Sequence[PolicyRef] = (),
     ) -> MessageReceipt:
-        """Send a message from this run; see `AgentPool.send`.
+        """Send a message from this run, with its body, in one transaction; see `AgentPool.send`.
 
+        Text is sent as UTF-8, bytes as they are, anything else as the JSON that msgspec makes of
+        it. Only a body of more than 256 KiB is kept first: cancelled, it may be kept for nothing.
+
+        :param content_ref: instead of a body, a ref of your own; the store keeps nothing for it
         :param expires_in: seconds after which the message is handed out no more
         :return: how far it has come: ``delivered``, ``failed`` or ``expired``
+        :raises InvalidValueError: there is no body and no ref, or it is none
         """
-        message = self._message(
+        draft = Draft(
             to,
+            body,
             content_ref,
-            idempotency_key=idempotency_key,
-            message_id=message_id,
-            reply_to=reply_to,
-            correlation=correlation,
-            expires_in=expires_in,
-            policy_refs=policy_refs,
+            idempotency_key,
+            message_id,
+            reply_to,
+            correlation,
+            expires_in,
+            policy_refs,
         )
-        return await self._pool.execute(Send(message))
+        return await send_draft(self._pool, self.run_id, draft)
 
     async def ask(
         self,
         to: RunAddress,
-        content_ref: str,
+        body: object = NO_BODY,
         *,
+        content_ref: str | None = None,
         expected: int = 1,
         timeout: float = 30.0,  # noqa: ASYNC109  # a durable deadline, not one of this call
         idempotency_key: str | None = None,
         message_id: str | None = None,
-        correlation: EventCorrelation = _NO_CORRELATION,
+        correlation: EventCorrelation = NO_CORRELATION,
         policy_refs: Sequence[PolicyRef] = (),
     ) -> tuple[RunMessage, ...]:
-        """Ask, and wait for as many answers as expected; see `AgentPool.ask`.
+        """Ask, and wait for as many answers as expected; see `AgentPool.ask`, and `send`.
 
         :param timeout: seconds until fewer answers, or none, are what there is
-        :return: the answers that came in time, in the order they came
+        :return: the answers that came in time, in the order they came; `body` reads them
         """
-        message = self._message(
+        draft = Draft(
             to,
+            body,
             content_ref,
-            idempotency_key=idempotency_key,
-            message_id=message_id,
+            idempotency_key,
+            message_id,
             correlation=correlation,
             policy_refs=policy_refs,
-            contract=MessageResponseContract(expected, millis(timeout, "timeout")),
         )
-        return await self._pool.ask(message)
+        contract = MessageResponseContract(expected, millis(timeout, "timeout"))
+        message, content = compose(self._pool, self.run_id, draft, contract)
+        return await self._pool.ask(message, await to_keep_with(self._pool, content))
 
     async def reply(
         self,
         message: RunMessage,
-        content_ref: str,
+        body: object = NO_BODY,
         *,
+        content_ref: str | None = None,
         idempotency_key: str | None = None,
         policy_refs: Sequence[PolicyRef] | None = None,
     ) -> MessageReceipt:
-        """Answer a message, to its sender and with its correlation; see `AgentPool.send`.
+        """Answer a message, to its sender and with its correlation; see `send`.
 
         A message that comes again after a crash is answered again, unless a key derived from it
         is given; to an asker only the first answer of a run counts.
 
         :param policy_refs: ``None``: those of the message
         """
-        require_type(message, RunMessage, "message")
-        return await self.send(
-            RunAddress.run(message.sender),
-            content_ref,
-            idempotency_key=idempotency_key,
-            reply_to=message.message_id,
-            correlation=message.correlation,
-            policy_refs=message.policy_refs if policy_refs is None else policy_refs,
-        )
+        draft = reply_to(message, body, content_ref, idempotency_key, policy_refs)
+        return await send_draft(self._pool, self.run_id, draft)
 
     async def wait_until(
         self,
@@ -250,40 +238,6 @@ class MemberHandle:
     async def _forget(self, condition_id: str) -> None:
         with suppress(AgentPoolError):  # it ended, was never registered, or the store is gone
             await self._pool.execute(CancelWake(condition_id))
-
-    def _message(
-        self,
-        to: RunAddress,
-        content_ref: str,
-        *,
-        idempotency_key: str | None,
-        message_id: str | None,
-        correlation: EventCorrelation,
-        policy_refs: Sequence[PolicyRef],
-        reply_to: str | None = None,
-        expires_in: float | None = None,
-        contract: MessageResponseContract | None = None,
-    ) -> RunMessage:
-        require_type(to, RunAddress, "to")
-        require_type(correlation, EventCorrelation, "correlation")
-        clock = self._pool.store.clock
-        identity = fresh_id("message", clock) if message_id is None else message_id
-        expires_at = None if expires_in is None else clock() + millis(expires_in, "expires_in")
-        # Unchecked: `Send` writes it and reads it back, which checks all of it at once.
-        message: RunMessage = trusted(
-            RunMessage,
-            message_id=identity,
-            sender=self.run_id,
-            to=to,
-            content_ref=content_ref,
-            correlation=correlation,
-            reply_to=reply_to,
-            response_contract=contract,
-            expires_at_millis=expires_at,
-            idempotency_key=identity if idempotency_key is None else idempotency_key,
-            policy_refs=checked_sequence(policy_refs, "policy_refs", PolicyRef),
-        )
-        return message
 
 
 def _wake_id(key: str) -> str:

@@ -28,6 +28,7 @@ from agentpool.rules.requirements import (
 )
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome, compile_for
+from agentpool.runtime.bodies import MessageBody
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
@@ -254,6 +255,10 @@ class AgentPool:
         check_identifier(run_id, "run_id")
         terms = claim_terms(lease, claim_limit, max_attempts, lease_name="lease")
         return Inbox(self._opened, run_id, terms)
+
+    def body(self, message: RunMessage) -> MessageBody:
+        """Give the body of a message, such as one that was peeked at, to be read."""
+        return MessageBody(self._opened, message)
 
     async def send(self, message: RunMessage) -> MessageReceipt:
         """Send a message: its recipients are fixed, and it is recorded, in one transaction.

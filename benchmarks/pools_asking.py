@@ -57,7 +57,9 @@ def ask(path: Path, count: int) -> list[float]:
             wait_for_all()
             for number in range(_WARM_UP + count):
                 start = time.perf_counter()
-                answers = await me.ask(RunAddress.run("run.answerer"), f"content.{number}")
+                answers = await me.ask(
+                    RunAddress.run("run.answerer"), content_ref=f"content.{number}"
+                )
                 times.append((time.perf_counter() - start) * 1e3)
                 expect([each.content_ref for each in answers] == [f"answer.{number}"], "no answer")
             wait_for_all()
@@ -78,7 +80,7 @@ def answer(path: Path, count: int) -> None:
             wait_for_all()
             for number in range(_WARM_UP + count):
                 delivery = await me.inbox.take()
-                await me.reply(delivery.message, f"answer.{number}")
+                await me.reply(delivery.message, content_ref=f"answer.{number}")
                 await delivery.ack()
             wait_for_all()
 

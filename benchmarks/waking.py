@@ -54,7 +54,7 @@ def send(path: Path, sends: int) -> float:
             for _ in range(sends):
                 await asyncio.sleep(_PAUSE)
                 start = time.perf_counter()
-                await handle.send(RunAddress.run(me.run_id), "content.1")
+                await handle.send(RunAddress.run(me.run_id), content_ref="content.1")
                 took.append(time.perf_counter() - start)
             await asyncio.to_thread(wait_for_all)
             return median(took)

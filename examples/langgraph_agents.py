@@ -38,8 +38,8 @@ def nodes(pool: ap.AgentPool, me: ap.MemberHandle) -> list[Any]:
     """Make the nodes. One that runs again after a crash finds, by its key, what it did."""
 
     async def ask(_: State) -> State:
-        (answer,) = await me.ask(EDITOR, "question:topic", timeout=20, idempotency_key="topic-1")
-        return {"text": answer.content_ref}
+        (answer,) = await me.ask(EDITOR, "What about?", timeout=20, idempotency_key="topic-1")
+        return {"text": await me.read(answer)}
 
     async def submit(state: State) -> State:
         await me.send(EDITOR, state["text"], idempotency_key="draft-1", correlation=REVIEW)
@@ -65,7 +65,7 @@ async def author(pool: ap.AgentPool, path: str) -> None:
         else:
             await pool.wait(suspended[0].value)
             async with await me.inbox.take() as delivery:
-                state = await graph.ainvoke(Command(resume=delivery.message.content_ref), THREAD)
+                state = await graph.ainvoke(Command(resume=await delivery.text()), THREAD)
             print(state["text"])
             assert state["text"] == "tea: print it"
 
@@ -77,7 +77,7 @@ async def editor(pool: ap.AgentPool, path: str) -> None:
         process = await start()
         for answer in ("tea", "print it"):
             async with await me.inbox.take() as delivery:
-                await me.reply(delivery.message, answer)
+                await delivery.reply(answer)
             assert await process.wait() == 0  # suspended
         assert await (await start()).wait() == 0
 

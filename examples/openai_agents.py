@@ -31,7 +31,7 @@ async def poll(context: RunContextWrapper[Seat], question: str, quorum: int) -> 
     """Ask all experts, and go on when so many have answered."""
     me = context.context.me
     experts = ap.RunAddress.agent("agent.expert")
-    votes = await me.ask(experts, await me.write(question), expected=quorum)
+    votes = await me.ask(experts, question, expected=quorum)
     return ", ".join([await me.read(vote) for vote in votes])
 
 
@@ -40,7 +40,7 @@ async def reply(context: RunContextWrapper[Seat], text: str) -> str:
     """Answer the message at hand."""
     seat = context.context
     assert seat.message
-    return str((await seat.me.reply(seat.message, await seat.me.write(text))).status)
+    return str((await seat.me.reply(seat.message, text)).status)
 
 
 class OneCall(Model):
@@ -71,8 +71,7 @@ async def run(seat: Seat, prompt: str, tool: FunctionTool, **arguments: str | in
 async def vote(me: ap.MemberHandle, opinion: str) -> None:
     """Run an agent on the first message that comes."""
     async with await me.inbox.take() as delivery:
-        question = await me.read(delivery.message)
-        await run(Seat(me, delivery.message), question, reply, text=opinion)
+        await run(Seat(me, delivery.message), await delivery.text(), reply, text=opinion)
 
 
 async def main() -> None:

@@ -20,14 +20,14 @@ import agentpool as ap
 async def ask(context: RunContext[ap.MemberHandle], agent: str, question: str) -> str:
     """Ask another agent, and wait for its answer."""
     me = context.deps
-    answers = await me.ask(ap.RunAddress.agent(agent), await me.write(question), timeout=10)
+    answers = await me.ask(ap.RunAddress.agent(agent), question, timeout=10)
     return "\n".join([await me.read(answer) for answer in answers]) or "no answer"
 
 
 async def send(context: RunContext[ap.MemberHandle], agent: str, text: str) -> str:
     """Send a message to another agent, and do not wait."""
     me = context.deps
-    return str((await me.send(ap.RunAddress.agent(agent), await me.write(text))).status)
+    return str((await me.send(ap.RunAddress.agent(agent), text)).status)
 
 
 def barometer() -> str:
@@ -39,8 +39,8 @@ async def serve(agent: Agent[ap.MemberHandle, str], me: ap.MemberHandle) -> None
     """Run an agent on each message that comes, and answer with what it says."""
     async for delivery in me.inbox:
         async with delivery:
-            result = await agent.run(await me.read(delivery.message), deps=me)
-            await me.reply(delivery.message, await me.write(result.output))
+            result = await agent.run(await delivery.text(), deps=me)
+            await delivery.reply(result.output)
 
 
 def plan(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:

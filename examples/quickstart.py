@@ -19,9 +19,8 @@ async def librarian(pool: ap.AgentPool) -> None:
         pool.member(ap.AgentPoolMember("run.ada", "agent.librarian")) as me,
         await me.inbox.take() as delivery,  # ours for the block; done at its end, back if it fails
     ):
-        message = delivery.message
-        answer = await me.write(f"{await me.read(message)} Shelf 42.")
-        await me.reply(message, answer, idempotency_key=f"{message.message_id}.re")
+        key = f"{delivery.message.message_id}.re"  # answered once, should a crash repeat it
+        await delivery.reply(f"{await delivery.text()} Shelf 42.", idempotency_key=key)
 
 
 async def reader(pool: ap.AgentPool) -> str:
@@ -31,8 +30,8 @@ async def reader(pool: ap.AgentPool) -> str:
         joined = ap.EventFilter(kinds=ap.include(ap.EventKind.AGENT_POOL_RUN_JOINED), run_ids=ada)
         left = ap.EventFilter(kinds=ap.include(ap.EventKind.AGENT_POOL_RUN_LEFT), run_ids=ada)
         await me.wait_until(joined, timeout=10)  # now, later, or long ago: it is not missed
-        question = await me.write("Where is Dune?")
-        (answer,) = await me.ask(ap.RunAddress.agent("agent.librarian"), question, timeout=10)
+        librarians = ap.RunAddress.agent("agent.librarian")
+        (answer,) = await me.ask(librarians, "Where is Dune?", timeout=10)
         await me.wait_until(left, timeout=10)
         return await me.read(answer)
 

@@ -17,25 +17,25 @@ import agentpool as ap
 SUPERVISOR, QUEUE = ap.RunAddress.run("run.supervisor"), ap.RunAddress.run("run.queue")
 WORKER = ap.RunAddress.agent("agent.worker")
 WORKERS = ("run.worker-1", "run.worker-2", "run.worker-3")
-TASKS = [f"task:{number}" for number in range(9)]
+TASKS = [f"task {number}" for number in range(9)]
 
 
 async def work(me: ap.MemberHandle, inbox: ap.Inbox) -> None:
     """Do what comes until told to go home; whoever is the first to take the first gets stuck."""
     async for delivery in inbox:
-        task = delivery.message.content_ref
-        if task == "question:go-on?":
-            await me.reply(delivery.message, "answer:yes")
+        task = await delivery.text()
+        if task == "Go on?":
+            await delivery.reply("yes")
         if task == TASKS[0] and delivery.attempt == 1:
-            await me.send(SUPERVISOR, "notice:stuck")
+            await me.send(SUPERVISOR, "stuck")
             await asyncio.Event().wait()
         result = f"{task}, attempt {delivery.attempt}"
         if task in TASKS:
             with suppress(ap.IdempotencyConflictError):  # reported by one that died before its ack
-                await me.send(SUPERVISOR, result, idempotency_key=f"result-of-{task}")
+                await me.send(SUPERVISOR, result, idempotency_key=f"result of {task}")
         with suppress(ap.ClaimLostError):  # we were too slow, another has it now
             await delivery.ack()
-        if task == "order:go-home":
+        if task == "go home":
             return
 
 
@@ -48,15 +48,15 @@ async def supervise(me: ap.MemberHandle, processes: dict[str, Process]) -> list[
     results: list[str] = []
     while len(results) < len(TASKS):
         delivery = await me.inbox.take()
-        if delivery.message.content_ref == "notice:stuck":
+        if (said := await delivery.text()) == "stuck":
             processes.pop(delivery.message.sender).kill()
-            votes = await me.ask(WORKER, "question:go-on?", expected=2)
+            votes = await me.ask(WORKER, "Go on?", expected=2)
             print(f"killed one, {len(votes)} of 3 go on")
         else:
-            results.append(delivery.message.content_ref)
+            results.append(said)
         await delivery.ack()
     for _ in processes:
-        await me.send(QUEUE, "order:go-home")
+        await me.send(QUEUE, "go home")
     return sorted(results)
 
 

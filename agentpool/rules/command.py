@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentpool.errors import CorruptRecordError, UnknownRecordError
 from agentpool.rules.replay import PoolState
+from agentpool.wire.content import Content
 from agentpool.wire.payload import SealedPayload
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -51,6 +52,7 @@ Read: TypeAlias = AgentPoolStoreRecordPayload | CorruptRecordError | UnknownReco
 """What a record holds; where it cannot be read, the error that says so."""
 
 _RECORD_WORK: Final = 5
+_BYTES_OF_WORK: Final = 1024
 
 
 class Placed(NamedTuple, Generic[T]):
@@ -184,6 +186,7 @@ class Decision(NamedTuple, Generic[R]):
     """What a command appends, and what its caller is told once that is durable.
 
     ``announce`` wakes those who wait, in every process, although no record was appended.
+    ``bodies`` are kept as `AgentPoolStore.put_content` keeps them.
     """
 
     result: R
@@ -192,11 +195,13 @@ class Decision(NamedTuple, Generic[R]):
     puts: tuple[Row, ...] = ()
     deletes: tuple[RowKey, ...] = ()
     announce: bool = False
+    bodies: tuple[Content, ...] = ()
 
     @property
     def work(self) -> int:
-        """How much there is to write: a row counts one, a record as much as it costs more."""
-        return len(self.records) * _RECORD_WORK + len(self.puts) + len(self.deletes)
+        """How much there is to write: a row counts one, others as much as they cost more."""
+        work = len(self.records) * _RECORD_WORK + len(self.puts) + len(self.deletes)
+        return work + sum(1 + len(body.data) // _BYTES_OF_WORK for body in self.bodies)
 
 
 class Command(ABC, Generic[R]):

@@ -28,6 +28,7 @@ from agentpool.rules.rows import (
     put,
     unread,
 )
+from agentpool.wire.content import Content
 from agentpool.wire.payload import SealedPayload, readable
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -79,13 +80,21 @@ def _addressed(view: PoolView, message: RunMessage) -> list[AgentPoolMember]:
 class Send(Command[MessageReceipt]):
     """Send a message: resolve, decide and record in one.
 
+    :param bodies: what is kept with it, also where the message is known already
     :param hold_answers: keep the answers for whoever waits for them, out of the sender's inbox,
         until they are all there or the time is up
     """
 
-    def __init__(self, message: RunMessage, *, hold_answers: bool = False) -> None:
+    def __init__(
+        self,
+        message: RunMessage,
+        bodies: tuple[Content, ...] = (),
+        *,
+        hold_answers: bool = False,
+    ) -> None:
         require_type(message, RunMessage, "message")
         self._message = readable(message, RunMessage)
+        self._bodies = bodies
         self._hold_answers = hold_answers
         self.looks_up: LookUps = look_ups_of(self._message)
         if hold_answers:
@@ -96,6 +105,10 @@ class Send(Command[MessageReceipt]):
         return ends_by_time(view, self._message.idempotency_key)
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
+        decision = self._decide(view)
+        return decision._replace(bodies=self._bodies) if self._bodies else decision
+
+    def _decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)
         known = earlier_message(view, self._message)
         if known is None:

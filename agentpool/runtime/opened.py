@@ -23,6 +23,7 @@ from agentpool.runtime.waiting import Take, Waiting, When
 from agentpool.stores.base import AgentPoolStore, Bulk
 from agentpool.stores.tail import Ending
 from agentpool.support.tasks import uninterrupted
+from agentpool.wire.content import Content
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
@@ -158,9 +159,11 @@ class OpenedPool:
         self.ending.refuse_closed()
         return await self.store.query(self.pool_id, question)
 
-    async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
+    async def ask(
+        self, message: RunMessage, bodies: tuple[Content, ...] = ()
+    ) -> tuple[RunMessage, ...]:
         """Send a question and wait for what comes of it; see `AgentPool.ask`."""
-        command = Send(message, hold_answers=True)
+        command = Send(message, bodies, hold_answers=True)
         if message.response_contract is None:
             msg = "message.response_contract: needed to ask"
             raise InvalidValueError(msg)

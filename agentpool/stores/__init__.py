@@ -10,9 +10,9 @@ by default `wall_clock`, which it hands on.
     One write transaction, and one at a time in a pool, whoever else has the store open: take the
     lock; bring a `PoolTransaction` up to all that is committed; call ``carry_out(transaction,
     command)``; write everything that was applied to the transaction, in one piece that a crash
-    leaves whole or not at all; wait for the disk; let go of the lock; then `notify` the pool if a
-    record was appended or a decision had ``announce`` set; return the result. Rows alone are no
-    reason to tell anybody. Several commands may share a transaction, one carried out after another:
+    leaves whole or not at all, bodies too; wait for the disk; let go of the lock; then `notify` the
+    pool if a record was appended or a decision had ``announce`` set; return the result. Rows alone
+    are no reason to tell anybody. Several commands may share a transaction, one after another:
     whatever waits while one is being written should be the next, or each waits for the disk alone.
     A pool without any record is executed on too: the first command makes the pool, and an event
     number needs no opened one.
@@ -40,9 +40,10 @@ by default `wall_clock`, which it hands on.
     that cannot be read the page ends, with the error. A pool without any record is refused with
     `not_open`, a `PoolNotOpenError`.
 
-``put_content(data, media_type=OCTETS)``, ``get_content(ref)``
+``put_content(data, media_type=OCTETS)``, ``get_content(ref)``, ``content_type(ref)``
     Bodies of messages, beside the pools, by default `OCTETS`: `checked_content` checks the
-    arguments, `content_ref` makes the ref, `no_content` the `ContentNotFoundError`.
+    arguments, `content_ref` makes the ref, `no_content` the `ContentNotFoundError`. The `Content`
+    in the ``bodies`` of a `Decision` is kept in its transaction, as if it had been put.
 
 ``open_content(ref)``
     May be overridden where bodies are not in memory; by default it cuts what `get_content` gives.
@@ -133,7 +134,7 @@ from agentpool.stores.tail import PAGE_SIZE, Page
 from agentpool.support.clock import Clock, wall_clock
 
 # What is stored
-from agentpool.wire.content import OCTETS, checked_content, content_ref, no_content
+from agentpool.wire.content import OCTETS, Content, checked_content, content_ref, no_content
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.payload import SealedPayload, open_payload, open_records, seal
 
@@ -148,6 +149,7 @@ __all__ = (
     "Clock",
     "Command",
     "ConsequenceError",
+    "Content",
     "ContentNotFoundError",
     "CorruptRecordError",
     "Decision",

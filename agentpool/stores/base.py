@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.host_events import NextEventSequence
@@ -21,7 +21,7 @@ from agentpool.stores.handle import StoreHandle
 from agentpool.stores.snapshots import Snapshots
 from agentpool.stores.tail import PAGE_SIZE, Page, follow, refuse_any_unknown
 from agentpool.support.clock import Clock, StoreClock, wall_clock
-from agentpool.wire.content import OCTETS, PIECE
+from agentpool.wire.content import MAX_BODY, OCTETS, PIECE
 from agentpool.wire.filters import CompiledEventFilter
 from agentpool.wire.ids import I64_MAX, check_identifier
 from agentpool.wire.records import (
@@ -105,8 +105,9 @@ class AgentPoolStore(StoreHandle, ABC):
     memory, and nothing else.
     """
 
-    def __init__(self, clock: Clock | StoreClock = wall_clock) -> None:
+    def __init__(self, clock: Clock | StoreClock = wall_clock, max_body: int = MAX_BODY) -> None:
         super().__init__(clock)
+        self.max_body: Final = max_body
         self._snapshots = Snapshots()
 
     # --- what a new store provides
@@ -161,6 +162,13 @@ class AgentPoolStore(StoreHandle, ABC):
 
         :raises ContentNotFoundError: this store keeps nothing under that ref
         :raises CorruptRecordError: what it keeps is not what was put
+        """
+
+    @abstractmethod
+    async def content_type(self, ref: str) -> str:
+        """Give the media type of a body, with which it was put first.
+
+        :raises ContentNotFoundError: this store keeps nothing under that ref
         """
 
     # --- what comes with it

@@ -18,6 +18,7 @@ from agentpool.support.clock import Clock, wall_clock
 from agentpool.wire.content import (
     MAX_BODY,
     OCTETS,
+    Content,
     checked_content,
     checked_max_body,
     content_ref,
@@ -33,22 +34,24 @@ R = TypeVar("R")
 class _Pool(MemoryPool):
     """A pool that collects what its followers are to be told of."""
 
-    def __init__(self, pool_id: str, clock: Clock) -> None:
+    def __init__(self, pool_id: str, clock: Clock, content: dict[str, Content]) -> None:
         super().__init__(pool_id, clock)
         self.touched: Touched = {}
+        self._content = content
 
     def apply(self, decision: Decision[Any]) -> None:
         super().apply(decision)
         touch(self.touched, decision)
+        for body in decision.bodies:
+            self._content.setdefault(body.ref, body)
 
 
 class InMemoryAgentPoolStore(AgentPoolStore):
     """A store that lives as long as the object; its tasks share it, other processes do not."""
 
     def __init__(self, *, clock: Clock = wall_clock, max_body: int = MAX_BODY) -> None:
-        super().__init__(clock)
-        self._max_body = checked_max_body(max_body)
-        self._content: dict[str, bytes] = {}
+        super().__init__(clock, checked_max_body(max_body))
+        self._content: dict[str, Content] = {}
         self._pools: dict[str, _Pool] = {}
 
     def __repr__(self) -> str:
@@ -58,7 +61,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
 
     async def execute(self, pool_id: str, command: Command[R]) -> R:
         await self._enter(pool_id)
-        pool = self._pools.get(pool_id) or _Pool(pool_id, self.clock)
+        pool = self._pool(pool_id)
         try:
             return carry_out(pool, command)
         finally:
@@ -73,7 +76,7 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         require_callable(question, "question")
         await self._enter(pool_id)
         try:
-            return question(self._pools.get(pool_id) or _Pool(pool_id, self.clock))
+            return question(self._pool(pool_id))
         except AgentPoolError as error:
             error.in_pool(pool_id)
             raise
@@ -87,17 +90,27 @@ class InMemoryAgentPoolStore(AgentPoolStore):
         return Page(pool.log[after : after + limit])
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type, self._max_body)
+        body = checked_content(data, media_type, self.max_body)
         self.refuse_closed()
-        self._content[content_ref(body)] = body
-        return content_ref(body)
+        ref = content_ref(body)
+        self._content.setdefault(ref, Content(ref, media_type, body))
+        return ref
 
     async def get_content(self, ref: str) -> bytes:
+        return self._kept(ref).data
+
+    async def content_type(self, ref: str) -> str:
+        return self._kept(ref).media_type
+
+    def _kept(self, ref: str) -> Content:
         check_identifier(ref, "ref")
         self.refuse_closed()
         if ref not in self._content:
             raise no_content(ref)
         return self._content[ref]
+
+    def _pool(self, pool_id: str) -> _Pool:
+        return self._pools.get(pool_id) or _Pool(pool_id, self.clock, self._content)
 
     async def _enter(self, pool_id: str) -> None:
         """Give way once, as a store on a file does, and only then look at the state."""

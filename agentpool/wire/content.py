@@ -1,12 +1,12 @@
 """Refs of bodies that a store keeps: ``sha256:`` and the hex digest of the body."""
 
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentpool.errors import ContentNotFoundError, CorruptRecordError, InvalidValueError, shown
 from agentpool.wire.ids import check_identifier
 
-__all__ = ("MAX_BODY", "OCTETS", "PIECE", "content_ref")
+__all__ = ("MAX_BODY", "OCTETS", "PIECE", "Content", "content_ref")
 
 OCTETS: Final = "application/octet-stream"
 MAX_BODY: Final = 16 * 2**20
@@ -15,6 +15,14 @@ LARGEST_BODY: Final = 999_999_000
 """Bytes of the largest body that SQLite takes, which bounds a whole row by 1,000,000,000."""
 PIECE: Final = 2**18
 """Bytes of the pieces in which large bodies are read, at most."""
+
+
+class Content(NamedTuple):
+    """A body, what it is, and the ref that it is kept under."""
+
+    ref: str
+    media_type: str
+    data: bytes
 
 
 def content_ref(data: bytes) -> str:
@@ -32,14 +40,21 @@ def checked_content(data: bytes, media_type: str, max_body: int = MAX_BODY) -> b
     if not isinstance(data, bytes | bytearray | memoryview):
         msg = f"data: expected bytes, got {type(data).__name__}"
         raise InvalidValueError(msg)
-    size = data.nbytes if isinstance(data, memoryview) else len(data)
+    refuse_large(data.nbytes if isinstance(data, memoryview) else len(data), max_body, "data")
+    return bytes(data)
+
+
+def refuse_large(size: int, max_body: int, name: str) -> None:
+    """Refuse a body that has more bytes than it may have.
+
+    :raises InvalidValueError: naming the argument
+    """
     if size > max_body:
         msg = (
-            f"data: {size:,} bytes are more than the {max_body:,} that a body may have; keep it"
+            f"{name}: {size:,} bytes are more than the {max_body:,} that a body may have; keep it"
             " elsewhere and send a ref of your own, or open the store with a larger max_body"
         )
         raise InvalidValueError(msg)
-    return bytes(data)
 
 
 def checked_max_body(max_body: int) -> int:

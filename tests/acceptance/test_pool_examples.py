@@ -46,8 +46,8 @@ def test_supervisor_has_everything_done_once_though_a_worker_is_killed(tmp_path:
     """The task that the killed worker held comes again; no task has two results."""
     quorum, *results = play("supervisor.py", tmp_path)
     assert quorum == "killed one, 2 of 3 go on"
-    assert _tasks(results) == [f"task:{number}" for number in range(9)]
-    assert results[0] != "task:0, attempt 1"
+    assert _tasks(results) == [f"task {number}" for number in range(9)]
+    assert results[0] != "task 0, attempt 1"
 
 
 def _tasks(results: Sequence[str]) -> list[str]:

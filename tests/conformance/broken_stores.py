@@ -68,8 +68,9 @@ class ForgetsBodies(JsonLinesStore):
     """Keeps bodies for as long as it is open."""
 
     def _take_in(self, entry: Entry) -> None:
-        if not entry.ref:
-            super()._take_in(entry)
+        for change in entry.changes:
+            change.bodies = ()
+        super()._take_in(entry)
 
 
 class WritesTwice(JsonLinesStore):

@@ -11,6 +11,7 @@ import msgspec
 
 from agentpool.stores import (
     Clock,
+    Content,
     Decision,
     MemoryPool,
     Row,
@@ -32,17 +33,15 @@ class Change(msgspec.Struct, omit_defaults=True):
     puts: tuple[Row, ...] = ()
     deletes: tuple[RowKey, ...] = ()
     announce: bool = False
+    bodies: tuple[Content, ...] = ()
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
-    """The work of a command on a pool, or a body."""
+    """The work of a command on a pool, or bodies for none."""
 
     pool_id: str = ""
     at: int = 0
     changes: list[Change] = []
-    ref: str = ""
-    media_type: str = ""
-    body: bytes = b""
 
 
 class LoggedPool(MemoryPool):

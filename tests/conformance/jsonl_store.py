@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
-from jsonl_lines import Entry, LoggedPool, from_lines, to_line
+from jsonl_lines import Change, Entry, LoggedPool, from_lines, to_line
 
 from agentpool.stores import (
     OCTETS,
@@ -26,6 +26,7 @@ from agentpool.stores import (
     Clock,
     Command,
     ConsequenceError,
+    Content,
     IncompatibleStoreError,
     Page,
     PoolView,
@@ -75,7 +76,7 @@ class JsonLinesStore(AgentPoolStore):
         self._end, self._now = 0, 0
         self._unwritten: list[Entry] = []
         self._pools: dict[str, LoggedPool] = {}
-        self._content: dict[str, bytes] = {}
+        self._content: dict[str, Content] = {}
 
     async def execute(self, pool_id: str, command: Command[R]) -> R:
         check_identifier(pool_id, "pool_id")
@@ -105,18 +106,24 @@ class JsonLinesStore(AgentPoolStore):
         return await self._run(read)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type)
-        ref = content_ref(body)
+        data = checked_content(data, media_type)
+        body = Content(content_ref(data), media_type, data)
 
         def put() -> None:
-            if ref not in self._content:
-                self._unwritten.append(Entry(ref=ref, media_type=media_type, body=body))
-                self._content[ref] = body
+            if body.ref not in self._content:
+                self._unwritten.append(Entry(changes=[Change(bodies=(body,))]))
+                self._keep(self._unwritten[-1])
 
         await self._run(put)
-        return ref
+        return body.ref
 
     async def get_content(self, ref: str) -> bytes:
+        return (await self._kept(ref)).data
+
+    async def content_type(self, ref: str) -> str:
+        return (await self._kept(ref)).media_type
+
+    async def _kept(self, ref: str) -> Content:
         check_identifier(ref, "ref")
         body = await self._run(lambda: self._content.get(ref))
         if body is None:
@@ -201,6 +208,7 @@ class JsonLinesStore(AgentPoolStore):
             if pool.unsaved:
                 self._unwritten.append(Entry(pool_id, self._now, pool.unsaved))
                 self._tell(self._unwritten[-1])
+                self._keep(self._unwritten[-1])
                 self._pools[pool_id], pool.unsaved = pool, []
         except ConsequenceError as error:
             raise error.error from error
@@ -219,6 +227,11 @@ class JsonLinesStore(AgentPoolStore):
     def _tell(self, entry: Entry) -> None:
         if any(each.records or each.announce for each in entry.changes):
             self._told.add(entry.pool_id)
+
+    def _keep(self, entry: Entry) -> None:
+        for change in entry.changes:
+            for body in change.bodies:
+                self._content.setdefault(body.ref, body)
 
     def _flush(self) -> None:
         """Write what was done, and wait for the disk."""
@@ -248,8 +261,8 @@ class JsonLinesStore(AgentPoolStore):
             self._end += length
 
     def _take_in(self, entry: Entry) -> None:
-        if entry.ref:
-            self._content[entry.ref] = entry.body
+        self._keep(entry)
+        if not entry.pool_id:
             return
         self._now = entry.at
         pool = self._pools.setdefault(entry.pool_id, self._pool(entry.pool_id))

@@ -19,6 +19,7 @@ from agentpool.testing import (
     tasks_left,
 )
 from agentpool.testing.conformance.kit import EVERY_CALL
+from agentpool.wire.content import Content
 
 R = TypeVar("R")
 
@@ -85,7 +86,7 @@ class ChecksThenAppends(InMemoryAgentPoolStore):
 class MakesRefsAnew(InMemoryAgentPoolStore):
     async def put_content(self, data: bytes, **options: Any) -> str:
         ref = f"{await super().put_content(data, **options)}#{next(self._numbers)}"
-        self._content[ref] = data
+        self._content[ref] = Content(ref, "text/plain", data)
         return ref
 
     _numbers = itertools.count()

@@ -96,7 +96,7 @@ async def test_a_member_that_was_stopped_comes_back_and_goes_on(
         await pool.publish(an_event(run_id="run.me"))
         worker.go_on()
         assert await answer(worker, "waited") == "waited triggered", "with what happened meanwhile"
-        await me.send(RunAddress.run("run.a"), "content.after")
+        await me.send(RunAddress.run("run.a"), content_ref="content.after")
         assert await answer(worker, "heard") == "heard content.after"
         log = await payloads(pool)
         assert log.count(MemberJoined(a_member("run.a"))) == 2
@@ -123,7 +123,7 @@ async def test_a_run_that_was_taken_over_is_neither_used_nor_renewed_nor_let_go(
                 assert "has taken it over" in said
             worker.tell("end")
             assert (await worker.finish())[0] == 0
-            receipt = await me.send(RunAddress.run("run.a"), "content.still")
+            receipt = await me.send(RunAddress.run("run.a"), content_ref="content.still")
             assert receipt.delivered_to == ("run.a",)
             log = await payloads(pool)
             assert log.count(MemberLeft(a_member("run.a"))) == 1

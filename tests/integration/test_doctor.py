@@ -171,7 +171,7 @@ async def test_a_pool_that_waits_for_answers_is_sound(path: Path) -> None:
         pool.member(AgentPoolMember("run.a", "agent.a")) as asker,
         pool.member(AgentPoolMember("run.b", "agent.b")) as answerer,
     ):
-        asking = asker.ask(RunAddress.run("run.b"), "content.1", timeout=BOUND)
+        asking = asker.ask(RunAddress.run("run.b"), content_ref="content.1", timeout=BOUND)
         question = asyncio.create_task(asking)
         async with await answerer.inbox.take() as delivery:
             report = await asyncio.to_thread(examine, path)

@@ -88,7 +88,7 @@ def calls(store: AgentPoolStore) -> dict[str, Callable[[], Awaitable[object]]]:
         "watch": lambda: anext(store.watch(POOL)),
         "subscribe": lambda: anext(pool.subscribe(EventFilter())),
         "snapshot": pool.snapshot,
-        "send": lambda: me.send(RunAddress.run("run.a"), "content.2"),
+        "send": lambda: me.send(RunAddress.run("run.a"), content_ref="content.2"),
         "publish": lambda: pool.publish(envelope(event_id="event.2")),
         "take": me.inbox.take,
         "peek": me.inbox.peek,

@@ -50,10 +50,9 @@ async def use(pool: AgentPool) -> None:
     async with pool.member(member(1)) as me, pool.member(member(2)) as you:
         joined = EventFilter(kinds=include(EventKind.AGENT_POOL_RUN_JOINED))
         assert (await me.wait_until(joined)).triggered
-        ref = await me.write("hello")
-        asking = asyncio.create_task(me.ask(RunAddress.run(you.run_id), ref))
+        asking = asyncio.create_task(me.ask(RunAddress.run(you.run_id), "hello"))
         async with await you.inbox.take() as delivery:
-            await you.reply(delivery.message, ref)
+            await delivery.reply("hello")
         [answer] = await asking
         assert answer.sender == you.run_id
         nothing = EventFilter(run_ids=include("run.nobody"))

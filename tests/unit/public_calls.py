@@ -95,8 +95,8 @@ def _calls_of(name: str, found: type) -> Iterator[Call]:
             {field.name: hints[field.name] for field in fields},
             frozenset(field.name for field in fields if field.required),
         )
-    elif not (inspect.isabstract(found) or issubclass(found, (tuple, SqliteAgentPoolStore))):
-        # A tuple is given to users, who make none; `open` makes a store.
+    elif not (inspect.isabstract(found) or issubclass(found, (tuple, str, SqliteAgentPoolStore))):
+        # A tuple, or a ref, is given to users, who make none; `open` makes a store.
         yield _call_of(name, None, found, found.__init__)
     for method, function in inspect.getmembers(found):
         if method.startswith("_") or inspect.isabstract(found):
@@ -146,7 +146,8 @@ class World:
 
     def arguments(self, call: Call) -> Parameters:
         """Give a valid value for each parameter that a call needs."""
-        return {name: self._argument(name, call.hints[name]) for name in sorted(call.required)}
+        needed = call.required | (call.hints.keys() & _NEEDED)
+        return {name: self._argument(name, call.hints[name]) for name in sorted(needed)}
 
     def _argument(self, name: str, hint: Any) -> Any:
         return _BY_NAME[name]() if name in _BY_NAME else self.valid(hint)
@@ -216,6 +217,8 @@ _MADE: dict[Any, Callable[[], Any]] = {
     ClaimTerms: lambda: ClaimTerms(1000),
     DeadLetter: lambda: DeadLetter("run.a", 1, 1, message()),
 }
+_NEEDED = {"body"}
+"""Parameters that have a default and are needed all the same, where no other stands for them."""
 _BY_NAME: dict[str, Callable[[], Any]] = {
     "pool_id": lambda: POOL,
     "run_id": lambda: "run.a",
@@ -223,5 +226,6 @@ _BY_NAME: dict[str, Callable[[], Any]] = {
     "data": lambda: b"1",
     "type": lambda: int,
     "values": lambda: "x",
+    "body": lambda: "x",
     "command": CatchUp,
 }

@@ -141,11 +141,23 @@ async def test_one_run_that_a_message_was_delivered_to_stands_for_itself(pool: A
     assert receipt.delivered_to == ("run.a",)
 
 
-MEMBER_CALLS: dict[str, tuple[Callable[[MemberHandle], Awaitable[object]], tuple[str, ...]]] = {
-    "write": (lambda m: m.write(SEVEN), ("bytes", "int")),
+MEMBER_CALLS: dict[str, tuple[Callable[[MemberHandle], object], tuple[str, ...]]] = {
+    "write": (lambda m: m.write(ANY), ("body:", "object", "bytes")),
+    "write, text that is none": (lambda m: m.write("\ud800"), ("body:", "UTF-8", "bytes")),
     "read": (lambda m: m.read(WRONG), ("message:", "RunMessage", "str")),
+    "body": (lambda m: m.body(WRONG), ("message:", "RunMessage", "str")),
     "send": (lambda m: m.send(WRONG, REF), ("to:", "RunAddress", "str")),
-    "send, content_ref": (lambda m: m.send(TO, SEVEN), ("content_ref", "str", "int")),
+    "send, body": (lambda m: m.send(TO, [ANY]), ("body:", "list", "object")),
+    "send, nothing": (lambda m: m.send(TO), ("body:", "content_ref=")),
+    "send, both": (lambda m: m.send(TO, "x", content_ref=REF), ("content_ref:", "one of the two")),
+    "send, content_ref": (
+        lambda m: m.send(TO, content_ref=SEVEN),
+        ("content_ref:", "str", "int", "body"),
+    ),
+    "send, a sentence": (
+        lambda m: m.send(TO, content_ref="Where is Dune?"),
+        ("content_ref:", "give it as the body"),
+    ),
     "send, idempotency_key": (
         lambda m: m.send(TO, REF, idempotency_key=SEVEN),
         ("idempotency_key", "str", "int"),
@@ -173,7 +185,7 @@ MEMBER_CALLS: dict[str, tuple[Callable[[MemberHandle], Awaitable[object]], tuple
     "ask, expected": (lambda m: m.ask(TO, REF, expected=WRONG), ("expected", "int", "str")),
     "reply": (lambda m: m.reply(WRONG, REF), ("message:", "RunMessage", "str")),
     "reply, content_ref": (
-        lambda m: m.reply(a_message("m"), SEVEN),
+        lambda m: m.reply(a_message("m"), content_ref=SEVEN),
         ("content_ref", "str", "int"),
     ),
     "reply, policy_refs": (

@@ -116,19 +116,19 @@ def test_what_was_over_before_it_is_worked_in_opens_nothing(sent: RunMessage) ->
 def test_the_deadline_of_what_is_not_there_just_goes_away(what: str) -> None:
     pool = coordinated()
     row = deadline(what, "nothing", 0)
-    assert carry_out_due(pool, row) == (None, (), None, (), (row.key,), False)
+    assert carry_out_due(pool, row) == Decision(None, deletes=(row.key,))
 
 
 def test_the_expiry_of_what_is_not_there_just_goes_away() -> None:
     row = Row(deadline_key(EXPIRY, "nothing"), "7")
-    assert carry_out_due(coordinated(), row) == (None, (), None, (), (row.key,), False)
+    assert carry_out_due(coordinated(), row) == Decision(None, deletes=(row.key,))
 
 
 def test_the_deadline_of_what_is_over_just_goes_away() -> None:
     pool = coordinated()
     carry_out(pool, RecordStatus(message(), FAILED, ()))
     row = deadline(RESPONSE, "key.msg.1", 0)
-    assert carry_out_due(pool, row) == (None, (), None, (), (row.key,), False)
+    assert carry_out_due(pool, row) == Decision(None, deletes=(row.key,))
 
 
 def test_a_deadline_ends_what_is_still_open() -> None:

@@ -55,7 +55,7 @@ async def pool(store: Asked) -> AsyncIterator[AgentPool]:
         for number in range(10):
             for run_id in RUNS:
                 me = pool.acting_as(a_member(run_id))
-                await me.send(RunAddress.run(run_id), f"file:{number}")
+                await me.send(RunAddress.run(run_id), content_ref=f"file:{number}")
         yield pool
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentpool.rules.command import LookUps, Placed, Row, RowKey
+from agentpool.wire.content import Content
 from agentpool.wire.payload import SealedPayload, open_payload
 from agentpool.wire.records import AgentPoolStoreRecordPayload
 
@@ -48,7 +49,8 @@ class Changes(NamedTuple):
     :ivar first: the number of the first of the records
     :ivar millis: the time to note for the records; ``None``: none
     :ivar rows: rows to insert or replace; where there is ``None``, the row is deleted, if there
-    :ivar event_sequence: ``None`` for those from here on: as it was
+    :ivar event_sequence: ``None`` for this and the next two: as it was
+    :ivar bodies: kept where they are not there yet, or are damaged
     """
 
     first: int
@@ -58,6 +60,7 @@ class Changes(NamedTuple):
     event_sequence: int | None
     projected: int | None
     checkpoint: Checkpoint | None
+    bodies: Sequence[Content] = ()
 
 
 class Source(Protocol):

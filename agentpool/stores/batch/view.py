@@ -10,6 +10,7 @@ from agentpool.rules.topics import Touched, touch, touch_if_behind
 from agentpool.stores.batch.merged_rows import MergedRows
 from agentpool.stores.batch.source import Changes, RawRecord, Source, placed
 from agentpool.stores.batch.states import KeptState, StateCache, refuse_shorter
+from agentpool.wire.content import Content
 from agentpool.wire.payload import SealedPayload, open_each, open_payload
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -51,6 +52,7 @@ class OverlayView:
     __slots__ = (
         "_added",
         "_at_most",
+        "_bodies",
         "_config",
         "_event_sequence",
         "_kept",
@@ -89,6 +91,7 @@ class OverlayView:
         self._now: int | None = None
         self._kept: KeptState | None = None
         self._added: list[SealedPayload] = []
+        self._bodies: dict[str, Content] = {}
         self._pool_records = 0
         self._touched: Touched = {}
         self._new_event_sequence = self._new_projected = False
@@ -222,6 +225,8 @@ class OverlayView:
             self._rows.put(row)
         for key in decision.deletes:
             self._rows.delete(key)
+        for body in decision.bodies:
+            self._bodies[body.ref] = body
         if decision.event_sequence is not None:
             self._event_sequence = decision.event_sequence
             self._new_event_sequence = True
@@ -274,6 +279,7 @@ class OverlayView:
                 self._event_sequence if self._new_event_sequence else None,
                 self.projected if self._new_projected else None,
                 checkpoint,
+                tuple(self._bodies.values()),
             )
         )
 

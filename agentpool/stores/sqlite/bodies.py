@@ -17,7 +17,7 @@ from agentpool.stores.sqlite import content
 from agentpool.stores.sqlite.backfill import Backfill
 from agentpool.stores.sqlite.reads import Reads
 from agentpool.stores.sqlite.source import SqliteEngine
-from agentpool.wire.content import PIECE
+from agentpool.wire.content import PIECE, Content, content_ref
 
 __all__ = ("Bodies",)
 
@@ -51,14 +51,18 @@ class Bodies:
         ref = await self._ref_of(pieces)
         if not await self._is_whole(ref):
             await self._put_pieces(ref, pieces)
-            row = partial(content.put_row, ref=ref, media_type=media_type, size=len(body))
-            await self._write(row)
+            await self._write(partial(self._put_row, ref, media_type, len(body)))
         return ref
 
     def _put(self, body: bytes, media_type: str, engine: SqliteEngine) -> str:
-        ref = content.put(engine, body, media_type)
+        put = Content(content_ref(body), media_type, body)
+        engine.transact(partial(content.keep, engine.connection, [put]), durable=True)
         self._backfill.after_commit(engine.connection)
-        return ref
+        return put.ref
+
+    def _put_row(self, ref: str, media_type: str, size: int, engine: SqliteEngine) -> None:
+        row = partial(content.keep_row, engine.connection, ref, media_type, size)
+        engine.transact(row, durable=True)
 
     async def _put_pieces(self, ref: str, pieces: list[memoryview]) -> None:
         for number, piece in enumerate(pieces):
@@ -68,7 +72,8 @@ class Bodies:
             await asyncio.sleep(max(time.monotonic() - began, _LEAST_REST_SECONDS))
 
     def _put_piece(self, ref: str, number: int, piece: memoryview, engine: SqliteEngine) -> None:
-        content.put_piece(engine, ref, number, piece)
+        put = partial(content.keep_piece, engine.connection, ref, number, piece)
+        engine.transact(put, durable=False)  # the row waits for the disk, for all of them
         self._backfill.look(engine.connection, _FRAMES)
 
     async def get(self, ref: str) -> bytes:

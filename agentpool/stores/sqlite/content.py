@@ -5,16 +5,16 @@ nobody waits for it; its row comes last, and without that it is not there.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from agentpool.errors import StoreError
-from agentpool.stores.sqlite.source import SqliteEngine
-from agentpool.wire.content import PIECE, content_ref, damaged_content, no_content
+from agentpool.errors import CorruptRecordError, StoreError
+from agentpool.wire.content import PIECE, Content, damaged_content, no_content
 
-__all__ = ("Reading", "put", "put_piece", "put_row")
+__all__ = ("Reading", "keep", "keep_piece", "keep_row", "media_type")
 
-# What was damaged is whole again, once it is put again.
+# What was damaged is whole again, once it is put again. The first media type stays.
 _PUT: Final = """
     INSERT INTO agentpool_content (sha256, media_type, data, size) VALUES (?, ?, ?, ?)
     ON CONFLICT (sha256) DO UPDATE SET data = excluded.data, size = excluded.size
@@ -31,6 +31,7 @@ _IS_KEPT: Final = """
 _IS_PIECE_KEPT: Final = """
     SELECT length(data) = ? FROM agentpool_content_pieces WHERE sha256 = ? AND number = ?
 """
+_MEDIA_TYPE: Final = "SELECT media_type FROM agentpool_content WHERE sha256 = ?"
 _FIND: Final = """
     SELECT rowid, typeof(data), length(data), size FROM agentpool_content WHERE sha256 = ?
 """
@@ -40,51 +41,61 @@ _PIECE: Final = f"""
 """
 
 
-def put(engine: SqliteEngine, body: bytes, media_type: str) -> str:
-    """Keep a small body, if it is not there yet.
+def keep(connection: sqlite3.Connection, bodies: Sequence[Content]) -> None:
+    """Keep small bodies, those that are not there yet.
+
+    :raises StoreError: one is not there afterwards
+    """
+    _put(connection, [(body.ref, body.media_type, body.data, None) for body in bodies])
+
+
+def keep_piece(connection: sqlite3.Connection, ref: str, number: int, piece: memoryview) -> None:
+    """Keep a piece of a body, if it is not there yet.
 
     :raises StoreError: it is not there afterwards
     """
-    ref = content_ref(body)
-    put_row(engine, ref, media_type, body=body)
-    return ref
+    connection.execute(_PUT_PIECE, (ref, number, piece))
+    _refuse_swallowed(connection.execute(_IS_PIECE_KEPT, (len(piece), ref, number)))
 
 
-def put_row(
-    engine: SqliteEngine, ref: str, media_type: str, *, body: bytes = b"", size: int | None = None
+def keep_row(connection: sqlite3.Connection, ref: str, media_type: str, size: int) -> None:
+    """Write the row that makes a body be there whose pieces are.
+
+    :raises StoreError: it is not there afterwards
+    """
+    _put(connection, [(ref, media_type, b"", size)])
+
+
+def _put(
+    connection: sqlite3.Connection, rows: Sequence[tuple[str, str, bytes, int | None]]
 ) -> None:
-    """Write the row that makes a body be there, and wait for the disk.
-
-    :param body: all of it; nothing of one whose pieces are all there
-    :param size: its bytes, where it is in pieces
-    :raises StoreError: the row is not there afterwards
-    """
-
-    def insert() -> None:
-        engine.connection.execute(_PUT, (ref, media_type, body, size))
-        _refuse_swallowed(engine.connection.execute(_IS_KEPT, (len(body), size, ref)))
-
-    engine.transact(insert, durable=True)
-
-
-def put_piece(engine: SqliteEngine, ref: str, number: int, piece: memoryview) -> None:
-    """Keep a piece, if it is not there yet, without waiting for the disk: the row does.
-
-    :raises StoreError: it is not there afterwards
-    """
-
-    def insert() -> None:
-        engine.connection.execute(_PUT_PIECE, (ref, number, piece))
-        kept = engine.connection.execute(_IS_PIECE_KEPT, (len(piece), ref, number))
-        _refuse_swallowed(kept)
-
-    engine.transact(insert, durable=False)
+    inserted = connection.executemany(_PUT, rows).rowcount
+    if inserted == len(rows):
+        return
+    for ref, _, data, size in rows:  # some were there before, or were swallowed
+        _refuse_swallowed(connection.execute(_IS_KEPT, (len(data), size, ref)))
 
 
 def _refuse_swallowed(found: sqlite3.Cursor) -> None:
     if found.fetchone() != (1,):
         msg = "a body was inserted and is not there: a trigger stands in the way; drop it"
         raise StoreError(msg)
+
+
+def media_type(connection: sqlite3.Connection, ref: str) -> str:
+    """Give the media type of a body.
+
+    :raises ContentNotFoundError: it is not there
+    :raises CorruptRecordError: it is no text
+    """
+    row = connection.execute(_MEDIA_TYPE, (ref,)).fetchone()
+    if row is None:
+        raise no_content(ref)
+    [found] = row
+    if not isinstance(found, str):
+        msg = f"the media type of the body kept under {ref!r} was damaged"
+        raise CorruptRecordError(msg)
+    return found
 
 
 class _Kept(NamedTuple):

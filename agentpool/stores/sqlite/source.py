@@ -12,7 +12,7 @@ from typing import Any, Final, Never, TypeVar, cast
 from agentpool.errors import CorruptRecordError, StoreError
 from agentpool.rules.command import LookUps, Row, RowKey
 from agentpool.stores.batch.source import Changes, Checkpoint, Open, RawRecord, Stretch
-from agentpool.stores.sqlite import statements
+from agentpool.stores.sqlite import content, statements
 from agentpool.stores.sqlite.connection import read_transaction, write_transaction
 from agentpool.stores.sqlite.place import Guard
 from agentpool.stores.sqlite.promises import Promises, refuse_lost
@@ -281,6 +281,8 @@ class SqliteSource:
             self._append(changes)
         if changes.rows:
             self._write_rows(changes.rows)
+        if changes.bodies:
+            content.keep(self._connection, changes.bodies)
         if changes.event_sequence is not None:
             self._put(statements.PUT_EVENT_SEQUENCE, changes.event_sequence)
         if changes.projected is not None:

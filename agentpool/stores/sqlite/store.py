@@ -20,6 +20,7 @@ from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
+from agentpool.stores.sqlite import content
 from agentpool.stores.sqlite.backfill import Backfill
 from agentpool.stores.sqlite.bodies import Bodies
 from agentpool.stores.sqlite.connection import read_transaction
@@ -65,9 +66,8 @@ class SqliteAgentPoolStore(AgentPoolStore):
     def __init__(self, options: Options, clock: StoreClock, connected: Connected) -> None:
         """Take over open connections; for `open` only."""
         require_type(options, Options, "options")
-        super().__init__(clock)
+        super().__init__(clock, options.max_body)
         self.path: Final = options.path
-        self._max_body = options.max_body
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._give_up = threading.Event()
@@ -242,7 +242,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         return await self._reads.run(fetch, bulk=bulk)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type, self._max_body)
+        body = checked_content(data, media_type, self.max_body)
         self.refuse_closed()
         return await self._bodies.put(body, media_type)
 
@@ -255,6 +255,11 @@ class SqliteAgentPoolStore(AgentPoolStore):
         check_identifier(ref, "ref")
         self.refuse_closed()
         return self._bodies.pieces(ref)
+
+    async def content_type(self, ref: str) -> str:
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return await self._reads.run(lambda reader: content.media_type(reader, ref))
 
     async def aclose(self) -> None:
         if os.getpid() != self._pid:

@@ -121,6 +121,16 @@ class ContentTests(StoreKit):
             assert await store.put_content(BODY) == ref
             assert await store.get_content(ref) == BODY
 
+    async def test_the_media_type_of_the_first_is_kept(self) -> None:
+        async with self.empty() as store:
+            ref = await store.put_content(BODY, media_type="text/plain")
+            await store.put_content(BODY, media_type="text/html")
+            octets = await store.put_content(b"octets")
+            assert await store.content_type(ref) == "text/plain"
+            assert await store.content_type(octets) == "application/octet-stream"
+            calls = (store.content_type(each) for each in UNKNOWN_REFS)
+            await refusals(ContentNotFoundError, calls)
+
     async def test_a_body_that_is_too_large_is_refused_without_being_shown(self) -> None:
         async with self.empty() as store:
             body = bytes(MAX_BODY)

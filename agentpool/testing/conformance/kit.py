@@ -289,6 +289,7 @@ EVERY_CALL: Final[dict[str, Call]] = {
     "put_content": lambda store, _: store.put_content(BODY),
     "get_content": lambda store, _: store.get_content(content_ref(BODY)),
     "open_content": lambda store, _: pieces(store, content_ref(BODY)),
+    "content_type": lambda store, _: store.content_type(content_ref(BODY)),
     "changes": a_turn,
 }
 """Every public method. A new one needs a line here, or above when it is about a pool."""

@@ -217,9 +217,9 @@ class PoolAskingTests(PoolKit):
             pool.member(a_member("run.b")) as you,
         ):
             to = RunAddress.run("run.b")
-            asking = me.ask(to, "content.1", correlation=correlation, timeout=PATIENCE)
+            asking = me.ask(to, content_ref="content.1", correlation=correlation, timeout=PATIENCE)
             [answer], _ = await asyncio.gather(asking, _reply_to_next(you))
-            assert (answer.sender, answer.content_ref) == ("run.b", "answer")
+            assert (answer.sender, await me.read(answer)) == ("run.b", "answer")
             assert answer.correlation == correlation
 
     async def test_asking_needs_a_contract_and_a_member(self) -> None:

@@ -115,9 +115,9 @@ CALLS: Final[dict[str, Call]] = {
     "peek": lambda it: it.me.inbox.peek(),
     "ack": lambda it: it.held.ack(),
     "nack": lambda it: it.held.nack(),
-    "me.send": lambda it: it.me.send(TO_B, "content.1", message_id="new"),
-    "me.ask": lambda it: it.me.ask(TO_B, "content.1", expected=0, message_id="new"),
-    "me.reply": lambda it: it.me.reply(HELD, "content.1", idempotency_key="new"),
+    "me.send": lambda it: it.me.send(TO_B, content_ref="content.1", message_id="new"),
+    "me.ask": lambda it: it.me.ask(TO_B, content_ref="content.1", expected=0, message_id="new"),
+    "me.reply": lambda it: it.me.reply(HELD, content_ref="content.1", idempotency_key="new"),
     "me.wait_until": lambda it: it.me.wait_until(DELIVERIES, idempotency_key="new"),
 }
 RANDOM_IDS: Final = frozenset({"me.reply"})

@@ -239,7 +239,7 @@ class PoolEndingTests(PoolKit):
             assert late.registration.status is Status.TIMED_OUT
             waits = asyncio.ensure_future(me.wait_until(wanted, idempotency_key="key"))
             await asyncio.wait([waits], timeout=0.02)
-            await me.send(RunAddress.run("run.b"), "content.1")
+            await me.send(RunAddress.run("run.b"), content_ref="content.1")
             outcome = await waits
             assert outcome.triggered
             assert await me.wait_until(wanted, idempotency_key="key") == outcome

@@ -62,13 +62,15 @@ class PoolHoldingTests(PoolKit):
     async def test_an_asker_that_comes_back_under_a_new_id_gets_the_answers(self) -> None:
         async with self.opened("run.b") as pool, pool.member(a_member("run.a"), lease=None) as me:
             asking = asyncio.ensure_future(
-                me.ask(RunAddress.run("run.b"), "content.1", idempotency_key="key")
+                me.ask(RunAddress.run("run.b"), content_ref="content.1", idempotency_key="key")
             )
             [question] = [(await pool.inbox("run.b").take()).message]
             asking.cancel()
             await asyncio.wait([asking])
             await pool.send(a_reply(question, "run.b"))
-            answers = await me.ask(RunAddress.run("run.b"), "content.1", idempotency_key="key")
+            answers = await me.ask(
+                RunAddress.run("run.b"), content_ref="content.1", idempotency_key="key"
+            )
             assert [each.sender for each in answers] == ["run.b"]
 
     async def test_a_question_without_a_time_limit_keeps_its_answers_for_who_waits(self) -> None:

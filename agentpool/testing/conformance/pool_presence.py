@@ -86,8 +86,8 @@ class PoolPresenceTests(PoolKit):
     async def test_a_handle_is_refused_once_its_run_is_no_member(self) -> None:
         async with self.opened("run.b") as pool:
             async with pool.member(MEMBER) as me:
-                await me.send(RunAddress.run("run.b"), "content.1")
-            sending = me.send(RunAddress.run("run.b"), "content.1")
+                await me.send(RunAddress.run("run.b"), content_ref="content.1")
+            sending = me.send(RunAddress.run("run.b"), content_ref="content.1")
             await refusal(NotAMemberError, sending)
 
     async def test_a_member_whose_lease_ran_out_is_recorded_as_left_by_any_pool(self) -> None:

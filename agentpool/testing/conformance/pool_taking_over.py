@@ -25,10 +25,10 @@ DONE: Final = EventFilter(kinds=include(EventKind.RUN_COMPLETED))
 WAITS: Final[dict[str, Callable[[MemberHandle], Awaitable[object]]]] = {
     "take": lambda me: me.inbox.take(),
     "wait_until": lambda me: me.wait_until(DONE),
-    "ask": lambda me: me.ask(OTHER, "content.question", timeout=1000),
+    "ask": lambda me: me.ask(OTHER, content_ref="content.question", timeout=1000),
 }
 ACTS: Final[dict[str, Callable[[MemberHandle], Awaitable[object]]]] = {
-    "send": lambda me: me.send(OTHER, "content.1"),
+    "send": lambda me: me.send(OTHER, content_ref="content.1"),
     **WAITS,
 }
 
@@ -43,7 +43,7 @@ class PoolTakingOverTests(PoolKit):
                     for act in ACTS.values():
                         error = await refusal(MembershipLostError, act(first))
                         assert "has taken it over" in str(error)
-                    await second.send(OTHER, "content.1")
+                    await second.send(OTHER, content_ref="content.1")
                 assert await pool.members() == (a_member("run.b"),)
             log = await payloads(pool.store)
             assert log.count(MemberJoined(MEMBER)) == log.count(MemberLeft(MEMBER)) == 1
@@ -55,7 +55,7 @@ class PoolTakingOverTests(PoolKit):
             me = await second.__aenter__()
             await first.__aexit__(None, None, None)
             assert MEMBER in await pool.members()
-            await me.send(OTHER, "content.1")
+            await me.send(OTHER, content_ref="content.1")
             await second.__aexit__(None, None, None)
             assert MEMBER not in await pool.members()
 
@@ -79,7 +79,7 @@ class PoolTakingOverTests(PoolKit):
             async with asyncio.timeout(PATIENCE):
                 error = await refusal(MembershipLostError, taking)
             assert "let go" in str(error)
-            await refusal(MembershipLostError, me.send(OTHER, "content.1"))
+            await refusal(MembershipLostError, me.send(OTHER, content_ref="content.1"))
             assert MEMBER not in await pool.members()
 
     async def test_a_member_whose_lease_ran_out_comes_back_when_it_acts(self) -> None:
@@ -115,6 +115,6 @@ class PoolTakingOverTests(PoolKit):
             await pool.publish(an_event(run_id="run.b"))
             async with asyncio.timeout(PATIENCE):
                 assert [(await each).triggered for each in waits] == [True, True]
-            await pool.acting_as(a_member("run.b")).send(RunAddress.run("run.a"), "content.1")
+            await pool.acting_as(a_member("run.b")).send(RunAddress.run("run.a"), "go on")
             async with asyncio.timeout(PATIENCE):
-                assert (await taking).message.content_ref == "content.1"
+                assert await (await taking).text() == "go on"

@@ -1,6 +1,7 @@
 """The suite of the coordinator: everything that a user of `AgentPool` may rely on, on any store."""
 
 from agentpool.testing.conformance.pool_asking import PoolAskingTests
+from agentpool.testing.conformance.pool_bodies import PoolBodyTests
 from agentpool.testing.conformance.pool_cancellation import PoolCancellationTests
 from agentpool.testing.conformance.pool_claims import PoolClaimTests
 from agentpool.testing.conformance.pool_closing import PoolClosingTests
@@ -27,6 +28,7 @@ __all__ = ("PoolConformance",)
 class PoolConformance(
     PoolMemberTests,
     PoolSendingTests,
+    PoolBodyTests,
     PoolStatusTests,
     PoolInboxTests,
     PoolTakingTests,

@@ -153,8 +153,7 @@ class Actor:
     async def visit(self, member: AgentPoolMember, to: RunAddress, message_id: str) -> object:
         """Be a member for as long as it takes to send a message."""
         async with self.pool.member(member, None) as me:
-            ref = await me.write(message_id)
-            return await me.send(to, ref, message_id=message_id)
+            return await me.send(to, message_id, message_id=message_id)
 
     # --- of pools: messages
 

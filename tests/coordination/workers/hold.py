@@ -46,7 +46,7 @@ async def wait(me: MemberHandle) -> None:
 
 async def send(me: MemberHandle) -> None:
     try:
-        say(f"sent {(await me.send(RunAddress.pool(POOL), 'from.worker')).status}")
+        say(f"sent {(await me.send(RunAddress.pool(POOL), content_ref='from.worker')).status}")
     except AgentPoolError as error:
         say(f"sent {type(error).__name__} {error}")
 

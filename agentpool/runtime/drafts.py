@@ -1,0 +1,134 @@
+"""Messages as their senders think of them, and how they become what is sent."""
+
+import re
+from collections.abc import Sequence
+from secrets import token_hex
+from typing import Final, NamedTuple
+
+from agentpool.errors import InvalidValueError
+from agentpool.rules.requirements import checked_sequence, require_type
+from agentpool.rules.sending import Send
+from agentpool.runtime.bodies import NO_BODY, KeptBody, to_keep_with
+from agentpool.runtime.opened import OpenedPool
+from agentpool.support.clock import Clock, millis
+from agentpool.wire.bodies import content_of
+from agentpool.wire.content import Content
+from agentpool.wire.records import MessageReceipt, MessageResponseContract, RunAddress, RunMessage
+from agentpool.wire.refs import EventCorrelation, PolicyRef
+from agentpool.wire.struct import trusted
+
+__all__ = ("NO_CORRELATION", "Composed", "Draft", "compose", "fresh_id", "reply_to", "send_draft")
+
+NO_CORRELATION: Final = EventCorrelation()
+
+_HAS_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S").match
+
+
+def fresh_id(prefix: str, clock: Clock) -> str:
+    """Make an id that nobody has, in ascending order of time, which indexes like best."""
+    return f"{prefix}.{clock():012x}{token_hex(8)}"
+
+
+class Draft(NamedTuple):
+    """A message that is to be sent; see `MemberHandle.send` for what the fields mean."""
+
+    to: RunAddress
+    body: object = NO_BODY
+    content_ref: str | None = None
+    idempotency_key: str | None = None
+    message_id: str | None = None
+    reply_to: str | None = None
+    correlation: EventCorrelation = NO_CORRELATION
+    expires_in: float | None = None
+    policy_refs: Sequence[PolicyRef] = ()
+
+
+class Composed(NamedTuple):
+    """A message, and the body that it is about to be kept with; ``None``: it is kept already."""
+
+    message: RunMessage
+    content: Content | None
+
+
+def compose(
+    pool: OpenedPool, sender: str, draft: Draft, contract: MessageResponseContract | None = None
+) -> Composed:
+    """Make of a draft what is sent.
+
+    :raises InvalidValueError: naming the field that is wrong
+    """
+    require_type(draft.to, RunAddress, "to")
+    require_type(draft.correlation, EventCorrelation, "correlation")
+    ref, content = _content(draft.body, draft.content_ref, pool.store.max_body)
+    clock = pool.store.clock
+    identity = fresh_id("message", clock) if draft.message_id is None else draft.message_id
+    lasts, key = draft.expires_in, draft.idempotency_key
+    # Unchecked: `Send` writes it and reads it back, which checks all of it at once.
+    message: RunMessage = trusted(
+        RunMessage,
+        message_id=identity,
+        sender=sender,
+        to=draft.to,
+        content_ref=ref,
+        correlation=draft.correlation,
+        reply_to=draft.reply_to,
+        response_contract=contract,
+        expires_at_millis=None if lasts is None else clock() + millis(lasts, "expires_in"),
+        idempotency_key=identity if key is None else key,
+        policy_refs=checked_sequence(draft.policy_refs, "policy_refs", PolicyRef),
+    )
+    return Composed(message, content)
+
+
+async def send_draft(pool: OpenedPool, sender: str, draft: Draft) -> MessageReceipt:
+    """Send what a run has drafted, and its body with it."""
+    message, content = compose(pool, sender, draft)
+    return await pool.execute(Send(message, await to_keep_with(pool, content)))
+
+
+def reply_to(
+    message: RunMessage,
+    body: object,
+    content_ref: str | None,
+    idempotency_key: str | None,
+    policy_refs: Sequence[PolicyRef] | None,
+) -> Draft:
+    """Draft an answer to a message: to its sender, with its correlation and its policies."""
+    require_type(message, RunMessage, "message")
+    return Draft(
+        RunAddress.run(message.sender),
+        body,
+        content_ref,
+        idempotency_key,
+        reply_to=message.message_id,
+        correlation=message.correlation,
+        policy_refs=message.policy_refs if policy_refs is None else policy_refs,
+    )
+
+
+def _content(body: object, content_ref: str | None, max_body: int) -> tuple[str, Content | None]:
+    if body is NO_BODY:
+        return _own_ref(content_ref), None
+    if content_ref is not None:
+        msg = "content_ref: there is a body too; give one of the two"
+        raise InvalidValueError(msg)
+    if type(body) is KeptBody:
+        return str(body), None
+    content = content_of(body, max_body)
+    return content.ref, content
+
+
+def _own_ref(ref: str | None) -> str:
+    """Check what is given as a ref for what is none, but was meant as a body."""
+    if ref is None:
+        msg = "body: there is nothing to send; give a body, or a ref of your own as content_ref="
+        raise InvalidValueError(msg)
+    if type(ref) is KeptBody:
+        return str(ref)
+    if type(ref) is not str:
+        msg = f"content_ref: expected str, got {type(ref).__name__}; what is to be said is the body"
+        raise InvalidValueError(msg)
+    if " " in ref.strip() and not _HAS_SCHEME(ref):
+        msg = "content_ref: that is a text and no ref; give it as the body"
+        raise InvalidValueError(msg)
+    return ref
