@@ -21,6 +21,7 @@ from agentpool import (
 from agentpool.rules.answers import RenewHolds, TakeAnswers
 from agentpool.rules.claims import (
     Acknowledge,
+    ClaimMany,
     ClaimNext,
     RenewClaims,
     ReturnMessage,
@@ -174,6 +175,7 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "ask": lambda _: Send(question(), hold_answers=True),
     "ask again": after_question(lambda: Send(question(), hold_answers=True)),
     "claim nothing": lambda _: ClaimNext("run.b", "test", 1000),
+    "claim many": lambda _: ClaimMany("run.b", "test", 1000, limit=1),
     "acknowledge": lambda pool: Acknowledge(claimed(pool)),
     "return": lambda pool: ReturnMessage(claimed(pool), 0),
     "put aside": lambda pool: ReturnMessage(claimed(pool), 0, max_attempts=1),

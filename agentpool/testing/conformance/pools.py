@@ -18,7 +18,9 @@ from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
 from agentpool.testing.conformance.pool_taking import PoolTakingTests
+from agentpool.testing.conformance.pool_taking_many import PoolTakingManyTests
 from agentpool.testing.conformance.pool_taking_over import PoolTakingOverTests
+from agentpool.testing.conformance.pool_tokens import PoolTokenTests
 from agentpool.testing.conformance.pool_wakes import PoolWakeTests
 
 __all__ = ("PoolConformance",)
@@ -30,7 +32,9 @@ class PoolConformance(
     PoolStatusTests,
     PoolInboxTests,
     PoolTakingTests,
+    PoolTakingManyTests,
     PoolClaimTests,
+    PoolTokenTests,
     PoolRenewingTests,
     PoolFailingTests,
     PoolInboxModelTests,
