@@ -10,6 +10,7 @@ from agentpool.pool import AgentPool
 from agentpool.member import MemberHandle
 from agentpool.inbox import Inbox, Delivery
 from agentpool.rules.dead import DeadLetter
+from agentpool.rules.queues import Queue
 from agentpool.rules.waits import WakeOutcome
 from agentpool.rules.history import EventCursor
 
@@ -218,6 +219,7 @@ __all__ = (
     "PoolOpened",
     "PoolTarget",
     "PrivacyClass",
+    "Queue",
     "ResumeInputPolicy",
     "RetentionClass",
     "RetryClassification",

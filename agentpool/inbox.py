@@ -26,7 +26,7 @@ from agentpool.support.clock import millis, positive_millis
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import RunMessage
 
-__all__ = ("Delivery", "Inbox", "claim_terms")
+__all__ = ("Delivery", "Inbox", "checked_attempts", "claim_terms")
 
 T = TypeVar("T")
 
@@ -42,14 +42,22 @@ def claim_terms(
 
     :raises InvalidValueError: one of them makes no sense
     """
-    if max_attempts is not None and (type(max_attempts) is not int or max_attempts < 1):
-        msg = f"max_attempts: expected a number from 1 on, or None, got {shown(max_attempts)}"
-        raise InvalidValueError(msg)
     return ClaimTerms(
         positive_millis(lease, lease_name),
         None if limit is None else positive_millis(limit, "claim_limit"),
-        max_attempts,
+        checked_attempts(max_attempts),
     )
+
+
+def checked_attempts(max_attempts: int | None) -> int | None:
+    """Refuse what is no limit of attempts.
+
+    :raises InvalidValueError: it is neither ``None`` nor a number from 1 on
+    """
+    if max_attempts is not None and (type(max_attempts) is not int or max_attempts < 1):
+        msg = f"max_attempts: expected a number from 1 on, or None, got {shown(max_attempts)}"
+        raise InvalidValueError(msg)
+    return max_attempts
 
 
 class Delivery:
@@ -174,6 +182,8 @@ class Inbox:
     Every method raises what the store raises (`AgentPoolStore`), `StoreClosedError` once the pool
     or its store is closed, and `MembershipLostError` once the member that it belongs to has lost
     its run. One that changes nothing leaves nothing behind when it is cancelled.
+
+    :ivar run_id: the run, or the queue, whose messages they are
     """
 
     def __init__(self, pool: OpenedPool, run_id: str, terms: ClaimTerms) -> None:
@@ -182,7 +192,7 @@ class Inbox:
         require_type(terms, ClaimTerms, "terms")
         self.pool: Final = pool
         self.terms: Final = terms
-        self._run_id = run_id
+        self.run_id: Final = run_id
         self._held: WeakSet[Delivery] = WeakSet()
         self._taking = Taking(pool, run_id, terms)
 
@@ -288,7 +298,7 @@ class Inbox:
     def _claim_of(self, given: Delivery | str, name: str) -> ClaimId:
         # By its token: what was taken elsewhere has none of this inbox.
         token = given.token if _is_delivery(given) else cast("str", given)
-        return claim_of(self.pool.pool_id, self._run_id, token, name)
+        return claim_of(self.pool.pool_id, self.run_id, token, name)
 
     async def _acknowledge(self, claims: Iterable[ClaimId]) -> None:
         ended = dict.fromkeys(claims)
@@ -312,7 +322,7 @@ class Inbox:
         """
         require_type(letter, DeadLetter, "letter")
         key = letter.message.idempotency_key
-        await self.pool.execute(Retry(self._run_id, letter.seq, key))
+        await self.pool.execute(Retry(self.run_id, letter.seq, key))
 
     async def discard(self, letter: DeadLetter) -> None:
         """Throw a dead letter away, as if it had been acknowledged.
@@ -322,7 +332,7 @@ class Inbox:
         :raises InvalidTransitionError: it is dead no more
         """
         require_type(letter, DeadLetter, "letter")
-        await self.pool.execute(Discard(self._run_id, letter.seq))
+        await self.pool.execute(Discard(self.run_id, letter.seq))
 
     async def _listed(self, page: _Page[T], limit: int) -> tuple[T, ...]:
         most = min(checked_number(limit, "limit", "messages"), _MOST)
@@ -331,7 +341,7 @@ class Inbox:
         while after is not None:
             place, left = after, most - len(found)
             more, after = await self.pool.query(
-                lambda view: page(view, self._run_id, place, left)  # noqa: B023  # asked at once
+                lambda view: page(view, self.run_id, place, left)  # noqa: B023  # asked at once
             )
             found += more
         return tuple(found)

@@ -35,6 +35,7 @@ from agentpool.rules.host_events import NextEventSequence, Publish
 from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
+from agentpool.rules.queues import MakeQueue
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, PollWake, SuspendUntil
 from agentpool.rules.wakes import RecordWake
@@ -175,6 +176,7 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "ask": lambda _: Send(question(), hold_answers=True),
     "ask again": after_question(lambda: Send(question(), hold_answers=True)),
     "claim nothing": lambda _: ClaimNext("run.b", "test", 1000),
+    "make a queue": lambda _: MakeQueue("work"),
     "claim many": lambda _: ClaimMany("run.b", "test", 1000, limit=1),
     "acknowledge": lambda pool: Acknowledge(claimed(pool)),
     "return": lambda pool: ReturnMessage(claimed(pool), 0),

@@ -14,6 +14,7 @@ from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
+from agentpool.testing.conformance.pool_queues import PoolQueueTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
@@ -38,6 +39,7 @@ class PoolConformance(
     PoolRenewingTests,
     PoolFailingTests,
     PoolInboxModelTests,
+    PoolQueueTests,
     PoolAskingTests,
     PoolHoldingTests,
     PoolWakeTests,
