@@ -11,6 +11,7 @@ from agentpool.member import MemberHandle
 from agentpool.inbox import Inbox, Delivery
 from agentpool.runtime.bodies import KeptBody, MessageBody
 from agentpool.rules.dead import DeadLetter
+from agentpool.rules.queues import Queue
 from agentpool.rules.waits import WakeOutcome
 from agentpool.rules.history import EventCursor
 
@@ -221,6 +222,7 @@ __all__ = (
     "PoolOpened",
     "PoolTarget",
     "PrivacyClass",
+    "Queue",
     "ResumeInputPolicy",
     "RetentionClass",
     "RetryClassification",

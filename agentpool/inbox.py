@@ -1,46 +1,41 @@
 """The inbox of a member: look, take one message after another, acknowledge."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self, TypeAlias, TypeVar, overload
+from typing import Final, Self, TypeAlias, TypeGuard, TypeVar, cast, overload
 from weakref import WeakSet
-
-import anyio
 
 from agentpool.errors import AgentPoolError, ClaimLostError, InvalidValueError, shown
 from agentpool.rules.claims import (
     Acknowledge,
     Claim,
-    ClaimNext,
+    ClaimId,
     ClaimTerms,
     ReturnMessage,
     Unclaim,
 )
 from agentpool.rules.command import PoolView
 from agentpool.rules.dead import DeadLetter, Discard, Retry, dead_page
-from agentpool.rules.inboxes import next_available, peek_page
-from agentpool.rules.requirements import checked_number, require_type
-from agentpool.rules.topics import inbox_topic
+from agentpool.rules.inboxes import peek_page
+from agentpool.rules.requirements import checked_number, checked_sequence, require_type
+from agentpool.rules.tokens import claim_of, token_of
 from agentpool.runtime.bodies import NO_BODY, MessageBody
 from agentpool.runtime.drafts import reply_to, send_draft
 from agentpool.runtime.opened import OpenedPool
+from agentpool.runtime.taking import Taking
 from agentpool.support.clock import millis, positive_millis
-from agentpool.support.process import process_name
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import MessageReceipt, RunMessage
 from agentpool.wire.refs import PolicyRef
 
-__all__ = ("Delivery", "Inbox", "claim_terms")
+__all__ = ("Delivery", "Inbox", "checked_attempts", "claim_terms")
 
 T = TypeVar("T")
 
 _Page: TypeAlias = Callable[[PoolView, str, int, int], tuple[list[T], int | None]]
 
 _MOST: Final = 2**31
-_LOOK_FOR_SECONDS: Final = 1.0
-"""How long the first look of a take may last, so that no timeout is too short to get anything."""
 
 
 def claim_terms(
@@ -50,14 +45,22 @@ def claim_terms(
 
     :raises InvalidValueError: one of them makes no sense
     """
-    if max_attempts is not None and (type(max_attempts) is not int or max_attempts < 1):
-        msg = f"max_attempts: expected a number from 1 on, or None, got {shown(max_attempts)}"
-        raise InvalidValueError(msg)
     return ClaimTerms(
         positive_millis(lease, lease_name),
         None if limit is None else positive_millis(limit, "claim_limit"),
-        max_attempts,
+        checked_attempts(max_attempts),
     )
+
+
+def checked_attempts(max_attempts: int | None) -> int | None:
+    """Refuse what is no limit of attempts.
+
+    :raises InvalidValueError: it is neither ``None`` nor a number from 1 on
+    """
+    if max_attempts is not None and (type(max_attempts) is not int or max_attempts < 1):
+        msg = f"max_attempts: expected a number from 1 on, or None, got {shown(max_attempts)}"
+        raise InvalidValueError(msg)
+    return max_attempts
 
 
 class Delivery(MessageBody):
@@ -88,6 +91,11 @@ class Delivery(MessageBody):
 
     def __repr__(self) -> str:
         return f"<Delivery of {self.message.message_id!r}, attempt {self.attempt}>"
+
+    @property
+    def token(self) -> str:
+        """A name for the claim, with which `Inbox.ack` ends it, in another process too."""
+        return token_of(self._inbox.pool.pool_id, self.claim)
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,11 +162,11 @@ class Delivery(MessageBody):
     async def give_back(self) -> None:
         """End the claim, even when the pool is closed: its member leaves.
 
-        The message is there again at once, and the attempt does not count. Cancelled, it was given
-        back or not; if not, it comes when the claim runs out.
+        The message is there again at once, at the same attempt. Cancelled, it was given back or
+        not; if not, it comes when the claim runs out.
         """
         self._inbox.forget(self)
-        await self._inbox.pool.conclude(ReturnMessage(self.claim, 0, failed=False))
+        await self._inbox.pool.conclude(Unclaim(self.claim))
         self._ended = True
 
     async def _end(self, command: Acknowledge | ReturnMessage) -> None:
@@ -168,8 +176,17 @@ class Delivery(MessageBody):
             self._inbox.forget(self)
             raise
         # Not before: where it fails, or is cancelled, the claim goes on.
+        self.note_end()
+
+    def note_end(self) -> None:
+        """Note that the claim was ended: it is renewed no more, and its block leaves it at that."""
         self._inbox.forget(self)
         self._ended = True
+
+
+def _is_delivery(value: object) -> TypeGuard[Delivery]:
+    """Say whether something is a delivery, and does not only claim to be one."""
+    return issubclass(type(value), Delivery)
 
 
 class Inbox:
@@ -183,6 +200,8 @@ class Inbox:
     Every method raises what the store raises (`AgentPoolStore`), `StoreClosedError` once the pool
     or its store is closed, and `MembershipLostError` once the member that it belongs to has lost
     its run. One that changes nothing leaves nothing behind when it is cancelled.
+
+    :ivar run_id: the run, or the queue, whose messages they are
     """
 
     def __init__(self, pool: OpenedPool, run_id: str, terms: ClaimTerms) -> None:
@@ -191,9 +210,9 @@ class Inbox:
         require_type(terms, ClaimTerms, "terms")
         self.pool: Final = pool
         self.terms: Final = terms
-        self._run_id = run_id
+        self.run_id: Final = run_id
         self._held: WeakSet[Delivery] = WeakSet()
-        self._flows = False  # whether the last message was there at once
+        self._taking = Taking(pool, run_id, terms)
 
     async def __aiter__(self) -> AsyncGenerator[Delivery, None]:
         while True:
@@ -224,52 +243,26 @@ class Inbox:
         :param timeout: seconds after which it gives ``None``; however few, it looks once
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        if timeout is None:
-            return self._delivery(await self._claim_next())
-        seconds = millis(timeout, "timeout") / 1000
-        end = anyio.current_time() + seconds
-        with anyio.move_on_after(max(seconds, _LOOK_FOR_SECONDS)):
-            claim = await self._claim_what_is_there()
-            if claim is not None:
-                return self._delivery(claim)
-        if anyio.current_time() < end:
-            with anyio.CancelScope(deadline=end):
-                return self._delivery(await self._claim_next())
-        return None
+        claim = await self._taking.one(timeout)
+        return None if claim is None else self._delivery(claim)
 
-    async def _claim_next(self) -> Claim:
-        claim, self._flows = await self.pool.until_taken(
-            inbox_topic(self._run_id), self._when, self._claim, hopeful=self._flows
-        )
-        return claim
+    async def take_many(
+        self,
+        limit: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # as of `take`
+    ) -> tuple[Delivery, ...]:
+        """Claim the next messages in one transaction, and wait where there is none.
 
-    async def _claim_what_is_there(self) -> Claim | None:
-        claim = await self.pool.taken_now(self._when, self._claim, hopeful=self._flows)
-        self._flows = claim is not None
-        return claim
+        So many of them as are there, at least one, and never more than 256 at once. Cancelled or
+        timed out, it leaves no claim behind; see `take`.
 
-    def _when(self, view: PoolView) -> int | None:
-        return next_available(view, self._run_id)
-
-    async def _claim(self) -> Claim | None:
-        """Claim what is first, and see to it that a cancelled take keeps nothing."""
-        terms = self.terms
-        command = ClaimNext(self._run_id, process_name(), terms.lease, terms.max_attempts)
-        claiming = asyncio.ensure_future(self.pool.execute_once(command))
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            if command.withdraw():
-                claiming.cancel()
-            else:
-                await self.pool.put_right(self._unclaim(claiming))
-            raise
-
-    async def _unclaim(self, claiming: "asyncio.Future[Claim | None]") -> None:
-        with suppress(AgentPoolError):  # then the lease gives it back
-            claim = await claiming
-            if claim is not None:
-                await self.pool.conclude(Unclaim(claim))
+        :param limit: the most messages to claim
+        :param timeout: seconds after which it gives an empty tuple; however few, it looks once
+        :raises StoreClosedError: the pool, or its store, was closed
+        """
+        most = checked_number(limit, "limit", "messages, at least 1", least=1)
+        claims = await self._taking.many(most, timeout)
+        return tuple(self._delivery(claim) for claim in claims)
 
     def _delivery(self, claim: Claim) -> Delivery:
         delivery = Delivery(self, claim)
@@ -283,14 +276,54 @@ class Inbox:
         Cancelled, some were returned; the others come when their claims run out.
         """
         for delivery in list(self._held):
-            with suppress(ClaimLostError):
-                await delivery.give_back()
+            await delivery.give_back()
 
     def forget(self, delivery: Delivery) -> None:
         """Renew the claim of a delivery no longer: it has ended, or is about to."""
         require_type(delivery, Delivery, "delivery")
         self.pool.heartbeats.remove_delivery(self.pool.pool_id, delivery)
         self._held.discard(delivery)
+
+    # --- acknowledging
+
+    async def ack(self, token: str) -> None:
+        """End the claim that a `Delivery.token` names, whichever process made it.
+
+        Cancelled, the message is done or not; acknowledging again tells, by `ClaimLostError`.
+
+        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        :raises InvalidValueError: it is no token, or one from another inbox
+        """
+        await self._acknowledge([self._claim_of(token, "token")])
+
+    async def ack_many(self, deliveries: Sequence[Delivery | str]) -> None:
+        """End several claims for good in one transaction, all or none.
+
+        Cancelled, all messages are done or none; acknowledging one again tells.
+
+        :param deliveries: deliveries from this inbox, or tokens of such
+        :raises ClaimLostError: one of the claims had run out or was ended; nothing has changed
+        :raises InvalidValueError: something else is among them, or from another inbox
+        """
+        checked = checked_sequence(deliveries, "deliveries", object)
+        given = cast("tuple[Delivery | str, ...]", checked)
+        if given:
+            await self._acknowledge([self._claim_of(each, "deliveries") for each in given])
+        for each in given:
+            if _is_delivery(each):
+                each.note_end()  # it may be held by another `Inbox` of this run
+
+    def _claim_of(self, given: Delivery | str, name: str) -> ClaimId:
+        # By its token: what was taken elsewhere has none of this inbox.
+        token = given.token if _is_delivery(given) else cast("str", given)
+        return claim_of(self.pool.pool_id, self.run_id, token, name)
+
+    async def _acknowledge(self, claims: Iterable[ClaimId]) -> None:
+        ended = dict.fromkeys(claims)
+        await self.pool.execute(Acknowledge(*ended))
+        for delivery in list(self._held):
+            if delivery.claim.id in ended:
+                delivery.note_end()
 
     # --- dead letters
 
@@ -307,7 +340,7 @@ class Inbox:
         """
         require_type(letter, DeadLetter, "letter")
         key = letter.message.idempotency_key
-        await self.pool.execute(Retry(self._run_id, letter.seq, key))
+        await self.pool.execute(Retry(self.run_id, letter.seq, key))
 
     async def discard(self, letter: DeadLetter) -> None:
         """Throw a dead letter away, as if it had been acknowledged.
@@ -317,7 +350,7 @@ class Inbox:
         :raises InvalidTransitionError: it is dead no more
         """
         require_type(letter, DeadLetter, "letter")
-        await self.pool.execute(Discard(self._run_id, letter.seq))
+        await self.pool.execute(Discard(self.run_id, letter.seq))
 
     async def _listed(self, page: _Page[T], limit: int) -> tuple[T, ...]:
         most = min(checked_number(limit, "limit", "messages"), _MOST)
@@ -326,7 +359,7 @@ class Inbox:
         while after is not None:
             place, left = after, most - len(found)
             more, after = await self.pool.query(
-                lambda view: page(view, self._run_id, place, left)  # noqa: B023  # asked at once
+                lambda view: page(view, self.run_id, place, left)  # noqa: B023  # asked at once
             )
             found += more
         return tuple(found)

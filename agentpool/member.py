@@ -16,10 +16,11 @@ from agentpool.errors import (
     StoreBusyError,
     StoreClosedError,
 )
-from agentpool.inbox import Inbox
+from agentpool.inbox import Inbox, checked_attempts
 from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.holding import EndHolding, Holding
 from agentpool.rules.membership import HoldRun
+from agentpool.rules.queues import answering_run, queue_run
 from agentpool.rules.requirements import checked_cursor, require_type
 from agentpool.rules.waits import CancelWake, WakeOutcome
 from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body, to_keep_with
@@ -81,9 +82,32 @@ class MemberHandle:
         self.member: Final = member
         self.run_id: Final = member.run_id
         self.inbox: Final = Inbox(pool, member.run_id, terms)
+        self._terms = terms
+        self._queues: dict[tuple[str, ClaimTerms], Inbox] = {}
 
     def __repr__(self) -> str:
         return f"<MemberHandle {self.run_id!r} of pool {self._pool.pool_id!r}>"
+
+    def queue(self, name: str, *, max_attempts: int | None = None) -> Inbox:
+        """Give the inbox of a queue, to take from; see `AgentPool.queue`, which makes the queue.
+
+        Claims last as those of this member's own inbox, and are given back when it leaves. Where
+        there is no such queue yet, a take waits for it.
+
+        :param max_attempts: after so many a message is put aside, see `Inbox.dead`; ``None``: as
+            in this member's own inbox
+        :raises InvalidValueError: the name makes no id, or the number no sense
+        """
+        run_id = queue_run(name)
+        terms = self._terms
+        if max_attempts is not None:
+            terms = terms._replace(max_attempts=checked_attempts(max_attempts))
+        return self._queues.setdefault((run_id, terms), Inbox(self._pool, run_id, terms))
+
+    async def let_go(self) -> None:
+        """Return what was taken from the inbox, and from queues; see `Inbox.let_go`."""
+        for inbox in (self.inbox, *self._queues.values()):
+            await inbox.let_go()
 
     async def write(self, body: object) -> KeptBody:
         """Keep a body in the store ahead, and give what is then sent in its place.
@@ -181,13 +205,17 @@ class MemberHandle:
     ) -> MessageReceipt:
         """Answer a message, to its sender and with its correlation; see `send`.
 
+        One that was sent to a queue is answered in the name of the queue.
+
         A message that comes again after a crash is answered again, unless a key derived from it
         is given; to an asker only the first answer of a run counts.
 
         :param policy_refs: ``None``: those of the message
         """
+        require_type(message, RunMessage, "message")
+        queues = [queue for queue, _ in self._queues]
         draft = reply_to(message, body, content_ref, idempotency_key, policy_refs)
-        return await send_draft(self._pool, self.run_id, draft)
+        return await send_draft(self._pool, answering_run(message, self.run_id, queues), draft)
 
     async def wait_until(
         self,
@@ -321,7 +349,7 @@ class Membership(Unopened):
 
     async def _let_go(self) -> None:
         try:
-            await self._handle.inbox.let_go()
+            await self._handle.let_go()
         except StoreBusyError:
             raise  # leaving would wait for the same, as long
         except AgentPoolError:

@@ -20,6 +20,7 @@ from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember, carries_policies
 from agentpool.rules.messages import RecordStatus
 from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.queues import MakeQueue, Queue
 from agentpool.rules.requirements import (
     checked_cursor,
     checked_sequence,
@@ -219,6 +220,18 @@ class AgentPool:
         """
         terms = claim_terms(claim_lease, claim_limit, max_attempts)
         return MemberHandle(self._opened, member, terms)
+
+    async def queue(self, name: str) -> Queue:
+        """Make a queue, or find it: each message to it goes to one of those who take from it.
+
+        It is a member without a lease, and waits for work until it leaves; broadcasts to the pool
+        pass it by. It carries the policies of the pool; for others let a member join by `join_run`
+        that has the run id and agent id ``queue.NAME`` and the topic ``agentpool.queue``. Members
+        take by `MemberHandle.queue`. Cancelled, it is made or not; calling again finds it.
+
+        :raises IdempotencyConflictError: a member has its run id that is no queue
+        """
+        return await self._opened.execute(MakeQueue(name))
 
     async def snapshot(self) -> AgentPoolSnapshot:
         """Show what the whole log of the pool means now; see `AgentPoolStore.snapshot`."""

@@ -1,12 +1,13 @@
 """Claims: a message is with one consumer under a lease, and is acknowledged or comes back.
 
-Acknowledging deletes the row. Fencing: a claim is current while the row has its attempt number
-and its lease has not run out; whatever is no longer current changes nothing.
+Acknowledging deletes the row. Fencing: a claim is current while the row has its numbers and its
+lease has not run out; whatever is no longer current changes nothing.
 """
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -30,17 +31,34 @@ from agentpool.wire.records import AgentPoolStoredMessage, RunMessage
 __all__ = (
     "Acknowledge",
     "Claim",
+    "ClaimId",
+    "ClaimMany",
     "ClaimNext",
     "ClaimTerms",
+    "Claiming",
     "RenewClaims",
     "ReturnMessage",
     "Unclaim",
     "growing_delay",
 )
 
+R = TypeVar("R")
+
 _FIRST_DELAY_MILLIS: Final = 1000
 _LONGEST_DELAY_MILLIS: Final = 300_000
 _DOUBLINGS: Final = 9  # more than it takes to the longest
+
+
+class ClaimId(NamedTuple):
+    """Which claim.
+
+    :ivar undone: how many claims of the message were undone before; their attempts come again
+    """
+
+    run_id: str
+    seq: int
+    attempt: int
+    undone: int = 0
 
 
 class Claim(NamedTuple):
@@ -50,6 +68,12 @@ class Claim(NamedTuple):
     seq: int
     attempt: int
     message: RunMessage
+    undone: int = 0
+
+    @property
+    def id(self) -> ClaimId:
+        """What tells this claim from all others."""
+        return ClaimId(self.run_id, self.seq, self.attempt, self.undone)
 
 
 class ClaimTerms(NamedTuple):
@@ -65,13 +89,13 @@ class ClaimTerms(NamedTuple):
     max_attempts: int | None = None
 
 
-class ClaimNext(Command[Claim | None]):
-    """Claim the first message of a run that can be taken; ``None``: there is none, or look again.
+class Claiming(Command[R]):
+    """Claim the first messages of a run that can be taken, as many as are asked for.
 
-    What has expired, was cancelled or has failed too often is moved out of the way, so much of it
-    in one transaction that others get their turn.
+    What has expired, was cancelled or has failed too often is moved out of the way. Others get
+    their turn: there may be more to move, and more to claim, than one transaction does.
 
-    :param lease: milliseconds until the claim runs out unless renewed
+    :param lease: milliseconds until the claims run out unless renewed
     :param claimant: a name for who claims, for people who look at it
     :param max_attempts: after so many attempts a message is put aside; ``None``: never
     """
@@ -87,40 +111,100 @@ class ClaimNext(Command[Claim | None]):
         self._deciding = self._withdrawn = False
         self.looks_up: LookUps = LookUps(inboxes=(run_id,))
 
+    @staticmethod
+    @abstractmethod
+    def claims(result: R) -> Sequence[Claim]:
+        """List the claims that were made, by what the command gave."""
+
     def withdraw(self) -> bool:
         """Claim nothing from now on; say whether that comes in time.
 
         For the event loop, while a store may decide in another thread.
         """
-        # Here and in `decide` each first says what it does, and only then looks at the other: one
+        # Here and in `_claim` each first says what it does, and only then looks at the other: one
         # of the two sees it.
         self._withdrawn = True
         return not self._deciding
 
-    def decide(self, view: PoolView) -> Decision[Claim | None]:
+    def _claim(self, view: PoolView, limit: int) -> Decision[list[Claim]]:
         self._deciding = True
         if self._withdrawn:
-            return Decision(None)
+            return Decision([])
         require_open(view)
         passed = _PassedBy(view, self._max_attempts)
+        claims: list[Claim] = []
+        puts: list[Row] = []
         for row in islice(in_turn(view, self._run_id), ROWS_AT_ONCE):
             entry = value_of(row, InboxEntry)
             if passed.by_its_row(row, entry):
                 continue
-            if passed.read == MESSAGES_AT_ONCE:
+            if passed.read == max(limit, MESSAGES_AT_ONCE):
                 break
             stored = message_at(view, row.key.number)
             if not passed.by_its_message(row, entry, stored):
-                claim = Claim(self._run_id, row.key.number, entry.attempt + 1, stored.message)
-                return passed.decision(claim, self._claimed(row, entry, view.now))
-        return passed.decision(None)
+                claim, claimed = self._claimed(row, entry, stored.message, view.now)
+                claims.append(claim)
+                puts.append(claimed)
+                if len(claims) == limit:
+                    break
+        return passed.decision(claims, puts)
 
-    def _claimed(self, row: Row, entry: InboxEntry, now: int) -> Row:
+    def _claimed(
+        self, row: Row, entry: InboxEntry, message: RunMessage, now: int
+    ) -> tuple[Claim, Row]:
         # The number fences: a consumer that slept through its lease holds an older one, and can
         # neither acknowledge nor renew what somebody else handles by now.
-        claimed = replace(entry, attempt=entry.attempt + 1, claimed_by=self._claimant)
+        attempt = entry.attempt + 1
+        claim = Claim(self._run_id, row.key.number, attempt, message, entry.undone)
+        claimed = replace(entry, attempt=attempt, claimed_by=self._claimant)
         # A claimed message is due when its lease ends: one whose consumer died simply comes.
-        return put(row.key, claimed, now + self._lease)
+        return claim, put(row.key, claimed, now + self._lease)
+
+
+class ClaimNext(Claiming[Claim | None]):
+    """Claim the first message of a run that can be taken; ``None``: there is none, or look again.
+
+    See `Claiming`.
+    """
+
+    @staticmethod
+    def claims(result: Claim | None) -> Sequence[Claim]:
+        return () if result is None else (result,)
+
+    def decide(self, view: PoolView) -> Decision[Claim | None]:
+        decision = self._claim(view, 1)
+        first = next(iter(decision.result), None)
+        return Decision(first, puts=decision.puts, deletes=decision.deletes)
+
+
+class ClaimMany(Claiming[tuple[Claim, ...] | None]):
+    """Claim the first messages that can be taken; ``None``: there is none, or look again.
+
+    See `Claiming`.
+
+    :param limit: the most messages; no more than `ROWS_AT_ONCE` in one transaction
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        claimant: str,
+        lease: int,
+        max_attempts: int | None = None,
+        *,
+        limit: int,
+    ) -> None:
+        super().__init__(run_id, claimant, lease, max_attempts)
+        self._limit = limit
+
+    @staticmethod
+    def claims(result: tuple[Claim, ...] | None) -> Sequence[Claim]:
+        return result or ()
+
+    def decide(self, view: PoolView) -> Decision[tuple[Claim, ...] | None]:
+        decision = self._claim(view, self._limit)
+        claims = tuple(decision.result) or None
+        return Decision(claims, puts=decision.puts, deletes=decision.deletes)
 
 
 class _PassedBy:
@@ -154,37 +238,49 @@ class _PassedBy:
             self._deletes.append(row.key)
         return True
 
-    def decision(self, claim: Claim | None, *puts: Row) -> Decision[Claim | None]:
+    def decision(self, claims: list[Claim], puts: list[Row]) -> Decision[list[Claim]]:
         """Decide to claim something, or nothing, and to move away what was passed by."""
-        return Decision(claim, puts=(*self._puts, *puts), deletes=tuple(self._deletes))
+        return Decision(claims, puts=(*self._puts, *puts), deletes=tuple(self._deletes))
 
 
 class Unclaim(Command[None]):
-    """Undo a claim that was made for nobody: the message is there again, at the same attempt."""
+    """Undo claims: the messages are there again, at the same attempts.
+
+    Those that are no longer current stay as they are.
+    """
 
     must_survive_power_cut = False
 
-    def __init__(self, claim: Claim) -> None:
-        self._claim = claim
-        self.looks_up: LookUps = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
+    def __init__(self, *claims: Claim) -> None:
+        self._claims = claims
+        self.looks_up: LookUps = LookUps(rows=_rows_of(self._claims))
 
     def decide(self, view: PoolView) -> Decision[None]:
-        row = _current(view, self._claim)
-        entry = replace(value_of(row, InboxEntry), claimed_by=None)
-        if entry.expires_at is None or entry.expires_at > view.now:
-            entry = replace(entry, attempt=entry.attempt - 1)
-        return Decision(None, puts=(put(row.key, entry),), announce=True)
+        rows = [row for row in (_if_current(view, claim) for claim in self._claims) if row]
+        puts = tuple(_undone(view, row) for row in rows)
+        return Decision(None, puts=puts, announce=bool(puts))
+
+
+def _undone(view: PoolView, row: Row) -> Row:
+    entry = replace(value_of(row, InboxEntry), claimed_by=None)
+    if entry.expires_at is None or entry.expires_at > view.now:
+        # Its number comes again, so another has to fence off the claim that is undone.
+        entry = replace(entry, attempt=entry.attempt - 1, undone=entry.undone + 1)
+    return put(row.key, entry)
 
 
 class Acknowledge(Command[None]):
-    """End a claim for good: the message is done."""
+    """End claims for good: the messages are done.
 
-    def __init__(self, claim: Claim) -> None:
-        self._claim = claim
-        self.looks_up: LookUps = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
+    :raises ClaimLostError: one of them is no longer current; then none is ended
+    """
+
+    def __init__(self, *claims: Claim | ClaimId) -> None:
+        self._claims = claims
+        self.looks_up: LookUps = LookUps(rows=_rows_of(claims))
 
     def decide(self, view: PoolView) -> Decision[None]:
-        return Decision(None, deletes=(_current(view, self._claim).key,))
+        return Decision(None, deletes=tuple(_current(view, each).key for each in self._claims))
 
 
 class ReturnMessage(Command[None]):
@@ -192,27 +288,16 @@ class ReturnMessage(Command[None]):
 
     :param delay: milliseconds; ``None``: longer with each attempt
     :param max_attempts: after so many attempts the message is put aside; ``None``: never
-    :param failed: whether the attempt counts
     """
 
-    def __init__(
-        self,
-        claim: Claim,
-        delay: int | None,
-        max_attempts: int | None = None,
-        *,
-        failed: bool = True,
-    ) -> None:
-        self._claim, self._delay = claim, delay
-        self._max_attempts, self._failed = max_attempts, failed
-        self.looks_up: LookUps = LookUps(rows=(inbox_key(claim.run_id, claim.seq),))
+    def __init__(self, claim: Claim, delay: int | None, max_attempts: int | None = None) -> None:
+        self._claim, self._delay, self._max_attempts = claim, delay, max_attempts
+        self.looks_up: LookUps = LookUps(rows=_rows_of([self._claim]))
 
     def decide(self, view: PoolView) -> Decision[None]:
         row = _current(view, self._claim)
         # It keeps its number, without a claimant: the claim that is given back is no longer valid.
         entry = replace(value_of(row, InboxEntry), claimed_by=None)
-        if not self._failed:
-            entry = replace(entry, forgiven=entry.forgiven + 1)
         if is_spent(entry, self._max_attempts):
             return Decision(None, puts=(put_aside(row, entry),), deletes=(row.key,))
         delay = growing_delay(entry.tries) if self._delay is None else self._delay
@@ -233,28 +318,36 @@ class RenewClaims(Command[frozenset[Claim]]):
 
     def __init__(self, claims: Mapping[Claim, int]) -> None:
         self._claims = dict(claims)
-        self.looks_up: LookUps = LookUps(
-            rows=tuple(inbox_key(each.run_id, each.seq) for each in claims)
-        )
+        self.looks_up: LookUps = LookUps(rows=_rows_of(tuple(claims)))
 
     def decide(self, view: PoolView) -> Decision[frozenset[Claim]]:
         puts: list[Row] = []
         lost: set[Claim] = set()
         for claim, lease in self._claims.items():
-            try:
-                row = _current(view, claim)
-            except ClaimLostError:
-                lost.add(claim)  # the others are renewed all the same
+            row = _if_current(view, claim)
+            if row is None:
+                lost.add(claim)
             else:
                 puts.append(put(row.key, value_of(row, InboxEntry), view.now + lease))
         return Decision(frozenset(lost), puts=tuple(puts))
 
 
-def _current(view: PoolView, claim: Claim) -> Row:
+def _rows_of(claims: Sequence[Claim | ClaimId]) -> tuple[RowKey, ...]:
+    return tuple(inbox_key(claim.run_id, claim.seq) for claim in claims)
+
+
+def _if_current(view: PoolView, claim: Claim | ClaimId) -> Row | None:
     row = view.row(inbox_key(claim.run_id, claim.seq))
-    if row is not None and row.due_at > view.now:
-        entry = value_of(row, InboxEntry)
-        if entry.attempt == claim.attempt and entry.claimed_by:
-            return row
-    msg = f"the claim of run {claim.run_id!r}, attempt {claim.attempt}, is no longer current"
-    raise ClaimLostError(msg, pool_id=view.pool_id, seq=claim.seq)
+    if row is None or row.due_at <= view.now:
+        return None
+    entry = value_of(row, InboxEntry)
+    is_it = (entry.attempt, entry.undone) == (claim.attempt, claim.undone)
+    return row if is_it and entry.claimed_by else None
+
+
+def _current(view: PoolView, claim: Claim | ClaimId) -> Row:
+    row = _if_current(view, claim)
+    if row is None:
+        msg = f"the claim of run {claim.run_id!r}, attempt {claim.attempt}, is no longer current"
+        raise ClaimLostError(msg, pool_id=view.pool_id, seq=claim.seq)
+    return row

@@ -104,14 +104,14 @@ def checked_names(values: Iterable[str], name: str) -> list[str]:
 _TEXTS: Final = (str, bytes, bytearray, memoryview)
 
 
-def checked_number(number: int, name: str, what: str) -> int:
-    """Refuse what is no number from 0 on.
+def checked_number(number: int, name: str, what: str, *, least: int = 0) -> int:
+    """Refuse what is no number from 0, or another least one, on.
 
     :param what: what it is a number of, for the error
     :raises InvalidValueError: naming the argument
     """
     type_ = type(number)
-    if not issubclass(type_, int) or type_ is bool or (number := int.__pos__(number)) < 0:
+    if not issubclass(type_, int) or type_ is bool or (number := int.__pos__(number)) < least:
         msg = f"{name}: expected a number of {what}, got {shown(number)}"
         raise InvalidValueError(msg)
     return number

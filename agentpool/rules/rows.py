@@ -52,16 +52,19 @@ class InboxEntry(Wire):
     """An unacknowledged message of one run; the row's ``due_at`` is when it can be taken.
 
     While it is claimed that is the end of the claim's lease, so an expired claim needs no
-    clearing. ``attempt`` counts the claims and fences off those that are no longer current.
+    clearing. ``attempt`` counts the claims and, with ``undone``, fences off those that are no
+    longer current.
 
     :ivar expires_at: when the message expires; ``None``: never, or only the message tells
     :ivar forgiven: how many of the attempts do not count
+    :ivar undone: how many claims were undone, whose numbers others have got since
     """
 
     attempt: int = written(0)
     claimed_by: str | None = None
     expires_at: int | None = None
     forgiven: int = 0
+    undone: int = 0
 
     @property
     def tries(self) -> int:

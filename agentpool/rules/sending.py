@@ -14,6 +14,7 @@ from agentpool.rules.answers import (
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
 from agentpool.rules.endings import closing, end_if_late
 from agentpool.rules.messages import earlier_message, ends_by_time, look_ups_of, recorded
+from agentpool.rules.queues import is_queue
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
     ACCEPTED,
@@ -73,7 +74,9 @@ def _addressed(view: PoolView, message: RunMessage) -> list[AgentPoolMember]:
             config = require_open(view)
             with_sender = config.message_policy.include_sender_in_pool_broadcast
             return [
-                each for each in members.values() if with_sender or each.run_id != message.sender
+                each
+                for each in members.values()
+                if not is_queue(each) and (with_sender or each.run_id != message.sender)
             ]
 
 

@@ -74,6 +74,7 @@ class Waiting:
     ) -> tuple[R, bool]:
         """Take, whenever there may be something for it, until that gives something.
 
+        In turn: where others wait already, there is nothing yet, and they come before this one.
         Before the topic was touched, and after it came too late, it only asks: a wait that begins
         in vain costs no write transaction.
 
@@ -82,8 +83,7 @@ class Waiting:
         :return: what it gave, and whether that was there at once
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        with self._queueing(topic) as waiter, self._ends(waiter.turns, ending):
-            waiter.sure = hopeful
+        with self._queueing(topic, hopeful) as waiter, self._ends(waiter.turns, ending):
             async for _ in waiter.turns:
                 found = None
                 if waiter.begins_sure():
@@ -128,12 +128,12 @@ class Waiting:
             yield
 
     @contextmanager
-    def _queueing(self, topic: str) -> "Iterator[_Waiter]":
+    def _queueing(self, topic: str, hopeful: bool) -> "Iterator[_Waiter]":
         """Wait in the queue of a topic, for the length of the block."""
         queue = self._queues.get(topic)
         if queue is None:
             queue = self._queues[topic] = _Queue(self._store, self._pool_id, topic)
-        waiter = queue.enter()
+        waiter = queue.enter(hopeful=hopeful)
         try:
             yield waiter
         finally:
@@ -151,13 +151,12 @@ class _Waiter:
 
     __slots__ = ("_owes", "alone", "looks", "queue", "sure", "turns")
 
-    def __init__(self, queue: "_Queue") -> None:
+    def __init__(self, queue: "_Queue", *, sure: bool, rests: bool) -> None:
         self.queue: Final = queue
-        self.turns: Final = Turns()
-        self.sure = False
-        self.alone = True
-        self.looks = 0
-        self._owes = True
+        self.turns: Final = Turns(at_once=not rests)
+        self.sure = sure and not rests
+        self.alone = self._owes = not rests
+        self.looks = int(rests)  # others have looked for it
 
     def wake(self, *, sure: bool, alone: bool) -> None:
         """Let it look: there may be something for it."""
@@ -209,11 +208,12 @@ class _Queue:
         self._at: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self) -> _Waiter:
-        """Come to the end of the queue; the first turn comes at once."""
+    def enter(self, *, hopeful: bool) -> _Waiter:
+        """Come to the end of the queue; the first turn comes at once, unless somebody sleeps."""
         if not self._waiters:
             self._listening.__enter__()
-        waiter = _Waiter(self)
+        somebody_sleeps = any(not each.owes for each in self._waiters)
+        waiter = _Waiter(self, sure=hopeful, rests=somebody_sleeps)
         self._waiters[waiter] = None
         return waiter
 

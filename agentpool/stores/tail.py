@@ -78,15 +78,16 @@ class Turns:
     A turn may come although nothing changed. Nothing is held while one looks, so the consumer may
     yield, pause or leave wherever it likes.
 
+    :param at_once: whether the first turn does
     :ivar endings: what ends the turns when it is closed
     :ivar told: for who looks after many things at once: which of them have changed
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = True) -> None:
         self._signal = anyio.Event()
         self._seconds: float | None = None
         self.endings: list[Ending] = []
-        self._woken = True  # the first turn comes at once
+        self._woken = at_once
         self.told: set[str] = set()
 
     @property

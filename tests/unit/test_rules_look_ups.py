@@ -21,6 +21,7 @@ from agentpool import (
 from agentpool.rules.answers import RenewHolds, TakeAnswers
 from agentpool.rules.claims import (
     Acknowledge,
+    ClaimMany,
     ClaimNext,
     RenewClaims,
     ReturnMessage,
@@ -34,6 +35,7 @@ from agentpool.rules.host_events import NextEventSequence, Publish
 from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
+from agentpool.rules.queues import MakeQueue
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, PollWake, SuspendUntil
 from agentpool.rules.wakes import RecordWake
@@ -174,6 +176,8 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "ask": lambda _: Send(question(), hold_answers=True),
     "ask again": after_question(lambda: Send(question(), hold_answers=True)),
     "claim nothing": lambda _: ClaimNext("run.b", "test", 1000),
+    "make a queue": lambda _: MakeQueue("work"),
+    "claim many": lambda _: ClaimMany("run.b", "test", 1000, limit=1),
     "acknowledge": lambda pool: Acknowledge(claimed(pool)),
     "return": lambda pool: ReturnMessage(claimed(pool), 0),
     "put aside": lambda pool: ReturnMessage(claimed(pool), 0, max_attempts=1),

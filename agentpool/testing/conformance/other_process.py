@@ -77,6 +77,10 @@ class Verbs:
         self._delivery = await self._pool.inbox("run.b", lease=lease).take()
         return self._delivery.attempt
 
+    async def ack_token(self, token: str) -> None:
+        """Acknowledge what another process has taken of ``run.b``."""
+        await self._pool.inbox("run.b").ack(token)
+
     async def claim(self, lease_millis: int) -> int:
         """Claim a message of ``run.b`` for some time, which is not renewed."""
         claim = await self._pool.store.execute(POOL, ClaimNext("run.b", "run.b", lease_millis))

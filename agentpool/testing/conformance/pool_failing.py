@@ -216,7 +216,7 @@ class PoolFailingTests(PoolKit):
                 await deliver(pool, 1)
                 held = await me.inbox.take()
             async with pool.member(a_member("run.b"), max_attempts=1) as back:
-                assert await taken(back.inbox) == [("message.1", 2)]
+                assert await taken(back.inbox) == [("message.1", 1)]
                 assert await back.inbox.dead() == ()
             assert held.attempt == 1
 

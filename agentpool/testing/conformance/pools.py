@@ -15,11 +15,14 @@ from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
+from agentpool.testing.conformance.pool_queues import PoolQueueTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
 from agentpool.testing.conformance.pool_taking import PoolTakingTests
+from agentpool.testing.conformance.pool_taking_many import PoolTakingManyTests
 from agentpool.testing.conformance.pool_taking_over import PoolTakingOverTests
+from agentpool.testing.conformance.pool_tokens import PoolTokenTests
 from agentpool.testing.conformance.pool_wakes import PoolWakeTests
 
 __all__ = ("PoolConformance",)
@@ -32,10 +35,13 @@ class PoolConformance(
     PoolStatusTests,
     PoolInboxTests,
     PoolTakingTests,
+    PoolTakingManyTests,
     PoolClaimTests,
+    PoolTokenTests,
     PoolRenewingTests,
     PoolFailingTests,
     PoolInboxModelTests,
+    PoolQueueTests,
     PoolAskingTests,
     PoolHoldingTests,
     PoolWakeTests,

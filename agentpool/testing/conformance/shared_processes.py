@@ -86,6 +86,16 @@ class SharedProcessTests(SharedKit):
             await delivery.ack()
             assert await peeked(pool.inbox("run.b")) == []
 
+    async def test_a_claim_is_ended_by_its_token_in_another_process(self) -> None:
+        place = self.new_place()
+        async with self.pool(place) as pool, self.process(place) as other:
+            await deliver(pool, 1)
+            delivery = await pool.inbox("run.b").take()
+            assert await other.ask("ack_token", delivery.token) is None
+            assert await peeked(pool.inbox("run.b")) == []
+            assert await other.ask("ack_token", delivery.token) == "ClaimLostError"
+            assert await other.ask("ack_token", "no token") == "InvalidValueError"
+
     async def test_what_a_killed_process_held_comes_back(self) -> None:
         place = self.new_place()
         async with self.pool(place) as pool:
