@@ -1,9 +1,12 @@
 """Durable, shared coordination for pools of AI agents, in one SQLite file.
 
-Start with `SqliteAgentPoolStore.open` and `AgentPool.open`. What stores promise is said by
+Start with `open_pool`, or with `open_store` and `AgentPool.open`. What stores promise is said by
 `AgentPoolStore`, the errors are listed in `agentpool.errors`, what stands in a log in
 `agentpool.wire.records`.
 """
+
+# What users open
+from agentpool.opening import open_pool, open_store
 
 # What users hold
 from agentpool.pool import AgentPool
@@ -12,6 +15,7 @@ from agentpool.inbox import Inbox, Delivery
 from agentpool.rules.dead import DeadLetter
 from agentpool.rules.waits import WakeOutcome
 from agentpool.rules.history import EventCursor
+from agentpool.rules.summary import PoolSummary
 
 # Stores
 from agentpool.stores.base import AgentPoolStore
@@ -216,6 +220,7 @@ __all__ = (
     "PoolCreated",
     "PoolNotOpenError",
     "PoolOpened",
+    "PoolSummary",
     "PoolTarget",
     "PrivacyClass",
     "ResumeInputPolicy",
@@ -254,5 +259,7 @@ __all__ = (
     "decode",
     "encode",
     "include",
+    "open_pool",
+    "open_store",
     "replay",
 )

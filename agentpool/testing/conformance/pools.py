@@ -6,6 +6,7 @@ from agentpool.testing.conformance.pool_claims import PoolClaimTests
 from agentpool.testing.conformance.pool_closing import PoolClosingTests
 from agentpool.testing.conformance.pool_deadlines import PoolDeadlineTests
 from agentpool.testing.conformance.pool_endings import PoolEndingTests
+from agentpool.testing.conformance.pool_entering import PoolEnteringTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
 from agentpool.testing.conformance.pool_failing import PoolFailingTests
 from agentpool.testing.conformance.pool_holding import PoolHoldingTests
@@ -42,6 +43,7 @@ class PoolConformance(
     PoolPublishingTests,
     PoolPresenceTests,
     PoolTakingOverTests,
+    PoolEnteringTests,
     PoolDeadlineTests,
     PoolCancellationTests,
     PoolClosingTests,
