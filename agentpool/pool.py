@@ -9,12 +9,14 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
+import anyio
 from msgspec.structs import replace
 
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle, Membership
 from agentpool.rules.command import PoolView
+from agentpool.rules.gathering import wanted_members
 from agentpool.rules.history import EventCursor, page_of_events
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember, carries_policies
@@ -32,6 +34,7 @@ from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
 from agentpool.stores.tail import follow
+from agentpool.support.clock import millis
 from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
@@ -166,6 +169,39 @@ class AgentPool:
         return await self._opened.query(
             lambda view: tuple(member for _, member in sorted(view.state.members.items()))
         )
+
+    async def wait_for_members(
+        self,
+        *,
+        agent: str | None = None,
+        topic: str | None = None,
+        run_ids: Sequence[str] | None = None,
+        count: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # it looks once, however short that is
+    ) -> tuple[AgentPoolMember, ...]:
+        """Wait until members have joined, in whatever process: to start together.
+
+        Cancelled, it leaves nothing behind.
+
+        :param agent: count members of this agent only
+        :param topic: count members with this topic only
+        :param run_ids: count these runs only
+        :param count: how many there have to be; without one all of ``run_ids``, or one
+        :param timeout: seconds to wait; ``None``: for ever
+        :return: all members that count, in ascending order of their runs, as they were then
+        :raises NotEnoughMembersError: the time is up; also a `TimeoutError`
+        :raises InvalidValueError: there can never be so many
+        """
+        wanted = wanted_members(agent, topic, run_ids, count)
+        if timeout is None:
+            return await self._opened.gathered(wanted)
+        patience = millis(timeout, "timeout")
+        with anyio.move_on_after(patience / 1000):
+            return await self._opened.gathered(wanted)
+        found = await self._opened.query(wanted.among)
+        if len(found) < wanted.count:
+            raise wanted.too_few(found, self.pool_id, patience)
+        return found
 
     def member(
         self,

@@ -7,10 +7,11 @@ from typing import Any, Final, TypeAlias, TypeVar
 from agentpool.errors import InvalidValueError, MembershipLostError
 from agentpool.rules.answers import TakeAnswers, is_answered
 from agentpool.rules.command import Command, PoolView
+from agentpool.rules.gathering import WantedMembers
 from agentpool.rules.holding import AsHolder, Holding
 from agentpool.rules.requirements import require_open
 from agentpool.rules.sending import Send
-from agentpool.rules.topics import message_topic, wake_topic
+from agentpool.rules.topics import MEMBERS, message_topic, wake_topic
 from agentpool.rules.waits import (
     SuspendUntil,
     WakeOutcome,
@@ -26,6 +27,7 @@ from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
+    AgentPoolMember,
     AgentPoolStoreCursor,
     RunMessage,
     WakeCondition,
@@ -165,6 +167,14 @@ class OpenedPool:
         """Answer a question, unless the pool is closed."""
         self.ending.refuse_closed()
         return await self.store.query(self.pool_id, question)
+
+    async def gathered(self, wanted: WantedMembers) -> tuple[AgentPoolMember, ...]:
+        """Wait until members are there; see `AgentPool.wait_for_members`."""
+
+        async def look(_touched: bool) -> tuple[AgentPoolMember, ...] | None:
+            return await self.query(wanted.enough_among)
+
+        return await self.waiting.until(MEMBERS, look)
 
     async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
         """Send a question and wait for what comes of it; see `AgentPool.ask`."""

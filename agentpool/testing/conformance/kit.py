@@ -283,5 +283,6 @@ EVERY_CALL: Final[dict[str, Call]] = {
     "put_content": lambda store, _: store.put_content(BODY),
     "get_content": lambda store, _: store.get_content(content_ref(BODY)),
     "changes": a_turn,
+    "pools": lambda store, _: store.pools(),
 }
 """Every public method. A new one needs a line here, or above when it is about a pool."""

@@ -9,6 +9,7 @@ from agentpool.testing.conformance.pool_endings import PoolEndingTests
 from agentpool.testing.conformance.pool_entering import PoolEnteringTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
 from agentpool.testing.conformance.pool_failing import PoolFailingTests
+from agentpool.testing.conformance.pool_gathering import PoolGatheringTests
 from agentpool.testing.conformance.pool_holding import PoolHoldingTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
 from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
@@ -27,6 +28,7 @@ __all__ = ("PoolConformance",)
 
 class PoolConformance(
     PoolMemberTests,
+    PoolGatheringTests,
     PoolSendingTests,
     PoolStatusTests,
     PoolInboxTests,
