@@ -1,9 +1,12 @@
 """Durable, shared coordination for pools of AI agents, in one SQLite file.
 
-Start with `SqliteAgentPoolStore.open` and `AgentPool.open`. What stores promise is said by
+Start with `open_pool`, or with `open_store` and `AgentPool.open`. What stores promise is said by
 `AgentPoolStore`, the errors are listed in `agentpool.errors`, what stands in a log in
 `agentpool.wire.records`.
 """
+
+# What users open
+from agentpool.opening import open_pool, open_store
 
 # What users hold
 from agentpool.pool import AgentPool
@@ -14,6 +17,7 @@ from agentpool.rules.dead import DeadLetter
 from agentpool.rules.queues import Queue
 from agentpool.rules.waits import WakeOutcome
 from agentpool.rules.history import EventCursor
+from agentpool.rules.summary import PoolSummary
 
 # Stores
 from agentpool.stores.base import AgentPoolStore
@@ -32,6 +36,7 @@ from agentpool.errors import (
     InvalidValueError,
     MembershipLostError,
     NotAMemberError,
+    NotEnoughMembersError,
     PoolConfigConflictError,
     PoolNotOpenError,
     RetryClassification,
@@ -213,6 +218,7 @@ __all__ = (
     "MessageResponseContract",
     "MessageStatus",
     "NotAMemberError",
+    "NotEnoughMembersError",
     "PayloadAccessMode",
     "PolicyKind",
     "PolicyRef",
@@ -220,6 +226,7 @@ __all__ = (
     "PoolCreated",
     "PoolNotOpenError",
     "PoolOpened",
+    "PoolSummary",
     "PoolTarget",
     "PrivacyClass",
     "Queue",
@@ -259,5 +266,7 @@ __all__ = (
     "decode",
     "encode",
     "include",
+    "open_pool",
+    "open_store",
     "replay",
 )

@@ -8,6 +8,7 @@
     ├── PoolConfigConflictError                                  repair_needed
     ├── NotAMemberError                                          not_retryable
     ├── MembershipLostError                                      not_retryable
+    ├── NotEnoughMembersError      (also a TimeoutError)         retryable
     ├── ClaimLostError                                           not_retryable
     ├── ContentNotFoundError                                     not_retryable
     ├── IdempotencyConflictError                                 not_retryable
@@ -40,6 +41,7 @@ __all__ = (
     "InvalidValueError",
     "MembershipLostError",
     "NotAMemberError",
+    "NotEnoughMembersError",
     "PoolConfigConflictError",
     "PoolNotOpenError",
     "RetryClassification",
@@ -147,6 +149,12 @@ class MembershipLostError(AgentPoolError):
     Another block has taken the run over, it was let go, or its lease ran out and it is not to join
     again by itself.
     """
+
+
+class NotEnoughMembersError(AgentPoolError, TimeoutError):
+    """Raised when the members that were waited for had not all joined when the time was up."""
+
+    retry = RetryClassification.RETRYABLE
 
 
 class ClaimLostError(AgentPoolError):

@@ -1,12 +1,12 @@
 """Being a member: the handle that makes an agent's code short."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from secrets import token_hex
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -74,7 +74,13 @@ class MemberHandle:
     :ivar inbox: its messages
     """
 
-    def __init__(self, pool: OpenedPool, member: AgentPoolMember, terms: ClaimTerms) -> None:
+    def __init__(
+        self,
+        pool: OpenedPool,
+        member: AgentPoolMember,
+        terms: ClaimTerms,
+        end: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
         require_type(pool, OpenedPool, "pool")
         require_type(terms, ClaimTerms, "terms")
         require_type(member, AgentPoolMember, "member")
@@ -84,6 +90,15 @@ class MemberHandle:
         self.inbox: Final = Inbox(pool, member.run_id, terms)
         self._terms = terms
         self._queues: dict[tuple[str, ClaimTerms], Inbox] = {}
+        self._end = self.let_go if end is None else end
+
+    async def aclose(self) -> None:
+        """End what `AgentPool.member` began, as the end of its block does; idempotent.
+
+        What is claimed is returned. A run that is acted for by `AgentPool.acting_as` stays a
+        member. A cancelled close closes all the same.
+        """
+        await self._end()
 
     def __repr__(self) -> str:
         return f"<MemberHandle {self.run_id!r} of pool {self._pool.pool_id!r}>"
@@ -286,9 +301,12 @@ def _again(condition: WakeCondition, waited: int, timeout: float | None) -> Wake
 
 
 class Membership(Unopened):
-    """A run that is a member for the length of an ``async with`` block."""
+    """A run that is a member for the length of an ``async with`` block.
 
-    remedy: str = "write `async with pool.member(...) as me:`"
+    Or from ``me = await pool.member(...)`` to ``await me.aclose()``, or to the closing of the pool.
+    """
+
+    remedy: str = "write `async with pool.member(...) as me:`, or `me = await pool.member(...)`"
 
     def __init__(
         self,
@@ -307,12 +325,21 @@ class Membership(Unopened):
         self._terms = terms
         self._rejoin = rejoin
 
+    def __await__(self) -> Generator[Any, None, MemberHandle]:
+        return self._enter().__await__()
+
+    async def _enter(self) -> MemberHandle:
+        handle = await self.__aenter__()
+        self._pool.entered.add(self._end)
+        return handle
+
     async def __aenter__(self) -> MemberHandle:
+        self._ended = False
         self._holding = Holding(
             self._member, token_hex(8), process_name(), self._lease, self._rejoin
         )
         self._held = self._pool.held_by(self._holding)
-        self._handle = MemberHandle(self._held, self._member, self._terms)
+        self._handle = MemberHandle(self._held, self._member, self._terms, self._end)
         try:
             await self._pool.execute(HoldRun(self._holding))
         except BaseException as error:
@@ -327,8 +354,15 @@ class Membership(Unopened):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._end(exc_value)
+
+    async def _end(self, ended_by: BaseException | None = None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._pool.entered.discard(self._end)
         self._pool.heartbeats.remove_holding(self._pool.pool_id, self._holding)
-        await self._leave(exc_value)
+        await self._leave(ended_by)
         if not self._held.lost.closed:
             msg = f"run {self._member.run_id!r} is not a member: its block has ended"
             self._held.lost.close(NotAMemberError(msg, pool_id=self._pool.pool_id))

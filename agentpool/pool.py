@@ -9,12 +9,14 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
+import anyio
 from msgspec.structs import replace
 
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle, Membership
 from agentpool.rules.command import PoolView
+from agentpool.rules.gathering import wanted_members
 from agentpool.rules.history import EventCursor, page_of_events
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember, carries_policies
@@ -34,6 +36,7 @@ from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
 from agentpool.stores.tail import follow
+from agentpool.support.clock import millis
 from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
@@ -61,7 +64,7 @@ from agentpool.wire.refs import PolicyRef
 from agentpool.wire.snapshot import AgentPoolSnapshot
 from agentpool.wire.struct import Include
 
-__all__ = ("AgentPool",)
+__all__ = ("AgentPool", "config_of", "opened")
 
 _EventPage: TypeAlias = tuple[list[EventEnvelope], EventCursor, bool]
 _PlacedEvents: TypeAlias = tuple[list[tuple[EventCursor, EventEnvelope]], EventCursor, bool]
@@ -76,12 +79,14 @@ class AgentPool:
     While one is open anywhere, deadlines of the pool are carried out.
     """
 
-    def __init__(self, store: AgentPoolStore, pool_id: str) -> None:
-        """Take over an opened pool; for `open` only."""
+    def __init__(self, store: AgentPoolStore, pool_id: str, *, closes_store: bool = False) -> None:
+        """Take over an opened pool; for `open` and `open_pool` only."""
         require_type(store, AgentPoolStore, "store")
         check_identifier(pool_id, "pool_id")
+        require_type(closes_store, bool, "closes_store")
         self.store: Final = store
         self.pool_id: Final = pool_id
+        self._closes_store = closes_store
         self._opened = OpenedPool(store, pool_id)
 
     @classmethod
@@ -109,19 +114,8 @@ class AgentPool:
             store.refuse()
         require_type(store, AgentPoolStore, "store")
         check_identifier(pool_id, "pool_id")
-        refs = checked_sequence(policy_refs, "policy_refs", PolicyRef)
-        if message_policy is not None:
-            require_type(message_policy, AgentPoolMessagePolicy, "message_policy")
-        if wake_policy is not None:
-            require_type(wake_policy, AgentPoolWakePolicy, "wake_policy")
-        config: AgentPoolStoreConfig | None = None
-        if message_policy is not None or wake_policy is not None or refs:
-            config = AgentPoolStoreConfig(
-                message_policy=message_policy or AgentPoolMessagePolicy(),
-                wake_policy=wake_policy or AgentPoolWakePolicy(),
-                policy_refs=refs,
-            )
-        return Opening(partial(_open, store, pool_id, config), cls.__name__, "pool")
+        config = config_of(message_policy, wake_policy, policy_refs)
+        return Opening(partial(opened, store, pool_id, config), f"{cls.__name__}.open", "pool")
 
     def __repr__(self) -> str:
         return f"<AgentPool {self.pool_id!r} {'closed' if self._opened.ending.closed else 'open'}>"
@@ -138,8 +132,9 @@ class AgentPool:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Let go of the pool; the store stays open. Idempotent.
+        """Let go of the pool; the store stays open, unless `open_pool` opened both. Idempotent.
 
+        Runs that were entered by ``await pool.member(...)`` leave, as at the end of a block.
         Everything refuses from then on, with `StoreClosedError`, and whoever waits, watches or
         subscribes by this object gets it at once. A cancelled close closes all the same.
 
@@ -148,7 +143,14 @@ class AgentPool:
         if not self._opened.ending.closed:
             self.store.refuse_elsewhere()
             self._opened.ending.close()
-            await uninterrupted(self._opened.aclose())
+            await uninterrupted(self._let_go())
+
+    async def _let_go(self) -> None:
+        try:
+            await self._opened.aclose()
+        finally:
+            if self._closes_store:
+                await self.store.aclose()
 
     # --- members
 
@@ -169,6 +171,39 @@ class AgentPool:
         return await self._opened.query(
             lambda view: tuple(member for _, member in sorted(view.state.members.items()))
         )
+
+    async def wait_for_members(
+        self,
+        *,
+        agent: str | None = None,
+        topic: str | None = None,
+        run_ids: Sequence[str] | None = None,
+        count: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # it looks once, however short that is
+    ) -> tuple[AgentPoolMember, ...]:
+        """Wait until members have joined, in whatever process: to start together.
+
+        Cancelled, it leaves nothing behind.
+
+        :param agent: count members of this agent only
+        :param topic: count members with this topic only
+        :param run_ids: count these runs only
+        :param count: how many there have to be; without one all of ``run_ids``, or one
+        :param timeout: seconds to wait; ``None``: for ever
+        :return: all members that count, in ascending order of their runs, as they were then
+        :raises NotEnoughMembersError: the time is up; also a `TimeoutError`
+        :raises InvalidValueError: there can never be so many
+        """
+        wanted = wanted_members(agent, topic, run_ids, count)
+        if timeout is None:
+            return await self._opened.gathered(wanted)
+        patience = millis(timeout, "timeout")
+        with anyio.move_on_after(patience / 1000):
+            return await self._opened.gathered(wanted)
+        found = await self._opened.query(wanted.among)
+        if len(found) < wanted.count:
+            raise wanted.too_few(found, self.pool_id, patience)
+        return found
 
     def member(
         self,
@@ -454,11 +489,36 @@ def _scoped(view: PoolView, wanted: EventFilter) -> EventFilter:
     return narrowed
 
 
-async def _open(
-    store: AgentPoolStore, pool_id: str, config: AgentPoolStoreConfig | None
+def config_of(
+    message_policy: AgentPoolMessagePolicy | None,
+    wake_policy: AgentPoolWakePolicy | None,
+    policy_refs: Sequence[PolicyRef],
+) -> AgentPoolStoreConfig | None:
+    """Make the config that a pool is to be opened with; ``None``: whatever it has."""
+    refs = checked_sequence(policy_refs, "policy_refs", PolicyRef)
+    if message_policy is not None:
+        require_type(message_policy, AgentPoolMessagePolicy, "message_policy")
+    if wake_policy is not None:
+        require_type(wake_policy, AgentPoolWakePolicy, "wake_policy")
+    if message_policy is None and wake_policy is None and not refs:
+        return None
+    return AgentPoolStoreConfig(
+        message_policy=message_policy or AgentPoolMessagePolicy(),
+        wake_policy=wake_policy or AgentPoolWakePolicy(),
+        policy_refs=refs,
+    )
+
+
+async def opened(
+    store: AgentPoolStore,
+    pool_id: str,
+    config: AgentPoolStoreConfig | None,
+    *,
+    closes_store: bool = False,
 ) -> AgentPool:
+    """Open a pool in a store, and look after it from then on."""
     await store.execute(pool_id, OpenPool(config))
     upkeep = Upkeep.of(store)
     await upkeep.catch_up_at_opening(pool_id)
     upkeep.add_pool(pool_id)
-    return AgentPool(store, pool_id)
+    return AgentPool(store, pool_id, closes_store=closes_store)

@@ -24,6 +24,7 @@ __all__ = (
     "DEADLINES",
     "LOG",
     "LOOK_NOW",
+    "MEMBERS",
     "SOME",
     "AllTouched",
     "Touched",
@@ -48,6 +49,9 @@ ANY: Final = "any"
 
 LOG: Final = "log"
 """Records or events were added."""
+
+MEMBERS: Final = "members"
+"""A run has joined or left, whichever."""
 
 DEADLINES: Final = "deadlines"
 """Something falls due at a time, which goes with it, or upkeep is to look at once."""
@@ -106,7 +110,7 @@ def _touch_by_record(touched: Touched, payload: AgentPoolStoreRecordPayload) -> 
             if stored.receipt.status not in _SILENT:
                 touched[message_topic(stored.message.idempotency_key)] = 1
         case MemberJoined(member) | MemberLeft(member):
-            touched[member_topic(member.run_id)] = 1
+            touched[MEMBERS] = touched[member_topic(member.run_id)] = 1
         case WakeRecorded(stored_wake):
             touched[wake_topic(stored_wake.condition.condition_id)] = 1
 

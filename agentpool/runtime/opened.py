@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from agentpool.errors import InvalidValueError, MembershipLostError
 from agentpool.rules.answers import TakeAnswers, is_answered
 from agentpool.rules.command import Command, PoolView
+from agentpool.rules.gathering import WantedMembers
 from agentpool.rules.holding import AsHolder, Holding
 from agentpool.rules.requirements import require_open
 from agentpool.rules.sending import Send
-from agentpool.rules.topics import message_topic, wake_topic
+from agentpool.rules.topics import MEMBERS, message_topic, wake_topic
 from agentpool.rules.waits import (
     SuspendUntil,
     WakeOutcome,
@@ -27,6 +28,7 @@ from agentpool.wire.content import Content
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
+    AgentPoolMember,
     AgentPoolStoreCursor,
     RunMessage,
     WakeCondition,
@@ -38,6 +40,8 @@ __all__ = ("OpenedPool",)
 
 R = TypeVar("R")
 
+_End: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
 _PUT_RIGHT_SECONDS: Final = 1.0
 
 
@@ -45,6 +49,7 @@ class OpenedPool:
     """A pool from its opening to its closing, after which it refuses everything.
 
     :ivar ending: the closing, for whoever waits in the pool
+    :ivar entered: what ends the memberships that have no block to end them
     :ivar lost: the end of the holding, for whoever waits for the run that is held
     :param holding: the run for which everything is done, as long as its block holds it
     :param of: the pool in which that is
@@ -65,6 +70,7 @@ class OpenedPool:
         self.ending: Final[Ending] = of.ending if of else Ending("the pool is closed", pool_id)
         self.waiting: Final[Waiting] = of.waiting if of else Waiting(store, pool_id, self.ending)
         self.heartbeats: Final = Upkeep.of(store).heartbeats
+        self.entered: Final[set[_End]] = of.entered if of else set()
 
     def held_by(self, holding: Holding) -> "OpenedPool":
         """Give this pool to the block that holds a run."""
@@ -81,7 +87,11 @@ class OpenedPool:
 
     async def aclose(self) -> None:
         """Let go of the pool, once, after its ending was closed."""
+        ended = await asyncio.gather(*(end() for end in self.entered), return_exceptions=True)
         await Upkeep.of(self.store).remove_pool(self.pool_id)
+        for error in ended:
+            if error is not None:
+                raise error
 
     def execute(self, command: Command[R]) -> Awaitable[R]:
         """Carry out a command, unless the pool is closed or the run is held no more."""
@@ -158,6 +168,14 @@ class OpenedPool:
         """Answer a question, unless the pool is closed."""
         self.ending.refuse_closed()
         return await self.store.query(self.pool_id, question)
+
+    async def gathered(self, wanted: WantedMembers) -> tuple[AgentPoolMember, ...]:
+        """Wait until members are there; see `AgentPool.wait_for_members`."""
+
+        async def look(_touched: bool) -> tuple[AgentPoolMember, ...] | None:
+            return await self.query(wanted.enough_among)
+
+        return await self.waiting.until(MEMBERS, look)
 
     async def ask(
         self, message: RunMessage, bodies: tuple[Content, ...] = ()

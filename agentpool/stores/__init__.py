@@ -40,6 +40,9 @@ by default `wall_clock`, which it hands on.
     that cannot be read the page ends, with the error. A pool without any record is refused with
     `not_open`, a `PoolNotOpenError`.
 
+``pool_ids()``
+    List the pools that have a record, in any order.
+
 ``put_content(data, media_type=OCTETS)``, ``get_content(ref)``, ``content_type(ref)``
     Bodies of messages, beside the pools, by default `OCTETS`: `checked_content` checks the
     arguments, `content_ref` makes the ref, `no_content` the `ContentNotFoundError`. The `Content`
@@ -62,8 +65,9 @@ by default `wall_clock`, which it hands on.
     what `spawn` runs ends with it. A store that can tell what was touched calls ``tail.touch``
     instead of `notify`, and ``listen_to(pool_id, topic)`` tells it what somebody begins to follow.
 
-``due(pool_ids)``
-    May be overridden where it is cheaper to find what is `Due` in many pools at once.
+``due(pool_ids)``, ``pools()``
+    May be overridden where it is cheaper to find what is `Due` in many pools, or to list them, at
+    once.
 
 *How a method begins.* `check_identifier` for ``pool_id`` and ``ref``, which raises
 `InvalidValueError`, then `refuse_closed`. What waited for its turn looks at `is_closed` once more.

@@ -16,6 +16,7 @@ from agentpool.rules.requirements import (
     require_open,
     require_type,
 )
+from agentpool.rules.summary import PoolSummary, summary_of
 from agentpool.rules.wakes import RecordWake
 from agentpool.stores.handle import StoreHandle
 from agentpool.stores.snapshots import Snapshots
@@ -101,8 +102,8 @@ class AgentPoolStore(StoreHandle, ABC):
     *For authors of stores.* A new store provides the abstract methods, `finish`, and `listen` and
     `stop_listening` where others may write to what it keeps; everything else comes with this class.
     How each of them has to behave stands in `agentpool.stores`, which also exports all that is
-    needed. Override `due` where it can be had cheaper, `open_content` where a body need not be in
-    memory, and nothing else.
+    needed. Override `due` and `pools` where they can be had cheaper, `open_content` where a body
+    need not be in memory, and nothing else.
     """
 
     def __init__(self, clock: Clock | StoreClock = wall_clock, max_body: int = MAX_BODY) -> None:
@@ -144,6 +145,10 @@ class AgentPoolStore(StoreHandle, ABC):
         :raises PoolNotOpenError: the pool has no record
         :raises StoreError: the log has lost its end, as for `watch`
         """
+
+    @abstractmethod
+    async def pool_ids(self) -> list[str]:
+        """List the pools that have a record, in any order."""
 
     @abstractmethod
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
@@ -259,6 +264,13 @@ class AgentPoolStore(StoreHandle, ABC):
         require_type(keep_unknown, bool, "keep_unknown")
         self.refuse_closed()
         return follow(self, pool_id, after, keep_unknown=keep_unknown)
+
+    async def pools(self) -> list[PoolSummary]:
+        """List the pools in ascending order of their ids, each as it is when it is looked at.
+
+        It costs as much as a look at each; nothing that somebody waits for waits for all of it.
+        """
+        return [await self.query(each, Bulk(summary_of)) for each in sorted(await self.pool_ids())]
 
     async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
         """Say of several pools what upkeep there is to do, and when."""

@@ -89,6 +89,10 @@ class InMemoryAgentPoolStore(AgentPoolStore):
             raise not_open(pool_id)
         return Page(pool.log[after : after + limit])
 
+    async def pool_ids(self) -> list[str]:
+        self.refuse_closed()
+        return [pool_id for pool_id, pool in self._pools.items() if pool.log]
+
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         body = checked_content(data, media_type, self.max_body)
         self.refuse_closed()

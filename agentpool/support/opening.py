@@ -55,20 +55,20 @@ class Unopened:
 class Opening(Unopened, Generic[T]):
     """Opens when it is awaited or entered; what was entered is closed at the end of the block.
 
-    :param what: whose ``open()`` made this, as in the user's program
+    :param call: what made this, as in the user's program
     :param name: what users call the thing
     """
 
-    def __init__(self, open_: Callable[[], Coroutine[Any, Any, T]], what: str, name: str) -> None:
+    def __init__(self, open_: Callable[[], Coroutine[Any, Any, T]], call: str, name: str) -> None:
         self._open = open_
         self._opened: T | None = None
-        self._what = what
+        self._call = call
         self.remedy: str = (
-            f"write `async with {what}.open(...) as {name}:`, or `{name} = await {what}.open(...)`"
+            f"write `async with {call}(...) as {name}:`, or `{name} = await {call}(...)`"
         )
 
     def __repr__(self) -> str:
-        return f"<{self._what}, not opened yet>"
+        return f"<{self._call.removesuffix('.open')}, not opened yet>"
 
     def __await__(self) -> Generator[Any, None, T]:
         running_loop()

@@ -105,6 +105,9 @@ class JsonLinesStore(AgentPoolStore):
 
         return await self._run(read)
 
+    async def pool_ids(self) -> list[str]:
+        return await self._run(lambda: [each for each, pool in self._pools.items() if pool.log])
+
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         data = checked_content(data, media_type)
         body = Content(content_ref(data), media_type, data)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, assert_type
 
 from agentpool import (
+    AgentPool,
     AgentPoolMember,
     AgentPoolSnapshot,
     AgentPoolStore,
@@ -21,12 +22,14 @@ from agentpool import (
     Inbox,
     Include,
     InMemoryAgentPoolStore,
+    MemberHandle,
     MemberJoined,
     MemberLeft,
     MessageReceipt,
     MessageStatus,
     PoolCreated,
     PoolOpened,
+    PoolSummary,
     RetryClassification,
     RunAddress,
     RunMessage,
@@ -39,6 +42,8 @@ from agentpool import (
     decode,
     encode,
     include,
+    open_pool,
+    open_store,
     replay,
 )
 
@@ -113,6 +118,12 @@ async def opening(path: Path) -> None:
         assert_type(store.path, Path)
     async with InMemoryAgentPoolStore() as memory:
         assert_type(memory, InMemoryAgentPoolStore)
+    async with open_store(path, synchronous="NORMAL", create=False) as either:
+        assert_type(either, AgentPoolStore)
+        assert_type(await either.pools(), list[PoolSummary])
+    async with open_pool("memory:", "pool.x") as pool:
+        assert_type(pool, AgentPool)
+        assert_type(await pool.member(AgentPoolMember("r", "a")), MemberHandle)
 
 
 async def taking(inbox: Inbox) -> None:

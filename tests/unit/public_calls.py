@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
 
 import msgspec
 from samples import condition, envelope, message, receipt, registration
@@ -115,17 +115,20 @@ def _call_of(
     name: str, owner: type | None, function: Callable[..., Any], source: Any = None
 ) -> Call:
     hints = get_type_hints(source or function, include_extras=True)
+    options: Parameters = {}
+    if get_origin(rest := hints.get("options")) is Unpack:  # keywords, each optional
+        options = get_type_hints(get_args(rest)[0])
     parameters = [
         each
         for each in inspect.signature(source or function).parameters.values()
-        if each.name != "self"
+        if each.name != "self" and each.kind is not each.VAR_KEYWORD
     ]
     variable = [each.name for each in parameters if each.kind is each.VAR_POSITIONAL]
     return Call(
         name,
         owner,
         function,
-        {each.name: hints[each.name] for each in parameters},
+        {each.name: hints[each.name] for each in parameters} | options,
         frozenset(each.name for each in parameters if each.default is each.empty),
         rest=variable[0] if variable else None,
     )

@@ -18,11 +18,12 @@ LAYERS = {
     "inbox": "runtime stores rules wire errors support",
     "member": "inbox runtime stores rules wire errors support",
     "pool": "member inbox runtime stores rules wire errors support",
+    "opening": "pool member inbox runtime stores stores.sqlite rules wire errors support",
     "doctor": "stores stores.batch stores.sqlite rules wire errors support",
-    "testing": "* pool member inbox runtime stores stores.batch stores.sqlite rules wire errors"
-    " support",
+    "testing": "* opening pool member inbox runtime stores stores.batch stores.sqlite rules wire"
+    " errors support",
     "__main__": "doctor",
-    "": "pool member inbox runtime stores stores.sqlite rules wire errors support",
+    "": "opening pool member inbox runtime stores stores.sqlite rules wire errors support",
 }
 """Each folder, or module of the root, with those that it may import. ``*`` is the root itself."""
 

@@ -13,6 +13,8 @@ from agentpool import (
     InMemoryAgentPoolStore,
     InvalidValueError,
     SqliteAgentPoolStore,
+    open_pool,
+    open_store,
 )
 from agentpool.support.opening import Opening
 from agentpool.testing import a_member
@@ -85,9 +87,11 @@ async def test_asking_whether_it_has_something_is_answered(unopened: tuple[Any, 
     assert type(copy.copy(thing)) is type(thing)
 
 
-async def test_a_member_is_entered_not_awaited() -> None:
-    with pytest.raises(InvalidValueError, match=r"async with pool\.member"):
-        await a_membership()
+async def test_a_store_and_a_pool_by_a_path_say_how_to_open_them() -> None:
+    things: list[Any] = [open_store("never-made.db"), open_pool("never-made.db", "pool.x")]
+    for thing in things:
+        with pytest.raises(InvalidValueError, match=r"async with open_(store|pool)\(\.\.\.\) as"):
+            _ = thing.store
 
 
 async def test_a_pool_is_not_opened_on_a_store_that_is_not() -> None:

@@ -33,7 +33,7 @@ PROMISED = """
     PoolNotOpenError PoolConfigConflictError NotAMemberError IdempotencyConflictError
     InvalidTransitionError StoreBusyError StoreFullError StoreClosedError CorruptRecordError
     UnknownRecordError IncompatibleStoreError StoreError
-    AgentPool WakeOutcome ClaimLostError ContentNotFoundError
+    AgentPool WakeOutcome ClaimLostError ContentNotFoundError open_store open_pool PoolSummary
 """
 
 SIGNATURES = {
@@ -50,6 +50,7 @@ SIGNATURES = {
     "read": "pool_id cursor=None *limit=None",
     "watch": "pool_id cursor=None",
     "next_event_sequence": "pool_id",
+    "pools": "",
     "put_content": "data *media_type=application/octet-stream",
     "get_content": "ref",
     "open_content": "ref",

@@ -37,6 +37,7 @@ class Options:
     allow_foreign_tables: bool
     clock: Clock
     max_body: int
+    create: bool
 
     def __post_init__(self) -> None:
         if type(self.synchronous) is not str or self.synchronous not in {"FULL", "NORMAL"}:
@@ -45,7 +46,7 @@ class Options:
         # In whole milliseconds, and without a type of its own.
         patience = millis(self.busy_timeout, "busy_timeout") / 1000
         object.__setattr__(self, "busy_timeout", patience)
-        for name in ("allow_unsafe_mount", "allow_foreign_tables"):
+        for name in ("allow_unsafe_mount", "allow_foreign_tables", "create"):
             allowed = getattr(self, name)
             if type(allowed) is not bool:
                 msg = f"{name}: expected True or False, got {shown(allowed)}"
@@ -102,7 +103,10 @@ async def connect(options: Options, clock: StoreClock) -> Connected:
         safety.check_mount(options.path)
     for _ in range(_TRIES):
         place = Place.of(options.path)
-        place.make()
+        if options.create:
+            place.make()
+        else:
+            place.refuse_missing()
         connected = await _connect(options, clock, place)
         # Another file may have got the name meanwhile, or SQLite's own have been taken away.
         if connected.guard.look():

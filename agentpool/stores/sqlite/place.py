@@ -69,6 +69,19 @@ class Place:
         except OSError as error:
             raise not_opened(error, self.given) from error
 
+    def refuse_missing(self) -> None:
+        """Refuse a file that is not there.
+
+        :raises IncompatibleStoreError: saying so
+        """
+        try:
+            self.path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            msg = f"{self.given}: there is no such file; name another, or let create=True make it"
+            raise IncompatibleStoreError(msg) from error
+        except OSError:
+            pass  # for `check` to tell
+
     def check(self) -> Identity:
         """Say which file is there, if it can be a store that this user may write.
 

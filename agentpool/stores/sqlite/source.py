@@ -18,10 +18,10 @@ from agentpool.stores.sqlite.place import Guard
 from agentpool.stores.sqlite.promises import Promises, refuse_lost
 from agentpool.stores.sqlite.statements import Index
 from agentpool.support.clock import Clock, wall_clock
-from agentpool.wire.ids import I64_MAX
+from agentpool.wire.ids import I64_MAX, identifier_problem
 from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines
 
-__all__ = ("AppendedRows", "SqliteEngine", "SqliteSource", "Writing")
+__all__ = ("AppendedRows", "SqliteEngine", "SqliteSource", "Writing", "listed_pools")
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -345,6 +345,17 @@ class SqliteSource:
         if inserted is None or inserted.rowcount != count:
             msg = "what was inserted is not there: a trigger, or a view, stands in the way; drop it"
             raise StoreError(msg, pool_id=self.pool_id)
+
+
+def listed_pools(connection: sqlite3.Connection) -> list[str]:
+    """List the pools that have records, but for those whose id nobody could name."""
+    raw = [bytes(name) for (name,) in connection.execute(statements.POOLS).fetchall()]
+    ids = [name.decode(errors="replace") for name in raw]
+    return [each for each, name in zip(ids, raw, strict=True) if _is_id(each, name)]
+
+
+def _is_id(pool_id: str, name: bytes) -> bool:
+    return pool_id.encode() == name and identifier_problem(pool_id) is None
 
 
 _NUMBER: Final = itemgetter(0)

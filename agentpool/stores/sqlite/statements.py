@@ -30,6 +30,7 @@ __all__ = (
     "NEXT_DEADLINE",
     "NEXT_DUE",
     "PAGE",
+    "POOLS",
     "POOL_PAGE",
     "PROJECTED",
     "PUT_CHECKPOINT",
@@ -132,6 +133,17 @@ DELETE_ROW: Final = """
 """
 
 # --- one value for a pool
+
+POOLS: Final = """
+    WITH RECURSIVE pools (pool_id) AS (
+        SELECT min(pool_id) FROM agent_pool_records
+        UNION ALL
+        SELECT (SELECT min(pool_id) FROM agent_pool_records WHERE pool_id > pools.pool_id)
+        FROM pools WHERE pool_id IS NOT NULL
+    )
+    SELECT CAST(pool_id AS BLOB) FROM pools WHERE typeof(pool_id) = 'text'
+"""
+"""One step of the index for a pool, however many records each has."""
 
 EVENT_SEQUENCE: Final = "SELECT seq FROM agent_pool_event_seq WHERE pool_id = ?"
 PROJECTED: Final = "SELECT projected FROM agentpool_pools WHERE pool_id = ?"

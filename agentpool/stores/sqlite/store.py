@@ -14,6 +14,7 @@ from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.replay import not_open
 from agentpool.rules.requirements import checked_sequence, require_callable, require_type
+from agentpool.rules.summary import PoolSummary, summary_of
 from agentpool.rules.topics import AllTouched
 from agentpool.stores.base import AgentPoolStore, Bulk, Due, checked_page, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
@@ -36,7 +37,7 @@ from agentpool.stores.sqlite.opening import (
 )
 from agentpool.stores.sqlite.promises import Promises
 from agentpool.stores.sqlite.reads import Reads
-from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing
+from agentpool.stores.sqlite.source import SqliteEngine, SqliteSource, Writing, listed_pools
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
@@ -53,6 +54,7 @@ R = TypeVar("R")
 
 _GUARD_SECONDS: Final = 0.5
 _POOLS_REMEMBERED: Final = 4096
+_POOLS_AT_ONCE: Final = 32
 _KEEP_UNKNOWN: Final = partial(open_payloads, keep_unknown=True)
 
 
@@ -106,6 +108,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
         allow_foreign_tables: bool = False,
         clock: Clock = wall_clock,
         max_body: int = MAX_BODY,
+        create: bool = True,
     ) -> "Opening[SqliteAgentPoolStore]":
         """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
 
@@ -128,9 +131,10 @@ class SqliteAgentPoolStore(AgentPoolStore):
             is the same for all who have the file open. For tests: where it has an ``elapsed()``,
             that counts the milliseconds that go by
         :param max_body: the most bytes that ``put_content`` takes for a body
+        :param create: whether to create the file where it is missing; else that is refused
         :raises InvalidValueError: an argument is not one of the above
-        :raises IncompatibleStoreError: the file is no store, is from a newer version, cannot be
-            written, has several names (hard links) or lies on an unsafe mount
+        :raises IncompatibleStoreError: the file is no store or not there, is from a newer version,
+            cannot be written, has several names (hard links) or lies on an unsafe mount
         :raises StoreClosedError: a parent of this process had the file open when it forked
         :raises StoreBusyError: other processes held the file for longer than ``busy_timeout``, or
             this one has too many files open
@@ -144,8 +148,9 @@ class SqliteAgentPoolStore(AgentPoolStore):
             allow_foreign_tables,
             clock,
             max_body,
+            create,
         )
-        return Opening(partial(cls._open, options), cls.__name__, "store")
+        return Opening(partial(cls._open, options), f"{cls.__name__}.open", "store")
 
     @classmethod
     async def _open(cls, options: Options) -> "SqliteAgentPoolStore":
@@ -181,6 +186,17 @@ class SqliteAgentPoolStore(AgentPoolStore):
         for pool_id in checked_sequence(pool_ids, "pool_ids", str):
             self._check(pool_id)
         return dict(zip(pool_ids, await self._answers(pool_ids, due_in), strict=True))
+
+    async def pool_ids(self) -> list[str]:
+        self.refuse_closed()
+        await self._commits.decided()
+        return await self._read(listed_pools)
+
+    async def pools(self) -> list[PoolSummary]:
+        ids, found = sorted(await self.pool_ids()), list[PoolSummary]()
+        for start in range(0, len(ids), _POOLS_AT_ONCE):
+            found += await self._answers(ids[start : start + _POOLS_AT_ONCE], Bulk(summary_of))
+        return found
 
     async def _answers(self, pool_ids: Sequence[str], question: Callable[[PoolView], R]) -> list[R]:
         """Answer a question of several pools in one read transaction."""

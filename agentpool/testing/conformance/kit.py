@@ -291,5 +291,6 @@ EVERY_CALL: Final[dict[str, Call]] = {
     "open_content": lambda store, _: pieces(store, content_ref(BODY)),
     "content_type": lambda store, _: store.content_type(content_ref(BODY)),
     "changes": a_turn,
+    "pools": lambda store, _: store.pools(),
 }
 """Every public method. A new one needs a line here, or above when it is about a pool."""

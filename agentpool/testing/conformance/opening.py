@@ -121,6 +121,26 @@ class OpeningTests(StoreKit):
             assert await store.wake_registration("pool.x", "key.wake.1") is None
             assert await store.wake("pool.x", "wake.1") is None
 
+    async def test_pools_are_listed_in_ascending_order_with_what_they_have(self) -> None:
+        async with self.empty() as store:
+            assert await store.pools() == []
+            for pool_id in ("pool.é", "pool.b", "pool.a", "pool.\U0001f600"):
+                await store.open_pool(pool_id)
+            await furnish(store, "pool.b")
+            await store.leave_member("pool.b", "run.a")
+            listed = await store.pools()
+            assert [each.pool_id for each in listed] == [
+                "pool.a", "pool.b", "pool.é", "pool.\U0001f600"
+            ]  # fmt: skip
+            assert [each.members for each in listed] == [0, 1, 0, 0]
+            assert [each.records for each in listed] == [1, len(await store.read("pool.b")), 1, 1]
+
+    async def test_what_has_no_record_is_no_pool_in_the_list(self) -> None:
+        async with self.opened() as store:
+            await store.next_event_sequence("pool.other")
+            await refusal(PoolNotOpenError, store.join_member("pool.third", a_member()))
+            assert [each.pool_id for each in await store.pools()] == [POOL]
+
     async def test_the_same_keys_and_ids_in_another_pool_stand_for_other_things(self) -> None:
         async with self.empty() as store:
             await furnish(store, "pool.x")

@@ -56,6 +56,7 @@ ENDLESS: Final[dict[str, Call]] = {
     "take": lambda pool: pool.inbox("run.a").take(),
     "iterate": _iterate,
     "ask": lambda pool: pool.ask(a_question(timeout_millis=None)),
+    "wait_for_members": lambda pool: pool.wait_for_members(count=100),
     "subscribe": _subscribe,
     "watch_pool": _watch,
 }

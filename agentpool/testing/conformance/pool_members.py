@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from agentpool.errors import InvalidValueError, NotAMemberError, PoolConfigConflictError
 from agentpool.pool import AgentPool
 from agentpool.testing.conformance.kit import POOL, payloads, refusal, take
-from agentpool.testing.conformance.pool_kit import PoolKit
+from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit
 from agentpool.testing.values import a_member
 from agentpool.wire.records import (
     AgentPoolMessagePolicy,
@@ -104,6 +104,21 @@ class PoolMemberTests(PoolKit):
             assert await other.members() == ()
             await other.join_run(a_member("run.b"))
             assert await pool.members() == (a_member("run.a"),)
+
+    async def test_a_list_of_pools_says_when_each_has_changed(self) -> None:
+        clock = ManualClock(5_000)
+        async with self.opened("run.a", clock=clock) as pool:
+            clock.advance(1_000)
+            async with AgentPool.open(pool.store, "other") as other:
+                await other.join_run(a_member("run.b"))
+                clock.advance(1_000)
+                await pool.leave_run("run.a")
+                clock.advance(1_000)
+                listed = await pool.store.pools()
+            assert [(each.pool_id, each.last_change) for each in listed] == [
+                ("other", 6_000),
+                (POOL, 7_000),
+            ]
 
     async def test_the_records_of_a_pool_can_be_watched(self) -> None:
         async with self.opened("run.a") as pool, aclosing(pool.watch_pool()) as watch:

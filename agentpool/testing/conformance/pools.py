@@ -7,8 +7,10 @@ from agentpool.testing.conformance.pool_claims import PoolClaimTests
 from agentpool.testing.conformance.pool_closing import PoolClosingTests
 from agentpool.testing.conformance.pool_deadlines import PoolDeadlineTests
 from agentpool.testing.conformance.pool_endings import PoolEndingTests
+from agentpool.testing.conformance.pool_entering import PoolEnteringTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
 from agentpool.testing.conformance.pool_failing import PoolFailingTests
+from agentpool.testing.conformance.pool_gathering import PoolGatheringTests
 from agentpool.testing.conformance.pool_holding import PoolHoldingTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
 from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
@@ -30,6 +32,7 @@ __all__ = ("PoolConformance",)
 
 class PoolConformance(
     PoolMemberTests,
+    PoolGatheringTests,
     PoolSendingTests,
     PoolBodyTests,
     PoolStatusTests,
@@ -50,6 +53,7 @@ class PoolConformance(
     PoolPublishingTests,
     PoolPresenceTests,
     PoolTakingOverTests,
+    PoolEnteringTests,
     PoolDeadlineTests,
     PoolCancellationTests,
     PoolClosingTests,

@@ -202,6 +202,18 @@ class SharedHandleTests(SharedKit):
             await delivery.ack()
             assert await peeked(one.inbox("run.b")) == []
 
+    async def test_members_that_join_through_one_are_waited_for_and_listed_in_the_other(
+        self,
+    ) -> None:
+        async with self.pools() as (one, other):
+            gathering = other.wait_for_members(agent="agent.new", count=2)
+            waiting = await begun(other.store, gathering)
+            await one.join_run(a_member("run.new.1", agent_id="agent.new"))
+            await one.join_run(a_member("run.new.2", agent_id="agent.new"))
+            assert [each.run_id for each in await waiting] == ["run.new.1", "run.new.2"]
+            [listed] = await other.store.pools()
+            assert (listed.pool_id, listed.members) == (POOL, len(await one.members()))
+
     async def test_a_wait_in_one_is_ended_by_an_event_of_the_other(self) -> None:
         async with self.pools() as (one, other):
             for number in range(3):

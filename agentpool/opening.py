@@ -1,0 +1,197 @@
+"""Opening by a path or a URL: a store, or a store and a pool in it, in one ``async with``."""
+
+import os
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack
+
+from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
+from agentpool.pool import AgentPool, config_of, opened
+from agentpool.rules.requirements import require_type
+from agentpool.stores.base import AgentPoolStore
+from agentpool.stores.memory import InMemoryAgentPoolStore
+from agentpool.stores.sqlite import SqliteAgentPoolStore
+from agentpool.stores.sqlite.opening import Synchronous
+from agentpool.support.clock import Clock, checked_clock, wall_clock
+from agentpool.support.opening import Opening
+from agentpool.wire.content import MAX_BODY, checked_max_body
+from agentpool.wire.ids import check_identifier
+from agentpool.wire.records import (
+    AgentPoolMessagePolicy,
+    AgentPoolStoreConfig,
+    AgentPoolWakePolicy,
+)
+from agentpool.wire.refs import PolicyRef
+
+__all__ = ("StoreOptions", "open_pool", "open_store")
+
+
+class StoreOptions(TypedDict, total=False):
+    """How to open a store; `SqliteAgentPoolStore.open` explains each.
+
+    One in memory has ``clock``, ``max_body`` and ``create`` only.
+    """
+
+    synchronous: Synchronous
+    busy_timeout: float
+    allow_unsafe_mount: bool
+    allow_foreign_tables: bool
+    clock: Clock
+    max_body: int
+    create: bool
+
+
+def open_store(
+    path: str | os.PathLike[str], **options: Unpack[StoreOptions]
+) -> Opening[AgentPoolStore]:
+    """Open a store by a path or a URL: ``async with`` or ``await`` it.
+
+    ``"pool.db"`` and ``"sqlite:///pool.db"`` are a file in the working folder,
+    ``"sqlite:////srv/pool.db"`` is one by its full path, ``"memory:"`` is a new store in memory.
+    Cancelled, it leaves nothing open.
+
+    :param path: where the store is
+    :param options: those that a store of this kind has, see `StoreOptions`; ``create=False``
+        refuses a store that is not there
+    :raises InvalidValueError: the path, the URL or an option is none
+    :raises IncompatibleStoreError: what is there is no store, or nothing is there and it is not to
+        be created, or there is no such kind of store yet
+    :raises AgentPoolError: as `SqliteAgentPoolStore.open` says
+    """
+    return Opening(_opener(path, options), "open_store", "store")
+
+
+def open_pool(
+    path: str | os.PathLike[str],
+    pool_id: str,
+    *,
+    message_policy: AgentPoolMessagePolicy | None = None,
+    wake_policy: AgentPoolWakePolicy | None = None,
+    policy_refs: Sequence[PolicyRef] = (),
+    **options: Unpack[StoreOptions],
+) -> Opening[AgentPool]:
+    """Open a store and a pool in it; the pool has the store as ``pool.store``.
+
+    The end of the block, or ``await pool.aclose()``, closes both. Cancelled, or refused, it leaves
+    nothing open.
+
+    :param path: where the store is, see `open_store`
+    :param pool_id: the pool; see `AgentPool.open` for its policies
+    :param options: see `open_store`
+    :raises PoolConfigConflictError: the pool was opened before with other policies
+    :raises AgentPoolError: as `open_store` says
+    """
+    check_identifier(pool_id, "pool_id")
+    config = config_of(message_policy, wake_policy, policy_refs)
+    open_both = partial(_open_both, _opener(path, options), pool_id, config)
+    return Opening(open_both, "open_pool", "pool")
+
+
+_OpenStore: TypeAlias = Callable[[], Coroutine[Any, Any, AgentPoolStore]]
+
+
+async def _open_both(
+    open_: _OpenStore, pool_id: str, config: AgentPoolStoreConfig | None
+) -> AgentPool:
+    store = await open_()
+    try:
+        return await opened(store, pool_id, config, closes_store=True)
+    except BaseException:
+        await store.aclose()
+        raise
+
+
+# --- kinds of stores
+
+
+class _Scheme(NamedTuple):
+    """A kind of store by the scheme of its URL.
+
+    :ivar opener: makes of what follows the scheme, and of the options, what opens the store
+    :ivar options: the names of the options that it has
+    """
+
+    opener: Callable[[str, StoreOptions], _OpenStore]
+    options: frozenset[str]
+
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
+_ALL_OPTIONS: Final = frozenset(StoreOptions.__annotations__)
+
+
+def _opener(path: str | os.PathLike[str], options: StoreOptions) -> _OpenStore:
+    """Find out what kind of store it is, and check all that can be checked without it."""
+    parts = _SCHEME.fullmatch(path) if type(path) is str else None
+    if parts is None or not (parts[1].lower() in _SCHEMES or parts[2].startswith("//")):
+        _refuse_others(options, "a file", _ALL_OPTIONS)
+        return _file(path, options)
+    name, rest = parts[1].lower(), parts[2]
+    if name not in _SCHEMES:
+        msg = f"path: there is no store of scheme {shown(name)}; there are {', '.join(_SCHEMES)}"
+        raise InvalidValueError(msg)
+    _refuse_others(options, f"a store of scheme {name!r}", _SCHEMES[name].options)
+    return _SCHEMES[name].opener(rest, options)
+
+
+def _refuse_others(options: StoreOptions, of: str, known: frozenset[str]) -> None:
+    for name in options:
+        if name not in known:
+            msg = f"{name}: {of} has no such option; it has {', '.join(sorted(known))}"
+            raise InvalidValueError(msg)
+
+
+def _file(path: str | os.PathLike[str], options: StoreOptions) -> _OpenStore:
+    opening = SqliteAgentPoolStore.open(path, **options)
+
+    async def open_() -> AgentPoolStore:
+        return await opening
+
+    return open_
+
+
+def _sqlite(rest: str, options: StoreOptions) -> _OpenStore:
+    path = rest.removeprefix("///")
+    if path in {"", rest}:
+        msg = (
+            f"path: 'sqlite:{rest}' names no file; write sqlite:///pool.db, or sqlite:////srv/pool.db"
+            " for a full path"
+        )
+        raise InvalidValueError(msg)
+    if "?" in path:
+        msg = "path: a URL has no options here; give them by name, as in synchronous='NORMAL'"
+        raise InvalidValueError(msg)
+    return _file(path, options)
+
+
+def _memory(rest: str, options: StoreOptions) -> _OpenStore:
+    if rest not in {"", "//"}:
+        msg = f"path: 'memory:{rest}' is none; a store in memory has no name: write 'memory:'"
+        raise InvalidValueError(msg)
+    create = options.get("create", True)
+    require_type(create, bool, "create")
+    if not create:
+        msg = "memory: a store in memory is always new; leave out create=False"
+        raise IncompatibleStoreError(msg)
+    clock = checked_clock(options.get("clock", wall_clock))
+    max_body = checked_max_body(options.get("max_body", MAX_BODY))
+
+    async def open_() -> AgentPoolStore:
+        return InMemoryAgentPoolStore(clock=clock, max_body=max_body)
+
+    return open_
+
+
+def _postgres(_rest: str, _options: StoreOptions) -> _OpenStore:
+    msg = (
+        "postgresql: it needs the extra 'postgres', which this version does not have yet; name a"
+        " file, such as pool.db"
+    )
+    raise IncompatibleStoreError(msg)
+
+
+_SCHEMES: Final = {
+    "sqlite": _Scheme(_sqlite, _ALL_OPTIONS),
+    "memory": _Scheme(_memory, frozenset({"clock", "max_body", "create"})),
+    "postgresql": _Scheme(_postgres, _ALL_OPTIONS | {"schema"}),
+}
