@@ -59,13 +59,13 @@ def _claims(calls: Sequence[Call]) -> Iterator[str]:
     returned = {_claim(call.arguments) for call in calls if call.do == "nack" and not call.refused}
     taken: defaultdict[str, list[Call]] = defaultdict(list)
     for call in calls:
-        if call.do == "take" and call.ok and "lease" in call.arguments:
+        if call.do == "take" and call.ok:
             taken[call.result["message_id"]].append(call)
     for takes in taken.values():
         takes.sort(key=lambda call: int(call.result["attempt"]))
         for one, two in pairwise(takes):
             held = ((two.returned or 0) - one.called) / _NANOS
-            lease = one.arguments["lease"] * 1000
+            lease = one.arguments.get("lease", 0) * 1000
             if _claim(one.result) not in returned and held < lease - 1:
                 yield f"{two}: had it {held:.1f} ms after {one} claimed it, for {lease:.0f} ms"
 
