@@ -21,6 +21,7 @@ PROOFS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "powercut": power_cut.run,
     "engine": engine_faults.run,
     "history": history.run,
+    "storm": history.storm,
     "model": model.run,
 }
 """What can be run. Each gets ``rounds`` (``None``: as many as are fit) and ``seed``."""

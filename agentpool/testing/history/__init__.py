@@ -3,8 +3,9 @@
 Processes that use one store write down each call, when it began, when it returned and with what.
 `check` then says what of it a store must not have done: an acknowledged effect that is missing, a
 record that nobody asked for, a key with two messages, an order that contradicts time, a watcher
-that was shown something else, a wake with two ends, a message acknowledged twice. What was killed
-or cancelled may have happened or not. The check reads each line and each record once.
+that was shown something else, a wake with two ends, a message acknowledged twice, a wait that ended
+before its time, a run that two held or that was taken from a process that was well. What was killed
+or cancelled may have happened or not.
 
 ======================= =======================================================================
 `calls`                 a call, and the journals that calls are written to
@@ -15,8 +16,13 @@ or cancelled may have happened or not. The check reads each line and each record
 `checks_of_wakes`       wakes, their events and their one end
 `checks_of_inboxes`     claims and acknowledgements
 `checks_of_watchers`    what watchers saw
+`checks_of_presence`    runs that are held: by one, as long as it is well, or it is told
+`checks_of_time`        waits and claims that end before their time
 `worker`, `matters`     a process that makes random calls and writes them down, and on what
-`stress`                several of them over one file, killed at random, and the verdict
+`caller`, `held_run`    how it makes one, and what it does with a run that it holds
+`wall`                  a wall clock that jumps
+`processes`             running such a process, stopping it for a while, killing it
+`stress`                several of them over one file, and the verdict
 `command`               many such rounds
 ======================= =======================================================================
 """

@@ -6,7 +6,9 @@ from typing import Final, TypeAlias
 from agentpool.testing.history.calls import Call
 from agentpool.testing.history.checks_of_inboxes import inbox_violations
 from agentpool.testing.history.checks_of_order import order_violations
+from agentpool.testing.history.checks_of_presence import presence_violations
 from agentpool.testing.history.checks_of_records import record_violations
+from agentpool.testing.history.checks_of_time import time_violations
 from agentpool.testing.history.checks_of_wakes import wake_violations
 from agentpool.testing.history.checks_of_watchers import watcher_violations
 from agentpool.testing.history.evidence import Evidence
@@ -21,6 +23,8 @@ _CHECKS: Final[tuple[Check, ...]] = (
     wake_violations,
     inbox_violations,
     watcher_violations,
+    presence_violations,
+    time_violations,
 )
 
 

@@ -4,7 +4,7 @@ An acknowledgement of unknown outcome may have counted or not.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from agentpool.testing.history.calls import Call
 from agentpool.testing.history.checks_of_order import Moment, contradictions
@@ -24,13 +24,14 @@ def inbox_violations(calls: Sequence[Call], evidence: Evidence) -> Iterator[str]
     claims: defaultdict[_Entry, list[Call]] = defaultdict(list)
     acks: defaultdict[_Entry, list[Call]] = defaultdict(list)
     for call in calls:
-        if call.do == "take" and call.ok:
+        if call.do in {"take", "hear"} and call.ok and "message_id" in call.result:
             claims[call.arguments["run_id"], call.result["message_id"]].append(call)
         elif call.do == "ack" and not call.refused:
             acks[call.arguments["run_id"], call.arguments["message_id"]].append(call)
     for entry, taken in claims.items():
         yield from _fault_of_place(entry, taken, delivered)
-        yield from _faults_of_attempts(entry, taken)
+        for one in _by_holding(taken):
+            yield from _faults_of_attempts(entry, one)
     for entry, ended in acks.items():
         yield from _faults_of_acks(entry, ended, claims[entry])
     yield from _faults_of_rest(evidence, delivered, acks)
@@ -45,6 +46,14 @@ def _delivered(evidence: Evidence) -> dict[_Entry, int]:
         if each.stored.receipt.status is MessageStatus.DELIVERED
         for run_id in each.stored.receipt.delivered_to
     }
+
+
+def _by_holding(taken: Sequence[Call]) -> Iterable[Sequence[Call]]:
+    """Part takes by their holdings: what one gives back at its end does not count as an attempt."""
+    found: defaultdict[object, list[Call]] = defaultdict(list)
+    for call in taken:
+        found[call.arguments.get("agent_id")].append(call)
+    return found.values()
 
 
 def _fault_of_place(

@@ -3,16 +3,18 @@
 What a caller was told of before another call began, stands before what that call appended.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
-from typing import NamedTuple, TypeAlias
+from itertools import accumulate, count
+from typing import Final, NamedTuple, TypeAlias
 
 from agentpool.testing.history.calls import Call
 from agentpool.testing.history.evidence import Evidence
 from agentpool.testing.history.ledger import Ledger, WakeAt
 
-__all__ = ("Moment", "contradictions", "order_violations")
+__all__ = ("Moment", "between", "contradictions", "order_violations")
 
+_END: Final = 2**63
 _NumberOf: TypeAlias = Callable[[Call, Ledger], int | None]
 
 
@@ -64,6 +66,23 @@ def contradictions(what: str, told: Iterable[Moment], asked: Iterable[Moment]) -
             )
 
 
+def between(calls: Sequence[Call], ledger: Ledger) -> Callable[[int], tuple[int, int]]:
+    """Say between which times a record was made: after the first, and before the second."""
+    first = _earliest(_moments(calls, _asked_seq, ledger, "called"))
+    asked = sorted((each.number, each.at) for each in first)
+    last = _moments(calls, _told_seq, ledger, "returned")
+    told = sorted((each.number, each.at) for each in last)
+    before = list(accumulate((at for _, at in asked), max))
+    after = list(accumulate((at for _, at in reversed(told)), min))[::-1]
+
+    def find(seq: int) -> tuple[int, int]:
+        earlier = bisect_left(asked, (seq,))
+        later = bisect_left(told, (seq,))
+        return before[earlier - 1] if earlier else 0, after[later] if later < len(after) else _END
+
+    return find
+
+
 def _moments(
     calls: Sequence[Call], number_of: _NumberOf, ledger: Ledger, when: str
 ) -> list[Moment]:
@@ -89,8 +108,8 @@ def _told_seq(call: Call, ledger: Ledger) -> int | None:
     if not call.ok:
         return None
     match call.do:
-        case "append" | "join" | "leave" | "take":
-            return int(call.result["seq"])
+        case "append" | "join" | "leave" | "take" | "hear":
+            return call.result.get("seq")
         case "send":
             last = ledger.last_of_key(call.arguments["key"])
             return last.seq if last else None

@@ -86,21 +86,28 @@ def receipt_facts(receipt: MessageReceipt) -> dict[str, object]:
 
 
 def _joins(calls: Sequence[Call], ledger: Ledger) -> Iterator[str]:
-    """Each join has one record, told by the name of its agent."""
-    joins = {call.arguments["agent_id"]: call for call in calls if call.do == "join"}
+    """Each join has one record, told by the name of its agent; who holds a run may join again."""
+    joins = {call.arguments["agent_id"]: call for call in calls if call.do in {"join", "hold"}}
     for agent_id, places in ledger.joined.items():
         call = joins.get(agent_id)
         if call is None or call.refused:
             yield f"agent {agent_id}: joined at record {places[0]} by nobody's call: {call}"
-        elif len(places) > 1:
+        elif len(places) > 1 and call.do == "join":
             yield f"{call}: is stored more than once, at records {places}"
     for agent_id, call in joins.items():
-        if call.ok and ledger.joined.get(agent_id, [])[:1] != [call.result["seq"]]:
+        places = ledger.joined.get(agent_id, [])
+        if call.ok and call.do == "hold" and not places:
+            yield f"{call}: its joining is not there"
+        elif call.ok and call.do == "join" and places[:1] != [call.result["seq"]]:
             yield f"{call}: was told of record {call.result['seq']}, which is not there"
 
 
 def _leaves(calls: Sequence[Call], ledger: Ledger) -> Iterator[str]:
-    """Who left was there; each leaving was told to one caller, or to one of whom nobody knows."""
+    """Who left was there; each leaving was told to one caller, or to one of whom nobody knows.
+
+    Runs that are held are left out: they leave by themselves.
+    """
+    held = {call.arguments["agent_id"] for call in calls if call.do == "hold"}
     told = {(call.result["seq"], call.result["agent_id"]): call for call in calls if _left(call)}
     unknown = Counter(
         call.arguments["run_id"]
@@ -110,7 +117,7 @@ def _leaves(calls: Sequence[Call], ledger: Ledger) -> Iterator[str]:
     for seq, member, was in ledger.left:
         if member != was:
             yield f"record {seq}: run {member.run_id} left as {member.agent_id}, but was {was}"
-        if told.pop((seq, member.agent_id), None) is None:
+        if told.pop((seq, member.agent_id), None) is None and member.agent_id not in held:
             unknown[member.run_id] -= 1
             if unknown[member.run_id] < 0:
                 yield f"record {seq}: run {member.run_id} left by nobody's call"

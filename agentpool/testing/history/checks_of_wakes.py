@@ -17,15 +17,18 @@ def wake_violations(calls: Sequence[Call], evidence: Evidence) -> Iterator[str]:
     """Compare the wakes of the log with events, cancellations, leavings, and what was told.
 
     A ``suspend`` has among its arguments the correlation ``key`` of the host events that it waits
-    for, from the start of the pool on.
+    for, from the start of the pool on. Runs that are held make up the ids of their waits.
     """
     ledger = Ledger(evidence)
     keys = {_condition(call): call.arguments["key"] for call in calls if call.do == "suspend"}
     cancelled = {_condition(call) for call in calls if call.do == "cancel" and not call.refused}
+    held = {call.arguments["run_id"] for call in calls if call.do == "hold"}
     sound: set[str] = set()
     for condition_id, records in ledger.wakes.items():
         fault = _fault_of_statuses(records)
         if fault is None and condition_id not in keys:
+            if records[0].run_id in held:
+                continue
             fault = "nobody's call registered it"
         if fault is None:
             sound.add(condition_id)

@@ -1,34 +1,45 @@
-"""The long run: ``python -m agentpool.testing history``."""
+"""The long runs: ``python -m agentpool.testing history``, and ``storm``."""
 
 import argparse
 import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from agentpool.testing.history.stress import Round, Verdict, run_round
 
-__all__ = ("run",)
+__all__ = ("run", "storm")
 
 _ROUNDS: Final = 40
+_ROUNDS_OF_STORM: Final = 10
 _SHOWN: Final = 20
 _PLANS: Final = (
     Round(processes=2, tasks=8),
     Round(processes=4, tasks=2, kills=6),
-    Round(processes=3, tasks=4, kills=4),
+    Round(processes=3, tasks=4, kills=4, pauses=6, jumps=10),
     Round(processes=1, tasks=16, kills=2),
 )
+_STORM: Final = (Round(processes=6, tasks=4, calls=60, kills=12, pauses=18, jumps=60),)
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge many rounds, each on a file of its own, and print what they did."""
+    return _run(_PLANS, args.seed, _ROUNDS if args.rounds is None else args.rounds)
+
+
+def storm(args: argparse.Namespace) -> int:
+    """Judge rounds in which six processes do everything while everything is done to them."""
+    return _run(_STORM, args.seed, _ROUNDS_OF_STORM if args.rounds is None else args.rounds)
+
+
+def _run(plans: Sequence[Round], seed: int, rounds: int) -> int:
     began, verdict = time.monotonic(), Verdict()
-    rounds = _ROUNDS if args.rounds is None else args.rounds
     for number in range(rounds):
-        plan = replace(_PLANS[number % len(_PLANS)], seed=args.seed + number)
+        plan = replace(plans[number % len(plans)], seed=seed + number)
         with tempfile.TemporaryDirectory() as folder:
             found = asyncio.run(run_round(Path(folder), plan))
         verdict.add(found)

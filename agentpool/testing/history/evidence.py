@@ -1,6 +1,7 @@
 """What a store holds in the end, as far as callers can have an opinion about it."""
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
@@ -19,9 +20,10 @@ from agentpool.wire.records import (
     WakeRegistrationStatus,
 )
 
-__all__ = ("Evidence", "Happened", "digest", "gather", "settled")
+__all__ = ("Evidence", "Happened", "departed", "digest", "gather", "settled")
 
 _ALL: Final = 2**31
+_LOOK_SECONDS: Final = 0.05
 REGISTERED: Final = WakeRegistrationStatus.REGISTERED
 
 
@@ -91,3 +93,13 @@ async def settled(pool: AgentPool, seconds: float) -> None:
                 waiting.add(record.payload.stored.condition.condition_id)
         for condition_id in waiting:
             await pool.wait(condition_id)
+
+
+async def departed(pool: AgentPool, staying: AbstractSet[str], seconds: float) -> None:
+    """Wait until nobody is a member but runs that stay: those who died leave with their leases.
+
+    :raises TimeoutError: some still are
+    """
+    with anyio.fail_after(seconds):
+        while not {member.run_id for member in await pool.members()} <= staying:  # noqa: ASYNC110
+            await anyio.sleep(_LOOK_SECONDS)

@@ -29,6 +29,7 @@ class WakeAt(NamedTuple):
     """A record of a wake, and whether its run was a member when it was made."""
 
     seq: int
+    run_id: str
     status: WakeRegistrationStatus
     by_member: bool
 
@@ -40,6 +41,7 @@ class Ledger:
     :ivar wakes: the records of wakes, by condition
     :ivar joined: where members joined, by their agents
     :ivar left: who left where, and who was there as far as the log before says
+    :ivar members: who is a member at the end
     :ivar events: the host events, by id
     :ivar first_events: the first host event with each correlation key
     """
@@ -54,7 +56,7 @@ class Ledger:
         for event in evidence.events:
             for key in event.keys:
                 self.first_events.setdefault(key, event)
-        self._members: dict[str, AgentPoolMember] = {}
+        self.members: dict[str, AgentPoolMember] = {}
         self._runs: frozenset[str] = frozenset()
         for seq, payload in evidence.payloads():
             self._take_in(seq, payload)
@@ -63,18 +65,18 @@ class Ledger:
         match payload:
             case MemberJoined(member):
                 self.joined[member.agent_id].append(seq)
-                self._members[member.run_id] = member
-                self._runs = frozenset(self._members)
+                self.members[member.run_id] = member
+                self._runs = frozenset(self.members)
             case MemberLeft(member):
-                self.left.append((seq, member, self._members.pop(member.run_id, None)))
-                self._runs = frozenset(self._members)
+                self.left.append((seq, member, self.members.pop(member.run_id, None)))
+                self._runs = frozenset(self.members)
             case RunMessageRecorded(stored):
                 key = stored.message.idempotency_key
                 self.keys[key].append(MessageAt(seq, stored, self._runs))
             case WakeRecorded(stored_wake):
                 registration = stored_wake.registration
                 by_member = registration.run_id in self._runs
-                placed = WakeAt(seq, registration.status, by_member)
+                placed = WakeAt(seq, registration.run_id, registration.status, by_member)
                 self.wakes[registration.condition_id].append(placed)
 
     def last_of_key(self, key: str) -> MessageAt | None:

@@ -11,13 +11,27 @@ from agentpool.wire.records import RunAddress, RunMessage, WakeCondition
 from agentpool.wire.refs import CorrelationEntry, EventCorrelation
 from agentpool.wire.struct import include
 
-__all__ = ("HOST", "INBOX", "POOL", "a_copy_of", "a_wait_for", "an_event_of", "floater", "matter")
+__all__ = (
+    "HOST",
+    "INBOX",
+    "LEASE_SECONDS",
+    "POOL",
+    "STAYING",
+    "a_copy_of",
+    "a_wait_for",
+    "an_event_of",
+    "floater",
+    "matter",
+)
 
 POOL: Final = "pool.history"
 HOST: Final = "run.host"
 """Sends and publishes everything, and never leaves."""
 INBOX: Final = "run.inbox"
 """Has the inbox that all processes consume, and never leaves."""
+
+LEASE_SECONDS: Final = 1.0
+"""For how long a run is held without a heartbeat."""
 
 _FLOATERS: Final = 3
 _TIMEOUTS: Final = (0, 20, 60, 150, 300)
@@ -26,6 +40,10 @@ _TIMEOUTS: Final = (0, 20, 60, 150, 300)
 def floater(number: int) -> str:
     """Name a run that joins and leaves all the time."""
     return f"run.floater.{number % _FLOATERS}"
+
+
+STAYING: Final = frozenset({HOST, INBOX, *map(floater, range(_FLOATERS))})
+"""Runs whose lease never runs out, for they have none."""
 
 
 def matter(number: int) -> str:

@@ -1,42 +1,50 @@
-"""Several processes make random calls on one file, some are killed, and the history is judged."""
+"""Several processes make random calls on one file while all goes wrong, and the history is judged.
+
+They are killed, and stopped for longer and shorter than leases, while the wall clock jumps to and
+fro by up to an hour.
+"""
 
 import asyncio
-import signal
-import sys
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from agentpool import AgentPool, AgentPoolMember, AgentPoolStore, SqliteAgentPoolStore
+from agentpool.support.tasks import cancel, ended
 from agentpool.testing.history.calls import Facts, Journal, read_journals
 from agentpool.testing.history.checks import check
-from agentpool.testing.history.evidence import Evidence, gather, settled
-from agentpool.testing.history.matters import HOST, INBOX, POOL
+from agentpool.testing.history.evidence import Evidence, departed, gather, settled
+from agentpool.testing.history.matters import HOST, INBOX, POOL, STAYING
+from agentpool.testing.history.processes import Place
+from agentpool.testing.history.wall import Wall
 from agentpool.testing.values import a_member
 
 __all__ = ("Round", "Verdict", "run_round")
 
 _LONGEST: Final = 300.0
 _SETTLING: Final = 200.0
-_LINES_OF_A_CALL: Final = 5
-"""Lines of a journal for each call: it began, it ended, and what watchers saw of it."""
-_LOOK_SECONDS: Final = 0.01
-_ENDLESS: Final = 1_000_000
-"""Calls of a task whose process is killed before it has made them."""
-_WORKER: Final = "agentpool.testing.history.worker"
+_JUMPS: Final = (-3_600_000, -40_000, 40_000, 3_600_000)
+_BETWEEN_JUMPS: Final = (0.1, 0.8)
 
 
 @dataclass(frozen=True)
 class Round:
-    """How much to do in one round."""
+    """How much to do in one round.
+
+    :ivar pauses: how often a process is stopped for a while
+    :ivar jumps: how often the wall clock is set, at most
+    """
 
     seed: int = 1
     processes: int = 3
     tasks: int = 4
     calls: int = 50
     kills: int = 3
+    pauses: int = 0
+    jumps: int = 0
 
 
 @dataclass
@@ -59,17 +67,22 @@ async def run_round(folder: Path, plan: Round) -> Verdict:
     """
     path = folder / "pool.db"
     random = Random(plan.seed)  # noqa: S311  # no secrets
-    await _prepare(path, folder / "journal.parent")
-    async with asyncio.timeout(_LONGEST):
-        killed = await asyncio.gather(
-            *(_work(path, plan, n, random) for n in range(plan.processes))
-        )
+    with Journal(folder / "journal.parent", "parent") as journal:
+        await _prepare(path, journal)
+        # Who opens a file that nobody has open believes the wall clock: somebody has it open.
+        opened = SqliteAgentPoolStore.open(path) if plan.jumps else nullcontext()
+        async with asyncio.timeout(_LONGEST), opened:
+            jumping = asyncio.create_task(_jump(Wall(path), plan.jumps, journal, random))
+            try:
+                await _work(path, plan, journal, random)
+            finally:
+                cancel([jumping])
+                await ended([jumping])
     async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
         await settled(pool, _SETTLING)
+        await departed(pool, STAYING, _SETTLING)
         evidence = await gather(pool, [INBOX])
-    verdict = _judged(folder, evidence)
-    verdict.counts["kills"] = sum(killed)
-    return verdict
+    return _judged(folder, evidence)
 
 
 def _judged(folder: Path, evidence: Evidence) -> Verdict:
@@ -81,69 +94,37 @@ def _judged(folder: Path, evidence: Evidence) -> Verdict:
     return Verdict(counts, check(calls, evidence))
 
 
-async def _prepare(path: Path, journal_path: Path) -> None:
+async def _prepare(path: Path, journal: Journal) -> None:
     """Let those join who never leave."""
-    with Journal(journal_path, "parent") as journal:
-        async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL):
-            for run_id in (HOST, INBOX):
-                member = a_member(run_id, agent_id=f"agent.{run_id}")
-                arguments = {"run_id": run_id, "agent_id": member.agent_id}
-                making = _join(store, member)
-                await journal.call(journal.next_id(), "join", arguments, making)
+    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL):
+        for run_id in (HOST, INBOX):
+            member = a_member(run_id, agent_id=f"agent.{run_id}")
+            arguments = {"run_id": run_id, "agent_id": member.agent_id}
+            await journal.call(journal.next_id(), "join", arguments, _join(store, member))
 
 
 async def _join(store: AgentPoolStore, member: AgentPoolMember) -> Facts:
     return {"seq": (await store.join_member(POOL, member)).sequence}
 
 
-async def _work(path: Path, plan: Round, number: int, random: Random) -> int:
-    """Run a process to its end, after others in its place that were killed before theirs.
-
-    :return: how many were
-    """
-    kills = len(range(number, plan.kills, plan.processes))
-    killed = 0
-    for life in range(kills + 1):
-        name = f"{plan.seed}.{number}.{life}"
-        journal = path.with_name(f"journal.{name}")
-        calls = plan.calls if life == kills else _ENDLESS
-        arguments = (path, journal, name, random.random(), calls, plan.tasks)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", _WORKER, *map(str, arguments), stderr=asyncio.subprocess.PIPE
-        )
-        ending = asyncio.ensure_future(process.communicate())
-        try:
-            if life < kills:
-                await _until_written(journal, _life(plan, random), ending)
-                killed += _kill(process)
-            _, errors = await ending
-        finally:
-            _kill(process)
-        if process.returncode not in {0, -signal.SIGKILL}:
-            msg = f"a worker failed:\n{errors.decode()}"
-            raise RuntimeError(msg)
-    return killed
+async def _work(path: Path, plan: Round, journal: Journal, random: Random) -> None:
+    """Fill all places with processes until each has worked to its end."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(plan.processes):
+            name = f"{plan.seed}.{number}"
+            place = Place(path, name, journal, random, plan.calls, plan.tasks)
+            kills = len(range(number, plan.kills, plan.processes))
+            pauses = len(range(number, plan.pauses, plan.processes))
+            group.create_task(place.work(kills, pauses))
 
 
-def _life(plan: Round, random: Random) -> int:
-    """Choose after how many lines of its journal a process is killed."""
-    return random.randint(1, plan.calls * plan.tasks * _LINES_OF_A_CALL)
+async def _jump(wall: Wall, times: int, journal: Journal, random: Random) -> None:
+    """Set the wall clock, at times that nobody expects."""
+    for _ in range(times):
+        await asyncio.sleep(random.uniform(*_BETWEEN_JUMPS))
+        await journal.call(journal.next_id(), "jump", {}, _set(wall, random.choice(_JUMPS)))
 
 
-async def _until_written(
-    journal: Path, lines: int, ending: "asyncio.Future[tuple[bytes, bytes]]"
-) -> None:
-    """Wait until a process has written so many lines to its journal, or has ended."""
-    while not ending.done() and _lines_of(journal) < lines:  # noqa: ASYNC110  # in a file
-        await asyncio.sleep(_LOOK_SECONDS)
-
-
-def _lines_of(journal: Path) -> int:
-    return journal.read_bytes().count(b"\n") if journal.exists() else 0
-
-
-def _kill(process: asyncio.subprocess.Process) -> bool:
-    if process.returncode is not None:
-        return False
-    process.kill()
-    return True
+async def _set(wall: Wall, millis: int) -> Facts:
+    wall.set(millis)
+    return {"off by": millis}

@@ -1,11 +1,11 @@
 """Make random calls on a store and write them down: ``worker PATH JOURNAL NAME SEED CALLS TASKS``.
 
-Several such processes use the same keys, wakes, events, runs and inbox at about the same time.
+Several such processes use the same keys, wakes, events, runs and inbox at about the same time, and
+a wall clock that somebody may set.
 """
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from random import Random
@@ -19,9 +19,11 @@ from agentpool import (
     RunMessage,
     SqliteAgentPoolStore,
 )
+from agentpool.testing.history.caller import Caller, claim_facts
 from agentpool.testing.history.calls import OK, Facts, Journal
 from agentpool.testing.history.checks_of_records import receipt_facts
 from agentpool.testing.history.evidence import digest
+from agentpool.testing.history.held_run import HeldRun
 from agentpool.testing.history.matters import (
     INBOX,
     POOL,
@@ -31,6 +33,7 @@ from agentpool.testing.history.matters import (
     floater,
     matter,
 )
+from agentpool.testing.history.wall import Wall
 from agentpool.testing.values import a_member, a_receipt
 
 __all__ = ("Worker", "main")
@@ -40,48 +43,28 @@ _MATTERS_AT_ONCE: Final = 4
 _CLAIM_SECONDS: Final = 0.3
 _LONGEST_TAKE: Final = 1.0
 _LONGEST_WORK: Final = 0.005
-_CUT_SHORT: Final = 0.05
-"""How many of the calls are cancelled soon after they began."""
-_SOON: Final = 0.003
 _PATIENCE: Final = 200.0
-
-_Making = Callable[[], Awaitable[Facts]]
 
 
 class Worker:
     """The calls of one process."""
 
-    def __init__(self, pool: AgentPool, journal: Journal, random: Random) -> None:
-        self._pool, self._journal, self._random = pool, journal, random
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._pool, self._journal, self._random = caller.pool, caller.journal, caller.random
+        self._call = caller.call
         self._done = 0
-        self._told = 0
 
     async def work(self, calls: int) -> None:
         """Make some calls, one after another."""
         makes = (
             self._send, self._append, self._join, self._leave, self._consume,
-            self._suspend, self._publish, self._cancel, self._wait,
+            self._suspend, self._publish, self._cancel, self._wait, self._hold,
         )  # fmt: skip
         for _ in range(calls):
-            [make] = self._random.choices(makes, (8, 4, 2, 1, 5, 4, 3, 1, 2))
+            [make] = self._random.choices(makes, (8, 4, 2, 1, 5, 4, 3, 1, 2, 1))
             self._done += 1
             await make(self._done // _CALLS_PER_MATTER + self._random.randrange(_MATTERS_AT_ONCE))
-
-    @property
-    def told(self) -> int:
-        """The last record that anybody was told of here."""
-        return self._told
-
-    async def _call(self, do: str, arguments: Facts, make: _Making) -> bool:
-        """Make one call and write it down, cut short now and then; says whether it ended."""
-        seconds = self._random.uniform(0, _SOON) if self._random.random() < _CUT_SHORT else None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                id_ = self._journal.next_id()
-                result = await self._journal.call(id_, do, arguments, make())
-                self._told = max(self._told, result.get("seq", 0))
-                return bool(result)
-        return False
 
     # --- messages
 
@@ -115,7 +98,7 @@ class Worker:
                 taken.append(await inbox.take())
             return claim_facts(taken[0])
 
-        await self._call("take", {"run_id": INBOX}, make)
+        await self._call("take", {"run_id": INBOX, "lease": _CLAIM_SECONDS}, make)
         if taken:
             await asyncio.sleep(self._random.uniform(0, _LONGEST_WORK))
             [end] = self._random.choices(("ack", "nack", "forget"), (7, 2, 1))
@@ -149,6 +132,9 @@ class Worker:
 
         await self._call("leave", {"run_id": run_id}, make)
 
+    async def _hold(self, _number: int) -> None:
+        await HeldRun(self._caller).live()
+
     # --- wakes
 
     async def _suspend(self, number: int) -> None:
@@ -158,7 +144,11 @@ class Worker:
             registration = await self._pool.suspend_until(condition.run_id, condition)
             return {"status": str(registration.status)}
 
-        arguments = {"condition_id": condition.condition_id, "key": matter(number)}
+        arguments = {
+            "condition_id": condition.condition_id,
+            "key": matter(number),
+            "timeout_millis": condition.timeout_millis,
+        }
         await self._call("suspend", arguments, make)
 
     async def _publish(self, number: int) -> None:
@@ -222,29 +212,23 @@ def message_facts(message: RunMessage) -> Facts:
     return {"key": message.idempotency_key, "message_id": message.message_id, "to": to}
 
 
-def claim_facts(delivery: Delivery) -> Facts:
-    """Write a claim as it stands in a history."""
-    claim = delivery.claim
-    message_id = claim.message.message_id
-    return {"seq": claim.seq, "message_id": message_id, "attempt": claim.attempt}
-
-
 async def main(path: str, journal_path: str, name: str, *numbers: str) -> None:
     """Work with several tasks at once while others watch."""
     seed, calls, tasks = numbers
-    random = Random(seed)  # noqa: S311  # no secrets
+    random, wall = Random(seed), Wall(Path(path))  # noqa: S311  # no secrets
     with Journal(Path(journal_path), name) as journal:
         async with (
-            SqliteAgentPoolStore.open(path, busy_timeout=_PATIENCE) as store,
+            SqliteAgentPoolStore.open(path, busy_timeout=_PATIENCE, clock=wall) as store,
             AgentPool.open(store, POOL) as pool,
         ):
-            worker = Worker(pool, journal, random)
+            caller = Caller(pool, journal, random)
+            worker = Worker(caller)
             head = len(await store.read(POOL))
             watchers = [Watcher(pool, journal, at) for at in (0, random.randrange(head))]
             following = [asyncio.create_task(watcher.follow()) for watcher in watchers]
             await asyncio.gather(*(worker.work(int(calls)) for _ in range(int(tasks))))
             for watcher in watchers:
-                await watcher.end(worker.told)
+                await watcher.end(caller.told)
             for task in following:
                 task.cancel()
             await asyncio.wait(following)
