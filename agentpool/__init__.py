@@ -41,6 +41,8 @@ from agentpool.errors import (
     UnknownRecordError,
 )
 
+from agentpool.wire.refused import NoRecipientError
+
 # Records
 from agentpool.wire.records import (
     START,
@@ -211,6 +213,7 @@ __all__ = (
     "MessageReceipt",
     "MessageResponseContract",
     "MessageStatus",
+    "NoRecipientError",
     "NotAMemberError",
     "PayloadAccessMode",
     "PolicyKind",

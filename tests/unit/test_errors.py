@@ -15,6 +15,7 @@ TREE = {
     "PoolConfigConflictError": "repair_needed",
     "NotAMemberError": "not_retryable",
     "MembershipLostError": "not_retryable",
+    "NoRecipientError": "retryable",
     "ClaimLostError": "not_retryable",
     "ContentNotFoundError": "not_retryable",
     "IdempotencyConflictError": "not_retryable",
