@@ -47,6 +47,8 @@ from agentpool.errors import (
     UnknownRecordError,
 )
 
+from agentpool.wire.refused import NoRecipientError
+
 # Records
 from agentpool.wire.records import (
     START,
@@ -217,6 +219,7 @@ __all__ = (
     "MessageReceipt",
     "MessageResponseContract",
     "MessageStatus",
+    "NoRecipientError",
     "NotAMemberError",
     "NotEnoughMembersError",
     "PayloadAccessMode",

@@ -1,4 +1,4 @@
-"""The whole error tree; nothing else reaches a caller.
+"""The whole error tree; nothing else reaches a caller. `agentpool` exports all of it.
 
 ::
 
@@ -9,6 +9,7 @@
     ├── NotAMemberError                                          not_retryable
     ├── MembershipLostError                                      not_retryable
     ├── NotEnoughMembersError      (also a TimeoutError)         retryable
+    ├── NoRecipientError           .receipt                      retryable
     ├── ClaimLostError                                           not_retryable
     ├── ContentNotFoundError                                     not_retryable
     ├── IdempotencyConflictError                                 not_retryable
@@ -102,7 +103,8 @@ class AgentPoolError(Exception):
 
     def copy(self) -> Self:
         """Make the same error for another caller: each raise adds its own traceback."""
-        own = type(self)(self.message, pool_id=self.pool_id, seq=self.seq)
+        own = type(self)(self.message)
+        own.__dict__.update(self.__dict__)
         own.__cause__ = self.__cause__
         return own
 

@@ -29,6 +29,7 @@ from agentpool.runtime.drafts import (
     Draft,
     compose,
     fresh_id,
+    refuse_nobody,
     reply_to,
     send_draft,
 )
@@ -162,7 +163,10 @@ class MemberHandle:
 
         :param content_ref: instead of a body, a ref of your own; the store keeps nothing for it
         :param expires_in: seconds after which the message is handed out no more
-        :return: how far it has come: ``delivered``, ``failed`` or ``expired``
+        :return: how far it has come: ``delivered`` or ``expired``; also ``failed``, when it is to a
+            topic or a pool where nobody receives it
+        :raises NoRecipientError: a run, or an agent, that it is to does not receive it; that is
+            recorded, and the same key may be sent again
         :raises InvalidValueError: there is no body and no ref, or it is none
         """
         draft = Draft(
@@ -176,7 +180,9 @@ class MemberHandle:
             expires_in,
             policy_refs,
         )
-        return await send_draft(self._pool, self.run_id, draft)
+        receipt = await send_draft(self._pool, self.run_id, draft)
+        refuse_nobody(receipt, to, self._pool.pool_id)
+        return receipt
 
     async def ask(
         self,
@@ -223,7 +229,8 @@ class MemberHandle:
         One that was sent to a queue is answered in the name of the queue.
 
         A message that comes again after a crash is answered again, unless a key derived from it
-        is given; to an asker only the first answer of a run counts.
+        is given; to an asker only the first answer of a run counts. That the asker is gone is no
+        error: the receipt says so.
 
         :param policy_refs: ``None``: those of the message
         """

@@ -312,8 +312,8 @@ class AgentPool:
         """Send a message: its recipients are fixed, and it is recorded, in one transaction.
 
         ``delivered`` means recorded for these recipients; ``failed`` that there was none;
-        ``expired`` that it came too late. All are final for its key: sending again gives the
-        receipt that is there.
+        ``expired`` that it came too late. They are final for its key: sending again gives the
+        receipt that is there; but where there was no recipient, it is resolved anew.
 
         :raises IdempotencyConflictError: the key was used for another sender, target or content
         :raises NotAMemberError: the sender is not a member; nothing was recorded

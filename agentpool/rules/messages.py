@@ -27,6 +27,7 @@ __all__ = (
     "earlier_message",
     "ends_by_time",
     "look_ups_of",
+    "reached_nobody",
     "record_status",
     "recorded",
 )
@@ -54,6 +55,11 @@ def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStor
         )
         raise IdempotencyConflictError(msg, pool_id=view.pool_id, seq=known.seq)
     return known
+
+
+def reached_nobody(receipt: MessageReceipt) -> bool:
+    """Say whether a message has failed for want of a recipient: then it can be sent again."""
+    return receipt.status is MessageStatus.FAILED and not receipt.delivered_to
 
 
 def look_ups_of(message: RunMessage) -> LookUps:

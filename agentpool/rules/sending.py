@@ -13,7 +13,13 @@ from agentpool.rules.answers import (
 )
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
 from agentpool.rules.endings import closing, end_if_late
-from agentpool.rules.messages import earlier_message, ends_by_time, look_ups_of, recorded
+from agentpool.rules.messages import (
+    earlier_message,
+    ends_by_time,
+    look_ups_of,
+    reached_nobody,
+    recorded,
+)
 from agentpool.rules.queues import is_queue
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
@@ -81,7 +87,7 @@ def _addressed(view: PoolView, message: RunMessage) -> list[AgentPoolMember]:
 
 
 class Send(Command[MessageReceipt]):
-    """Send a message: resolve, decide and record in one.
+    """Send a message: resolve, decide and record in one; what reached nobody is resolved anew.
 
     :param bodies: what is kept with it, also where the message is known already
     :param hold_answers: keep the answers for whoever waits for them, out of the sender's inbox,
@@ -114,9 +120,9 @@ class Send(Command[MessageReceipt]):
     def _decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)
         known = earlier_message(view, self._message)
-        if known is None:
+        if known is None or reached_nobody(known.stored.receipt):
             require_member(view, self._message.sender)
-            return self._first(view)
+            return self._anew(view, None if known is None else known.stored.receipt)
         # What is recorded stays, though members have come and gone since: a retry tells no news.
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
             return complete(view, known, hold_answers=self._hold_answers)
@@ -124,7 +130,11 @@ class Send(Command[MessageReceipt]):
             return hold_on(view, known.stored.message.message_id, known.stored.receipt)
         return Decision(known.stored.receipt)
 
-    def _first(self, view: PoolView) -> Decision[MessageReceipt]:
+    def _anew(self, view: PoolView, failed: MessageReceipt | None) -> Decision[MessageReceipt]:
+        """Resolve who is there now.
+
+        :param failed: what an earlier try was told, when there was nobody
+        """
         message = self._message
         if _is_expired(view, message):
             return recorded(message, MessageStatus.EXPIRED)
@@ -132,7 +142,7 @@ class Send(Command[MessageReceipt]):
             refuse_used_id(view, message)
         found = recipients(view, message)
         if not found:
-            return recorded(message, MessageStatus.FAILED)
+            return Decision(failed) if failed else recorded(message, MessageStatus.FAILED)
         # Two records where one would do: other implementations look for both steps in the log.
         accepted = recorded(message, MessageStatus.ACCEPTED, found)
         return _delivered(

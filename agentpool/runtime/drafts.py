@@ -6,6 +6,7 @@ from secrets import token_hex
 from typing import Final, NamedTuple
 
 from agentpool.errors import InvalidValueError
+from agentpool.rules.messages import reached_nobody
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.rules.sending import Send
 from agentpool.runtime.bodies import NO_BODY, KeptBody, to_keep_with
@@ -13,11 +14,28 @@ from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis
 from agentpool.wire.bodies import content_of
 from agentpool.wire.content import Content
-from agentpool.wire.records import MessageReceipt, MessageResponseContract, RunAddress, RunMessage
+from agentpool.wire.records import (
+    AgentTarget,
+    MessageReceipt,
+    MessageResponseContract,
+    RunAddress,
+    RunMessage,
+    RunTarget,
+)
 from agentpool.wire.refs import EventCorrelation, PolicyRef
+from agentpool.wire.refused import NoRecipientError
 from agentpool.wire.struct import trusted
 
-__all__ = ("NO_CORRELATION", "Composed", "Draft", "compose", "fresh_id", "reply_to", "send_draft")
+__all__ = (
+    "NO_CORRELATION",
+    "Composed",
+    "Draft",
+    "compose",
+    "fresh_id",
+    "refuse_nobody",
+    "reply_to",
+    "send_draft",
+)
 
 NO_CORRELATION: Final = EventCorrelation()
 
@@ -84,6 +102,22 @@ async def send_draft(pool: OpenedPool, sender: str, draft: Draft) -> MessageRece
     """Send what a run has drafted, and its body with it."""
     message, content = compose(pool, sender, draft)
     return await pool.execute(Send(message, await to_keep_with(pool, content)))
+
+
+def refuse_nobody(receipt: MessageReceipt, to: RunAddress, pool_id: str) -> None:
+    """Refuse to be silent about a run, or an agent, that a message did not reach.
+
+    :raises NoRecipientError: that is so
+    """
+    if not reached_nobody(receipt):
+        return
+    match to.target:
+        case RunTarget(run_id):
+            raise NoRecipientError.of(receipt, f"run {run_id!r} is no member", pool_id)
+        case AgentTarget(agent_id):
+            raise NoRecipientError.of(receipt, f"agent {agent_id!r} has no member", pool_id)
+        case _:
+            pass  # of those nobody knows whether somebody listens
 
 
 def reply_to(

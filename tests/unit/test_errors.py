@@ -16,6 +16,7 @@ TREE = {
     "NotAMemberError": "not_retryable",
     "MembershipLostError": "not_retryable",
     "NotEnoughMembersError": "retryable",
+    "NoRecipientError": "retryable",
     "ClaimLostError": "not_retryable",
     "ContentNotFoundError": "not_retryable",
     "IdempotencyConflictError": "not_retryable",

@@ -188,12 +188,13 @@ class PoolSendingTests(PoolKit):
     async def test_each_outcome_is_final_for_its_key(self) -> None:
         clock = ManualClock()
         async with self.opened("run.a", "run.b", clock=clock) as pool:
-            messages = (
-                a_message("delivered"),
-                a_message("failed", to=RunAddress.run("run.later")),
-                a_message("expired", expires_at_millis=clock()),
-            )
+            ended = a_message("ended")
+            await pool.send(ended)
+            await pool.record_message_status(ended, FAILED)
+            expired = a_message("expired", expires_at_millis=clock())
+            messages = (a_message("delivered"), expired, ended)
             receipts = [await pool.send(each) for each in messages]
+            assert [each.status for each in receipts] == [DELIVERED, EXPIRED, FAILED]
             await pool.join_run(a_member("run.later"))
             await pool.leave_run("run.a")
             before = await payloads(pool.store)

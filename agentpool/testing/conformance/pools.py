@@ -15,6 +15,7 @@ from agentpool.testing.conformance.pool_holding import PoolHoldingTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
 from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
+from agentpool.testing.conformance.pool_no_recipient import PoolNoRecipientTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_queues import PoolQueueTests
@@ -35,6 +36,7 @@ class PoolConformance(
     PoolGatheringTests,
     PoolSendingTests,
     PoolBodyTests,
+    PoolNoRecipientTests,
     PoolStatusTests,
     PoolInboxTests,
     PoolTakingTests,

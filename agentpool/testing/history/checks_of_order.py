@@ -111,8 +111,9 @@ def _told_seq(call: Call, ledger: Ledger) -> int | None:
         case "append" | "join" | "leave" | "take" | "hear":
             return call.result.get("seq")
         case "send":
-            last = ledger.last_of_key(call.arguments["key"])
-            return last.seq if last else None
+            told = call.result["message_id"], call.result["status"]
+            record = ledger.told_of(call.arguments["key"], *told)
+            return record.seq if record else None
         case "suspend" | "cancel" | "wait":
             wakes = ledger.wakes.get(call.arguments["condition_id"], ())
             return next((each.seq for each in wakes if each.status == call.result["status"]), None)

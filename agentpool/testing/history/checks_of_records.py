@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from agentpool.rules.messages import reached_nobody
 from agentpool.testing.history.calls import Call
 from agentpool.testing.history.evidence import Evidence
 from agentpool.testing.history.ledger import Ledger, MessageAt
@@ -37,7 +38,7 @@ def _messages_stored(calls: Sequence[Call], ledger: Ledger) -> Iterator[str]:
     senders = {
         call.arguments["message_id"]: call for call in calls if call.do in {"append", "send"}
     }
-    for key, records in ledger.keys.items():
+    for key, records in _sendings(ledger):
         ids = list(dict.fromkeys(each.stored.message.message_id for each in records))
         places = [each.seq for each in records]
         if len(ids) > 1:
@@ -51,6 +52,16 @@ def _messages_stored(calls: Sequence[Call], ledger: Ledger) -> Iterator[str]:
             yield f"key {key}: record {places[0]} is of nobody's call: {call or ids[0]}"
         elif call.do == "send":
             yield from _recipients(call, records[-1])
+
+
+def _sendings(ledger: Ledger) -> Iterator[tuple[str, Sequence[MessageAt]]]:
+    """List keys with the records of a message; what reached nobody may have been sent again."""
+    for key, records in ledger.keys.items():
+        if len(records) > 1 and reached_nobody(records[0].stored.receipt):
+            yield key, records[:1]
+            yield key, records[1:]
+        else:
+            yield key, records
 
 
 def _recipients(call: Call, record: MessageAt) -> Iterator[str]:
@@ -67,13 +78,20 @@ def _messages_told(calls: Sequence[Call], ledger: Ledger) -> Iterator[str]:
     for call in calls:
         if not call.ok or call.do not in {"append", "send"}:
             continue
-        stored = ledger.last_of_key(call.arguments["key"])
+        stored = _told_of(call, ledger)
         if stored is None:
             yield f"{call}: was acknowledged, but is not stored"
         elif call.do == "append" and call.result["seq"] != stored.seq:
             yield f"{call}: was told of record {call.result['seq']}, its key is at {stored.seq}"
         elif call.do == "send" and call.result != receipt_facts(stored.stored.receipt):
             yield f"{call}: was told {call.result}, the log says {stored.stored.receipt}"
+
+
+def _told_of(call: Call, ledger: Ledger) -> MessageAt | None:
+    if call.do == "append":
+        return ledger.last_of_key(call.arguments["key"])
+    told = call.result["message_id"], call.result["status"]
+    return ledger.told_of(call.arguments["key"], *told)
 
 
 def receipt_facts(receipt: MessageReceipt) -> dict[str, object]:

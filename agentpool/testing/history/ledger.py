@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import NamedTuple
 
+from agentpool.rules.messages import reached_nobody
 from agentpool.testing.history.evidence import Evidence, Happened
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -78,6 +79,21 @@ class Ledger:
                 by_member = registration.run_id in self._runs
                 placed = WakeAt(seq, registration.run_id, registration.status, by_member)
                 self.wakes[registration.condition_id].append(placed)
+
+    def told_of(self, key: str, message_id: str, status: str) -> MessageAt | None:
+        """Give the record that a receipt tells of; the last one where it tells of none that may.
+
+        A caller may be told of the last record of a message, or of one that reached nobody: its key
+        may be sent again.
+        """
+        for each in self.keys.get(key, ()):
+            receipt = each.stored.receipt
+            if reached_nobody(receipt) and (receipt.message_id, receipt.status) == (
+                message_id,
+                status,
+            ):
+                return each
+        return self.last_of_key(key)
 
     def last_of_key(self, key: str) -> MessageAt | None:
         """Give the last record of a message."""

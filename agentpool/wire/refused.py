@@ -1,0 +1,33 @@
+"""Errors that carry a value of the wire format; the others stand in `agentpool.errors`."""
+
+from agentpool.errors import AgentPoolError, RetryClassification
+from agentpool.wire.records import MessageReceipt
+
+__all__ = ("NoRecipientError",)
+
+
+class NoRecipientError(AgentPoolError):
+    """Raised when a message to a run, or to an agent, has reached nobody.
+
+    That is recorded, and nobody got anything: the same key may be sent again.
+
+    :ivar receipt: what was recorded, with the id of the message
+    """
+
+    retry = RetryClassification.RETRYABLE
+
+    receipt: MessageReceipt
+
+    @classmethod
+    def of(cls, receipt: MessageReceipt, to: str, pool_id: str) -> "NoRecipientError":
+        """Make the error for a message.
+
+        :param to: whom it was for, in words
+        """
+        msg = (
+            f"message {receipt.message_id!r} reached nobody: {to} that may receive it; once there"
+            " is, send it again under the same idempotency key"
+        )
+        error = cls(msg, pool_id=pool_id)
+        error.receipt = receipt
+        return error
