@@ -9,6 +9,7 @@ Start with `SqliteAgentPoolStore.open` and `AgentPool.open`. What stores promise
 from agentpool.pool import AgentPool
 from agentpool.member import MemberHandle
 from agentpool.inbox import Inbox, Delivery
+from agentpool.rules.asking import Answers
 from agentpool.rules.dead import DeadLetter
 from agentpool.rules.waits import WakeOutcome
 from agentpool.rules.history import EventCursor
@@ -21,6 +22,7 @@ from agentpool.stores.sqlite import SqliteAgentPoolStore
 # Errors
 from agentpool.errors import (
     AgentPoolError,
+    AskOutcome,
     ClaimLostError,
     ContentNotFoundError,
     CorruptRecordError,
@@ -29,6 +31,7 @@ from agentpool.errors import (
     InvalidTransitionError,
     InvalidValueError,
     MembershipLostError,
+    NoAnswerError,
     NotAMemberError,
     PoolConfigConflictError,
     PoolNotOpenError,
@@ -162,7 +165,9 @@ __all__ = (
     "AgentPoolStoredWake",
     "AgentPoolWakePolicy",
     "AgentTarget",
+    "Answers",
     "ArchiveCursorId",
+    "AskOutcome",
     "AttemptId",
     "CausalRef",
     "ClaimLostError",
@@ -208,6 +213,7 @@ __all__ = (
     "MessageReceipt",
     "MessageResponseContract",
     "MessageStatus",
+    "NoAnswerError",
     "NotAMemberError",
     "PayloadAccessMode",
     "PolicyKind",

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agentpool.asking import NO_CORRELATION, Asker
 from agentpool.errors import (
     AgentPoolError,
     InvalidValueError,
@@ -50,15 +51,13 @@ __all__ = ("MemberHandle", "Membership", "fresh_id")
 
 _LOG = logging.getLogger("agentpool")
 
-_NO_CORRELATION: Final = EventCorrelation()
-
 
 def fresh_id(prefix: str, clock: Clock) -> str:
     """Make an id that nobody has, in ascending order of time, which indexes like best."""
     return f"{prefix}.{clock():012x}{token_hex(8)}"
 
 
-class MemberHandle:
+class MemberHandle(Asker):
     """A run that is a member, and what it can do; its run id goes with every call.
 
     Keys and ids are made up where none are given. Give an ``idempotency_key`` of your own,
@@ -78,7 +77,7 @@ class MemberHandle:
         require_type(pool, OpenedPool, "pool")
         require_type(terms, ClaimTerms, "terms")
         require_type(member, AgentPoolMember, "member")
-        self._pool = pool
+        super().__init__(pool)
         self.member: Final = member
         self.run_id: Final = member.run_id
         self.inbox: Final = Inbox(pool, member.run_id, terms)
@@ -127,7 +126,7 @@ class MemberHandle:
         idempotency_key: str | None = None,
         message_id: str | None = None,
         reply_to: str | None = None,
-        correlation: EventCorrelation = _NO_CORRELATION,
+        correlation: EventCorrelation = NO_CORRELATION,
         expires_in: float | None = None,
         policy_refs: Sequence[PolicyRef] = (),
     ) -> MessageReceipt:
@@ -147,34 +146,6 @@ class MemberHandle:
             policy_refs=policy_refs,
         )
         return await self._pool.execute(Send(message))
-
-    async def ask(
-        self,
-        to: RunAddress,
-        content_ref: str,
-        *,
-        expected: int = 1,
-        timeout: float = 30.0,  # noqa: ASYNC109  # a durable deadline, not one of this call
-        idempotency_key: str | None = None,
-        message_id: str | None = None,
-        correlation: EventCorrelation = _NO_CORRELATION,
-        policy_refs: Sequence[PolicyRef] = (),
-    ) -> tuple[RunMessage, ...]:
-        """Ask, and wait for as many answers as expected; see `AgentPool.ask`.
-
-        :param timeout: seconds until fewer answers, or none, are what there is
-        :return: the answers that came in time, in the order they came
-        """
-        message = self._message(
-            to,
-            content_ref,
-            idempotency_key=idempotency_key,
-            message_id=message_id,
-            correlation=correlation,
-            policy_refs=policy_refs,
-            contract=MessageResponseContract(expected, millis(timeout, "timeout")),
-        )
-        return await self._pool.ask(message)
 
     async def reply(
         self,

@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from agentpool.errors import InvalidValueError, MembershipLostError
-from agentpool.rules.answers import TakeAnswers, is_answered
+from agentpool.errors import MembershipLostError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.holding import AsHolder, Holding
 from agentpool.rules.requirements import require_open
-from agentpool.rules.sending import Send
-from agentpool.rules.topics import message_topic, wake_topic
+from agentpool.rules.topics import wake_topic
 from agentpool.rules.waits import (
     SuspendUntil,
     WakeOutcome,
@@ -27,7 +25,6 @@ from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolStoreCursor,
-    RunMessage,
     WakeCondition,
     WakeRegistration,
     WakeRegistrationStatus,
@@ -157,27 +154,6 @@ class OpenedPool:
         """Answer a question, unless the pool is closed."""
         self.ending.refuse_closed()
         return await self.store.query(self.pool_id, question)
-
-    async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
-        """Send a question and wait for what comes of it; see `AgentPool.ask`."""
-        command = Send(message, hold_answers=True)
-        if message.response_contract is None:
-            msg = "message.response_contract: needed to ask"
-            raise InvalidValueError(msg)
-        receipt = await self.execute(command)
-        asked, key = receipt.message_id, message.idempotency_key
-        # Held for as long as somebody waits here; of an asker that is gone the answers go to its
-        # inbox, when the hold has run out.
-        self.heartbeats.add_hold(self.pool_id, asked)
-        try:
-            answers, _ = await self.until_taken(
-                message_topic(key),
-                lambda view: view.now if is_answered(view, key) else None,
-                lambda: self.execute_once(TakeAnswers(key)),
-            )
-            return answers
-        finally:
-            self.heartbeats.remove_hold(self.pool_id, asked)
 
     async def suspend_until(
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None

@@ -1,6 +1,7 @@
 """The suite of the coordinator: everything that a user of `AgentPool` may rely on, on any store."""
 
 from agentpool.testing.conformance.pool_asking import PoolAskingTests
+from agentpool.testing.conformance.pool_asking_each import PoolAskingEachTests
 from agentpool.testing.conformance.pool_cancellation import PoolCancellationTests
 from agentpool.testing.conformance.pool_claims import PoolClaimTests
 from agentpool.testing.conformance.pool_closing import PoolClosingTests
@@ -8,10 +9,11 @@ from agentpool.testing.conformance.pool_deadlines import PoolDeadlineTests
 from agentpool.testing.conformance.pool_endings import PoolEndingTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
 from agentpool.testing.conformance.pool_failing import PoolFailingTests
-from agentpool.testing.conformance.pool_holding import PoolHoldingTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
 from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
+from agentpool.testing.conformance.pool_late_answers import PoolLateAnswerTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
+from agentpool.testing.conformance.pool_outcomes import PoolOutcomeTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
@@ -35,7 +37,9 @@ class PoolConformance(
     PoolFailingTests,
     PoolInboxModelTests,
     PoolAskingTests,
-    PoolHoldingTests,
+    PoolOutcomeTests,
+    PoolAskingEachTests,
+    PoolLateAnswerTests,
     PoolWakeTests,
     PoolEndingTests,
     PoolEventTests,
