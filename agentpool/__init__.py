@@ -13,6 +13,7 @@ from agentpool.pool import AgentPool
 from agentpool.member import MemberHandle
 from agentpool.inbox import Inbox, Delivery
 from agentpool.runtime.bodies import KeptBody, MessageBody
+from agentpool.rules.asking import Answers
 from agentpool.rules.dead import DeadLetter
 from agentpool.rules.queues import Queue
 from agentpool.rules.waits import WakeOutcome
@@ -27,6 +28,7 @@ from agentpool.stores.sqlite import SqliteAgentPoolStore
 # Errors
 from agentpool.errors import (
     AgentPoolError,
+    AskOutcome,
     ClaimLostError,
     ContentNotFoundError,
     CorruptRecordError,
@@ -35,6 +37,7 @@ from agentpool.errors import (
     InvalidTransitionError,
     InvalidValueError,
     MembershipLostError,
+    NoAnswerError,
     NotAMemberError,
     NotEnoughMembersError,
     PoolConfigConflictError,
@@ -171,7 +174,9 @@ __all__ = (
     "AgentPoolStoredWake",
     "AgentPoolWakePolicy",
     "AgentTarget",
+    "Answers",
     "ArchiveCursorId",
+    "AskOutcome",
     "AttemptId",
     "CausalRef",
     "ClaimLostError",
@@ -219,6 +224,7 @@ __all__ = (
     "MessageReceipt",
     "MessageResponseContract",
     "MessageStatus",
+    "NoAnswerError",
     "NoRecipientError",
     "NotAMemberError",
     "NotEnoughMembersError",

@@ -10,6 +10,7 @@
     ├── MembershipLostError                                      not_retryable
     ├── NotEnoughMembersError      (also a TimeoutError)         retryable
     ├── NoRecipientError           .receipt                      retryable
+    ├── NoAnswerError                                            retryable
     ├── ClaimLostError                                           not_retryable
     ├── ContentNotFoundError                                     not_retryable
     ├── IdempotencyConflictError                                 not_retryable
@@ -27,11 +28,13 @@ A foreign error (``sqlite3``, ``msgspec``) is translated where it is caught and 
 the content of a message.
 """
 
+from copy import copy
 from enum import StrEnum
 from typing import ClassVar, Final, NoReturn, Self
 
 __all__ = (
     "AgentPoolError",
+    "AskOutcome",
     "CheckedEnum",
     "ClaimLostError",
     "ContentNotFoundError",
@@ -41,6 +44,7 @@ __all__ = (
     "InvalidTransitionError",
     "InvalidValueError",
     "MembershipLostError",
+    "NoAnswerError",
     "NotAMemberError",
     "NotEnoughMembersError",
     "PoolConfigConflictError",
@@ -86,6 +90,20 @@ class RetryClassification(CheckedEnum):
     HOST_CONFIGURATION_NEEDED = "host_configuration_needed"
 
 
+class AskOutcome(CheckedEnum):
+    """How it ended that somebody asked.
+
+    ``COMPLETE``: as many as expected have answered. ``TIMED_OUT``: the time was up first.
+    ``NOBODY``: nobody received the question. ``INCOMPLETE``: all who received it have answered or
+    left, and they are too few; or there were too few from the start, or it was cancelled.
+    """
+
+    COMPLETE = "complete"
+    TIMED_OUT = "timed_out"
+    NOBODY = "nobody"
+    INCOMPLETE = "incomplete"
+
+
 class AgentPoolError(Exception):
     """The root of every error of this library.
 
@@ -103,8 +121,7 @@ class AgentPoolError(Exception):
 
     def copy(self) -> Self:
         """Make the same error for another caller: each raise adds its own traceback."""
-        own = type(self)(self.message)
-        own.__dict__.update(self.__dict__)
+        own = copy(self)
         own.__cause__ = self.__cause__
         return own
 
@@ -157,6 +174,26 @@ class NotEnoughMembersError(AgentPoolError, TimeoutError):
     """Raised when the members that were waited for had not all joined when the time was up."""
 
     retry = RetryClassification.RETRYABLE
+
+
+class NoAnswerError(AgentPoolError):
+    """Raised when a question that asks for one answer has ended without it.
+
+    :ivar outcome: how it ended
+    """
+
+    retry = RetryClassification.RETRYABLE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome: AskOutcome = AskOutcome.INCOMPLETE,
+        pool_id: str | None = None,
+        seq: int | None = None,
+    ) -> None:
+        super().__init__(message, pool_id=pool_id, seq=seq)
+        self.outcome = outcome
 
 
 class ClaimLostError(AgentPoolError):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from agentpool.asking import Asker
 from agentpool.errors import (
     AgentPoolError,
     NotAMemberError,
@@ -23,11 +24,10 @@ from agentpool.rules.membership import HoldRun
 from agentpool.rules.queues import answering_run, queue_run
 from agentpool.rules.requirements import checked_cursor, require_type
 from agentpool.rules.waits import CancelWake, WakeOutcome
-from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body, to_keep_with
+from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body
 from agentpool.runtime.drafts import (
     NO_CORRELATION,
     Draft,
-    compose,
     fresh_id,
     refuse_nobody,
     reply_to,
@@ -44,7 +44,6 @@ from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreCursor,
     MessageReceipt,
-    MessageResponseContract,
     ResumeInputPolicy,
     RunAddress,
     RunMessage,
@@ -59,7 +58,7 @@ __all__ = ("MemberHandle", "Membership")
 _LOG = logging.getLogger("agentpool")
 
 
-class MemberHandle:
+class MemberHandle(Asker):
     """A run that is a member, and what it can do; its run id goes with every call.
 
     Keys and ids are made up where none are given. Give an ``idempotency_key`` of your own,
@@ -82,12 +81,10 @@ class MemberHandle:
         terms: ClaimTerms,
         end: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        require_type(pool, OpenedPool, "pool")
         require_type(terms, ClaimTerms, "terms")
         require_type(member, AgentPoolMember, "member")
-        self._pool = pool
+        super().__init__(pool, member.run_id)
         self.member: Final = member
-        self.run_id: Final = member.run_id
         self.inbox: Final = Inbox(pool, member.run_id, terms)
         self._terms = terms
         self._queues: dict[tuple[str, ClaimTerms], Inbox] = {}
@@ -183,37 +180,6 @@ class MemberHandle:
         receipt = await send_draft(self._pool, self.run_id, draft)
         refuse_nobody(receipt, to, self._pool.pool_id)
         return receipt
-
-    async def ask(
-        self,
-        to: RunAddress,
-        body: object = NO_BODY,
-        *,
-        content_ref: str | None = None,
-        expected: int = 1,
-        timeout: float = 30.0,  # noqa: ASYNC109  # a durable deadline, not one of this call
-        idempotency_key: str | None = None,
-        message_id: str | None = None,
-        correlation: EventCorrelation = NO_CORRELATION,
-        policy_refs: Sequence[PolicyRef] = (),
-    ) -> tuple[RunMessage, ...]:
-        """Ask, and wait for as many answers as expected; see `AgentPool.ask`, and `send`.
-
-        :param timeout: seconds until fewer answers, or none, are what there is
-        :return: the answers that came in time, in the order they came; `body` reads them
-        """
-        draft = Draft(
-            to,
-            body,
-            content_ref,
-            idempotency_key,
-            message_id,
-            correlation=correlation,
-            policy_refs=policy_refs,
-        )
-        contract = MessageResponseContract(expected, millis(timeout, "timeout"))
-        message, content = compose(self._pool, self.run_id, draft, contract)
-        return await self._pool.ask(message, await to_keep_with(self._pool, content))
 
     async def reply(
         self,

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle, Membership
+from agentpool.rules.asking import Answers, Asking
 from agentpool.rules.command import PoolView
 from agentpool.rules.gathering import wanted_members
 from agentpool.rules.history import EventCursor, page_of_events
@@ -31,6 +32,7 @@ from agentpool.rules.requirements import (
 )
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome, compile_for
+from agentpool.runtime.asking import Question
 from agentpool.runtime.bodies import MessageBody
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
@@ -339,21 +341,27 @@ class AgentPool:
         recipients = checked_sequence(runs, "delivered_to", str)
         return await self._opened.execute(RecordStatus(message, status, recipients))
 
-    async def ask(self, message: RunMessage) -> tuple[RunMessage, ...]:
-        """Send a message with a response contract and wait for what comes of it.
+    async def ask(self, message: RunMessage) -> Answers:
+        """Send a message with a response contract and wait until it is certain what comes of it.
 
-        Returns the answers when as many runs as expected have answered, or those that have come
-        when the time is up, the first of each run; none where nobody received the message. What
-        comes later goes to the inbox of the sender as an ordinary message. So do, within half a
-        minute, the answers to an asker that was killed, or cancelled and has not asked again; one
-        that is cancelled just as it takes them gets them only by asking again.
-        Asked again under the same key, the answers are the same.
+        That is: as many runs as expected have answered; its time is up; nobody received it; all
+        who did have answered or left, and they are too few, as they are at once where it expects
+        more answers than it has recipients. Only the first answer of each run counts.
+
+        The answers are kept with the question, out of the inbox: asked again under the same key,
+        in any process, they are the same, also after a crash. What comes later is kept too, as
+        `Answers.late`.
 
         :raises InvalidValueError: the message has no response contract
         :raises IdempotencyConflictError: the key was used for another sender, target or content
         :raises NotAMemberError: the sender is not a member; nothing was recorded
         """
-        return await self._opened.ask(message)
+        send = Send(message, asking=Asking())
+        if message.response_contract is None:
+            msg = "message.response_contract: needed to ask"
+            raise InvalidValueError(msg)
+        question = Question(self._opened, send, message.idempotency_key, repeatable=True)
+        return await question.answers()
 
     # --- waits
 

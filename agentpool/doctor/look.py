@@ -28,9 +28,6 @@ _ROWS: Final = """
     WHERE pool_id = ? AND kind = ? AND (name, number) > (?, ?) ORDER BY name, number LIMIT ?
 """
 _KINDS: Final = "SELECT min(kind) FROM agentpool_rows WHERE pool_id = ? AND kind > ?"
-_ASKING: Final = """
-    SELECT 1 FROM agentpool_rows WHERE pool_id = ? AND kind = 'asking' AND value = ? LIMIT 1
-"""
 
 
 @dataclass(frozen=True)
@@ -115,11 +112,6 @@ class Look:
         if stored is None or stored.receipt.status is not MessageStatus.DELIVERED:
             return None
         return stored
-
-    def is_asked(self, message_id: str) -> bool:
-        """Say whether a run waits for the answers to a message."""
-        found = self.connection.execute(_ASKING, (self.pool_id, message_id)).fetchone()
-        return found is not None
 
     def event_sequence(self) -> int:
         """Give the last number that was given to an event."""

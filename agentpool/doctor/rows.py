@@ -9,8 +9,7 @@ from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
 from agentpool.rules.inboxes import WITHDRAWN
 from agentpool.rules.rows import (
     ACCEPTED,
-    ANSWER,
-    ASKING,
+    ASKED,
     AWAY,
     CAUSE,
     CONTRACT,
@@ -18,15 +17,19 @@ from agentpool.rules.rows import (
     EVENT,
     EVENT_ID,
     EXPIRY,
-    HELD,
+    LATE,
     LEASE,
+    OWING,
+    OWING_LEFT,
     PUBLISHED,
     RESPONSE,
     WAKE,
+    Asked,
     Contract,
     HostEvent,
     InboxEntry,
     WakeCause,
+    contract_key,
     value_of,
 )
 from agentpool.wire.records import WakeRegistrationStatus
@@ -56,21 +59,31 @@ def _inbox(look: Look, row: Row) -> str | None:
     return None
 
 
-def _answer(look: Look, row: Row) -> str | None:
-    stored = look.delivered_at(row.key.number)
-    if stored is None or stored.message.reply_to != row.key.name:
-        return "names no record that delivers an answer to this message"
-    if row.value not in stored.receipt.delivered_to:
-        return "the answer was not delivered to the run that it is kept for"
+def _asked(look: Look, row: Row) -> str | None:
+    asked = value_of(row, Asked)
+    found = look.message(asked.idempotency_key)
+    if found is None or found.stored.message.message_id != row.key.name:
+        return "there is no such message"
+    if not all(_is_answer(look, number, row.key.name) for number in asked.answers):
+        return "names a record that delivers no answer to this message"
     return None
 
 
-def _asking(look: Look, row: Row) -> str | None:
-    stored = look.message_at(row.key.number)
-    if stored is None or stored.message.message_id != row.value:
-        return "names no record of the message that was asked"
-    if stored.message.sender != row.key.name:
-        return "another run sent the message that was asked"
+def _late(look: Look, row: Row) -> str | None:
+    if not _is_answer(look, row.key.number, row.key.name):
+        return "names no record that delivers an answer to this message"
+    return None
+
+
+def _is_answer(look: Look, number: int, message_id: str) -> bool:
+    stored = look.delivered_at(number)
+    return stored is not None and stored.message.reply_to == message_id
+
+
+def _owing(look: Look, row: Row) -> str | None:
+    waits = look.row(contract_key(row.value))
+    if waits is None or value_of(waits, Contract).owed_by(row.key.name) != row.key:
+        return "says that a run has not answered of whom nobody waits for an answer"
     return None
 
 
@@ -150,7 +163,6 @@ _DEADLINES: Final[dict[str, Callable[[Look, str], bool]]] = {
     EXPIRY: _may_expire,
     LEASE: _is_member,
     AWAY: lambda _look, _run_id: True,
-    HELD: Look.is_asked,
     ACCEPTED: _is_message,
     PUBLISHED: _is_event,
 }
@@ -160,7 +172,6 @@ _ENDS: Final = {
     EXPIRY: "message",
     LEASE: "member",
     AWAY: "run",
-    HELD: "run asking",
     ACCEPTED: "message",
     PUBLISHED: "event",
 }
@@ -168,8 +179,10 @@ _ENDS: Final = {
 _COMPLAINTS: Final[dict[str, _Check]] = {
     INBOX: _inbox,
     DEAD: _inbox,
-    ANSWER: _answer,
-    ASKING: _asking,
+    ASKED: _asked,
+    LATE: _late,
+    OWING: _owing,
+    OWING_LEFT: _owing,
     CONTRACT: _contract,
     CAUSE: _cause,
     EVENT: _event,
@@ -180,8 +193,10 @@ _COMPLAINTS: Final[dict[str, _Check]] = {
 _CHECKS: Final = {
     INBOX: "inboxes",
     DEAD: "inboxes",
-    ANSWER: "answers",
-    ASKING: "answers",
+    ASKED: "answers",
+    LATE: "answers",
+    OWING: "contracts",
+    OWING_LEFT: "contracts",
     CONTRACT: "contracts",
     CAUSE: "causes",
     EVENT: "events",
@@ -191,7 +206,7 @@ _CHECKS: Final = {
 CHECKS: Final = (*dict.fromkeys(_CHECKS.values()), "leases")
 """The names under which complaints are reported."""
 
-FOLLOWING: Final = frozenset({CONTRACT, DEADLINE})
+FOLLOWING: Final = frozenset({CONTRACT, DEADLINE, OWING, OWING_LEFT})
 """The kinds that are true only once every record has been worked in."""
 
 

@@ -1,233 +1,178 @@
-"""Questions and their answers: counted, and kept for the run that asked and waits for them."""
+"""Answers to messages: counted as they come, and kept with a question for the run that asks it.
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+What is kept stays when the question has ended, so that it can be asked again: one row, and one for
+each answer that came too late or beyond what was expected. All else ends with the question.
+"""
+
+from collections.abc import Iterator
+from typing import Any
 
 from msgspec.structs import replace
 
 from agentpool.errors import IdempotencyConflictError
-from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
-from agentpool.rules.inboxes import message_at
+from agentpool.rules.command import Decision, PoolView, Row, RowKey
 from agentpool.rules.messages import can_become, record_status
 from agentpool.rules.rows import (
-    ANSWER,
-    ASKING,
-    HELD,
-    UNREAD,
+    LATE,
+    OWING,
+    OWING_LEFT,
+    Asked,
     Contract,
-    InboxEntry,
+    asked_key,
     contract_key,
-    deadline,
-    deadline_key,
-    inbox_key,
     load,
     put,
-    value_of,
 )
-from agentpool.rules.transitions import MESSAGE_STEPS
-from agentpool.wire.records import (
-    MessageReceipt,
-    MessageResponseContract,
-    MessageStatus,
-    RunMessage,
-)
+from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessage
 
 __all__ = (
-    "HOLD_MILLIS",
-    "RenewHolds",
-    "TakeAnswers",
-    "asker_of",
-    "count_answer",
-    "hold",
-    "hold_on",
-    "is_answered",
-    "on_asker_left",
+    "end_if_certain",
+    "on_recipient_back",
+    "on_recipient_left",
+    "opened",
     "refuse_used_id",
-    "release_answers",
-    "respond",
+    "take_in",
 )
 
-HOLD_MILLIS: Final = 30_000
-"""How long answers are kept for an asker that gives no sign of life."""
 
-_ALL: Final = 2**31
-
-
-# --- asking
+# --- the question
 
 
 def refuse_used_id(view: PoolView, message: RunMessage) -> None:
-    """Refuse a question whose id another one still waits under: answers name the id only.
+    """Refuse a question whose id another one has: answers name the id only.
 
     :raises IdempotencyConflictError: that is so
     """
-    other = load(view, contract_key(message.message_id), Contract)
+    contract = load(view, contract_key(message.message_id), Contract)
+    other = contract or load(view, asked_key(message.message_id), Asked)
     if other is not None and other.idempotency_key != message.idempotency_key:
         msg = f"message id {message.message_id!r} waits for answers under another key"
         raise IdempotencyConflictError(msg, pool_id=view.pool_id)
 
 
-def hold(
-    view: PoolView,
-    message: RunMessage,
-    contract: MessageResponseContract,
-    found: tuple[str, ...],
-) -> Iterator[Row]:
-    """Set what keeps the answers to a message for the run that asks."""
-    # An answer goes to one of two places. Held, it is for the task that asked, which would get it
-    # twice if it stood in the inbox too; with the hold gone, nobody comes and it goes to the inbox.
-    expected = contract.expected_responses
-    asked = Contract(message.idempotency_key, expected, found, asker=message.sender)
-    yield put(contract_key(message.message_id), asked)
-    # What a run waits for, listed by run: when it leaves, its answers are released.
-    yield Row(RowKey(ASKING, message.sender, view.head + 1), message.message_id)
-    yield deadline(HELD, message.message_id, view.now + HOLD_MILLIS)
+def opened(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iterator[Row]:
+    """Make the rows by which answers to a message are counted, which the record ``seq`` delivers.
+
+    :param stored: a message with a response contract
+    """
+    message, contract = stored.message, stored.message.response_contract
+    if contract is None or view.row(contract_key(message.message_id)) is not None:
+        return
+    key, to = message.idempotency_key, stored.receipt.delivered_to
+    asked = load(view, asked_key(message.message_id), Asked)
+    asker = message.sender if asked is not None and asked.idempotency_key == key else None
+    waits = Contract(key, contract.expected_responses, to, asker=asker, number=seq)
+    yield put(contract_key(message.message_id), waits)
+    for run_id in to:
+        yield Row(waits.owed_by(run_id), message.message_id)
 
 
-def hold_on(view: PoolView, message_id: str, receipt: MessageReceipt) -> Decision[MessageReceipt]:
-    """Keep answers for an asker that has come back, if they are still kept."""
-    if view.row(deadline_key(HELD, message_id)) is None:
-        return Decision(receipt)
-    return Decision(receipt, puts=(deadline(HELD, message_id, view.now + HOLD_MILLIS),))
-
-
-class RenewHolds(Command[None]):
-    """Keep the answers to messages for those who wait for them; appends nothing."""
-
-    must_survive_power_cut = False
-
-    def __init__(self, message_ids: Sequence[str]) -> None:
-        self._message_ids = message_ids
-        self.looks_up: LookUps = LookUps(
-            rows=tuple(deadline_key(HELD, each) for each in message_ids)
-        )
-
-    def decide(self, view: PoolView) -> Decision[None]:
-        # A hold that ran out is not set again: its answers are in the inbox, maybe handled already.
-        held = [each for each in self._message_ids if view.row(deadline_key(HELD, each))]
-        until = view.now + HOLD_MILLIS
-        return Decision(None, puts=tuple(deadline(HELD, each, until) for each in held))
-
-
-# --- answering
-
-
-def asker_of(view: PoolView, message_id: str, sender: str) -> str | None:
-    """Say which run waits itself for the answer that a run has given to its message."""
+def end_if_certain(view: PoolView, message_id: str) -> Decision[Any]:
+    """End a question that was just delivered where its outcome is certain already."""
     contract = load(view, contract_key(message_id), Contract)
-    if contract is None or sender not in contract.recipients:
-        return None
-    return contract.asker
-
-
-def count_answer(view: PoolView, message_id: str, sender: str) -> Decision[Any]:
-    """Count an answer; with the last one expected, the message asked has its response."""
-    contract = load(view, contract_key(message_id), Contract)
-    if contract is None or sender not in contract.recipients:
+    if contract is None:
         return Decision(None)
+    if contract.expected == 0:
+        return _end(view, contract, MessageStatus.RESPONDED)
+    if contract.asker is not None and contract.expected > len(contract.recipients):
+        return _end(view, contract, MessageStatus.FAILED)
+    return Decision(None)
+
+
+# --- answers
+
+
+def take_in(view: PoolView, seq: int, answer: RunMessage) -> tuple[str | None, Decision[Any]]:
+    """Count a delivered message that replies to another, or keep it, where it is an answer.
+
+    :return: the run out of whose inbox it is kept, and what follows
+    """
+    question = str(answer.reply_to)
+    contract = load(view, contract_key(question), Contract)
     # Runs are counted, not messages: one that answers again does not stand in for another.
-    answered = tuple(sorted({*contract.answered, sender}))
-    if len(answered) >= contract.expected:
-        return respond(view, contract.idempotency_key)
-    counted = replace(contract, answered=answered)
-    return Decision(None, puts=(put(contract_key(message_id), counted),))
+    if contract is not None and contract.waits_for(answer.sender):
+        return contract.asker, _counted(view, contract, seq, answer)
+    asker = _keeper_of_late(view, answer)
+    if asker is None:
+        return None, Decision(None)
+    return asker, Decision(None, puts=(Row(RowKey(LATE, question, seq)),))
 
 
-def respond(view: PoolView, key: str) -> Decision[Any]:
-    """Give a message its response, unless its time is up or it has one."""
-    known = view.message_by_key(key)
-    # Answer and timeout race; the first in the log decides, and the other is no error.
-    if known is None or not can_become(known.stored, MessageStatus.RESPONDED):
-        return Decision(None)
-    return record_status(view, known, MessageStatus.RESPONDED)
+def _counted(view: PoolView, contract: Contract, seq: int, answer: RunMessage) -> Decision[Any]:
+    question = str(answer.reply_to)
+    counted = replace(contract, answered=(*contract.answered, answer.sender))
+    puts = [put(contract_key(question), counted)]
+    asked = None if contract.asker is None else load(view, asked_key(question), Asked)
+    if asked is not None:
+        puts.append(put(asked_key(question), replace(asked, answers=(*asked.answers, seq))))
+    owed = contract.owed_by(answer.sender)
+    return _and_end(view, counted, Decision(None, puts=tuple(puts), deletes=(owed,)))
 
 
-# --- taking the answers
+def _keeper_of_late(view: PoolView, answer: RunMessage) -> str | None:
+    """Say for which run an answer that is not counted is kept, out of its inbox."""
+    asked = load(view, asked_key(str(answer.reply_to)), Asked)
+    if asked is None or asked.late_to_inbox:
+        return None
+    known = view.message_by_key(asked.idempotency_key)
+    if known is None or answer.sender not in known.stored.receipt.delivered_to:
+        return None
+    return known.stored.message.sender
 
 
-class TakeAnswers(Command[tuple[RunMessage, ...] | None]):
-    """Give the answers to a message, and keep them out of the inbox for good; ``None`` too early.
-
-    They stay for an asker that asks again under the same key. Where this does not come to pass,
-    it is as if the asker had been killed: the answers go to its inbox.
-    """
-
-    must_survive_power_cut = False
-
-    def __init__(self, idempotency_key: str) -> None:
-        self._key = idempotency_key
-        self.looks_up: LookUps = LookUps(message_keys=(idempotency_key,))
-
-    def decide(self, view: PoolView) -> Decision[tuple[RunMessage, ...] | None]:
-        known = view.message_by_key(self._key)
-        if known is None or not is_answered(view, self._key):
-            return Decision(None)
-        message = known.stored.message
-        return Decision(
-            _answers_to(view, message.message_id),
-            deletes=tuple(_kept_for(view, message.sender, message.message_id)),
-        )
+# --- recipients that come and go
 
 
-def is_answered(view: PoolView, idempotency_key: str) -> bool:
-    """Say whether nothing more is waited for: all answers are there, or the time is up."""
-    known = view.message_by_key(idempotency_key)
-    return known is not None and known.stored.receipt.status not in MESSAGE_STEPS
-
-
-def _kept_for(view: PoolView, asker: str, message_id: str) -> Iterator[RowKey]:
-    """List what keeps the answers to a message for its asker, and those in its inbox."""
-    # Not the answers themselves: asked again under the same key, they are the same.
-    yield deadline_key(HELD, message_id)
-    for row in view.rows(ASKING, asker, limit=_ALL):
-        if row.value == message_id:
-            yield row.key
-    for answer in view.rows(ANSWER, message_id, limit=_ALL):
-        released = _unclaimed(view, answer)
-        if released is not None:
-            yield released.key
-
-
-def _answers_to(view: PoolView, message_id: str) -> tuple[RunMessage, ...]:
-    """List the answers that came in time, one of each run, in the order they came.
-
-    Without those that went to the inbox, because the asker seemed to be gone, and are claimed.
-    """
-    answers: dict[str, RunMessage] = {}
-    for row in view.rows(ANSWER, message_id, limit=_ALL):
-        # One that a consumer of the inbox has claimed is theirs, so nobody handles it twice.
-        in_inbox = view.row(inbox_key(row.value, row.key.number))
-        if in_inbox is None or _unclaimed(view, row):
-            answer = message_at(view, row.key.number).message
-            answers.setdefault(answer.sender, answer)
-    return tuple(answers.values())
-
-
-def _unclaimed(view: PoolView, answer: Row) -> Row | None:
-    """Find the row of an answer that went to the inbox and that nobody has taken there."""
-    row = view.row(inbox_key(answer.value, answer.key.number))
-    return row if row is not None and value_of(row, InboxEntry).claimed_by is None else None
-
-
-def release_answers(view: PoolView, message_id: str) -> Decision[None]:
-    """Put answers that nobody comes to take into the inbox of the run that asked.
-
-    What is still to come goes there too, once the hold is gone.
-    """
-    rows = view.rows(ANSWER, message_id, limit=_ALL)
-    puts = [Row(inbox_key(row.value, row.key.number), UNREAD) for row in rows]
-    return Decision(None, puts=tuple(puts), announce=bool(rows))
-
-
-def on_asker_left(view: PoolView, run_id: str, seq: int) -> Iterator[Decision[None]]:
-    """Release the answers that a run waited for when it left, by the record ``seq``.
+def on_recipient_left(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
+    """Note that a run has left, of whom answers are waited for.
 
     Each decision has to be applied before the next is asked for.
     """
-    while rows := view.rows(ASKING, run_id, limit=1):
-        [row] = rows
-        if row.key.number > seq:
-            return  # it joined again since, and asks anew
-        released = release_answers(view, row.value)
-        held = deadline_key(HELD, row.value)
-        yield released._replace(deletes=(*released.deletes, row.key, held))
+    while rows := view.rows(OWING, run_id, limit=1):
+        contract = load(view, contract_key(rows[0].value), Contract)
+        if contract is None:
+            yield Decision(None, deletes=(rows[0].key,))
+        else:
+            left = replace(contract, left=(*contract.left, run_id))
+            yield _and_end(view, left, _moved(rows[0], OWING_LEFT, left))
+
+
+def on_recipient_back(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
+    """Note that a run has joined again, of whom answers are waited for.
+
+    Each decision has to be applied before the next is asked for.
+    """
+    while rows := view.rows(OWING_LEFT, run_id, limit=1):
+        contract = load(view, contract_key(rows[0].value), Contract)
+        if contract is None:
+            yield Decision(None, deletes=(rows[0].key,))
+        else:
+            left = tuple(each for each in contract.left if each != run_id)
+            yield _moved(rows[0], OWING, replace(contract, left=left))
+
+
+def _moved(row: Row, kind: str, contract: Contract) -> Decision[Any]:
+    moved = row._replace(key=row.key._replace(kind=kind))
+    return Decision(None, puts=(moved, put(contract_key(row.value), contract)), deletes=(row.key,))
+
+
+# --- the end
+
+
+def _and_end(view: PoolView, contract: Contract, noted: Decision[Any]) -> Decision[Any]:
+    """Note something, and end the question where its outcome is certain with that."""
+    if len(contract.answered) >= contract.expected:
+        ended = _end(view, contract, MessageStatus.RESPONDED)
+    elif set(contract.left).issuperset(contract.unanswered):
+        ended = _end(view, contract, MessageStatus.FAILED)
+    else:
+        return noted
+    return ended._replace(puts=noted.puts, deletes=(*noted.deletes, *ended.deletes))
+
+
+def _end(view: PoolView, contract: Contract, status: MessageStatus) -> Decision[Any]:
+    known = view.message_by_key(contract.idempotency_key)
+    # Answer, leaving and timeout race; the first in the log decides, and the others are no error.
+    if known is None or not can_become(known.stored, status):
+        return Decision(None)
+    return record_status(view, known, status)

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from agentpool.errors import AgentPoolError, CorruptRecordError, StoreError, UnknownRecordError
-from agentpool.rules.answers import on_asker_left
+from agentpool.rules.answers import on_recipient_back, on_recipient_left
 from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView, Read
 from agentpool.rules.deadlines import carry_out_due
 from agentpool.rules.record_events import event_of, kind_of, run_of
@@ -26,6 +26,7 @@ from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger
 from agentpool.rules.wakes import end_wake, on_wake
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
+    MemberJoined,
     MemberLeft,
     RunMessageRecorded,
     WakeRecorded,
@@ -259,10 +260,15 @@ class _Upkeep:
 def _in_parts(
     view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload
 ) -> Iterator[Decision[Any]]:
-    """Decide what ends others' waits. There may be many of them; those that ended are no more."""
+    """Decide what changes or ends the waits of others.
+
+    There may be many of them; those that this is done to are found no more.
+    """
     # The wakes of a run that leaves fail first, and so its leaving triggers none of them.
     if isinstance(payload, MemberLeft):
         yield from _on_left(view, payload.member.run_id, seq)
+    elif isinstance(payload, MemberJoined):
+        yield from on_recipient_back(view, payload.member.run_id)
     # Where nobody waits, no event is made: whoever wants it later derives it from the record.
     if len(view.state.open_wakes):
         yield from _triggered(view, seq, payload)
@@ -302,7 +308,7 @@ def _on_left(view: PoolView, run_id: str, seq: int) -> Iterator[Decision[Any]]:
     joined_again = run_id in view.state.members
     if not joined_again:
         yield Decision(None, deletes=(deadline_key(LEASE, run_id),))
-    yield from on_asker_left(view, run_id, seq)
+    yield from on_recipient_left(view, run_id)
     failed = None
     while failed is None or len(failed) == TRIGGERED_AT_ONCE:
         failed = []

@@ -3,7 +3,6 @@
 from itertools import islice
 from typing import Any, Final
 
-from agentpool.rules.answers import release_answers
 from agentpool.rules.command import Decision, PoolView, Row, RowKey
 from agentpool.rules.endings import expire, time_out
 from agentpool.rules.holding import judge_lease
@@ -11,7 +10,6 @@ from agentpool.rules.rows import (
     ACCEPTED,
     EVENT,
     EXPIRY,
-    HELD,
     LEASE,
     PUBLISHED,
     RESPONSE,
@@ -48,8 +46,6 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
         decision = time_out(view, subject)
     elif what == EXPIRY:
         decision = expire(view, subject, row)
-    elif what == HELD:
-        decision = release_answers(view, subject)
     elif what == ACCEPTED:
         decision = _complete(view, subject)
     else:

@@ -19,7 +19,7 @@ from agentpool.rules.rows import (
     inbox_key,
     load,
 )
-from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus
+from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessage
 
 __all__ = ("closing", "end_if_late", "expire", "time_out")
 
@@ -36,13 +36,22 @@ def closing(
     """
     message = stored.message
     expiry = deadline_key(EXPIRY, message.idempotency_key)
-    answers = contract_key(message.message_id), deadline_key(RESPONSE, message.idempotency_key)
+    answers = tuple(_what_keeps_open(view, message))
     row = None if message.expires_at_millis is None else view.row(expiry)
     delivered_at = None if row is None else _delivered_at(row)
     left = () if delivered_at is None else tuple(unheld(view, stored, delivered_at))
     if status in WITHDRAWN:
         return (*answers, expiry, *left)
     return answers if left else (*answers, expiry)
+
+
+def _what_keeps_open(view: PoolView, message: RunMessage) -> Iterator[RowKey]:
+    key = contract_key(message.message_id)
+    yield key
+    yield deadline_key(RESPONSE, message.idempotency_key)
+    contract = load(view, key, Contract) if message.response_contract is not None else None
+    if contract is not None:
+        yield from (contract.owed_by(each) for each in contract.unanswered)
 
 
 def time_out(view: PoolView, key: str) -> Decision[Any]:
@@ -53,6 +62,8 @@ def time_out(view: PoolView, key: str) -> Decision[Any]:
 def expire(view: PoolView, key: str, row: Row) -> Decision[Any]:
     """Expire a message, unless all who received it have acknowledged it.
 
+    One that still has time for answers only goes to nobody else: its status is what comes of them.
+
     :param row: its deadline
     """
     known, delivered_at = view.message_by_key(key), _delivered_at(row)
@@ -62,9 +73,10 @@ def expire(view: PoolView, key: str, row: Row) -> Decision[Any]:
     to = known.stored.receipt.delivered_to
     if not any(view.row(inbox_key(run_id, delivered_at)) for run_id in to):
         return Decision(None)
-    if can_become(known.stored, MessageStatus.EXPIRED):
+    has_time = view.row(deadline_key(RESPONSE, key)) is not None
+    if can_become(known.stored, MessageStatus.EXPIRED) and not has_time:
         return _end(view, key, MessageStatus.EXPIRED)
-    # It was answered, say, but some have never taken it.
+    # Or it was answered, say, but some have never taken it.
     return Decision(None, deletes=tuple(unheld(view, known.stored, delivered_at)))
 
 

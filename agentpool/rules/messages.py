@@ -7,7 +7,7 @@ from agentpool.errors import IdempotencyConflictError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
 from agentpool.rules.inboxes import WITHDRAWN, unheld
 from agentpool.rules.requirements import require_member, require_open, require_type
-from agentpool.rules.rows import EXPIRY, HELD, RESPONSE, contract_key, deadline_key
+from agentpool.rules.rows import EXPIRY, RESPONSE, asked_key, contract_key, deadline_key
 from agentpool.rules.transitions import MESSAGE_STEPS, is_step, require_step
 from agentpool.wire.payload import SealedPayload, readable, seal, seal_known
 from agentpool.wire.records import (
@@ -67,11 +67,12 @@ def look_ups_of(message: RunMessage) -> LookUps:
     rows: tuple[RowKey, ...] = ()
     if message.response_contract is not None:
         rows = (
+            asked_key(message.message_id),
             contract_key(message.message_id),
             deadline_key(RESPONSE, message.idempotency_key),
         )
     if message.reply_to is not None:
-        rows += (contract_key(message.reply_to), deadline_key(HELD, message.reply_to))
+        rows += (contract_key(message.reply_to), asked_key(message.reply_to))
     return LookUps((message.idempotency_key,), rows=rows)
 
 

@@ -12,11 +12,13 @@ from agentpool.wire.refs import EntityRef
 from agentpool.wire.struct import Wire, written
 
 __all__ = (
+    "Asked",
     "Contract",
     "HostEvent",
     "InboxEntry",
     "Lease",
     "WakeCause",
+    "asked_key",
     "contract_key",
     "deadline",
     "deadline_key",
@@ -27,9 +29,11 @@ __all__ = (
 
 W = TypeVar("W", bound=Wire)
 
-ANSWER: Final = "answer"
-ASKING: Final = "asking"
+ASKED: Final = "asked"
 CONTRACT: Final = "contract"
+LATE: Final = "late"
+OWING: Final = "owing"
+OWING_LEFT: Final = "owing_left"
 EVENT: Final = "event"
 EVENT_ID: Final = "event_id"
 CAUSE: Final = "cause"
@@ -40,7 +44,6 @@ LEASE: Final = "lease"
 WAKE: Final = "wake"
 RESPONSE: Final = "response"
 EXPIRY: Final = "expiry"
-HELD: Final = "held"
 ACCEPTED: Final = "accepted"
 PUBLISHED: Final = "published"
 
@@ -97,9 +100,13 @@ class Lease(Wire):
 
 
 class Contract(Wire):
-    """The answers that a message still waits for.
+    """The answers that a message waits for, while it does.
 
-    :ivar asker: the run that waits for them itself, so that they do not go to its inbox
+    Each run that has not answered has a row `OWING`, or `OWING_LEFT` while it is gone.
+
+    :ivar number: of the record that delivered the message
+    :ivar left: who is gone, of all recipients
+    :ivar asker: the run for whom the answers are kept, out of its inbox
     """
 
     idempotency_key: IdempotencyKey
@@ -107,6 +114,36 @@ class Contract(Wire):
     recipients: tuple[RunId, ...]
     answered: tuple[RunId, ...] = ()
     asker: RunId | None = None
+    number: int = 0
+    left: tuple[RunId, ...] = ()
+
+    @property
+    def unanswered(self) -> tuple[RunId, ...]:
+        """The recipients that have not answered."""
+        answered = set(self.answered)
+        return tuple(each for each in self.recipients if each not in answered)
+
+    def waits_for(self, run_id: str) -> bool:
+        """Say whether an answer of a run counts."""
+        if len(self.answered) >= self.expected:
+            return False
+        return run_id in self.recipients and run_id not in self.answered
+
+    def owed_by(self, run_id: str) -> RowKey:
+        """Name the row that says that a run has not answered."""
+        return RowKey(OWING_LEFT if run_id in self.left else OWING, run_id, self.number)
+
+
+class Asked(Wire):
+    """A question whose answers are kept for whoever asks it again.
+
+    :ivar answers: the records of those that came in time
+    :ivar late_to_inbox: whether others go to the inbox, and are not kept
+    """
+
+    idempotency_key: IdempotencyKey
+    answers: tuple[int, ...] = ()
+    late_to_inbox: bool = False
 
 
 class HostEvent(Wire):
@@ -137,6 +174,11 @@ def inbox_key(run_id: str, seq: int) -> RowKey:
 def contract_key(message_id: str) -> RowKey:
     """Name the row of the answers to a message."""
     return RowKey(CONTRACT, message_id)
+
+
+def asked_key(message_id: str) -> RowKey:
+    """Name the row of a question whose answers are kept."""
+    return RowKey(ASKED, message_id)
 
 
 def deadline_key(what: str, subject: str) -> RowKey:

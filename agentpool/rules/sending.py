@@ -3,14 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from agentpool.rules.answers import (
-    asker_of,
-    count_answer,
-    hold,
-    hold_on,
-    refuse_used_id,
-    respond,
-)
+from agentpool.rules.answers import end_if_certain, opened, refuse_used_id, take_in
+from agentpool.rules.asking import Asking, as_asked, kept
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
 from agentpool.rules.endings import closing, end_if_late
 from agentpool.rules.messages import (
@@ -24,15 +18,10 @@ from agentpool.rules.queues import is_queue
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
     ACCEPTED,
-    ANSWER,
     EXPIRY,
-    HELD,
     RESPONSE,
-    Contract,
-    contract_key,
     deadline,
     deadline_key,
-    put,
     unread,
 )
 from agentpool.wire.content import Content
@@ -90,8 +79,7 @@ class Send(Command[MessageReceipt]):
     """Send a message: resolve, decide and record in one; what reached nobody is resolved anew.
 
     :param bodies: what is kept with it, also where the message is known already
-    :param hold_answers: keep the answers for whoever waits for them, out of the sender's inbox,
-        until they are all there or the time is up
+    :param asking: keep the answers with it, out of the sender's inbox
     """
 
     def __init__(
@@ -99,16 +87,13 @@ class Send(Command[MessageReceipt]):
         message: RunMessage,
         bodies: tuple[Content, ...] = (),
         *,
-        hold_answers: bool = False,
+        asking: Asking | None = None,
     ) -> None:
         require_type(message, RunMessage, "message")
         self._message = readable(message, RunMessage)
         self._bodies = bodies
-        self._hold_answers = hold_answers
+        self._asking = asking
         self.looks_up: LookUps = look_ups_of(self._message)
-        if hold_answers:
-            held = deadline_key(HELD, message.message_id)
-            self.looks_up = self.looks_up._replace(rows=(*self.looks_up.rows, held))
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
         return ends_by_time(view, self._message.idempotency_key)
@@ -125,9 +110,7 @@ class Send(Command[MessageReceipt]):
             return self._anew(view, None if known is None else known.stored.receipt)
         # What is recorded stays, though members have come and gone since: a retry tells no news.
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
-            return complete(view, known, hold_answers=self._hold_answers)
-        if self._hold_answers:
-            return hold_on(view, known.stored.message.message_id, known.stored.receipt)
+            return complete(view, known, self._asking)
         return Decision(known.stored.receipt)
 
     def _anew(self, view: PoolView, failed: MessageReceipt | None) -> Decision[MessageReceipt]:
@@ -141,17 +124,17 @@ class Send(Command[MessageReceipt]):
         if message.response_contract is not None:
             refuse_used_id(view, message)
         found = recipients(view, message)
+        if self._asking is not None:
+            message = as_asked(view, message, self._asking, found)
         if not found:
             return Decision(failed) if failed else recorded(message, MessageStatus.FAILED)
         # Two records where one would do: other implementations look for both steps in the log.
         accepted = recorded(message, MessageStatus.ACCEPTED, found)
-        return _delivered(
-            view, message, found, before=accepted.records, hold_answers=self._hold_answers
-        )
+        return _delivered(view, message, found, self._asking, before=accepted.records)
 
 
 def complete(
-    view: PoolView, known: Placed[AgentPoolStoredMessage], *, hold_answers: bool = False
+    view: PoolView, known: Placed[AgentPoolStoredMessage], asking: Asking | None = None
 ) -> Decision[MessageReceipt]:
     """Deliver what another implementation accepted and then did not live to deliver."""
     message = known.stored.message
@@ -161,16 +144,15 @@ def complete(
     found = known.stored.receipt.delivered_to or recipients(view, message)
     if not found:
         return recorded(message, MessageStatus.FAILED)
-    return _delivered(view, message, found, hold_answers=hold_answers)
+    return _delivered(view, message, found, asking)
 
 
 def _delivered(
     view: PoolView,
     message: RunMessage,
     found: tuple[str, ...],
+    asking: Asking | None,
     before: tuple[SealedPayload, ...] = (),
-    *,
-    hold_answers: bool,
 ) -> Decision[MessageReceipt]:
     decision = recorded(message, MessageStatus.DELIVERED, found, before)
     contract = message.response_contract
@@ -180,8 +162,8 @@ def _delivered(
     puts: list[Row] = []
     if contract.timeout_millis is not None:
         puts.append(_response_due(view, message, contract.timeout_millis))
-    if hold_answers:
-        puts += hold(view, message, contract, found)
+    if asking is not None:
+        puts.append(kept(message, asking))
     return decision._replace(puts=tuple(puts))
 
 
@@ -209,11 +191,14 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
         # that nobody would close.
         if _waits(message) and _is_latest(view, seq, message):
             yield _open(view, seq, stored)
-        yield _hand_out(view, seq, stored)
-        if message.reply_to is not None:
-            yield count_answer(view, message.reply_to, message.sender)
-        if message.response_contract and message.response_contract.expected_responses == 0:
-            yield respond(view, message.idempotency_key)
+        if message.reply_to is None:
+            yield _hand_out(seq, stored)
+        else:
+            asker, taken_in = take_in(view, seq, message)
+            yield _hand_out(seq, stored, but=asker)
+            yield taken_in
+        if message.response_contract is not None:
+            yield end_if_certain(view, message.message_id)
     elif status is not MessageStatus.ACCEPTED:
         yield Decision(None, deletes=closing(view, stored, status))
     elif _is_latest(view, seq, message):
@@ -240,30 +225,21 @@ def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[
         due = deadline(EXPIRY, message.idempotency_key, message.expires_at_millis)
         puts.append(due._replace(value=str(seq)))
     if contract is not None:
-        key = contract_key(message.message_id)
-        if view.row(key) is None:  # else `hold` has set it, with the run that waits
-            to = stored.receipt.delivered_to
-            puts.append(
-                put(key, Contract(message.idempotency_key, contract.expected_responses, to))
-            )
+        puts += opened(view, seq, stored)
         until = deadline_key(RESPONSE, message.idempotency_key)
         if contract.timeout_millis is not None and view.row(until) is None:
             puts.append(_response_due(view, message, contract.timeout_millis))
     return Decision(None, puts=tuple(puts))
 
 
-def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[Any]:
-    """Put a message into the inboxes; an answer that somebody waits for is kept for them."""
-    question = stored.message.reply_to
-    asker = None if question is None else asker_of(view, question, stored.message.sender)
+def _hand_out(seq: int, stored: AgentPoolStoredMessage, *, but: str | None = None) -> Decision[Any]:
+    """Put a message into the inboxes.
+
+    :param but: whose inbox it is kept out of
+    """
     value = unread(stored.message.expires_at_millis)
-    puts: list[Row] = []
-    for run_id in stored.receipt.delivered_to:
-        is_answer = question is not None and run_id == asker
-        if is_answer:
-            puts.append(Row(RowKey(ANSWER, str(question), seq), run_id))
-        if not (is_answer and view.row(deadline_key(HELD, str(question)))):
-            puts.append(Row(RowKey(INBOX, run_id, seq), value))
+    to = (run_id for run_id in stored.receipt.delivered_to if run_id != but)
     # Announced, because a foreign record was told of before it was worked in here: whoever waits
     # for this inbox has looked, found nothing and gone to sleep again.
-    return Decision(None, puts=tuple(puts), announce=True)
+    puts = tuple(Row(RowKey(INBOX, run_id, seq), value) for run_id in to)
+    return Decision(None, puts=puts, announce=bool(puts))

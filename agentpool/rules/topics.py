@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 from agentpool.rules.command import DEADLINE, INBOX, Decision, PoolView
+from agentpool.rules.rows import ASKED
 from agentpool.wire.payload import SealedPayload
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
@@ -28,6 +29,7 @@ __all__ = (
     "SOME",
     "AllTouched",
     "Touched",
+    "answers_topic",
     "inbox_topic",
     "member_topic",
     "merge",
@@ -80,6 +82,11 @@ def message_topic(idempotency_key: str) -> str:
     return f"message {idempotency_key}"
 
 
+def answers_topic(message_id: str) -> str:
+    """Name the answers to a question, as they come."""
+    return f"answers {message_id}"
+
+
 def wake_topic(condition_id: str) -> str:
     """Name the status of a wake."""
     return f"wake {condition_id}"
@@ -95,6 +102,8 @@ def touch(touched: Touched, decision: Decision[Any]) -> None:
     for row in decision.puts:
         if row.key.kind == DEADLINE:
             touched[DEADLINES] = min(touched.get(DEADLINES, row.due_at), row.due_at)
+        elif row.key.kind == ASKED:
+            touched[answers_topic(row.key.name)] = 1
 
 
 def _touch_by_records(touched: Touched, records: Iterable[SealedPayload]) -> None:

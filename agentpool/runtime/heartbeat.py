@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -10,7 +9,6 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
 from agentpool.errors import AgentPoolError, StoreClosedError
-from agentpool.rules.answers import HOLD_MILLIS, RenewHolds
 from agentpool.rules.claims import Claim, RenewClaims
 from agentpool.rules.command import PoolView
 from agentpool.rules.holding import BEATS_PER_LEASE, Heartbeat, Holding, beat_of, is_held
@@ -52,13 +50,12 @@ class _Held(NamedTuple):
 
 
 class Heartbeats:
-    """What is to be renewed: the leases of members, the claims of deliveries, holds on answers."""
+    """What is to be renewed: the leases of members and the claims of deliveries."""
 
     def __init__(self, store: AgentPoolStore) -> None:
         self._store = store
         self._held: dict[tuple[str, Holding], _Held] = {}
         self._touched = Turns()
-        self._holds: Counter[tuple[str, str]] = Counter()
         # A claim is renewed for as long as somebody holds its delivery: a consumer that forgot
         # one, or died with it, lets the message go to another.
         self._deliveries: WeakValueDictionary[tuple[str, Claim], Renewable] = WeakValueDictionary()
@@ -94,15 +91,6 @@ class Heartbeats:
         :raises AgentPoolError: as the store says
         """
         await self._renew_leases(pool_id, [holding])
-
-    def add_hold(self, pool_id: str, message_id: str) -> None:
-        """Have the answers to a message kept for who waits for them, from now on."""
-        self._holds[pool_id, message_id] += 1
-        self._schedule(HOLD_MILLIS)
-
-    def remove_hold(self, pool_id: str, message_id: str) -> None:
-        """Have the answers to a message kept no longer than until the hold runs out."""
-        self._holds -= Counter({(pool_id, message_id): 1})
 
     def add_delivery(self, pool_id: str, delivery: Renewable) -> None:
         """Renew a claim from now on, for as long as somebody holds its delivery."""
@@ -165,14 +153,13 @@ class Heartbeats:
         held = [
             *(holding.lease for _, holding in self._held if holding.lease is not None),
             *(delivery.lease for _, delivery in self._renewed()),
-            *([HOLD_MILLIS] if self._holds else ()),
         ]
         if held:
             self._schedule(min(held))
         failed: list[Exception] = []
         # All at once, so that they share a commit.
         async with asyncio.TaskGroup() as tasks:
-            for renew in (*self._leases_by_pool(), *self._claims_by_pool(), *self._holds_by_pool()):
+            for renew in (*self._leases_by_pool(), *self._claims_by_pool()):
                 tasks.create_task(_collect(renew, failed))
         for error in failed:
             if isinstance(error, StoreClosedError):
@@ -205,12 +192,6 @@ class Heartbeats:
             if delivery.limit is None or now < delivery.limit:
                 yield pool_id, delivery
 
-    def _holds_by_pool(self) -> Iterator[_Renew]:
-        holds: dict[str, list[str]] = {}
-        for pool_id, message_id in self._holds:
-            holds.setdefault(pool_id, []).append(message_id)
-        return (partial(self._renew_holds, pool_id, ids) for pool_id, ids in holds.items())
-
     async def _renew_leases(self, pool_id: str, holdings: list[Holding]) -> None:
         lost = await self._store.execute(pool_id, Heartbeat(holdings))
         for holding, error in lost.items():
@@ -223,9 +204,6 @@ class Heartbeats:
     async def _renew_claims(self, pool_id: str, claims: dict[Claim, int]) -> None:
         for claim in await self._store.execute(pool_id, RenewClaims(claims)):
             self._deliveries.pop((pool_id, claim), None)
-
-    async def _renew_holds(self, pool_id: str, message_ids: list[str]) -> None:
-        await self._store.execute(pool_id, RenewHolds(message_ids))
 
 
 async def _collect(renew: _Renew, failed: list[Exception]) -> None:

@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias, TypeVar
 
-from agentpool.errors import InvalidValueError, MembershipLostError
-from agentpool.rules.answers import TakeAnswers, is_answered
+from agentpool.errors import MembershipLostError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.gathering import WantedMembers
 from agentpool.rules.holding import AsHolder, Holding
 from agentpool.rules.requirements import require_open
-from agentpool.rules.sending import Send
-from agentpool.rules.topics import MEMBERS, message_topic, wake_topic
+from agentpool.rules.topics import MEMBERS, wake_topic
 from agentpool.rules.waits import (
     SuspendUntil,
     WakeOutcome,
@@ -24,13 +22,11 @@ from agentpool.runtime.waiting import Take, Waiting, When
 from agentpool.stores.base import AgentPoolStore, Bulk
 from agentpool.stores.tail import Ending
 from agentpool.support.tasks import uninterrupted
-from agentpool.wire.content import Content
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentPoolStoreCursor,
-    RunMessage,
     WakeCondition,
     WakeRegistration,
     WakeRegistrationStatus,
@@ -176,29 +172,6 @@ class OpenedPool:
             return await self.query(wanted.enough_among)
 
         return await self.waiting.until(MEMBERS, look)
-
-    async def ask(
-        self, message: RunMessage, bodies: tuple[Content, ...] = ()
-    ) -> tuple[RunMessage, ...]:
-        """Send a question and wait for what comes of it; see `AgentPool.ask`."""
-        command = Send(message, bodies, hold_answers=True)
-        if message.response_contract is None:
-            msg = "message.response_contract: needed to ask"
-            raise InvalidValueError(msg)
-        receipt = await self.execute(command)
-        asked, key = receipt.message_id, message.idempotency_key
-        # Held for as long as somebody waits here; of an asker that is gone the answers go to its
-        # inbox, when the hold has run out.
-        self.heartbeats.add_hold(self.pool_id, asked)
-        try:
-            answers, _ = await self.until_taken(
-                message_topic(key),
-                lambda view: view.now if is_answered(view, key) else None,
-                lambda: self.execute_once(TakeAnswers(key)),
-            )
-            return answers
-        finally:
-            self.heartbeats.remove_hold(self.pool_id, asked)
 
     async def suspend_until(
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None

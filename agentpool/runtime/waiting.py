@@ -7,7 +7,7 @@ there is a `_Queue`: a message wakes one of those who wait, however many they ar
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Final, TypeAlias, TypeVar
 
 from agentpool.rules.command import PoolView
@@ -50,11 +50,7 @@ class Waiting:
         :param ending: what ends it beside the closing of the pool
         :raises StoreClosedError: the pool, or its store, was closed
         """
-        turns = Turns()
-        with (
-            self._ends(turns, ending),
-            self._store.tail.listening(self._pool_id, topic, lambda _: turns.wake()),
-        ):
+        with self.turns(topic, ending=ending) as turns:
             touched = False
             async for _ in turns:
                 found = await look(touched)
@@ -62,6 +58,21 @@ class Waiting:
                     return found
                 touched = True
         raise AssertionError  # turns end by an error only
+
+    @contextmanager
+    def turns(self, *topics: str, ending: Ending | None = None) -> Iterator[Turns]:
+        """Take a turn whenever one of these topics is touched, for the length of the block.
+
+        :param ending: what ends them beside the closing of the pool
+        :raises StoreClosedError: the pool, or its store, was closed
+        """
+        turns = Turns()
+        with ExitStack() as stack:
+            stack.enter_context(self._ends(turns, ending))
+            for topic in topics:
+                listening = self._store.tail.listening(self._pool_id, topic, lambda _: turns.wake())
+                stack.enter_context(listening)
+            yield turns
 
     async def until_taken(
         self,

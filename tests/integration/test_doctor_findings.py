@@ -43,6 +43,7 @@ def test_a_sound_file_has_every_kind_of_row_and_no_finding(sound: Path) -> None:
             "event",
             "event_id",
             "inbox",
+            "owing",
         ]
         assert connection.execute("SELECT count(*) FROM agentpool_checkpoints").fetchone() == (1,)
 
@@ -210,9 +211,14 @@ def test_what_is_broken_is_found(sound: Path, how: str) -> None:
 
 
 ANSWERS = {
-    "an answer that is none": ("answer", "message.1", "run.b"),
-    "a question that was not asked": ("asking", "run.a", "message.x"),
-    "a question of another run": ("asking", "run.b", "message.1"),
+    "an answer that is none": ("late", "message.1", ""),
+    "a question that is not there": ("asked", "message.x", '{"idempotency_key":"key.x"}'),
+    "a question of another id": ("asked", "message.x", '{"idempotency_key":"key.message.1"}'),
+    "an answer in time that is none": (
+        "asked",
+        "message.1",
+        '{"idempotency_key":"key.message.1","answers":[1]}',
+    ),
 }
 
 

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 import agentpool
-from agentpool import AgentPoolError, InvalidValueError, RetryClassification, StoreError, errors
+from agentpool import (
+    AgentPoolError,
+    AskOutcome,
+    InvalidValueError,
+    NoAnswerError,
+    RetryClassification,
+    StoreError,
+    errors,
+)
 
 TREE = {
     "InvalidValueError": "not_retryable",
@@ -17,6 +25,7 @@ TREE = {
     "MembershipLostError": "not_retryable",
     "NotEnoughMembersError": "retryable",
     "NoRecipientError": "retryable",
+    "NoAnswerError": "retryable",
     "ClaimLostError": "not_retryable",
     "ContentNotFoundError": "not_retryable",
     "IdempotencyConflictError": "not_retryable",
@@ -120,6 +129,12 @@ def test_a_copy_is_the_same_error_without_the_traceback(name: str) -> None:
     assert own.__cause__ is cause
     assert own.__traceback__ is None
     assert raised.__traceback__ is not None
+
+
+def test_what_an_error_says_besides_is_in_its_copy() -> None:
+    error = NoAnswerError("no answer", outcome=AskOutcome.TIMED_OUT, pool_id="pool.x")
+    for again in (error.copy(), pickle.loads(pickle.dumps(error))):  # noqa: S301  # made here
+        assert (again.outcome, str(again)) == (AskOutcome.TIMED_OUT, str(error))
 
 
 def test_a_bad_value_can_be_caught_as_a_value_error() -> None:

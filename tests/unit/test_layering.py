@@ -16,14 +16,15 @@ LAYERS = {
     "stores.sqlite": "stores stores.batch rules wire errors support",
     "runtime": "stores rules wire errors support",
     "inbox": "runtime stores rules wire errors support",
-    "member": "inbox runtime stores rules wire errors support",
-    "pool": "member inbox runtime stores rules wire errors support",
-    "opening": "pool member inbox runtime stores stores.sqlite rules wire errors support",
+    "asking": "runtime stores rules wire errors support",
+    "member": "asking inbox runtime stores rules wire errors support",
+    "pool": "member asking inbox runtime stores rules wire errors support",
+    "opening": "pool member asking inbox runtime stores stores.sqlite rules wire errors support",
     "doctor": "stores stores.batch stores.sqlite rules wire errors support",
-    "testing": "* opening pool member inbox runtime stores stores.batch stores.sqlite rules wire"
-    " errors support",
+    "testing": "* opening pool member asking inbox runtime stores stores.batch stores.sqlite rules"
+    " wire errors support",
     "__main__": "doctor",
-    "": "opening pool member inbox runtime stores stores.sqlite rules wire errors support",
+    "": "opening pool member asking inbox runtime stores stores.sqlite rules wire errors support",
 }
 """Each folder, or module of the root, with those that it may import. ``*`` is the root itself."""
 
@@ -42,7 +43,7 @@ IMPURE = {
 ONLY_CONVERTS = {"agentpool.rules.record_events": "datetime"}
 """What may use an impure module, for what is pure in it."""
 
-HANDS = ["pool", "member", "inbox", "runtime"]
+HANDS = ["pool", "member", "asking", "inbox", "runtime"]
 FILES = {"sqlite3", "aiosqlite", "os", "pathlib", "io", "socket", "tempfile", "subprocess"}
 
 

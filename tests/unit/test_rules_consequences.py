@@ -17,7 +17,6 @@ from agentpool import (
     WakeRegistrationStatus,
     include,
 )
-from agentpool.rules.answers import HOLD_MILLIS, RenewHolds, TakeAnswers
 from agentpool.rules.claims import ClaimNext
 from agentpool.rules.command import Decision, Row
 from agentpool.rules.consequences import CatchUp, carry_out
@@ -27,9 +26,7 @@ from agentpool.rules.membership import HoldRun, JoinMember, JoinRun
 from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.rows import (
-    ASKING,
     EXPIRY,
-    HELD,
     LEASE,
     RESPONSE,
     WAKE,
@@ -112,7 +109,7 @@ def test_what_was_over_before_it_is_worked_in_opens_nothing(sent: RunMessage) ->
 # --- deadlines
 
 
-@pytest.mark.parametrize("what", [WAKE, RESPONSE, LEASE, HELD, "of a newer version"])
+@pytest.mark.parametrize("what", [WAKE, RESPONSE, LEASE, "of a newer version"])
 def test_the_deadline_of_what_is_not_there_just_goes_away(what: str) -> None:
     pool = coordinated()
     row = deadline(what, "nothing", 0)
@@ -228,42 +225,6 @@ def test_the_id_of_a_question_that_waits_cannot_be_used_for_another() -> None:
     assert caught.value.pool_id == pool.pool_id
     carry_out(pool, Send(answer()))
     assert carry_out(pool, Send(other)).status is DELIVERED
-
-
-def test_only_who_asks_again_keeps_the_answers_longer() -> None:
-    clock = ManualClock()
-    pool = coordinated(clock)
-    carry_out(pool, Send(question(), hold_answers=True))
-    clock.advance(1)
-    assert Send(question()).decide(pool).puts == ()
-    held = deadline(HELD, "msg.q", clock.millis + HOLD_MILLIS)
-    assert Send(question(), hold_answers=True).decide(pool).puts == (held,)
-
-
-def test_holds_are_renewed_but_never_set_again() -> None:
-    clock = ManualClock()
-    pool = coordinated(clock)
-    carry_out(pool, Send(question(), hold_answers=True))
-    clock.advance(HOLD_MILLIS - 1)
-    carry_out(pool, RenewHolds(["msg.q", "msg.other"]))
-    until = clock.millis + HOLD_MILLIS
-    assert pool.row(deadline_key(HELD, "msg.q")) == deadline(HELD, "msg.q", until)
-    assert pool.row(deadline_key(HELD, "msg.other")) is None
-    clock.advance(HOLD_MILLIS)
-    carry_out(pool, CatchUp())
-    carry_out(pool, RenewHolds(["msg.q"]))
-    assert pool.row(deadline_key(HELD, "msg.q")) is None
-
-
-def test_taking_the_answers_to_one_question_leaves_the_others_held() -> None:
-    pool = coordinated()
-    carry_out(pool, Send(question(0), hold_answers=True))
-    other = message("msg.other", response_contract=MessageResponseContract(1, LATER))
-    carry_out(pool, Send(other, hold_answers=True))
-    assert carry_out(pool, TakeAnswers("key.msg.q")) == ()
-    assert [row.value for row in pool.rows(ASKING, "run.a", limit=9)] == ["msg.other"]
-    assert pool.row(deadline_key(HELD, "msg.q")) is None
-    assert pool.row(deadline_key(HELD, "msg.other")) is not None
 
 
 def test_a_message_that_is_worked_in_late_is_told_of_again() -> None:

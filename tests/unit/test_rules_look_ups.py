@@ -18,7 +18,7 @@ from agentpool import (
     RunMessage,
     include,
 )
-from agentpool.rules.answers import RenewHolds, TakeAnswers
+from agentpool.rules.asking import Asking, Withdraw
 from agentpool.rules.claims import (
     Acknowledge,
     ClaimMany,
@@ -99,7 +99,8 @@ def declared(looks_up: LookUps) -> set[Any]:
 
 
 def question(message_id: str = "msg.q", expected: int = 2) -> RunMessage:
-    return message(message_id, response_contract=MessageResponseContract(expected, 1000))
+    contract = MessageResponseContract(expected, 1000)
+    return message(message_id, to=RunAddress.agent("agent.a"), response_contract=contract)
 
 
 def answer(message_id: str = "msg.r") -> RunMessage:
@@ -145,7 +146,7 @@ def after_question(make: Callable[[], Command[Any]]) -> Callable[[Noting], Comma
     """Make a command on a pool where somebody waits for the answers to a question."""
 
     def prepare(pool: Noting) -> Command[Any]:
-        pool.do(Send(question(), hold_answers=True))
+        pool.do(Send(question(), asking=Asking()))
         command = make()
         pool.answered = ("message", "key.msg.r") in declared(command.looks_up)
         return command
@@ -173,8 +174,8 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "send": lambda _: Send(message()),
     "send a question": lambda _: Send(question()),
     "send an answer": after_question(lambda: Send(answer())),
-    "ask": lambda _: Send(question(), hold_answers=True),
-    "ask again": after_question(lambda: Send(question(), hold_answers=True)),
+    "ask": lambda _: Send(question(), asking=Asking()),
+    "ask again": after_question(lambda: Send(question(), asking=Asking())),
     "claim nothing": lambda _: ClaimNext("run.b", "test", 1000),
     "make a queue": lambda _: MakeQueue("work"),
     "claim many": lambda _: ClaimMany("run.b", "test", 1000, limit=1),
@@ -185,8 +186,7 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "retry": lambda pool: Retry(*dead(pool), "key.msg.claimed"),
     "discard": lambda pool: Discard(*dead(pool)),
     "renew claims": lambda pool: RenewClaims({claimed(pool): 1000}),
-    "renew holds": after_question(lambda: RenewHolds(["msg.q", "msg.z"])),
-    "take no answers": after_question(lambda: TakeAnswers("key.msg.q")),
+    "withdraw": lambda _: Withdraw("key.msg.q"),
     "record a wake": lambda _: recorded_wake(),
     "suspend": lambda _: SuspendUntil(condition()),
     "poll a wait": lambda pool: PollWake(waiting(pool)),

@@ -11,23 +11,21 @@ from recording_store import Call, RecordingStore
 from virtual_time import loop_clock, settled, virtual_time
 
 from agentpool import RunAddress, StoreBusyError
-from agentpool.rules.answers import HOLD_MILLIS
 from agentpool.rules.claims import Acknowledge, Claim, ClaimNext
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.holding import Holding
 from agentpool.rules.membership import HoldRun, JoinRun, LeaveMember
-from agentpool.rules.rows import HELD, LEASE, deadline_key
+from agentpool.rules.rows import LEASE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.runtime.heartbeat import Heartbeats
 from agentpool.stores.tail import Ending
 from agentpool.support.clock import Clock
 from agentpool.testing import a_member, a_message
 from agentpool.testing.conformance.pool_kit import ManualClock
-from agentpool.wire.records import MessageResponseContract
 
 X, Y = "pool.x", "pool.y"
 BUSY: Final = "busy"
-BEATS: Final = {"Heartbeat", "RenewClaims", "RenewHolds"}
+BEATS: Final = {"Heartbeat", "RenewClaims"}
 SECONDS: Final = 30
 
 
@@ -73,22 +71,6 @@ class Beating:
         delivered = Delivered(claim, millis)
         self.beats.add_delivery(pool_id, delivered)
         return delivered
-
-    async def hold(self, pool_id: str = X) -> str:
-        """Ask something; the answers are held."""
-        self._sent += 1
-        contract = MessageResponseContract(1, None)
-        message = a_message(
-            f"m.{self._sent}",
-            sender="run.s",
-            to=RunAddress.run("run.t"),
-            response_contract=contract,
-        )
-        for run_id in ("run.s", "run.t"):
-            await self.store.execute(pool_id, JoinRun(a_member(run_id)))
-        await self.store.execute(pool_id, Send(message, hold_answers=True))
-        self.beats.add_hold(pool_id, message.message_id)
-        return message.message_id
 
     async def end_of(self, kind: str, name: str, pool_id: str = X) -> int | None:
         query = super(RecordingStore, self.store).query
@@ -136,12 +118,6 @@ async def test_whatever_is_held_is_renewed_three_times_in_its_lease() -> None:
         await asyncio.sleep(1.1)
         assert times(it.since(begun), "RenewClaims") == [0.2, 0.4, 0.6, 0.8, 1.0]
         await it.store.execute(X, Acknowledge(kept.claim))
-    async with beating() as it:
-        begun = now()
-        name = await it.hold()
-        await asyncio.sleep(31)
-        assert times(it.since(begun), "RenewHolds") == [10, 20, 30]
-        assert await it.end_of(HELD, name) == round((begun + 30) * 1000) + HOLD_MILLIS
 
 
 @virtual_time
@@ -151,14 +127,12 @@ async def test_everything_is_renewed_together_in_the_time_of_the_shortest() -> N
         await it.join(30_000, X, "run.b")
         await it.join(30_000, Y)
         kept = await it.claim(20_000, Y)
-        await it.hold(Y)
         begun = now()
         await asyncio.sleep(3.1)
         assert sorted(it.since(begun)) == [
             ("Heartbeat", X, 3.0),
             ("Heartbeat", Y, 3.0),
             ("RenewClaims", Y, 3.0),
-            ("RenewHolds", Y, 3.0),
         ]
         assert await it.end_of(LEASE, "run.b") == round((begun + 23) * 1000)
         await it.store.execute(Y, Acknowledge(kept.claim))
@@ -169,7 +143,7 @@ async def test_renewals_do_not_wait_for_each_other() -> None:
     async with beating() as it:
         await it.join(3000, X)
         await it.join(3000, Y)
-        await it.hold(X)
+        kept = await it.claim(3000, X)
         under_way, most = 0, 0
 
         async def hold_up(call: Call) -> None:
@@ -183,6 +157,7 @@ async def test_renewals_do_not_wait_for_each_other() -> None:
         it.store.before = hold_up
         await asyncio.sleep(1.1)
         assert most == 3
+        it.beats.remove_delivery(X, kept)
 
 
 @virtual_time
@@ -218,14 +193,10 @@ async def test_without_anything_to_renew_nothing_is_written() -> None:
     async with beating() as it:
         await it.join(3000)
         kept = await it.claim(3000)
-        names = [await it.hold() for _ in range(2)]
         it.beats.remove_holding(X, it.held[X, "run.a"])
         it.beats.remove_holding(Y, it.held[X, "run.a"])
         it.beats.remove_delivery(X, kept)
         it.beats.remove_delivery(X, kept)
-        for name in names:
-            it.beats.remove_hold(X, name)
-            it.beats.remove_hold(X, name)
         it.since(0)
         await asyncio.sleep(100)
         assert it.since(0) == []
@@ -233,20 +204,6 @@ async def test_without_anything_to_renew_nothing_is_written() -> None:
         await it.join(3000, X, "run.b")
         await asyncio.sleep(1.1)
         assert times(it.since(begun)) == [1]
-
-
-@virtual_time
-async def test_a_hold_is_renewed_for_as_long_as_somebody_of_all_waits() -> None:
-    async with beating() as it:
-        name = await it.hold()
-        it.beats.add_hold(X, name)
-        it.beats.remove_hold(X, name)
-        begun = now()
-        await asyncio.sleep(11)
-        assert times(it.since(begun), "RenewHolds") == [10]
-        it.beats.remove_hold(X, name)
-        await asyncio.sleep(100)
-        assert it.since(begun) == []
 
 
 @virtual_time

@@ -1,6 +1,7 @@
 """The suite of the coordinator: everything that a user of `AgentPool` may rely on, on any store."""
 
 from agentpool.testing.conformance.pool_asking import PoolAskingTests
+from agentpool.testing.conformance.pool_asking_each import PoolAskingEachTests
 from agentpool.testing.conformance.pool_bodies import PoolBodyTests
 from agentpool.testing.conformance.pool_cancellation import PoolCancellationTests
 from agentpool.testing.conformance.pool_claims import PoolClaimTests
@@ -11,11 +12,12 @@ from agentpool.testing.conformance.pool_entering import PoolEnteringTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
 from agentpool.testing.conformance.pool_failing import PoolFailingTests
 from agentpool.testing.conformance.pool_gathering import PoolGatheringTests
-from agentpool.testing.conformance.pool_holding import PoolHoldingTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
 from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
+from agentpool.testing.conformance.pool_late_answers import PoolLateAnswerTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
 from agentpool.testing.conformance.pool_no_recipient import PoolNoRecipientTests
+from agentpool.testing.conformance.pool_outcomes import PoolOutcomeTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_queues import PoolQueueTests
@@ -48,7 +50,9 @@ class PoolConformance(
     PoolInboxModelTests,
     PoolQueueTests,
     PoolAskingTests,
-    PoolHoldingTests,
+    PoolOutcomeTests,
+    PoolAskingEachTests,
+    PoolLateAnswerTests,
     PoolWakeTests,
     PoolEndingTests,
     PoolEventTests,

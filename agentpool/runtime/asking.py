@@ -1,0 +1,101 @@
+"""Asking: send, wait for what comes of it, and leave no question behind that nobody waits for."""
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Final
+
+from agentpool.errors import AgentPoolError, AskOutcome, NoAnswerError
+from agentpool.rules.asking import Answers, Withdraw, answers_so_far, answers_to
+from agentpool.rules.sending import Send
+from agentpool.rules.topics import answers_topic, message_topic
+from agentpool.runtime.opened import OpenedPool
+from agentpool.wire.records import RunMessage
+
+__all__ = ("Question", "the_one")
+
+
+class Question:
+    """A question that is asked through a pool.
+
+    :param send: sends it
+    :param key: its idempotency key
+    :param repeatable: whether it can be asked again; if not, it is withdrawn when nobody waits
+    """
+
+    def __init__(self, pool: OpenedPool, send: Send, key: str, *, repeatable: bool) -> None:
+        self._pool: Final = pool
+        self._send: Final = send
+        self._key: Final = key
+        self._repeatable: Final = repeatable
+
+    async def answers(self) -> Answers:
+        """Ask, and wait until it is certain what comes of it."""
+
+        async def look(_touched: bool) -> Answers | None:
+            return await self._pool.query(lambda view: answers_to(view, self._key))
+
+        try:
+            await self._pool.execute(self._send)
+            topic = message_topic(self._key)
+            return await self._pool.waiting.until(topic, look, ending=self._pool.lost)
+        except BaseException as error:
+            await self._left(error)
+            raise
+
+    async def each_answer(self) -> AsyncGenerator[RunMessage, None]:
+        """Ask, and yield the answers as they come, until it is certain that there are no more."""
+        pool, seen = self._pool, 0
+        try:
+            asked = await pool.execute(self._send)
+            topics = message_topic(self._key), answers_topic(asked.message_id)
+            with pool.waiting.turns(*topics, ending=pool.lost) as turns:
+                async for _ in turns:
+                    place = seen
+                    more, ended = await pool.query(
+                        lambda view: answers_so_far(view, self._key, place)  # noqa: B023  # asked at once
+                    )
+                    for answer in more:
+                        seen += 1
+                        yield answer
+                        turns.refuse_closed()
+                    if ended:
+                        return
+        except BaseException as error:
+            await self._left(error)
+            raise
+
+    async def _left(self, error: BaseException) -> None:
+        """Withdraw a question that nobody waits for any more, and cannot."""
+        if not (self._repeatable or isinstance(error, AgentPoolError)):
+            await self._pool.put_right(self._withdraw())
+
+    async def _withdraw(self) -> None:
+        with suppress(AgentPoolError):  # then its time ends it
+            await self._pool.conclude(Withdraw(self._key))
+
+
+def the_one(answers: Answers, pool_id: str) -> RunMessage:
+    """Give the answer to a question that asks for one.
+
+    :raises NoAnswerError: there is none
+    """
+    there_are = answers or answers.late
+    if there_are:
+        return there_are[0]
+    msg = _WHY[answers.outcome].format(missing=", ".join(answers.missing) or "nobody")
+    raise NoAnswerError(msg, outcome=answers.outcome, pool_id=pool_id)
+
+
+_AGAIN: Final = "ask again, under another key if it had one"
+_WHY: Final = {
+    AskOutcome.COMPLETE: f"the question was said to be answered, without an answer; {_AGAIN}",
+    AskOutcome.TIMED_OUT: f"no answer in time, {{missing}} received the question; {_AGAIN}",
+    AskOutcome.NOBODY: (
+        "nobody received the question: no member has this address and the policies of the"
+        " message; see who is there with `members()`, wait for them to join, and ask again"
+    ),
+    AskOutcome.INCOMPLETE: (
+        "no answer will come: who received the question has left, or it was cancelled"
+        f" (without an answer: {{missing}}); {_AGAIN}"
+    ),
+}
