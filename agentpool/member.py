@@ -289,14 +289,17 @@ class Membership(Unopened):
         terms: ClaimTerms,
         *,
         rejoin: bool,
+        stays: bool,
     ) -> None:
         require_type(member, AgentPoolMember, "member")
         require_type(rejoin, bool, "rejoin")
+        require_type(stays, bool, "stays")
         self._pool = pool
         self._member = member
         self._lease = None if lease is None else positive_millis(lease, "lease")
         self._terms = terms
         self._rejoin = rejoin
+        self._stays = stays
 
     def __await__(self) -> Generator[Any, None, MemberHandle]:
         return self._enter().__await__()
@@ -309,7 +312,7 @@ class Membership(Unopened):
     async def __aenter__(self) -> MemberHandle:
         self._ended = False
         self._holding = Holding(
-            self._member, token_hex(8), process_name(), self._lease, self._rejoin
+            self._member, token_hex(8), process_name(), self._lease, self._rejoin, self._stays
         )
         self._held = self._pool.held_by(self._holding)
         self._handle = MemberHandle(self._held, self._member, self._terms, self._end)
@@ -345,7 +348,7 @@ class Membership(Unopened):
         try:
             await uninterrupted(self._let_go())
         except AgentPoolError as error:
-            if ended_by is None and self._lease is None:
+            if ended_by is None and self._lease is None and not self._stays:
                 raise  # nothing else would ever let the run leave
             _LOG.warning(
                 "run %r did not leave, its lease runs out: %s",

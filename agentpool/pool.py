@@ -216,13 +216,13 @@ class AgentPool:
         claim_limit: float | None = None,
         max_attempts: int | None = None,
         rejoin: bool = True,
+        stays: bool = False,
     ) -> Membership:
         """Be a member for the length of an ``async with`` block: join, heartbeat, leave.
 
         One block at a time holds a run: a second one, in any process, takes it over, and whatever
         the first does or waits for raises `MembershipLostError`; its end lets nobody leave. So it
-        is when the run is let go. For a run that outlives the block, see `join_run` and
-        `acting_as`.
+        is when the run is let go.
 
         Leaving hides nothing that ended the block, and waits for a busy file no longer than the
         store does; where that fails, the lease lets the run leave.
@@ -236,10 +236,13 @@ class AgentPool:
             ``None``: never
         :param rejoin: whether a run whose lease ran out, because its process was suspended, joins
             again by itself when that goes on; else it has lost its membership
+        :param stays: whether the run stays a member when its block ends: its inbox collects, and a
+            later block for it, in any process, goes on. One that is killed leaves with its lease,
+            so for an agent that is restarted also after a crash give ``lease=None`` too
         :raises InvalidValueError: a lease, or a limit, is not above zero
         """
         terms = claim_terms(claim_lease, claim_limit, max_attempts)
-        return Membership(self._opened, member, lease, terms, rejoin=rejoin)
+        return Membership(self._opened, member, lease, terms, rejoin=rejoin, stays=stays)
 
     def acting_as(
         self,

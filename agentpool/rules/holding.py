@@ -50,6 +50,7 @@ class Holding(NamedTuple):
     :ivar process: a name for the process, for people who look at it
     :ivar lease: milliseconds; ``None``: it never runs out
     :ivar rejoin: whether the run joins again by itself when its lease ran out
+    :ivar stays: whether the run stays a member when its block ends
     """
 
     member: AgentPoolMember
@@ -57,6 +58,7 @@ class Holding(NamedTuple):
     process: str
     lease: int | None
     rejoin: bool = True
+    stays: bool = False
 
     @property
     def run_id(self) -> str:
@@ -200,7 +202,7 @@ class AsHolder(Command[R]):
 
 
 class EndHolding(Command[None]):
-    """Let a run leave at the end of the block that holds it; one that it has lost stays."""
+    """Let a run leave, or stay unheld, at the end of its block; one that it has lost stays."""
 
     def __init__(self, holding: Holding) -> None:
         self._holding = holding
@@ -209,8 +211,9 @@ class EndHolding(Command[None]):
     def decide(self, view: PoolView) -> Decision[None]:
         run_id = self._holding.run_id
         if is_held(view, self._holding):
-            left = seal(MemberLeft(view.state.members[run_id]))
-            return Decision(None, (left,), deletes=(deadline_key(LEASE, run_id),))
+            member = view.state.members[run_id]
+            left = () if self._holding.stays else (seal(MemberLeft(member)),)
+            return Decision(None, left, deletes=(deadline_key(LEASE, run_id),))
         if _is_away(view, self._holding):
             return Decision(None, deletes=(deadline_key(AWAY, run_id),))
         return Decision(None)

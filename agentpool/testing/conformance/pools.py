@@ -24,6 +24,7 @@ from agentpool.testing.conformance.pool_queues import PoolQueueTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
+from agentpool.testing.conformance.pool_staying import PoolStayingTests
 from agentpool.testing.conformance.pool_taking import PoolTakingTests
 from agentpool.testing.conformance.pool_taking_many import PoolTakingManyTests
 from agentpool.testing.conformance.pool_taking_over import PoolTakingOverTests
@@ -58,6 +59,7 @@ class PoolConformance(
     PoolEventTests,
     PoolPublishingTests,
     PoolPresenceTests,
+    PoolStayingTests,
     PoolTakingOverTests,
     PoolEnteringTests,
     PoolDeadlineTests,
