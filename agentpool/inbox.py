@@ -26,6 +26,7 @@ from agentpool.rules.topics import inbox_topic
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import millis, positive_millis
 from agentpool.support.process import process_name
+from agentpool.support.tasks import joined
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import RunMessage
 
@@ -239,7 +240,7 @@ class Inbox:
         command = ClaimNext(self._run_id, process_name(), terms.lease, terms.max_attempts)
         claiming = asyncio.ensure_future(self.pool.execute_once(command))
         try:
-            return await asyncio.shield(claiming)
+            return await joined(claiming)
         except asyncio.CancelledError:
             if command.withdraw():
                 claiming.cancel()
