@@ -15,6 +15,7 @@ from agentpool.rules.topics import inbox_topic
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import millis
 from agentpool.support.process import process_name
+from agentpool.support.tasks import joined
 
 __all__ = ("Taking",)
 
@@ -86,7 +87,7 @@ class Taking:
         """Claim what is first, and see to it that a cancelled take keeps nothing."""
         claiming = asyncio.ensure_future(self._pool.execute_once(command))
         try:
-            return await asyncio.shield(claiming)
+            return await joined(claiming)
         except asyncio.CancelledError:
             if command.withdraw():
                 claiming.cancel()

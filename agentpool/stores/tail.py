@@ -27,7 +27,7 @@ import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError, StoreError
 from agentpool.rules.topics import ANY, LOG, AllTouched
-from agentpool.support.tasks import ended, start
+from agentpool.support.tasks import ended, joined, start
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import AgentPoolStoreRecord, UnknownRecord
 
@@ -330,7 +330,7 @@ class Tail:
             task = followed.looks[key] = start(look())
             self._looks.add(task)  # its followers, and with them the pool, may go before it ends
             task.add_done_callback(lambda done: self._forget(followed, key, done))
-        result: R = await asyncio.shield(task)
+        result: R = await joined(task)
         return result
 
     def _forget(self, followed: _Followed, what: Hashable, done: "asyncio.Task[Any]") -> None:

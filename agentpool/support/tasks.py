@@ -42,10 +42,13 @@ async def uninterrupted(coroutine: Coroutine[Any, Any, R]) -> R:
     return task.result()
 
 
-async def joined(task: "asyncio.Task[None]") -> None:
-    """Wait for a task of somebody else's, and raise what it raised."""
+async def joined(task: "asyncio.Future[R]") -> R:
+    """Wait for a task of somebody else's, which goes on when this is cancelled; give its result.
+
+    `asyncio.shield` tells the event loop of errors that come after that, as of something bad.
+    """
     await ended([task])
-    task.result()
+    return task.result()
 
 
 def cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
@@ -55,7 +58,7 @@ def cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
             task.cancel()
 
 
-async def ended(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+async def ended(tasks: Iterable["asyncio.Future[Any]"]) -> None:
     """Wait for the end of tasks, but for those whose event loop is closed."""
     alive = [task for task in tasks if not (task.done() or task.get_loop().is_closed())]
     if alive:

@@ -52,9 +52,10 @@ class PoolRenewingTests(PoolKit):
         clock = ManualClock()
         async with self.opened("run.a", "run.b", clock=clock) as pool:
             await deliver(pool, 1)
-            done = asyncio.Event()
+            held, done = asyncio.Event(), asyncio.Event()
 
             async def handle(delivery: Delivery) -> None:
+                held.set()
                 await done.wait()
                 await delivery.ack()
 
@@ -65,6 +66,7 @@ class PoolRenewingTests(PoolKit):
 
             handlers: list[asyncio.Task[None]] = []
             consumer = asyncio.create_task(consume(handlers))
+            await held.wait()
             await outlive(pool, clock, 300, end_of_claim)
             consumer.cancel()
             await asyncio.wait([consumer])
