@@ -32,7 +32,8 @@ _MOST_AT_ONCE: Final = 3
 _BUSIEST: Final = 0.5
 """Of a core, that may go by in doing nothing."""
 _MOST_MEMORY: Final = 100
-"""MiB that a process may take, beside ten times the longest text that was put in its way."""
+_COPIES: Final = 10
+"""MiB that a process may take, and how often, beside that, each long text put in its way."""
 _RECORDS_OF_A_SEND: Final = 2
 _KEYS: Final = """
     SELECT json_extract(payload_json, '$.stored.message.idempotency_key')
@@ -121,7 +122,8 @@ async def attack(attacks: Sequence[Attack], tally: Hostility, megabytes: int) ->
     tally.attacks.update(each.name for each in attacks)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pool.db"
-        judge = _Judge(tally, f"{names}: ", 10 * megabytes + _MOST_MEMORY)
+        memory = _MOST_MEMORY + _COPIES * megabytes * len(attacks)
+        judge = _Judge(tally, f"{names}: ", memory)
         async with asyncio.timeout(BOUND):
             await _play(path, attacks, judge, megabytes)
 
