@@ -26,13 +26,11 @@ class Attack(NamedTuple):
     """Statements, executed one by one.
 
     :ivar everywhere: whether it harms all pools: then every call may fail, with an error of ours
-    :ivar unseen: whether the doctor need not say anything, since nothing is wrong in the end
     """
 
     name: str
     statements: tuple[str, ...]
     everywhere: bool = False
-    unseen: bool = False
 
     def sql(self, megabytes: int) -> Iterator[str]:
         """Write its statements, with texts of a size."""

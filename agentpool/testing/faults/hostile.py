@@ -24,7 +24,7 @@ from agentpool.testing.faults.attacks import ATTACKS, HARMED, Attack
 from agentpool.testing.faults.victim import OTHER
 from agentpool.testing.values import a_member
 
-__all__ = ("Hostility", "attack", "hostile", "run")
+__all__ = ("Hostility", "Judge", "Process", "attack", "hostile", "run")
 
 BOUND: Final = 300.0
 _MEGABYTES: Final = 100
@@ -123,12 +123,12 @@ async def attack(attacks: Sequence[Attack], tally: Hostility, megabytes: int) ->
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pool.db"
         memory = _MOST_MEMORY + _COPIES * megabytes * len(attacks)
-        judge = _Judge(tally, f"{names}: ", memory)
+        judge = Judge(tally, f"{names}: ", memory)
         async with asyncio.timeout(BOUND):
             await _play(path, attacks, judge, megabytes)
 
 
-async def _play(path: Path, attacks: Sequence[Attack], judge: "_Judge", megabytes: int) -> None:
+async def _play(path: Path, attacks: Sequence[Attack], judge: "Judge", megabytes: int) -> None:
     async with SqliteAgentPoolStore.open(path) as store:
         for pool_id in (OTHER, HARMED):
             async with AgentPool.open(store, pool_id) as pool:
@@ -161,7 +161,7 @@ def _harm(path: Path, attacks: Sequence[Attack], megabytes: int) -> None:
                     connection.execute(statement)
 
 
-class _Judge:
+class Judge:
     """Takes in what was said in a round.
 
     :ivar sent: what was acknowledged in the pool that nobody harms
