@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import SystemRandom
 from typing import Final
 
-from agentpool.testing.faults import engine_faults, kills, moves, power_cut
+from agentpool.testing.faults import engine_faults, hostile, kills, moves, power_cut
 from agentpool.testing.history import command as history
 from agentpool.testing.model import command as model
 
@@ -18,6 +18,7 @@ __all__ = ("PROOFS", "main")
 PROOFS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "kills": kills.run,
     "moves": moves.run,
+    "hostile": hostile.run,
     "powercut": power_cut.run,
     "engine": engine_faults.run,
     "history": history.run,

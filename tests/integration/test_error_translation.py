@@ -114,7 +114,13 @@ SWALLOWING = {
     "a record, ignored": "BEFORE INSERT ON agent_pool_records BEGIN SELECT RAISE(IGNORE); END",
     "a record, deleted": "AFTER INSERT ON agent_pool_records BEGIN"
     " DELETE FROM agent_pool_records WHERE seq = NEW.seq; END",
+    "a record, changed": "AFTER INSERT ON agent_pool_records BEGIN"
+    " UPDATE agent_pool_records SET payload_json = '{' WHERE seq = NEW.seq; END",
     "a row": "BEFORE INSERT ON agentpool_rows BEGIN SELECT RAISE(IGNORE); END",
+    "a row, deleted": "AFTER INSERT ON agentpool_rows BEGIN"
+    " DELETE FROM agentpool_rows WHERE kind = NEW.kind; END",
+    "an event number, deleted": "AFTER INSERT ON agent_pool_event_seq BEGIN"
+    " DELETE FROM agent_pool_event_seq; END",
     "an event number": "BEFORE INSERT ON agent_pool_event_seq BEGIN SELECT RAISE(IGNORE); END",
     "a body": "BEFORE INSERT ON agentpool_content BEGIN SELECT RAISE(IGNORE); END",
 }
@@ -171,3 +177,40 @@ async def test_every_caller_of_a_failed_batch_gets_the_cause(
     with sql(path) as connection:
         connection.execute("DROP TRIGGER refuse")
     assert await send(store, "a") == 2
+
+
+async def test_an_acknowledgement_that_a_trigger_undoes_is_none(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    async with AgentPool.open(store, POOL) as pool:
+        await pool.join_run(member(1))
+        await pool.send(a_message("a", sender="run.1", to=RunAddress.run("run.1")))
+        delivery = await pool.inbox("run.1").take()
+        with sql(path) as connection:
+            connection.execute(
+                "CREATE TRIGGER keep BEFORE DELETE ON agentpool_rows"
+                " BEGIN SELECT RAISE(IGNORE); END"
+            )
+        with pytest.raises(StoreError, match="a trigger"):
+            await delivery.ack()
+        with sql(path) as connection:
+            connection.execute("DROP TRIGGER keep")
+        await delivery.ack()
+        assert await pool.inbox("run.1").peek() == ()
+
+
+async def test_a_trigger_that_only_writes_elsewhere_is_no_harm(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    async with AgentPool.open(store, POOL) as pool:
+        await pool.join_run(member(1))
+        with sql(path) as connection:
+            connection.execute("CREATE TABLE audit (seq)")
+            connection.execute(
+                "CREATE TRIGGER watch AFTER INSERT ON agent_pool_records"
+                " BEGIN INSERT INTO audit VALUES (NEW.seq); END"
+            )
+        message = a_message("a", sender="run.1", to=RunAddress.run("run.1"))
+        assert (await pool.send(message)).delivered_to == ("run.1",)
+        async with await pool.inbox("run.1").take() as delivery:
+            assert delivery.message.message_id == "a"

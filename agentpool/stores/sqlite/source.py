@@ -17,6 +17,7 @@ from agentpool.stores.sqlite.connection import read_transaction, write_transacti
 from agentpool.stores.sqlite.place import Guard
 from agentpool.stores.sqlite.promises import Promises, refuse_lost
 from agentpool.stores.sqlite.statements import Index
+from agentpool.stores.sqlite.written import count_of, is_there
 from agentpool.support.clock import Clock, wall_clock
 from agentpool.wire.ids import I64_MAX, identifier_problem
 from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines
@@ -208,7 +209,8 @@ class SqliteSource:
         return self._record(statements.FIRST_POOL_RECORD)
 
     def member_before(self, run_id: str, seq: int) -> RawRecord | None:
-        return self._record(statements.MEMBER_BEFORE, run_id, seq)
+        # Counted to the one before it, since there may be no number for the one itself.
+        return self._record(statements.MEMBER_BEFORE, run_id, seq - 1)
 
     def _record(self, sql: str, *values: object) -> RawRecord | None:
         found = self._records(sql, *values)
@@ -275,6 +277,14 @@ class SqliteSource:
     # --- writing
 
     def write(self, changes: Changes) -> None:
+        before = self._connection.total_changes
+        self._write(changes)
+        # Triggers count too, and what was not there to be deleted does not.
+        meddled = self._connection.total_changes - before != count_of(changes)
+        if meddled and not is_there(self, changes):
+            self._refuse_swallowed(None, 1)
+
+    def _write(self, changes: Changes) -> None:
         if changes.event_sequence is not None:
             self._refuse_beyond(changes.event_sequence, "event")
         if changes.records:

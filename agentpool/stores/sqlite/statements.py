@@ -98,7 +98,7 @@ LINES: Final = """
 POOL_PAGE: Final = f"{_RECORDS} AND seq > ? AND seq <= ? AND {POOL_KINDS} ORDER BY seq"
 FIRST_POOL_RECORD: Final = f"{_RECORDS} AND {POOL_KINDS} ORDER BY seq LIMIT 1"
 MEMBER_BEFORE: Final = f"""
-    {_RECORDS} AND kind = 'member_joined' AND {MEMBER_RUN} = ? AND seq < ?
+    {_RECORDS} AND kind = 'member_joined' AND {MEMBER_RUN} = ? AND seq <= ?
     ORDER BY seq DESC LIMIT 1
 """
 INSERT_SIZES: Final = (256, 64, 32, 16, 8, 4, 2, 1)

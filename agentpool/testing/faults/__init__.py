@@ -1,7 +1,8 @@
 """Faults, and what has to be so after them. For authors of programs and of stores on SQLite.
 
 `failing` lets a chosen statement of an open store fail with an error of the engine. The three
-proofs run long by ``python -m agentpool.testing kills``, ``powercut`` or ``engine``:
+proofs run long by ``python -m agentpool.testing kills``, ``powercut`` or ``engine``, beside
+``moves`` and ``hostile``:
 
 - `kill_matrix` kills processes at random instants while they do everything that can be done;
 - `power_cuts` replays what a process wrote, up to a random point, losing what was not synced;

@@ -24,7 +24,7 @@ from agentpool.testing.faults.attacks import ATTACKS, HARMED, Attack
 from agentpool.testing.faults.victim import OTHER
 from agentpool.testing.values import a_member
 
-__all__ = ("Hostility", "attack", "hostile", "run")
+__all__ = ("Hostility", "Judge", "Process", "attack", "hostile", "run")
 
 BOUND: Final = 300.0
 _MEGABYTES: Final = 100
@@ -32,7 +32,8 @@ _MOST_AT_ONCE: Final = 3
 _BUSIEST: Final = 0.5
 """Of a core, that may go by in doing nothing."""
 _MOST_MEMORY: Final = 100
-"""MiB that a process may take, beside ten times the longest text that was put in its way."""
+_COPIES: Final = 10
+"""MiB that a process may take, and how often, beside that, each long text put in its way."""
 _RECORDS_OF_A_SEND: Final = 2
 _KEYS: Final = """
     SELECT json_extract(payload_json, '$.stored.message.idempotency_key')
@@ -121,12 +122,13 @@ async def attack(attacks: Sequence[Attack], tally: Hostility, megabytes: int) ->
     tally.attacks.update(each.name for each in attacks)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pool.db"
-        judge = _Judge(tally, f"{names}: ", 10 * megabytes + _MOST_MEMORY)
+        memory = _MOST_MEMORY + _COPIES * megabytes * len(attacks)
+        judge = Judge(tally, f"{names}: ", memory)
         async with asyncio.timeout(BOUND):
             await _play(path, attacks, judge, megabytes)
 
 
-async def _play(path: Path, attacks: Sequence[Attack], judge: "_Judge", megabytes: int) -> None:
+async def _play(path: Path, attacks: Sequence[Attack], judge: "Judge", megabytes: int) -> None:
     async with SqliteAgentPoolStore.open(path) as store:
         for pool_id in (OTHER, HARMED):
             async with AgentPool.open(store, pool_id) as pool:
@@ -159,7 +161,7 @@ def _harm(path: Path, attacks: Sequence[Attack], megabytes: int) -> None:
                     connection.execute(statement)
 
 
-class _Judge:
+class Judge:
     """Takes in what was said in a round.
 
     :ivar sent: what was acknowledged in the pool that nobody harms
