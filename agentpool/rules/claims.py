@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from agentpool.errors import ClaimLostError
+from agentpool.errors import ClaimLostError, CorruptRecordError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.dead import is_spent, put_aside
 from agentpool.rules.inboxes import (
     MESSAGES_AT_ONCE,
     ROWS_AT_ONCE,
+    UNREADABLE,
     awaits_expiry,
     in_turn,
     is_withdrawn,
@@ -25,7 +26,7 @@ from agentpool.rules.inboxes import (
 from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import NEVER, InboxEntry, inbox_key, put, value_of
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.records import AgentPoolStoredMessage, RunMessage
+from agentpool.wire.records import RunMessage
 
 __all__ = (
     "Acknowledge",
@@ -69,7 +70,8 @@ class ClaimNext(Command[Claim | None]):
     """Claim the first message of a run that can be taken; ``None``: there is none, or look again.
 
     What has expired, was cancelled or has failed too often is moved out of the way, so much of it
-    in one transaction that others get their turn.
+    in one transaction that others get their turn. What cannot be read comes again later, after a
+    growing delay: it may be restored, and meanwhile nobody waits behind it.
 
     :param lease: milliseconds until the claim runs out unless renewed
     :param claimant: a name for who claims, for people who look at it
@@ -104,14 +106,14 @@ class ClaimNext(Command[Claim | None]):
         require_open(view)
         passed = _PassedBy(view, self._max_attempts)
         for row in islice(in_turn(view, self._run_id), ROWS_AT_ONCE):
-            entry = value_of(row, InboxEntry)
-            if passed.by_its_row(row, entry):
+            entry = passed.entry_of(row)
+            if entry is None or passed.by_its_row(row, entry):
                 continue
             if passed.read == MESSAGES_AT_ONCE:
                 break
-            stored = message_at(view, row.key.number)
-            if not passed.by_its_message(row, entry, stored):
-                claim = Claim(self._run_id, row.key.number, entry.attempt + 1, stored.message)
+            message = passed.message_of(row, entry)
+            if message is not None:
+                claim = Claim(self._run_id, row.key.number, entry.attempt + 1, message)
                 return passed.decision(claim, self._claimed(row, entry, view.now))
         return passed.decision(None)
 
@@ -132,6 +134,14 @@ class _PassedBy:
         self._puts: list[Row] = []
         self._deletes: list[RowKey] = []
 
+    def entry_of(self, row: Row) -> InboxEntry | None:
+        """Read a row; ``None``: it cannot be read."""
+        try:
+            return value_of(row, InboxEntry)
+        except CorruptRecordError:
+            self._puts.append(row._replace(due_at=self._view.now + _LONGEST_DELAY_MILLIS))
+            return None
+
     def by_its_row(self, row: Row, entry: InboxEntry) -> bool:
         """Say whether the row alone tells that a message is not to be handed out."""
         if seen_to_expire(self._view, entry):
@@ -143,16 +153,26 @@ class _PassedBy:
             return True
         return False
 
-    def by_its_message(self, row: Row, entry: InboxEntry, stored: AgentPoolStoredMessage) -> bool:
-        """Say whether a message is not to be handed out."""
+    def message_of(self, row: Row, entry: InboxEntry) -> RunMessage | None:
+        """Read a message; ``None``: it is not to be handed out, or cannot be read."""
         self.read += 1
-        if not is_withdrawn(self._view, stored):
-            return False
+        try:
+            stored = message_at(self._view, row.key.number)
+            if not is_withdrawn(self._view, stored):
+                return stored.message
+        except UNREADABLE:
+            self._put_off(row, entry)
+            return None
         if awaits_expiry(self._view, stored):
             self._puts.append(put(row.key, replace(entry, claimed_by=None), NEVER))
         else:
             self._deletes.append(row.key)
-        return True
+        return None
+
+    def _put_off(self, row: Row, entry: InboxEntry) -> None:
+        attempt = entry.attempt + 1
+        later = replace(entry, attempt=attempt, forgiven=entry.forgiven + 1, claimed_by=None)
+        self._puts.append(put(row.key, later, self._view.now + growing_delay(attempt)))
 
     def decision(self, claim: Claim | None, *puts: Row) -> Decision[Claim | None]:
         """Decide to claim something, or nothing, and to move away what was passed by."""

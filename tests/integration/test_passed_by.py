@@ -17,6 +17,7 @@ from agentpool import (
     UnknownRecordError,
     include,
 )
+from agentpool.doctor import examine
 
 from .helpers import BOUND, POOL, member, sql
 
@@ -113,3 +114,28 @@ async def test_a_log_that_lost_its_newest_records_is_refused_and_nothing_hangs(p
             await AgentPool(store, POOL).join_run(member(3))
         assert await store.next_event_sequence(POOL) > 0
         assert len(await store.read(POOL)) == 5
+
+
+@pytest.mark.parametrize("damage", ["payload_json = '{'", "payload_json = 7", "kind = 'future'"])
+async def test_a_message_that_cannot_be_read_blocks_no_inbox(path: Path, damage: str) -> None:
+    async with asyncio.timeout(BOUND):
+        async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+            for number in (1, 2):
+                await pool.join_run(member(number))
+            ref = await store.put_content(b"hello")
+            me = pool.acting_as(member(1))
+            places = [
+                (await me.send(RunAddress.run("run.2"), ref), len(await store.read(POOL)))[1]
+                for _ in range(2)
+            ]
+            with sql(path) as connection:
+                update = f"UPDATE agent_pool_records SET {damage} WHERE seq = ?"
+                connection.execute(update, (places[0],))
+            inbox = pool.inbox("run.2")
+            assert len(await inbox.peek()) == 1
+            async with await inbox.take() as delivery:
+                assert delivery.claim.seq == places[1]
+            assert await inbox.take(timeout=0) is None
+    report = examine(path)
+    assert report.exit_code > 0
+    assert f"record {places[0]}: " in str(report)
