@@ -19,7 +19,7 @@ from agentpool import (
 )
 from agentpool.doctor import examine
 
-from .helpers import BOUND, POOL, member, sql
+from .helpers import BOUND, POOL, member, sql, worker
 
 BAD = {
     "an unknown kind": ("'job_queued', '{\"type\":\"job_queued\"}'", UnknownRecordError),
@@ -27,6 +27,8 @@ BAD = {
     "a message that is no JSON": ("'run_message', '{'", CorruptRecordError),
     "a message without fields": ("'run_message', '{\"type\":\"run_message\"}'", CorruptRecordError),
     "a wake that is a number": ("'wake', 7", CorruptRecordError),
+    "a message that is too long": ("'run_message', hex(zeroblob(8400000))", CorruptRecordError),
+    "an unknown kind, and long": ("'job_queued', hex(zeroblob(8400000))", UnknownRecordError),
 }  # fmt: skip
 
 
@@ -100,6 +102,20 @@ async def test_one_that_is_there_at_opening_is_passed_by_once(
                 async with AgentPool.open(store, POOL) as pool:
                     await use(pool)
     assert len([each for each in passed_by(caplog) if "passed by" in each]) == 1
+
+
+async def test_a_process_that_follows_a_pool_does_not_read_a_record_that_is_too_long(
+    path: Path,
+) -> None:
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+        async with worker("follow.py", path) as process:
+            before = int(await process.line())
+            seq = append(path, "'run_message', hex(zeroblob(20000000))")
+            error, after = await process.line(), int(await process.line())
+        assert f"record {seq}" in error
+        assert after - before < 20_000  # kilobytes, of 40 million characters
+        assert await store.next_event_sequence(POOL) == 1
 
 
 async def test_a_log_that_lost_its_newest_records_is_refused_and_nothing_hangs(path: Path) -> None:
