@@ -17,13 +17,14 @@ from agentpool.errors import (
 )
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.source import RawRecord
-from agentpool.stores.sqlite.statements import PAGE
+from agentpool.stores.sqlite.statements import PAGE, without_index
 from agentpool.wire.ids import I64_MAX, I64_MIN
 from agentpool.wire.payload import open_payload
 
 __all__ = ("Observer", "check_records", "head", "is_unicode", "pool_ids", "pools")
 
-_PAGE: Final = 500
+_AT_ONCE: Final = 500
+_PAGE: Final = without_index(PAGE)  # which an earlier version has not made
 _HEAD: Final = f"""
     SELECT max(seq) FROM agent_pool_records
     WHERE pool_id = ? AND seq <= {I64_MAX} AND typeof(seq) = 'integer'
@@ -128,7 +129,7 @@ class _Reading:
         # Not by way of a source, which refuses a page with numbers that are none: here all before
         # them is to be read.
         expected, after = 1, I64_MIN
-        while rows := self._connection.execute(PAGE, (pool_id, after, _PAGE)).fetchall():
+        while rows := self._connection.execute(_PAGE, (pool_id, after, _AT_ONCE)).fetchall():
             for row in rows:
                 if row[0] != expected:
                     self._gaps.add(f"pool {pool_id!r} has {row[0]!r} where {expected} was due")

@@ -11,12 +11,13 @@ from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from agentpool.errors import ClaimLostError
+from agentpool.errors import ClaimLostError, CorruptRecordError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.dead import is_spent, put_aside
 from agentpool.rules.inboxes import (
     MESSAGES_AT_ONCE,
     ROWS_AT_ONCE,
+    UNREADABLE,
     awaits_expiry,
     in_turn,
     is_withdrawn,
@@ -26,7 +27,7 @@ from agentpool.rules.inboxes import (
 from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import NEVER, InboxEntry, inbox_key, put, value_of
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.records import AgentPoolStoredMessage, RunMessage
+from agentpool.wire.records import RunMessage
 
 __all__ = (
     "Acknowledge",
@@ -93,7 +94,9 @@ class Claiming(Command[R]):
     """Claim the first messages of a run that can be taken, as many as are asked for.
 
     What has expired, was cancelled or has failed too often is moved out of the way. Others get
-    their turn: there may be more to move, and more to claim, than one transaction does.
+    their turn: there may be more to move, and more to claim, than one transaction does. What cannot
+    be read comes again later, after a growing delay: it may be restored, and meanwhile nobody waits
+    behind it.
 
     :param lease: milliseconds until the claims run out unless renewed
     :param claimant: a name for who claims, for people who look at it
@@ -135,14 +138,14 @@ class Claiming(Command[R]):
         claims: list[Claim] = []
         puts: list[Row] = []
         for row in islice(in_turn(view, self._run_id), ROWS_AT_ONCE):
-            entry = value_of(row, InboxEntry)
-            if passed.by_its_row(row, entry):
+            entry = passed.entry_of(row)
+            if entry is None or passed.by_its_row(row, entry):
                 continue
             if passed.read == max(limit, MESSAGES_AT_ONCE):
                 break
-            stored = message_at(view, row.key.number)
-            if not passed.by_its_message(row, entry, stored):
-                claim, claimed = self._claimed(row, entry, stored.message, view.now)
+            message = passed.message_of(row, entry)
+            if message is not None:
+                claim, claimed = self._claimed(row, entry, message, view.now)
                 claims.append(claim)
                 puts.append(claimed)
                 if len(claims) == limit:
@@ -216,6 +219,14 @@ class _PassedBy:
         self._puts: list[Row] = []
         self._deletes: list[RowKey] = []
 
+    def entry_of(self, row: Row) -> InboxEntry | None:
+        """Read a row; ``None``: it cannot be read."""
+        try:
+            return value_of(row, InboxEntry)
+        except CorruptRecordError:
+            self._puts.append(row._replace(due_at=self._view.now + _LONGEST_DELAY_MILLIS))
+            return None
+
     def by_its_row(self, row: Row, entry: InboxEntry) -> bool:
         """Say whether the row alone tells that a message is not to be handed out."""
         if seen_to_expire(self._view, entry):
@@ -227,16 +238,26 @@ class _PassedBy:
             return True
         return False
 
-    def by_its_message(self, row: Row, entry: InboxEntry, stored: AgentPoolStoredMessage) -> bool:
-        """Say whether a message is not to be handed out."""
+    def message_of(self, row: Row, entry: InboxEntry) -> RunMessage | None:
+        """Read a message; ``None``: it is not to be handed out, or cannot be read."""
         self.read += 1
-        if not is_withdrawn(self._view, stored):
-            return False
+        try:
+            stored = message_at(self._view, row.key.number)
+            if not is_withdrawn(self._view, stored):
+                return stored.message
+        except UNREADABLE:
+            self._put_off(row, entry)
+            return None
         if awaits_expiry(self._view, stored):
             self._puts.append(put(row.key, replace(entry, claimed_by=None), NEVER))
         else:
             self._deletes.append(row.key)
-        return True
+        return None
+
+    def _put_off(self, row: Row, entry: InboxEntry) -> None:
+        attempt = entry.attempt + 1
+        later = replace(entry, attempt=attempt, forgiven=entry.forgiven + 1, claimed_by=None)
+        self._puts.append(put(row.key, later, self._view.now + growing_delay(attempt)))
 
     def decision(self, claims: list[Claim], puts: list[Row]) -> Decision[list[Claim]]:
         """Decide to claim something, or nothing, and to move away what was passed by."""

@@ -1,12 +1,19 @@
 """Dead letters: messages that failed too often and were put aside, out of the inbox."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from agentpool.errors import InvalidTransitionError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
-from agentpool.rules.inboxes import MESSAGES_AT_ONCE, is_withdrawn, message_at, rows_after
+from agentpool.rules.inboxes import (
+    MESSAGES_AT_ONCE,
+    UNREADABLE,
+    is_withdrawn,
+    message_at,
+    rows_after,
+)
 from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import DEAD, InboxEntry, inbox_key, put, value_of
 from agentpool.wire.records import RunMessage
@@ -42,19 +49,20 @@ def put_aside(row: Row, entry: InboxEntry) -> Row:
 def dead_page(
     view: PoolView, run_id: str, after: int, limit: int
 ) -> tuple[list[DeadLetter], int | None]:
-    """List dead letters of a run, in order of the log.
+    """List dead letters of a run, in order of the log, without those that cannot be read.
 
     :return: some of them, and after which number to go on; ``None``: that was all
     """
     require_open(view)
     found: list[DeadLetter] = []
-    for row in rows_after(view, DEAD, run_id, after, limit):
+    for count, row in enumerate(rows_after(view, DEAD, run_id, after, limit), 1):
         seq = row.key.number
-        attempts = value_of(row, InboxEntry).attempt
-        found.append(DeadLetter(run_id, seq, attempts, message_at(view, seq).message))
+        with suppress(*UNREADABLE):
+            attempts = value_of(row, InboxEntry).attempt
+            found.append(DeadLetter(run_id, seq, attempts, message_at(view, seq).message))
         if len(found) == limit:
             break
-        if len(found) == MESSAGES_AT_ONCE:
+        if count == MESSAGES_AT_ONCE:
             return found, seq
     return found, None
 

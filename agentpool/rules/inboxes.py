@@ -6,10 +6,11 @@ what cannot be taken stands in nobody's way, however much of it there is.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from heapq import merge
 from typing import Final
 
-from agentpool.errors import AgentPoolError, CorruptRecordError
+from agentpool.errors import AgentPoolError, CorruptRecordError, UnknownRecordError
 from agentpool.rules.command import INBOX, PoolView, Row, RowKey
 from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import EXPIRY, NEVER, InboxEntry, deadline_key, inbox_key, value_of
@@ -23,6 +24,7 @@ from agentpool.wire.records import (
 __all__ = (
     "MESSAGES_AT_ONCE",
     "ROWS_AT_ONCE",
+    "UNREADABLE",
     "WITHDRAWN",
     "awaits_expiry",
     "in_turn",
@@ -42,6 +44,9 @@ ROWS_AT_ONCE: Final = 256
 
 MESSAGES_AT_ONCE: Final = 32
 """The most messages that it reads for that, which cost more."""
+
+UNREADABLE: Final = (CorruptRecordError, UnknownRecordError)
+"""What is raised for a message, or a row, that cannot be read: it stops none of the others."""
 
 _BACK_AT_ONCE: Final = 64
 
@@ -72,6 +77,8 @@ def peek_page(
 ) -> tuple[list[RunMessage], int | None]:
     """List unacknowledged messages of a run, claimed ones too, in order of the log.
 
+    Without those that cannot be read.
+
     :return: some of them, and after which number to go on; ``None``: that was all
     """
     require_open(view)
@@ -79,11 +86,12 @@ def peek_page(
     read = 0
     rows = rows_after(view, INBOX, run_id, after, limit)
     for count, row in enumerate(rows, 1):
-        if not seen_to_expire(view, value_of(row, InboxEntry)):
-            read += 1
-            stored = message_at(view, row.key.number)
-            if not is_withdrawn(view, stored):
-                found.append(stored.message)
+        with suppress(*UNREADABLE):
+            if not seen_to_expire(view, value_of(row, InboxEntry)):
+                read += 1
+                stored = message_at(view, row.key.number)
+                if not is_withdrawn(view, stored):
+                    found.append(stored.message)
         if len(found) == limit:
             break
         if count == ROWS_AT_ONCE or read == MESSAGES_AT_ONCE:

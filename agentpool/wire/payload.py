@@ -27,6 +27,7 @@ from agentpool.wire.struct import Wire, checked, trusted
 __all__ = (
     "AT_ONCE",
     "KINDS",
+    "LONGEST",
     "Lines",
     "SealedPayload",
     "open_each",
@@ -65,11 +66,14 @@ _UNREADABLE: Final = (
     RecursionError,
     TypeError,  # a payload that is no text
 )
+LONGEST: Final = 2**24
+"""Characters of the longest payload that is read; half of it may be written, as what follows from a
+record repeats it."""
 AT_ONCE: Final = 100
 """So many records are read at once; the interpreter lock is held for these, some 300 us."""
 
 Row: TypeAlias = tuple[int, str, bytes | None]
-"""A stored record: its number, its kind and its JSON, ``None`` where that is no text."""
+"""A stored record: number, kind and JSON; ``None`` where that is no text, or too long."""
 
 
 class Lines(NamedTuple):
@@ -94,7 +98,7 @@ class SealedPayload(NamedTuple):
 def seal(payload: AgentPoolStoreRecordPayload) -> SealedPayload:
     """Encode a payload and read it back, so that no log ever holds one that cannot be read.
 
-    :raises InvalidValueError: what was encoded would not be read back
+    :raises InvalidValueError: what was encoded would not be read back, or is very long
     """
     kind = _TAGS.get(type(payload))
     if kind is None:
@@ -110,12 +114,24 @@ def seal(payload: AgentPoolStoreRecordPayload) -> SealedPayload:
             check_document(raw, KINDS[kind])
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise InvalidValueError(str(error)) from error
+    _refuse_longer(raw, LONGEST // 2)
     return SealedPayload(read_back, kind, raw.decode())
 
 
+def _refuse_longer(raw: bytes, most: int) -> None:
+    if len(raw) > most:
+        msg = f"a record of {len(raw):,} bytes; at most {most:,} can be kept as one"
+        raise InvalidValueError(msg)
+
+
 def seal_known(payload: AgentPoolStoreRecordPayload) -> SealedPayload:
-    """Encode a payload whose parts were read from a log, or by `readable`."""
-    return SealedPayload(payload, _TAGS[type(payload)], encode(payload).decode())
+    """Encode a payload whose parts were read from a log, or by `readable`.
+
+    :raises InvalidValueError: it is too long to be read again
+    """
+    raw = encode(payload)
+    _refuse_longer(raw, LONGEST)
+    return SealedPayload(payload, _TAGS[type(payload)], raw.decode())
 
 
 def readable(value: W, type_: type[W]) -> W:
@@ -137,7 +153,7 @@ def readable(value: W, type_: type[W]) -> W:
 def open_payload(pool_id: str, seq: int, kind: str, raw: bytes | None) -> Any:
     """Read the payload of a stored record.
 
-    :param raw: its JSON; ``None`` where what is stored is not even text
+    :param raw: its JSON; ``None`` where what is stored is not even text, or too long
 
     :raises UnknownRecordError: its kind is not known here
     :raises CorruptRecordError: it cannot be read
@@ -147,7 +163,7 @@ def open_payload(pool_id: str, seq: int, kind: str, raw: bytes | None) -> Any:
         msg = f"this version knows no record of kind {kind!r}"
         raise UnknownRecordError(msg, pool_id=pool_id, seq=seq)
     if raw is None:
-        msg = "payload_json is not text"
+        msg = f"payload_json is not text, or has more than {LONGEST:,} characters"
         raise CorruptRecordError(msg, pool_id=pool_id, seq=seq)
     try:
         payload = decode_kind(raw)

@@ -50,6 +50,10 @@ def test_a_sound_file_has_every_kind_of_row_and_no_finding(sound: Path) -> None:
 
 BREAKS = {
     "text that is no JSON": ("records", [f"{RECORD} payload_json = '{{' WHERE seq = 3"]),
+    "a payload that is too long": (
+        "records",
+        [f"{RECORD} payload_json = hex(zeroblob(8400000)) WHERE seq = 3"],
+    ),
     "a payload that is no text": ("records", [f"{RECORD} payload_json = x'00' WHERE seq = 3"]),
     "a kind that is not the type": (
         "records",
@@ -310,7 +314,8 @@ def test_a_promise_of_this_boot_or_one_that_the_log_has_come_to_is_no_news(sound
 
 
 def test_a_file_of_an_earlier_version_is_examined_like_any_other(sound: Path) -> None:
-    broken_by(sound, "DROP TABLE agentpool_promises", "PRAGMA user_version = 1")
+    made_since = ("TABLE agentpool_promises", "INDEX agentpool_long_records")
+    broken_by(sound, *(f"DROP {what}" for what in made_since), "PRAGMA user_version = 1")
     report = examined(sound)
     assert "version 1" in report.of("schema").what
     assert report.of("checkpoints").level is Level.OK

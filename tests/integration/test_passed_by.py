@@ -17,8 +17,9 @@ from agentpool import (
     UnknownRecordError,
     include,
 )
+from agentpool.doctor import examine
 
-from .helpers import BOUND, POOL, member, sql
+from .helpers import BOUND, POOL, member, sql, worker
 
 BAD = {
     "an unknown kind": ("'job_queued', '{\"type\":\"job_queued\"}'", UnknownRecordError),
@@ -26,6 +27,8 @@ BAD = {
     "a message that is no JSON": ("'run_message', '{'", CorruptRecordError),
     "a message without fields": ("'run_message', '{\"type\":\"run_message\"}'", CorruptRecordError),
     "a wake that is a number": ("'wake', 7", CorruptRecordError),
+    "a message that is too long": ("'run_message', hex(zeroblob(8400000))", CorruptRecordError),
+    "an unknown kind, and long": ("'job_queued', hex(zeroblob(8400000))", UnknownRecordError),
 }  # fmt: skip
 
 
@@ -100,6 +103,20 @@ async def test_one_that_is_there_at_opening_is_passed_by_once(
     assert len([each for each in passed_by(caplog) if "passed by" in each]) == 1
 
 
+async def test_a_process_that_follows_a_pool_does_not_read_a_record_that_is_too_long(
+    path: Path,
+) -> None:
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+        async with worker("follow.py", path) as process:
+            before = int(await process.line())
+            seq = append(path, "'run_message', hex(zeroblob(20000000))")
+            error, after = await process.line(), int(await process.line())
+        assert f"record {seq}" in error
+        assert after - before < 20_000  # kilobytes, of 40 million characters
+        assert await store.next_event_sequence(POOL) == 1
+
+
 async def test_a_log_that_lost_its_newest_records_is_refused_and_nothing_hangs(path: Path) -> None:
     async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
         await use(pool)
@@ -112,3 +129,28 @@ async def test_a_log_that_lost_its_newest_records_is_refused_and_nothing_hangs(p
             await AgentPool(store, POOL).join_run(member(3))
         assert await store.next_event_sequence(POOL) > 0
         assert len(await store.read(POOL)) == 5
+
+
+@pytest.mark.parametrize("damage", ["payload_json = '{'", "payload_json = 7", "kind = 'future'"])
+async def test_a_message_that_cannot_be_read_blocks_no_inbox(path: Path, damage: str) -> None:
+    async with asyncio.timeout(BOUND):
+        async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+            for number in (1, 2):
+                await pool.join_run(member(number))
+            ref = await store.put_content(b"hello")
+            me = pool.acting_as(member(1))
+            places = [
+                (await me.send(RunAddress.run("run.2"), ref), len(await store.read(POOL)))[1]
+                for _ in range(2)
+            ]
+            with sql(path) as connection:
+                update = f"UPDATE agent_pool_records SET {damage} WHERE seq = ?"
+                connection.execute(update, (places[0],))
+            inbox = pool.inbox("run.2")
+            assert len(await inbox.peek()) == 1
+            async with await inbox.take() as delivery:
+                assert delivery.claim.seq == places[1]
+            assert await inbox.take(timeout=0) is None
+    report = examine(path)
+    assert report.exit_code > 0
+    assert f"record {places[0]}: " in str(report)

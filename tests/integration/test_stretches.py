@@ -1,6 +1,7 @@
 """Records that are read many at a time are those that stand in the rows, each at its place."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 from samples import member
 
 from agentpool import AgentPoolError, MemberJoined, MemberLeft, encode
+from agentpool.stores.sqlite.schema import prepare_file
 from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.wire.payload import open_each, open_payload, open_payloads
 
-from .helpers import FOREIGN_TABLES, POOL
+from .helpers import POOL
 
 INSERT = "INSERT INTO agent_pool_records VALUES (?, ?, ?, ?)"
 A, B = (encode(MemberJoined(member(run_id))).decode() for run_id in ("run.a", "run.b"))
@@ -47,7 +49,8 @@ ROWS: dict[str, list[tuple[Any, Any, Any]]] = {
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteSource]:
     """Give a pool with these rows, beside another one."""
     connection = sqlite3.connect(tmp_path / "pool.db", isolation_level=None)
-    connection.executescript(FOREIGN_TABLES)
+    connection.execute("PRAGMA synchronous = OFF")
+    prepare_file(connection, 0, threading.Event())
     connection.executemany(INSERT, [(POOL, *row) for row in request.param])
     connection.executemany(INSERT, [(f"{POOL}.more", *row) for row in ROWS["as usual"]])
     yield SqliteSource(connection, POOL)

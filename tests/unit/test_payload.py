@@ -24,7 +24,7 @@ from agentpool import (
     UnknownRecordError,
     WakeRecorded,
 )
-from agentpool.wire.payload import SealedPayload, open_payload, seal
+from agentpool.wire.payload import LONGEST, SealedPayload, open_payload, seal
 
 MESSAGE = RunMessageRecorded(AgentPoolStoredMessage(message(), receipt()))
 WAKE = WakeRecorded(AgentPoolStoredWake(condition(), condition().filter.compile(), registration()))
@@ -195,3 +195,9 @@ def test_keeping_unknown_kinds_changes_nothing_for_known_ones() -> None:
     assert open_record("p", 1, "member_joined", raw, keep_unknown=True).payload == JOINED
     with pytest.raises(CorruptRecordError):
         open_record("p", 1, "member_joined", b"{}", keep_unknown=True)
+
+
+def test_what_is_too_long_to_be_read_again_is_not_written() -> None:
+    topics = tuple(f"topic.{number:0500}" for number in range(LONGEST // 1000))
+    with pytest.raises(InvalidValueError, match=r"a record of 8,\d+,\d+ bytes; at most 8,388,608"):
+        seal(MemberJoined(replace(member(), topics=topics)))

@@ -7,7 +7,7 @@ import pytest
 from rule_views import Pool
 from samples import member, message, receipt
 
-from agentpool import ClaimLostError, MessageStatus
+from agentpool import ClaimLostError, CorruptRecordError, MessageStatus
 from agentpool.rules.claims import (
     Acknowledge,
     Claim,
@@ -19,6 +19,7 @@ from agentpool.rules.claims import (
 )
 from agentpool.rules.command import INBOX, Command, Decision, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
+from agentpool.rules.dead import dead_page
 from agentpool.rules.inboxes import (
     MESSAGES_AT_ONCE,
     ROWS_AT_ONCE,
@@ -41,6 +42,7 @@ class Counting(Pool):
 
     def __init__(self) -> None:
         self.time = ManualClock()
+        self.damaged: set[int] = set()
         super().__init__(self.time)
         self.begin()
         joining = (JoinMember(member()), JoinMember(member(RUN)))
@@ -63,7 +65,8 @@ class Counting(Pool):
 
     def records(self, after: int, limit: int) -> Any:
         self.records_read += 1
-        return super().records(after, limit)
+        error = CorruptRecordError("damaged", seq=after + 1)
+        return [(after + 1, error)] if after + 1 in self.damaged else super().records(after, limit)
 
     def deliver(self, message_id: str, **fields: Any) -> int:
         """Deliver a message, as another implementation does, and give its place."""
@@ -100,6 +103,55 @@ def test_what_has_expired_is_passed_by_bit_by_bit() -> None:
     assert claim.message.message_id == "msg.1"
     assert pool.rows_read == 1
     assert len(pool.rows(INBOX, RUN, after=-(2**62), limit=2**31)) == 3 * ROWS_AT_ONCE + 1
+
+
+def test_messages_that_cannot_be_read_stand_in_nobodys_way() -> None:
+    pool = Counting()
+    places = [pool.deliver(f"msg.{number}") for number in range(MESSAGES_AT_ONCE + 3)]
+    pool.damaged = set(places[:-1])
+    taken = [pool.claim() for _ in range(2)]
+    assert [claim and claim.seq for claim in taken] == [None, places[-1]]
+    assert peek_page(pool, RUN, places[2], 1)[0][0].message_id == f"msg.{len(places) - 1}"
+
+
+def test_a_message_that_cannot_be_read_is_tried_again_later_each_time() -> None:
+    pool = Counting()
+    place = pool.deliver("msg.1")
+    pool.damaged = {place}
+    for seconds in (1, 2, 4):
+        assert pool.claim(max_attempts=1) is None
+        assert pool.records_read == 1
+        pool.time.advance(seconds * 1000 - 1)
+        assert pool.claim(max_attempts=1) is None
+        assert pool.records_read == 0
+        pool.time.advance(1)
+    pool.damaged.clear()
+    claim = pool.claim(max_attempts=1)
+    assert claim is not None
+    assert claim.seq == place
+
+
+def test_a_row_that_cannot_be_read_stands_in_nobodys_way() -> None:
+    pool = Counting()
+    place = pool.deliver("msg.1")
+    in_front(pool, 1, "?")
+    claim = pool.claim()
+    assert claim is not None
+    assert claim.seq == place
+    assert pool.row(RowKey(INBOX, RUN, -1)) == Row(RowKey(INBOX, RUN, -1), "?", pool.now + 300_000)
+
+
+def test_dead_letters_are_listed_but_for_those_that_cannot_be_read() -> None:
+    pool = Counting()
+    places = [pool.deliver(f"msg.{number}") for number in range(3)]
+    for _ in places:
+        claim = pool.claim()
+        assert claim is not None
+        pool.do(ReturnMessage(claim, 0, max_attempts=1))
+    pool.damaged = {places[0]}
+    letters, after = dead_page(pool, RUN, 0, 9)
+    assert [letter.seq for letter in letters] == places[1:]
+    assert after is None
 
 
 def test_where_all_has_expired_there_is_nothing_to_take() -> None:

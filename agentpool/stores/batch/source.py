@@ -27,7 +27,8 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 RawRecord: TypeAlias = tuple[int, str, bytes | None]
-"""A record's number, its kind and its payload; ``None`` where what is stored is not even text."""
+"""A record's number, its kind and its payload; ``None`` where what is stored is not even text, or
+longer than any that is read."""
 
 Open: TypeAlias = Callable[[str, Sequence[RawRecord]], Iterable[P]]
 """Opens records of a pool, as `open_payloads` or `open_each` does."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.topics import ANY, AllTouched, touch_by_foreign
+from agentpool.stores.sqlite.statements import READABLE
 from agentpool.wire.payload import open_payload
 
 __all__ = ("last_row", "touched_after", "version")
@@ -16,7 +17,7 @@ _LARGEST: Final = 100_000
 _LAST_ROW: Final = "SELECT max(rowid) FROM agent_pool_records"
 _ROWS_AFTER: Final = f"""
     SELECT pool_id, seq, kind,
-        CASE WHEN typeof(payload_json) = 'text' AND length(payload_json) <= {_LARGEST}
+        CASE WHEN {READABLE} AND length(payload_json) <= {_LARGEST}
             THEN CAST(payload_json AS BLOB) END
     FROM agent_pool_records WHERE rowid > ? AND rowid <= ? LIMIT {_ROWS_AT_ONCE}
 """

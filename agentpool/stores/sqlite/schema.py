@@ -13,6 +13,7 @@ from typing import Final
 
 from agentpool.errors import IncompatibleStoreError
 from agentpool.stores.sqlite.connection import is_busy, read_transaction, write_transaction
+from agentpool.wire.payload import LONGEST
 
 __all__ = ("SCHEMA_VERSION", "prepare_file", "refuse_foreign_file", "set_up_connection")
 
@@ -45,6 +46,7 @@ CONDITION_ID: Final = json_field("$.stored.condition.condition_id")
 MEMBER_RUN: Final = json_field("$.member.run_id")
 WAKE_KEY: Final = json_field("$.stored.condition.idempotency_key")
 POOL_KINDS: Final = "kind <> 'run_message'"
+IS_LONG: Final = f"length(payload_json) > {LONGEST}"
 
 _DERIVED: Final = (
     f"""
@@ -169,11 +171,16 @@ _PIECES: Final = (
     """,
 )
 
+_LONG: Final = (
+    # Payloads that are too long to be read, so that nobody has to read them to find that out.
+    f"CREATE INDEX agentpool_long_records ON agent_pool_records (pool_id, seq) WHERE {IS_LONG}",
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _WIRE_TABLES + _DERIVED,
     _PROMISES,
     _REWRITTEN + _CLOCK,
-    _PIECES,
+    _PIECES + _LONG,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The version that this library writes; it refuses files of a higher one."""

@@ -179,6 +179,8 @@ class SqliteSource:
 
     def _at_once(self, after: int, limit: int) -> Stretch[Never] | None:
         """Read a stretch as lines; ``None`` where a record is not numbered or written as usual."""
+        if self._number(statements.NEXT_LONG, after) is not None:
+            return None  # here, a text that is too long would be read
         asked = (self.pool_id, after, limit)
         try:
             last, usual, *texts = self._connection.execute(statements.LINES, asked).fetchone()
@@ -226,6 +228,8 @@ class SqliteSource:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:
+            if "no such index" in str(error):  # the doctor reads files of earlier versions, too
+                return self._fetched(statements.without_index(sql), *values)
             if hasattr(error, "sqlite_errorcode"):
                 raise  # of the engine, and not of what was made of its bytes
         # A kind that is no UTF-8, which is for that record to suffer; it is none that is known.

@@ -5,6 +5,7 @@ from typing import Final
 
 from agentpool.stores.sqlite.schema import (
     CONDITION_ID,
+    IS_LONG,
     MEMBER_RUN,
     MESSAGE_KEY,
     POOL_KINDS,
@@ -29,6 +30,7 @@ __all__ = (
     "MESSAGES_BY_KEY",
     "NEXT_DEADLINE",
     "NEXT_DUE",
+    "NEXT_LONG",
     "PAGE",
     "POOLS",
     "POOL_PAGE",
@@ -38,16 +40,28 @@ __all__ = (
     "PUT_PROJECTED",
     "PUT_ROW",
     "PUT_TIME",
+    "READABLE",
     "ROW",
     "ROWS",
     "TIME",
     "WAKES_BY_KEY",
     "Index",
     "with_kind_as_bytes",
+    "without_index",
 )
 
+_BY_INDEX: Final = "INDEXED BY agentpool_long_records"
+READABLE: Final = f"""
+    typeof(payload_json) = 'text' AND NOT EXISTS (
+        SELECT 1 FROM agent_pool_records AS long {_BY_INDEX}
+        WHERE long.pool_id = agent_pool_records.pool_id AND long.seq = agent_pool_records.seq
+        AND {IS_LONG.replace("payload_json", "long.payload_json")}
+    )
+"""
+"""Whether a payload may be read; the index tells, so that one that is too long is not looked at."""
+
 # As bytes, because what another writer stored may not be UTF-8; that is for one record to suffer.
-_PAYLOAD: Final = "CASE typeof(payload_json) WHEN 'text' THEN CAST(payload_json AS BLOB) END"
+_PAYLOAD: Final = f"CASE WHEN {READABLE} THEN CAST(payload_json AS BLOB) END"
 _KIND: Final = "SELECT seq, kind,"
 _RECORDS: Final = f"SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records WHERE pool_id = ?"
 _ROWS: Final = "SELECT kind, name, number, value, due_at FROM agentpool_rows WHERE pool_id = ?"
@@ -58,6 +72,11 @@ _ROWS: Final = "SELECT kind, name, number, value, due_at FROM agentpool_rows WHE
 def with_kind_as_bytes(sql: str) -> str:
     """Change a statement that reads records to one that reads kinds that are not UTF-8 too."""
     return sql.replace(_KIND, "SELECT seq, CAST(kind AS BLOB),", 1)
+
+
+def without_index(sql: str) -> str:
+    """Change a statement that reads records to one for a file that lacks the index of long ones."""
+    return sql.replace(_BY_INDEX, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +100,9 @@ MESSAGES_BY_KEY: Final = Index.over("run_message", MESSAGE_KEY)
 WAKES_BY_KEY: Final = Index.over("wake", WAKE_KEY)
 CONDITIONS: Final = Index.over("wake", CONDITION_ID)
 
+NEXT_LONG: Final = f"""
+    SELECT min(seq) FROM agent_pool_records {_BY_INDEX} WHERE pool_id = ? AND seq > ? AND {IS_LONG}
+"""
 HEAD: Final = "SELECT max(seq) FROM agent_pool_records WHERE pool_id = ?"
 PAGE: Final = f"{_RECORDS} AND seq > ? ORDER BY seq LIMIT ?"
 # One row, hence one stretch without the interpreter lock, for many records. They are added together
