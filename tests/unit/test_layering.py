@@ -16,11 +16,12 @@ LAYERS = {
     "stores.sqlite": "stores stores.batch rules wire errors support",
     "runtime": "stores rules wire errors support",
     "inbox": "runtime stores rules wire errors support",
-    "member": "inbox runtime stores rules wire errors support",
+    "serving": "inbox runtime stores rules wire errors support",
+    "member": "serving inbox runtime stores rules wire errors support",
     "pool": "member inbox runtime stores rules wire errors support",
     "doctor": "stores stores.batch stores.sqlite rules wire errors support",
-    "testing": "* pool member inbox runtime stores stores.batch stores.sqlite rules wire errors"
-    " support",
+    "testing": "* pool member serving inbox runtime stores stores.batch stores.sqlite rules wire"
+    " errors support",
     "__main__": "doctor",
     "": "pool member inbox runtime stores stores.sqlite rules wire errors support",
 }
@@ -41,7 +42,7 @@ IMPURE = {
 ONLY_CONVERTS = {"agentpool.rules.record_events": "datetime"}
 """What may use an impure module, for what is pure in it."""
 
-HANDS = ["pool", "member", "inbox", "runtime"]
+HANDS = ["pool", "member", "serving", "inbox", "runtime"]
 FILES = {"sqlite3", "aiosqlite", "os", "pathlib", "io", "socket", "tempfile", "subprocess"}
 
 
