@@ -253,7 +253,7 @@ class Inbox:
     ) -> tuple[Delivery, ...]:
         """Claim the next messages in one transaction, and wait where there is none.
 
-        So many of them as are there, at least one, and never more than 256 at once. Cancelled or
+        As many of them as are there, at least one, and never more than 100. Cancelled or
         timed out, it leaves no claim behind; see `take`.
 
         :param limit: the most messages to claim

@@ -22,7 +22,12 @@ from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.holding import EndHolding, Holding
 from agentpool.rules.membership import HoldRun
 from agentpool.rules.queues import answering_run, queue_run
-from agentpool.rules.requirements import checked_cursor, require_type
+from agentpool.rules.requirements import (
+    checked_cursor,
+    checked_number,
+    require_callable,
+    require_type,
+)
 from agentpool.rules.waits import CancelWake, WakeOutcome
 from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body
 from agentpool.runtime.drafts import (
@@ -34,6 +39,7 @@ from agentpool.runtime.drafts import (
     send_draft,
 )
 from agentpool.runtime.opened import OpenedPool
+from agentpool.serving import Handler, Serving
 from agentpool.support.clock import millis, positive_millis
 from agentpool.support.opening import Unopened
 from agentpool.support.process import process_name
@@ -116,6 +122,36 @@ class MemberHandle(Asker):
         if max_attempts is not None:
             terms = terms._replace(max_attempts=checked_attempts(max_attempts))
         return self._queues.setdefault((run_id, terms), Inbox(self._pool, run_id, terms))
+
+    async def serve(
+        self,
+        handler: Handler,
+        *,
+        inbox: Inbox | None = None,
+        concurrency: int = 8,
+        grace: float = 10.0,
+    ) -> None:
+        """Have a handler work on what comes to the inbox, on several messages at once.
+
+        Each is acknowledged when its handler has ended, and given back as one that failed when
+        that raises. What the handler returns is sent as the answer, once, where the message asks
+        for one; ``None`` sends none. An error worth a retry, such as a busy file, is told of in the
+        log and tried again.
+
+        Cancelled, it takes nothing more, gives the handlers at work ``grace`` seconds, cancels
+        those that are left, and gives their messages back at once, at the same attempt.
+
+        :param inbox: which to serve, as ``queue(...)``; ``None``: this member's own
+        :param concurrency: on how many messages at once
+        :param grace: seconds that handlers have to end
+        :raises MembershipLostError: the run is not held any more; ended in the same order
+        """
+        require_callable(handler, "handler")
+        if inbox is not None:
+            require_type(inbox, Inbox, "inbox")
+        most = checked_number(concurrency, "concurrency", "messages, at least 1", least=1)
+        seconds = millis(grace, "grace") / 1000
+        await Serving(inbox or self.inbox, handler, self.reply, most, seconds).run()
 
     async def let_go(self) -> None:
         """Return what was taken from the inbox, and from queues; see `Inbox.let_go`."""

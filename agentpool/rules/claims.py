@@ -30,6 +30,7 @@ from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import RunMessage
 
 __all__ = (
+    "CLAIMS_AT_ONCE",
     "Acknowledge",
     "Claim",
     "ClaimId",
@@ -44,6 +45,9 @@ __all__ = (
 )
 
 R = TypeVar("R")
+
+CLAIMS_AT_ONCE: Final = 100
+"""The most claims that one transaction makes, so that others get their turn."""
 
 _FIRST_DELAY_MILLIS: Final = 1000
 _LONGEST_DELAY_MILLIS: Final = 300_000
@@ -185,7 +189,7 @@ class ClaimMany(Claiming[tuple[Claim, ...] | None]):
 
     See `Claiming`.
 
-    :param limit: the most messages; no more than `ROWS_AT_ONCE` in one transaction
+    :param limit: the most messages; of more than `CLAIMS_AT_ONCE` it claims so many
     """
 
     def __init__(
@@ -198,7 +202,7 @@ class ClaimMany(Claiming[tuple[Claim, ...] | None]):
         limit: int,
     ) -> None:
         super().__init__(run_id, claimant, lease, max_attempts)
-        self._limit = limit
+        self._limit = min(limit, CLAIMS_AT_ONCE)
 
     @staticmethod
     def claims(result: tuple[Claim, ...] | None) -> Sequence[Claim]:

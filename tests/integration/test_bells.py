@@ -3,8 +3,10 @@
 import asyncio
 import os
 import stat
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,7 +14,7 @@ from agentpool import SqliteAgentPoolStore
 from agentpool.rules.topics import ANY, DEADLINES, LOG
 from agentpool.stores.sqlite import lookout
 from agentpool.stores.sqlite.bell_files import BellFiles, bell_of
-from agentpool.stores.sqlite.doorbell import Heard, Listener, Ringer
+from agentpool.stores.sqlite.doorbell import Heard, Listener, Ringer, ring_in, slot_of
 from agentpool.support.clock import wall_clock
 
 from .helpers import BOUND, POOL, member, sql, take
@@ -196,3 +198,15 @@ async def test_a_commit_whose_writer_was_killed_before_it_rang_is_told_of_by_the
         monkeypatch.setattr(dying._ringer, "ring", lambda *_: None)
         await dying.join_member(POOL, member(1))
         await take(watcher, 1)
+
+
+def test_it_is_not_always_the_same_who_hears_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    slot = slot_of(POOL, LOG)
+    files = Mock(masks=lambda: [1 << slot] * 4)
+    orders = set()
+    for moment in range(8):
+        monkeypatch.setattr(time, "monotonic_ns", lambda moment=moment: moment)
+        files.touch.reset_mock()
+        ring_in(files, {POOL: {LOG: 1}}, 0, but=2)
+        orders.add(tuple(call.args[0] for call in files.touch.call_args_list))
+    assert orders == {(0, 1, 3), (1, 3, 0), (3, 0, 1)}

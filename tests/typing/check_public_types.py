@@ -130,5 +130,13 @@ async def taking(inbox: Inbox) -> None:
     assert_type(await inbox.take(), Delivery)
     assert_type(await inbox.take(timeout=None), Delivery)
     assert_type(await inbox.take(timeout=1), Delivery | None)
+    assert_type(await inbox.take_many(2), tuple[Delivery, ...])
+    assert_type((await inbox.take()).token, str)
     assert_type(await inbox.peek(), tuple[RunMessage, ...])
     assert_type(await inbox.dead(), tuple[DeadLetter, ...])
+
+
+async def queues(pool: AgentPool, me: MemberHandle) -> None:
+    queue = await pool.queue("work")
+    assert_type(queue.address, RunAddress)
+    assert_type(me.queue("work"), Inbox)

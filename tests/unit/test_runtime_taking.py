@@ -305,6 +305,40 @@ async def test_a_message_wakes_one_of_many_who_wait_and_costs_what_it_costs_with
 
 
 @virtual_time
+async def test_who_comes_while_others_sleep_asks_nothing_and_comes_after_them() -> None:
+    async with a_pool() as it:
+        first = await it.taking()
+        inbox = it.inbox()
+        await it.send()
+        assert await taken(first)
+        await it.send()
+        await inbox.take()  # so it is hopeful from now on
+        sleeping = await it.taking()
+        it.asked()
+        coming = asyncio.create_task(inbox.take())
+        await settled()
+        assert it.asked() == [], "there is nothing, or somebody would be awake"
+        for task in (sleeping, coming):
+            sent = await it.send()
+            assert await taken(task) == sent
+            assert it.asked() == ["Send", "ClaimNext"]
+
+
+@virtual_time
+async def test_who_comes_after_one_that_is_cancelled_misses_nothing() -> None:
+    for steps in range(4):
+        async with a_pool() as it:
+            sleeping = await it.taking()
+            coming = asyncio.create_task(it.inbox().take())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            sleeping.cancel()
+            sent = await it.send()
+            assert await taken(coming) == sent
+            assert sleeping.cancelled()
+
+
+@virtual_time
 async def test_as_many_are_woken_as_there_are_messages_however_they_were_told_of() -> None:
     async with a_pool() as it:
         tasks = [await it.taking() for _ in range(5)]

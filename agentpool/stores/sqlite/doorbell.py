@@ -127,7 +127,9 @@ def ring_in(files: BellFiles, touched: AllTouched, now: int, *, but: int) -> Non
                 sound = min(max(number, 0), _LATEST) << _FRACTION_BITS | fraction
             files.write_slot(slot, sound)
             rung |= 1 << slot
-    for listener, mask in others:
+    # Whoever is told first is ahead of the others, so it is not always the same.
+    first = time.monotonic_ns() % max(len(others), 1)
+    for listener, mask in others[first:] + others[:first]:
         if mask & rung:
             with suppress(OSError):  # it is gone
                 files.touch(listener)

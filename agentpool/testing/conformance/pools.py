@@ -23,6 +23,7 @@ from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_queues import PoolQueueTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
+from agentpool.testing.conformance.pool_serving import PoolServingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
 from agentpool.testing.conformance.pool_staying import PoolStayingTests
 from agentpool.testing.conformance.pool_taking import PoolTakingTests
@@ -50,6 +51,7 @@ class PoolConformance(
     PoolFailingTests,
     PoolInboxModelTests,
     PoolQueueTests,
+    PoolServingTests,
     PoolAskingTests,
     PoolOutcomeTests,
     PoolAskingEachTests,
