@@ -10,6 +10,7 @@ from agentpool.pool import AgentPool
 from agentpool.member import MemberHandle
 from agentpool.inbox import Inbox, Delivery
 from agentpool.runtime.bodies import KeptBody, MessageBody
+from agentpool.runtime.drafts import Draft
 from agentpool.rules.dead import DeadLetter
 from agentpool.rules.waits import WakeOutcome
 from agentpool.rules.history import EventCursor
@@ -182,6 +183,7 @@ __all__ = (
     "Delivery",
     "DestinationKind",
     "DestinationRef",
+    "Draft",
     "EntityKind",
     "EntityRef",
     "EventCorrelation",

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 from agentpool.doctor.look import Look
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
+from agentpool.rules.deferring import DEFERRED, Deferred
 from agentpool.rules.inboxes import WITHDRAWN
 from agentpool.rules.rows import (
     ACCEPTED,
@@ -53,6 +54,13 @@ def _inbox(look: Look, row: Row) -> str | None:
         return "names no record that delivers a message"
     if row.key.name not in stored.receipt.delivered_to:
         return "the message was not delivered to this run"
+    return None
+
+
+def _deferred(look: Look, row: Row) -> str | None:
+    messages = value_of(row, Deferred).messages
+    if any(look.delivered_at(each.seq) is None for each in messages):
+        return "names no record that delivers a message"
     return None
 
 
@@ -168,6 +176,7 @@ _ENDS: Final = {
 _COMPLAINTS: Final[dict[str, _Check]] = {
     INBOX: _inbox,
     DEAD: _inbox,
+    DEFERRED: _deferred,
     ANSWER: _answer,
     ASKING: _asking,
     CONTRACT: _contract,
@@ -180,6 +189,7 @@ _COMPLAINTS: Final[dict[str, _Check]] = {
 _CHECKS: Final = {
     INBOX: "inboxes",
     DEAD: "inboxes",
+    DEFERRED: "inboxes",
     ANSWER: "answers",
     ASKING: "answers",
     CONTRACT: "contracts",

@@ -12,6 +12,7 @@ from agentpool.rules.answers import (
     respond,
 )
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
+from agentpool.rules.deferring import defer, noted
 from agentpool.rules.endings import closing, end_if_late
 from agentpool.rules.messages import (
     earlier_message,
@@ -86,7 +87,9 @@ def _addressed(view: PoolView, message: RunMessage) -> list[AgentPoolMember]:
 class Send(Command[MessageReceipt]):
     """Send a message: resolve, decide and record in one; what reached nobody is resolved anew.
 
-    :param bodies: what is kept with it, also where the message is known already
+    :ivar message: the message
+    :ivar bodies: what is kept with it, also where the message is known already
+    :param deliver_in: milliseconds until it is in the inboxes
     :param hold_answers: keep the answers for whoever waits for them, out of the sender's inbox,
         until they are all there or the time is up
     """
@@ -96,29 +99,49 @@ class Send(Command[MessageReceipt]):
         message: RunMessage,
         bodies: tuple[Content, ...] = (),
         *,
+        deliver_in: int = 0,
         hold_answers: bool = False,
     ) -> None:
         require_type(message, RunMessage, "message")
-        self._message = readable(message, RunMessage)
-        self._bodies = bodies
+        self.message: Final = readable(message, RunMessage)
+        self.bodies: Final = bodies
+        self._deliver_in = deliver_in
         self._hold_answers = hold_answers
-        self.looks_up: LookUps = look_ups_of(self._message)
+        self.looks_up: LookUps = look_ups_of(self.message)
         if hold_answers:
             held = deadline_key(HELD, message.message_id)
             self.looks_up = self.looks_up._replace(rows=(*self.looks_up.rows, held))
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
-        return ends_by_time(view, self._message.idempotency_key)
+        return ends_by_time(view, self.message.idempotency_key)
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
+        decision = self.decide_alone(view)
+        deferred = self.deferred(view, decision, view.head + len(decision.records))
+        if deferred:
+            return decision._replace(puts=(*decision.puts, defer(view, deferred)))
+        return decision
+
+    def deferred(
+        self, view: PoolView, decision: Decision[MessageReceipt], seq: int
+    ) -> list[tuple[int, int]]:
+        """Say from when on the message is in the inboxes, if that is later.
+
+        :param seq: the number of the record that delivers it, as it was decided
+        """
+        was_delivered = decision.records and decision.result.status is MessageStatus.DELIVERED
+        return [(seq, view.now + self._deliver_in)] if self._deliver_in and was_delivered else []
+
+    def decide_alone(self, view: PoolView) -> Decision[MessageReceipt]:
+        """Decide what is to be done, but for what concerns other messages too."""
         decision = self._decide(view)
-        return decision._replace(bodies=self._bodies) if self._bodies else decision
+        return decision._replace(bodies=self.bodies) if self.bodies else decision
 
     def _decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)
-        known = earlier_message(view, self._message)
+        known = earlier_message(view, self.message)
         if known is None or reached_nobody(known.stored.receipt):
-            require_member(view, self._message.sender)
+            require_member(view, self.message.sender)
             return self._anew(view, None if known is None else known.stored.receipt)
         # What is recorded stays, though members have come and gone since: a retry tells no news.
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
@@ -132,7 +155,7 @@ class Send(Command[MessageReceipt]):
 
         :param failed: what an earlier try was told, when there was nobody
         """
-        message = self._message
+        message = self.message
         if _is_expired(view, message):
             return recorded(message, MessageStatus.EXPIRED)
         if message.response_contract is not None:
@@ -254,13 +277,14 @@ def _hand_out(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decis
     question = stored.message.reply_to
     asker = None if question is None else asker_of(view, question, stored.message.sender)
     value = unread(stored.message.expires_at_millis)
+    due_at, done = noted(view, seq)
     puts: list[Row] = []
     for run_id in stored.receipt.delivered_to:
         is_answer = question is not None and run_id == asker
         if is_answer:
             puts.append(Row(RowKey(ANSWER, str(question), seq), run_id))
         if not (is_answer and view.row(deadline_key(HELD, str(question)))):
-            puts.append(Row(RowKey(INBOX, run_id, seq), value))
+            puts.append(Row(RowKey(INBOX, run_id, seq), value, due_at))
     # Announced, because a foreign record was told of before it was worked in here: whoever waits
     # for this inbox has looked, found nothing and gone to sleep again.
-    return Decision(None, puts=tuple(puts), announce=True)
+    return Decision(None, puts=tuple(puts), deletes=done, announce=True)

@@ -6,6 +6,7 @@ from agentpool.testing.conformance.pool_cancellation import PoolCancellationTest
 from agentpool.testing.conformance.pool_claims import PoolClaimTests
 from agentpool.testing.conformance.pool_closing import PoolClosingTests
 from agentpool.testing.conformance.pool_deadlines import PoolDeadlineTests
+from agentpool.testing.conformance.pool_deferred import PoolDeferredTests
 from agentpool.testing.conformance.pool_endings import PoolEndingTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
 from agentpool.testing.conformance.pool_failing import PoolFailingTests
@@ -18,6 +19,7 @@ from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
+from agentpool.testing.conformance.pool_sending_many import PoolSendingManyTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
 from agentpool.testing.conformance.pool_taking import PoolTakingTests
 from agentpool.testing.conformance.pool_taking_over import PoolTakingOverTests
@@ -31,6 +33,8 @@ class PoolConformance(
     PoolSendingTests,
     PoolBodyTests,
     PoolNoRecipientTests,
+    PoolSendingManyTests,
+    PoolDeferredTests,
     PoolStatusTests,
     PoolInboxTests,
     PoolTakingTests,
