@@ -14,6 +14,7 @@ from agentpool.member import MemberHandle
 from agentpool.inbox import Inbox, Delivery
 from agentpool.runtime.bodies import KeptBody, MessageBody
 from agentpool.rules.asking import Answers
+from agentpool.runtime.drafts import Draft
 from agentpool.rules.dead import DeadLetter
 from agentpool.rules.queues import Queue
 from agentpool.rules.waits import WakeOutcome
@@ -193,6 +194,7 @@ __all__ = (
     "Delivery",
     "DestinationKind",
     "DestinationRef",
+    "Draft",
     "EntityKind",
     "EntityRef",
     "EventCorrelation",

@@ -33,10 +33,12 @@ from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body
 from agentpool.runtime.drafts import (
     NO_CORRELATION,
     Draft,
+    checked_drafts,
     fresh_id,
     refuse_nobody,
     reply_to,
     send_draft,
+    send_drafts,
 )
 from agentpool.runtime.opened import OpenedPool
 from agentpool.serving import Handler, Serving
@@ -188,6 +190,7 @@ class MemberHandle(Asker):
         correlation: EventCorrelation = NO_CORRELATION,
         expires_in: float | None = None,
         policy_refs: Sequence[PolicyRef] = (),
+        deliver_in: float = 0.0,
     ) -> MessageReceipt:
         """Send a message from this run, with its body, in one transaction; see `AgentPool.send`.
 
@@ -196,6 +199,7 @@ class MemberHandle(Asker):
 
         :param content_ref: instead of a body, a ref of your own; the store keeps nothing for it
         :param expires_in: seconds after which the message is handed out no more
+        :param deliver_in: seconds until the message is in the inboxes, of those who receive it now
         :return: how far it has come: ``delivered`` or ``expired``; also ``failed``, when it is to a
             topic or a pool where nobody receives it
         :raises NoRecipientError: a run, or an agent, that it is to does not receive it; that is
@@ -212,10 +216,26 @@ class MemberHandle(Asker):
             correlation,
             expires_in,
             policy_refs,
+            deliver_in,
         )
         receipt = await send_draft(self._pool, self.run_id, draft)
         refuse_nobody(receipt, to, self._pool.pool_id)
         return receipt
+
+    async def send_many(
+        self, messages: Sequence[Draft | tuple[RunAddress, object]]
+    ) -> tuple[MessageReceipt, ...]:
+        """Send messages from this run, in their order, in one transaction: all of them or none.
+
+        One that reaches nobody is no error: its receipt says so. The others are sent.
+
+        :param messages: each as a pair of an address and a body, or as a `Draft`, which has all
+            that `send` takes
+        :return: a receipt for each
+        :raises IdempotencyConflictError: a key stands for something else; nothing was sent
+        :raises InvalidValueError: one of them is none; nothing was sent
+        """
+        return await send_drafts(self._pool, self.run_id, checked_drafts(messages))
 
     async def reply(
         self,

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 from agentpool.doctor.look import Look
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
+from agentpool.rules.deferring import DEFERRED, Deferred
 from agentpool.rules.inboxes import WITHDRAWN
 from agentpool.rules.rows import (
     ACCEPTED,
@@ -56,6 +57,13 @@ def _inbox(look: Look, row: Row) -> str | None:
         return "names no record that delivers a message"
     if row.key.name not in stored.receipt.delivered_to:
         return "the message was not delivered to this run"
+    return None
+
+
+def _deferred(look: Look, row: Row) -> str | None:
+    messages = value_of(row, Deferred).messages
+    if any(look.delivered_at(each.seq) is None for each in messages):
+        return "names no record that delivers a message"
     return None
 
 
@@ -179,6 +187,7 @@ _ENDS: Final = {
 _COMPLAINTS: Final[dict[str, _Check]] = {
     INBOX: _inbox,
     DEAD: _inbox,
+    DEFERRED: _deferred,
     ASKED: _asked,
     LATE: _late,
     OWING: _owing,
@@ -193,6 +202,7 @@ _COMPLAINTS: Final[dict[str, _Check]] = {
 _CHECKS: Final = {
     INBOX: "inboxes",
     DEAD: "inboxes",
+    DEFERRED: "inboxes",
     ASKED: "answers",
     LATE: "answers",
     OWING: "contracts",

@@ -100,7 +100,8 @@ def carry_out(transaction: PoolTransaction, command: Command[R], room: int = PIE
         in_turn = transaction.projected == transaction.head
         transaction.apply(decision)
         if in_turn:
-            _Upkeep(transaction, PIECE).follow()
+            # Much that is sent at once may be read at once by who sent it.
+            _Upkeep(transaction, max(PIECE, decision.work)).follow()
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)
         raise ConsequenceError(error) from error

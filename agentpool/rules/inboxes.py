@@ -1,8 +1,8 @@
 """What is in an inbox, in which order it is handed out, and what is handed out no more.
 
 A row whose ``due_at`` is 0 is there to be taken. One that is due later is claimed until then, or
-was returned with a delay. One that is never due has expired, which is still to be recorded. So
-what cannot be taken stands in nobody's way, however much of it there is.
+was sent or returned with a delay. One that is never due has expired, which is still to be recorded.
+So what cannot be taken stands in nobody's way, however much of it there is.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from typing import Final
 
 from agentpool.errors import AgentPoolError, CorruptRecordError, UnknownRecordError
 from agentpool.rules.command import INBOX, PoolView, Row, RowKey
+from agentpool.rules.deferring import is_deferred
 from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import EXPIRY, NEVER, InboxEntry, deadline_key, inbox_key, value_of
 from agentpool.wire.records import (
@@ -87,7 +88,7 @@ def peek_page(
     rows = rows_after(view, INBOX, run_id, after, limit)
     for count, row in enumerate(rows, 1):
         with suppress(*UNREADABLE):
-            if not seen_to_expire(view, value_of(row, InboxEntry)):
+            if not (seen_to_expire(view, value_of(row, InboxEntry)) or is_deferred(view, row)):
                 read += 1
                 stored = message_at(view, row.key.number)
                 if not is_withdrawn(view, stored):

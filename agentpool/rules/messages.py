@@ -5,6 +5,7 @@ from typing import cast
 
 from agentpool.errors import IdempotencyConflictError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
+from agentpool.rules.deferring import DEFERRED_KEY
 from agentpool.rules.inboxes import WITHDRAWN, unheld
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import EXPIRY, RESPONSE, asked_key, contract_key, deadline_key
@@ -30,6 +31,7 @@ __all__ = (
     "reached_nobody",
     "record_status",
     "recorded",
+    "require_same_matter",
 )
 
 
@@ -41,7 +43,18 @@ def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStor
     known = view.message_by_key(message.idempotency_key)
     if known is None:
         return None
-    earlier = known.stored.message
+    require_same_matter(view, known.stored.message, message, known.seq)
+    return known
+
+
+def require_same_matter(
+    view: PoolView, earlier: RunMessage, message: RunMessage, seq: int | None = None
+) -> None:
+    """Refuse a message that is another than the one that has its idempotency key.
+
+    :param seq: the record of the earlier one, if it has one
+    :raises IdempotencyConflictError: the key stands for another sender, target or content
+    """
     # The matter of a message, and not its id or its times, which a caller that tries again after a
     # crash makes anew.
     if (earlier.sender, earlier.to.target, earlier.content_ref) != (
@@ -53,8 +66,7 @@ def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStor
             f"the idempotency key of message {message.message_id!r} was used by message"
             f" {earlier.message_id!r} with another sender, target or content"
         )
-        raise IdempotencyConflictError(msg, pool_id=view.pool_id, seq=known.seq)
-    return known
+        raise IdempotencyConflictError(msg, pool_id=view.pool_id, seq=seq)
 
 
 def reached_nobody(receipt: MessageReceipt) -> bool:
@@ -62,11 +74,13 @@ def reached_nobody(receipt: MessageReceipt) -> bool:
     return receipt.status is MessageStatus.FAILED and not receipt.delivered_to
 
 
-def look_ups_of(message: RunMessage) -> LookUps:
-    """Say what is looked up to record a message and, when it is delivered, to work that in."""
+def look_ups_of(message: RunMessage, status: MessageStatus = MessageStatus.DELIVERED) -> LookUps:
+    """Say what is looked up to record a message with a status, and to work that in."""
     rows: tuple[RowKey, ...] = ()
+    if status is MessageStatus.DELIVERED:
+        rows = (DEFERRED_KEY,)
     if message.response_contract is not None:
-        rows = (
+        rows += (
             asked_key(message.message_id),
             contract_key(message.message_id),
             deadline_key(RESPONSE, message.idempotency_key),
@@ -100,7 +114,7 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
             raise InvalidValueError(msg)
         sealed = cast("RunMessageRecorded", self._record.payload).stored
         self._message, self._receipt = sealed.message, sealed.receipt
-        self.looks_up: LookUps = look_ups_of(message)
+        self.looks_up: LookUps = look_ups_of(message, receipt.status)
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
         return ends_by_time(view, self._message.idempotency_key)
@@ -127,7 +141,7 @@ class RecordStatus(Command[MessageReceipt]):
         require_type(message, RunMessage, "message")
         self._message = readable(message, RunMessage)
         self._receipt = MessageReceipt(message.message_id, status, delivered_to)
-        self.looks_up: LookUps = look_ups_of(message)
+        self.looks_up: LookUps = look_ups_of(message, self._receipt.status)
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
         return ends_by_time(view, self._message.idempotency_key)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from agentpool.rules.answers import end_if_certain, opened, refuse_used_id, take_in
 from agentpool.rules.asking import Asking, as_asked, kept
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
+from agentpool.rules.deferring import defer, noted
 from agentpool.rules.endings import closing, end_if_late
 from agentpool.rules.messages import (
     earlier_message,
@@ -78,7 +79,9 @@ def _addressed(view: PoolView, message: RunMessage) -> list[AgentPoolMember]:
 class Send(Command[MessageReceipt]):
     """Send a message: resolve, decide and record in one; what reached nobody is resolved anew.
 
-    :param bodies: what is kept with it, also where the message is known already
+    :ivar message: the message
+    :ivar bodies: what is kept with it, also where the message is known already
+    :param deliver_in: milliseconds until it is in the inboxes
     :param asking: keep the answers with it, out of the sender's inbox
     """
 
@@ -87,26 +90,46 @@ class Send(Command[MessageReceipt]):
         message: RunMessage,
         bodies: tuple[Content, ...] = (),
         *,
+        deliver_in: int = 0,
         asking: Asking | None = None,
     ) -> None:
         require_type(message, RunMessage, "message")
-        self._message = readable(message, RunMessage)
-        self._bodies = bodies
+        self.message: Final = readable(message, RunMessage)
+        self.bodies: Final = bodies
+        self._deliver_in = deliver_in
         self._asking = asking
-        self.looks_up: LookUps = look_ups_of(self._message)
+        self.looks_up: LookUps = look_ups_of(self.message)
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
-        return ends_by_time(view, self._message.idempotency_key)
+        return ends_by_time(view, self.message.idempotency_key)
 
     def decide(self, view: PoolView) -> Decision[MessageReceipt]:
+        decision = self.decide_alone(view)
+        deferred = self.deferred(view, decision, view.head + len(decision.records))
+        if deferred:
+            return decision._replace(puts=(*decision.puts, defer(view, deferred)))
+        return decision
+
+    def deferred(
+        self, view: PoolView, decision: Decision[MessageReceipt], seq: int
+    ) -> list[tuple[int, int]]:
+        """Say from when on the message is in the inboxes, if that is later.
+
+        :param seq: the number of the record that delivers it, as it was decided
+        """
+        was_delivered = decision.records and decision.result.status is MessageStatus.DELIVERED
+        return [(seq, view.now + self._deliver_in)] if self._deliver_in and was_delivered else []
+
+    def decide_alone(self, view: PoolView) -> Decision[MessageReceipt]:
+        """Decide what is to be done, but for what concerns other messages too."""
         decision = self._decide(view)
-        return decision._replace(bodies=self._bodies) if self._bodies else decision
+        return decision._replace(bodies=self.bodies) if self.bodies else decision
 
     def _decide(self, view: PoolView) -> Decision[MessageReceipt]:
         require_open(view)
-        known = earlier_message(view, self._message)
+        known = earlier_message(view, self.message)
         if known is None or reached_nobody(known.stored.receipt):
-            require_member(view, self._message.sender)
+            require_member(view, self.message.sender)
             return self._anew(view, None if known is None else known.stored.receipt)
         # What is recorded stays, though members have come and gone since: a retry tells no news.
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
@@ -118,7 +141,7 @@ class Send(Command[MessageReceipt]):
 
         :param failed: what an earlier try was told, when there was nobody
         """
-        message = self._message
+        message = self.message
         if _is_expired(view, message):
             return recorded(message, MessageStatus.EXPIRED)
         if message.response_contract is not None:
@@ -192,10 +215,10 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
         if _waits(message) and _is_latest(view, seq, message):
             yield _open(view, seq, stored)
         if message.reply_to is None:
-            yield _hand_out(seq, stored)
+            yield _hand_out(view, seq, stored)
         else:
             asker, taken_in = take_in(view, seq, message)
-            yield _hand_out(seq, stored, but=asker)
+            yield _hand_out(view, seq, stored, but=asker)
             yield taken_in
         if message.response_contract is not None:
             yield end_if_certain(view, message.message_id)
@@ -232,14 +255,17 @@ def _open(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Decision[
     return Decision(None, puts=tuple(puts))
 
 
-def _hand_out(seq: int, stored: AgentPoolStoredMessage, *, but: str | None = None) -> Decision[Any]:
+def _hand_out(
+    view: PoolView, seq: int, stored: AgentPoolStoredMessage, *, but: str | None = None
+) -> Decision[Any]:
     """Put a message into the inboxes.
 
     :param but: whose inbox it is kept out of
     """
     value = unread(stored.message.expires_at_millis)
+    due_at, done = noted(view, seq)
     to = (run_id for run_id in stored.receipt.delivered_to if run_id != but)
     # Announced, because a foreign record was told of before it was worked in here: whoever waits
     # for this inbox has looked, found nothing and gone to sleep again.
-    puts = tuple(Row(RowKey(INBOX, run_id, seq), value) for run_id in to)
-    return Decision(None, puts=puts, announce=bool(puts))
+    puts = tuple(Row(RowKey(INBOX, run_id, seq), value, due_at) for run_id in to)
+    return Decision(None, puts=puts, deletes=done, announce=bool(puts))

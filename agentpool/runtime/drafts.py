@@ -9,6 +9,7 @@ from agentpool.errors import InvalidValueError
 from agentpool.rules.messages import reached_nobody
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.rules.sending import Send
+from agentpool.rules.sending_many import SendMany
 from agentpool.runtime.bodies import NO_BODY, KeptBody, to_keep_with
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis
@@ -30,15 +31,18 @@ __all__ = (
     "NO_CORRELATION",
     "Composed",
     "Draft",
+    "checked_drafts",
     "compose",
     "fresh_id",
     "refuse_nobody",
     "reply_to",
     "send_draft",
+    "send_drafts",
 )
 
 NO_CORRELATION: Final = EventCorrelation()
 
+_PAIR: Final = 2
 _HAS_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S").match
 
 
@@ -59,6 +63,7 @@ class Draft(NamedTuple):
     correlation: EventCorrelation = NO_CORRELATION
     expires_in: float | None = None
     policy_refs: Sequence[PolicyRef] = ()
+    deliver_in: float = 0.0
 
 
 class Composed(NamedTuple):
@@ -101,7 +106,48 @@ def compose(
 async def send_draft(pool: OpenedPool, sender: str, draft: Draft) -> MessageReceipt:
     """Send what a run has drafted, and its body with it."""
     message, content = compose(pool, sender, draft)
-    return await pool.execute(Send(message, await to_keep_with(pool, content)))
+    deliver_in = _deliver_in(draft)
+    bodies = await to_keep_with(pool, content)
+    return await pool.execute(Send(message, bodies, deliver_in=deliver_in))
+
+
+async def send_drafts(
+    pool: OpenedPool, sender: str, drafts: Sequence[Draft]
+) -> tuple[MessageReceipt, ...]:
+    """Send what a run has drafted, and the bodies with it, in one transaction."""
+    composed = [(compose(pool, sender, draft), _deliver_in(draft)) for draft in drafts]
+    sends: list[Send] = []
+    for (message, content), deliver_in in composed:
+        bodies = await to_keep_with(pool, content)
+        sends.append(Send(message, bodies, deliver_in=deliver_in))
+    return await pool.execute(SendMany(sends)) if sends else ()
+
+
+def _deliver_in(draft: Draft) -> int:
+    delay = millis(draft.deliver_in, "deliver_in")
+    if delay and draft.reply_to is not None:
+        msg = "deliver_in: an answer comes at once; send it later, or without reply_to"
+        raise InvalidValueError(msg)
+    if delay and draft.expires_in is not None and draft.expires_in <= draft.deliver_in:
+        msg = "deliver_in: the message has expired by then; give it a longer expires_in"
+        raise InvalidValueError(msg)
+    return delay
+
+
+def checked_drafts(
+    messages: Sequence[Draft | tuple[RunAddress, object]],
+) -> list[Draft]:
+    """Take pairs of an address and a body for drafts.
+
+    :raises InvalidValueError: there is something else among them
+    """
+    drafts = []
+    for each in checked_sequence(messages, "messages", tuple):
+        if not isinstance(each, Draft) and len(each) != _PAIR:
+            msg = f"messages: expected pairs of an address and a body, got {len(each)} values"
+            raise InvalidValueError(msg)
+        drafts.append(each if isinstance(each, Draft) else Draft(*each))
+    return drafts
 
 
 def refuse_nobody(receipt: MessageReceipt, to: RunAddress, pool_id: str) -> None:

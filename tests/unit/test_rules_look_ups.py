@@ -37,6 +37,7 @@ from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.queues import MakeQueue
 from agentpool.rules.sending import Send
+from agentpool.rules.sending_many import SendMany
 from agentpool.rules.waits import CancelWake, PollWake, SuspendUntil
 from agentpool.rules.wakes import RecordWake
 
@@ -172,6 +173,8 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "record an ending": lambda _: RecordStatus(message(), MessageStatus.FAILED, ()),
     "record a delivery": lambda _: RecordStatus(question(), DELIVERED, ("run.b",)),
     "send": lambda _: Send(message()),
+    "send later": lambda _: Send(message(), deliver_in=1),
+    "send many": lambda _: SendMany([Send(message("msg.1")), Send(message("msg.2"))]),
     "send a question": lambda _: Send(question()),
     "send an answer": after_question(lambda: Send(answer())),
     "ask": lambda _: Send(question(), asking=Asking()),

@@ -32,6 +32,7 @@ class MergedRows:
     __slots__ = (
         "_deadlines",
         "_inboxes",
+        "_looked_up",
         "_names",
         "_next_deadline",
         "_source",
@@ -42,6 +43,7 @@ class MergedRows:
     def __init__(self, source: Source) -> None:
         self._source = source
         self.changed: dict[RowKey, Row | None] = {}
+        self._looked_up: dict[RowKey, Row | None] = {}
         self._names: dict[tuple[str, str], dict[int, Row | None]] = {}
         self._windows: dict[object, _Window] = {}
         self._inboxes: dict[str, _DueRows] = {}
@@ -76,7 +78,10 @@ class MergedRows:
         """Look up a row."""
         if key in self.changed:
             return self.changed[key]
-        return self._source.row(key)
+        # Kept, for many commands of a batch look at the same lease.
+        if key not in self._looked_up:
+            self._looked_up[key] = self._source.row(key)
+        return self._looked_up[key]
 
     def rows(self, kind: str, name: str, *, after: int, limit: int) -> Sequence[Row]:
         """List the rows of one name."""

@@ -7,6 +7,7 @@ from agentpool.testing.conformance.pool_cancellation import PoolCancellationTest
 from agentpool.testing.conformance.pool_claims import PoolClaimTests
 from agentpool.testing.conformance.pool_closing import PoolClosingTests
 from agentpool.testing.conformance.pool_deadlines import PoolDeadlineTests
+from agentpool.testing.conformance.pool_deferred import PoolDeferredTests
 from agentpool.testing.conformance.pool_endings import PoolEndingTests
 from agentpool.testing.conformance.pool_entering import PoolEnteringTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
@@ -23,6 +24,7 @@ from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_queues import PoolQueueTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
+from agentpool.testing.conformance.pool_sending_many import PoolSendingManyTests
 from agentpool.testing.conformance.pool_serving import PoolServingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
 from agentpool.testing.conformance.pool_staying import PoolStayingTests
@@ -41,6 +43,8 @@ class PoolConformance(
     PoolSendingTests,
     PoolBodyTests,
     PoolNoRecipientTests,
+    PoolSendingManyTests,
+    PoolDeferredTests,
     PoolStatusTests,
     PoolInboxTests,
     PoolTakingTests,
