@@ -388,13 +388,15 @@ class AgentPool:
     # --- events
 
     async def publish(self, envelope: EventEnvelope) -> int:
-        """Publish an event of the host, durably and for every process.
+        """Publish an event of the host, durably and for every process; see `MemberHandle.publish`.
 
         It may end waits, in the same transaction. Cancelled, it is published or not; publishing it
         again is safe.
 
-        :return: the number that it got as its ``event_seq``; the same event again keeps its number
+        :return: the number that it got as its ``event_seq``; the same event again, if only at
+            another time, keeps its number
         :raises IdempotencyConflictError: its event id was used for another event
+        :raises NotAMemberError: its run is not a member, and it was not published before
         """
         return await self._opened.execute(Publish(envelope))
 

@@ -5,14 +5,14 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from agentpool.errors import InvalidTransitionError
+from agentpool.errors import InvalidTransitionError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member, is_visible, page_of_events
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
 from agentpool.rules.transitions import WAKE_STEPS, is_step
 from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, recorded_wake
-from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventKind
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import (
     CompiledEventFilter,
@@ -29,7 +29,7 @@ from agentpool.wire.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.wire.refs import EntityRef
+from agentpool.wire.refs import EntityRef, content_among
 from agentpool.wire.struct import Include, Wire
 
 __all__ = (
@@ -42,12 +42,16 @@ __all__ = (
     "find_in_page",
     "find_match",
     "outcome",
+    "refuse_vain",
     "trigger",
     "waits_ended",
 )
 
 TRIGGERED_AT_ONCE: Final = 32
 """How many waits one event ends in one piece."""
+
+
+_NOTHING: Final = Include[object](include=())
 
 
 class WakeOutcome(Wire):
@@ -61,9 +65,34 @@ class WakeOutcome(Wire):
     redacted_summary: str | None = None
 
     @property
+    def content_ref(self) -> str | None:
+        """The ref of the body that the event was published with, if there was one."""
+        return content_among(self.related_refs)
+
+    @property
     def triggered(self) -> bool:
         """Whether the event that was waited for happened."""
         return self.registration.status is WakeRegistrationStatus.TRIGGERED
+
+
+def refuse_vain(wanted: EventFilter) -> None:
+    """Refuse a filter that no event could match that may end a wait.
+
+    :raises InvalidValueError: saying why
+    """
+    for name in wanted.__struct_fields__:
+        if getattr(wanted, name) == _NOTHING:
+            msg = f"filter: its {name} admit nothing, so nothing could end the wait"
+            raise InvalidValueError(msg)
+    kinds = wanted.kinds.include if isinstance(wanted.kinds, Include) else tuple(EventKind)
+    if wanted.terminal_only:
+        kinds = tuple(kind for kind in kinds if kind in TERMINAL_EVENT_KINDS)
+    if not any(map(_ends_a_wake, kinds)):
+        msg = (
+            "filter: none of its kinds could end the wait: those of wakes never do"
+            f"{', and only terminal ones are wanted' if wanted.terminal_only else ''}"
+        )
+        raise InvalidValueError(msg)
 
 
 def compile_for(config: AgentPoolStoreConfig, wanted: EventFilter) -> CompiledEventFilter:

@@ -7,6 +7,8 @@ the filter's canonical JSON, so equal filters have equal fingerprints in every i
 from hashlib import sha256
 from typing import Any
 
+from msgspec.structs import replace
+
 from agentpool.errors import CheckedEnum, InvalidValueError
 from agentpool.wire.codec import encode
 from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
@@ -18,6 +20,7 @@ from agentpool.wire.ids import (
     RunId,
     SessionId,
     TurnId,
+    check_identifier,
     check_u64,
 )
 from agentpool.wire.refs import DestinationKind, EntityKind, PrivacyClass, SourceKind
@@ -108,6 +111,40 @@ class EventFilter(Wire, kw_only=True):
     payload_access: PayloadAccessMode = written(PayloadAccessMode.ENVELOPE_ONLY)
     queue: SubscriberQueueConfig = written(SubscriberQueueConfig())
 
+    @classmethod
+    def run(cls, *run_ids: str) -> "EventFilter":
+        """Want the events of these runs.
+
+        :raises InvalidValueError: none is named, or one is no id
+        """
+        return cls(run_ids=_named(run_ids, "run_ids"))
+
+    @classmethod
+    def agent(cls, *agent_ids: str) -> "EventFilter":
+        """Want the events of these agents, whatever their runs.
+
+        :raises InvalidValueError: none is named, or one is no id
+        """
+        return cls(agent_ids=_named(agent_ids, "agent_ids"))
+
+    @classmethod
+    def named(cls, *names: str) -> "EventFilter":
+        """Want the events that were published under these names; see `MemberHandle.publish`.
+
+        :raises InvalidValueError: none is named, or one is no text
+        """
+        return cls(tags=_named(names, "names"))
+
+    @classmethod
+    def terminal(cls, *run_ids: str) -> "EventFilter":
+        """Want the events after which nothing more follows about their subject.
+
+        :param run_ids: of these runs; without one, of all
+        :raises InvalidValueError: one is no id
+        """
+        wanted = cls.run(*run_ids) if run_ids else cls()
+        return replace(wanted, terminal_only=True)
+
     def compile(self) -> "CompiledEventFilter":
         """Fingerprint this filter and list the fields that it looks at."""
         fingerprint = f"sha256:{sha256(encode(self)).hexdigest()}"
@@ -125,6 +162,15 @@ class EventFilter(Wire, kw_only=True):
             criteria=self,
         )
         return compiled
+
+
+def _named(values: tuple[str, ...], name: str) -> Include[str]:
+    if not values:
+        msg = f"{name}: name at least one"
+        raise InvalidValueError(msg)
+    for each in values:
+        check_identifier(each, name)
+    return Include(include=values)
 
 
 _INDEXED = {

@@ -14,6 +14,7 @@ from agentpool.testing.conformance.pool_holding import PoolHoldingTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
 from agentpool.testing.conformance.pool_inbox_model import PoolInboxModelTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
+from agentpool.testing.conformance.pool_own_events import PoolOwnEventTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
@@ -43,6 +44,7 @@ class PoolConformance(
     PoolEndingTests,
     PoolEventTests,
     PoolPublishingTests,
+    PoolOwnEventTests,
     PoolPresenceTests,
     PoolTakingOverTests,
     PoolEnteringTests,
