@@ -10,6 +10,7 @@ from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, R
 from agentpool.rules.history import is_member, is_visible, page_of_events
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
+from agentpool.rules.scoping import is_in_scope, scoped
 from agentpool.rules.transitions import WAKE_STEPS, is_step
 from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, recorded_wake
 from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventKind
@@ -166,10 +167,13 @@ class SuspendUntil(Command[WakeRegistration]):
         if known is not None:
             return Decision(known.stored.registration)
         require_member(view, self._condition.run_id)
-        compiled = compile_for(config, self._condition.filter)
+        # What stands in the record is narrowed, for those who know no more than that; here members
+        # and policies are looked at as they are when an event comes.
+        compiled = scoped(view, self._condition.filter).compile()
+        wanted = compile_for(config, self._condition.filter)
         # The caller has searched the long past outside; what came since is searched here, where
         # nothing can be appended between the search and the registration.
-        event = self._match or find_match(view, compiled, self._since)[0]
+        event = self._match or find_match(view, wanted, self._since)[0]
         if event is not None:
             triggered = recorded_wake(self._condition, compiled, WakeRegistrationStatus.TRIGGERED)
             return triggered._replace(puts=(_cause(self._condition, event),))
@@ -247,7 +251,9 @@ def trigger(
         # before it was worked in. It has looked itself at what was before, from a place that only
         # it knows.
         registered = view.wake(condition.condition_id)
-        if registered is not None and registered.seq > after:
+        if registered is None or registered.seq > after:
+            continue
+        if not is_in_scope(view, stored, registered.seq, envelope, _joined_by(envelope, after)):
             continue
         due = view.row(deadline_key(WAKE, condition.condition_id))
         if due is not None and due.due_at <= at:
@@ -255,6 +261,11 @@ def trigger(
         else:
             ended = end_wake(stored, WakeRegistrationStatus.TRIGGERED)
             yield ended._replace(puts=(_cause(condition, envelope),))
+
+
+def _joined_by(event: EventEnvelope, seq: int) -> int:
+    # The run that a pool came to life for joins right behind that.
+    return seq + 1 if event.event_kind is EventKind.AGENT_POOL_CREATED else seq
 
 
 def waits_ended(decisions: Iterable[Decision[Any]]) -> Decision[None]:

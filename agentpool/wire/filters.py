@@ -145,6 +145,30 @@ class EventFilter(Wire, kw_only=True):
         wanted = cls.run(*run_ids) if run_ids else cls()
         return replace(wanted, terminal_only=True)
 
+    def matches(self, envelope: EventEnvelope) -> bool:
+        """Say whether every set matches this envelope. Never looks at a payload."""
+        if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
+            msg = f"envelope: expected EventEnvelope, got {type(envelope).__name__}"
+            raise InvalidValueError(msg)
+        destination = envelope.destination
+        return (
+            _has(self.run_ids, envelope.run_id)
+            and _has(self.kinds, envelope.event_kind)
+            and _has(self.session_ids, envelope.session_id)
+            and _has(self.agent_ids, envelope.agent_id)
+            and _has(self.turn_ids, envelope.turn_id)
+            and _has(self.families, envelope.event_family)
+            and _has(self.source_kinds, envelope.source.kind)
+            and _has(self.destination_kinds, destination.kind if destination else None)
+            and _has(self.subject_kinds, envelope.subject_ref.kind)
+            and _has_any(self.related_entity_kinds, [r.kind for r in envelope.related_refs])
+            and _has_any(self.correlation_keys, [e.key for e in envelope.correlation.entries])
+            and _has_any(self.tags, envelope.tags)
+            and _has(self.privacy_classes, envelope.privacy)
+            and _has(self.delivery_semantics, envelope.delivery_semantics)
+            and (not self.terminal_only or envelope.event_kind in TERMINAL_EVENT_KINDS)
+        )
+
     def compile(self) -> "CompiledEventFilter":
         """Fingerprint this filter and list the fields that it looks at."""
         fingerprint = f"sha256:{sha256(encode(self)).hexdigest()}"
@@ -203,28 +227,7 @@ class CompiledEventFilter(Wire):
 
     def matches_envelope(self, envelope: EventEnvelope) -> bool:
         """Say whether every set matches this envelope. Never looks at a payload."""
-        want = self.criteria
-        if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
-            msg = f"envelope: expected EventEnvelope, got {type(envelope).__name__}"
-            raise InvalidValueError(msg)
-        destination = envelope.destination
-        return (
-            _has(want.run_ids, envelope.run_id)
-            and _has(want.kinds, envelope.event_kind)
-            and _has(want.session_ids, envelope.session_id)
-            and _has(want.agent_ids, envelope.agent_id)
-            and _has(want.turn_ids, envelope.turn_id)
-            and _has(want.families, envelope.event_family)
-            and _has(want.source_kinds, envelope.source.kind)
-            and _has(want.destination_kinds, destination.kind if destination else None)
-            and _has(want.subject_kinds, envelope.subject_ref.kind)
-            and _has_any(want.related_entity_kinds, [r.kind for r in envelope.related_refs])
-            and _has_any(want.correlation_keys, [e.key for e in envelope.correlation.entries])
-            and _has_any(want.tags, envelope.tags)
-            and _has(want.privacy_classes, envelope.privacy)
-            and _has(want.delivery_semantics, envelope.delivery_semantics)
-            and (not want.terminal_only or envelope.event_kind in TERMINAL_EVENT_KINDS)
-        )
+        return self.criteria.matches(envelope)
 
 
 def may_match(wanted: CompiledEventFilter, kind: EventKind, run_id: RunId) -> bool:

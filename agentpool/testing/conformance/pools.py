@@ -18,6 +18,7 @@ from agentpool.testing.conformance.pool_own_events import PoolOwnEventTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
+from agentpool.testing.conformance.pool_scoping import PoolScopingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_statuses import PoolStatusTests
 from agentpool.testing.conformance.pool_taking import PoolTakingTests
@@ -41,6 +42,7 @@ class PoolConformance(
     PoolAskingTests,
     PoolHoldingTests,
     PoolWakeTests,
+    PoolScopingTests,
     PoolEndingTests,
     PoolEventTests,
     PoolPublishingTests,
