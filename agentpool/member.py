@@ -20,7 +20,9 @@ from agentpool.errors import (
 from agentpool.inbox import Inbox, checked_attempts
 from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.holding import EndHolding, Holding
+from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import HoldRun
+from agentpool.rules.own_events import OWN_KIND, own_event
 from agentpool.rules.queues import answering_run, queue_run
 from agentpool.rules.requirements import (
     checked_cursor,
@@ -46,6 +48,7 @@ from agentpool.support.clock import millis, positive_millis
 from agentpool.support.opening import Unopened
 from agentpool.support.process import process_name
 from agentpool.support.tasks import uninterrupted
+from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.filters import EventFilter
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
@@ -59,7 +62,7 @@ from agentpool.wire.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.wire.refs import EventCorrelation, PolicyRef
+from agentpool.wire.refs import EntityKind, EntityRef, EventCorrelation, PolicyRef
 
 __all__ = ("MemberHandle", "Membership")
 
@@ -260,6 +263,54 @@ class MemberHandle(Asker):
         queues = [queue for queue, _ in self._queues]
         draft = reply_to(message, body, content_ref, idempotency_key, policy_refs)
         return await send_draft(self._pool, answering_run(message, self.run_id, queues), draft)
+
+    async def publish(
+        self,
+        name: str,
+        body: object = None,
+        *,
+        kind: EventKind = OWN_KIND,
+        tags: Sequence[str] = (),
+        related: Sequence[EntityRef] = (),
+        summary: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> int:
+        """Publish an event of this run under a name of your own, for every process to see.
+
+        ``EventFilter.named(name)`` finds it. A body is kept in the store, and the event has its ref
+        as its `EventEnvelope.content_ref`: text as UTF-8, bytes as they are, anything else as JSON.
+        Cancelled, it is published or not; with a key of your own, publishing it again is safe.
+
+        :param name: the first tag of the event
+        :param kind: what kind of event it is, for those who ask for kinds
+        :param tags: more of them
+        :param related: what it is about, beside the run
+        :param summary: a line that anybody may read; without one, the name
+        :return: the number that it got as its ``event_seq``
+        :raises InvalidValueError: an argument is not what it has to be, or the body cannot be
+            written
+        :raises IdempotencyConflictError: the key was used for another event of this run
+        """
+        self._pool.refuse_closed()
+        store, identity = self._pool.store, idempotency_key
+        if identity is None:
+            identity = fresh_id("event", store.clock)
+        check_identifier(identity, "idempotency_key")
+        event = own_event(
+            self._pool.pool_id,
+            self.member,
+            name,
+            identity,
+            store.clock(),
+            kind=kind,
+            tags=tags,
+            related=related,
+            summary=summary,
+        )
+        if body is not None:
+            ref = EntityRef(EntityKind.CONTENT, str(await keep_body(self._pool, body)))
+            event = replace(event, related_refs=(*event.related_refs, ref))
+        return await self._pool.execute(Publish(event))
 
     async def wait_until(
         self,

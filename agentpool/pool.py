@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 import anyio
-from msgspec.structs import replace
 
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox, claim_terms
@@ -20,7 +19,7 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.gathering import wanted_members
 from agentpool.rules.history import EventCursor, page_of_events
 from agentpool.rules.host_events import Publish
-from agentpool.rules.membership import JoinRun, LeaveMember, carries_policies
+from agentpool.rules.membership import JoinRun, LeaveMember
 from agentpool.rules.messages import RecordStatus
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.queues import MakeQueue, Queue
@@ -30,6 +29,7 @@ from agentpool.rules.requirements import (
     require_open,
     require_type,
 )
+from agentpool.rules.scoping import scoped
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome, compile_for
 from agentpool.runtime.asking import Question
@@ -45,7 +45,6 @@ from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import (
     CompiledEventFilter,
     EventFilter,
-    PayloadAccessMode,
     may_match,
 )
 from agentpool.wire.ids import check_identifier
@@ -64,7 +63,6 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.refs import PolicyRef
 from agentpool.wire.snapshot import AgentPoolSnapshot
-from agentpool.wire.struct import Include
 
 __all__ = ("AgentPool", "config_of", "opened")
 
@@ -417,13 +415,15 @@ class AgentPool:
     # --- events
 
     async def publish(self, envelope: EventEnvelope) -> int:
-        """Publish an event of the host, durably and for every process.
+        """Publish an event of the host, durably and for every process; see `MemberHandle.publish`.
 
         It may end waits, in the same transaction. Cancelled, it is published or not; publishing it
         again is safe.
 
-        :return: the number that it got as its ``event_seq``; the same event again keeps its number
+        :return: the number that it got as its ``event_seq``; the same event again, if only at
+            another time, keeps its number
         :raises IdempotencyConflictError: its event id was used for another event
+        :raises NotAMemberError: its run is not a member, and it was not published before
         """
         return await self._opened.execute(Publish(envelope))
 
@@ -484,20 +484,7 @@ class AgentPool:
     async def scope_filter(self, filter: EventFilter) -> EventFilter:  # noqa: A002
         """Narrow a filter to what this pool may see at this moment. It can only shrink."""
         require_type(filter, EventFilter, "filter")
-        return await self._opened.query(lambda view: _scoped(view, filter))
-
-
-def _scoped(view: PoolView, wanted: EventFilter) -> EventFilter:
-    config = require_open(view)
-    runs = sorted(
-        run_id for run_id, member in view.state.members.items() if carries_policies(config, member)
-    )
-    if isinstance(wanted.run_ids, Include):
-        runs = [run_id for run_id in runs if run_id in wanted.run_ids.include]
-    narrowed = replace(wanted, run_ids=Include(include=tuple(runs)))
-    if config.wake_policy.envelope_only:
-        narrowed = replace(narrowed, payload_access=PayloadAccessMode.ENVELOPE_ONLY)
-    return narrowed
+        return await self._opened.query(lambda view: scoped(view, filter))
 
 
 def config_of(

@@ -141,7 +141,7 @@ class PoolView(Protocol):
         pool was open: what follows from them is still to come.
         """
 
-    def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
+    def member_at(self, run_id: str, seq: int) -> Placed[AgentPoolMember] | None:
         """Look up what a run had last joined with before a record; ``None``: it never had."""
 
     def time_of(self, seq: int) -> int | None:

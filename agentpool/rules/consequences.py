@@ -294,7 +294,7 @@ def _triggered(
     kind = kind_of(payload)
     if kind is None:
         return
-    run_id, at = run_of(view.pool_id, payload), view.time_of(seq) or 0
+    run_id, at = run_of(view, seq, payload), view.time_of(seq) or 0
     ended = None
     while ended is None or len(ended) == TRIGGERED_AT_ONCE:
         found = trigger(

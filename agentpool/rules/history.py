@@ -12,7 +12,7 @@ from agentpool.rules.rows import EVENT, HostEvent, value_of
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import I64_MAX, U64, check_identifier
-from agentpool.wire.records import AgentPoolStoreCursor
+from agentpool.wire.records import AgentPoolStoreCursor, PoolCreated
 
 __all__ = ("EventCursor", "is_member", "is_visible", "page_of_events")
 
@@ -74,6 +74,8 @@ def page_of_events(
             pending.pop(0)
         if seq is None or payload is None or (host_end is not None and seq > host_end):
             break
+        if isinstance(payload, PoolCreated) and seq == view.head:
+            return events, place, False  # whose event it is, the next record says
         if isinstance(payload, AgentPoolError) and not keep_out_unreadable:
             if place == start:
                 raise payload
@@ -83,7 +85,7 @@ def page_of_events(
             continue
         kind = kind_of(payload)
         # The place has moved on: what is left out here is not looked at again.
-        if kind is None or not worth(kind, run_of(view.pool_id, payload)):
+        if kind is None or not worth(kind, run_of(view, seq, payload)):
             continue
         event = event_of(view, seq, payload)
         if event is not None and is_visible(view, event, seq):
@@ -98,9 +100,11 @@ def is_visible(view: PoolView, event: EventEnvelope, seq: int) -> bool:
     left still counts.
     """
     # At the record, not now: otherwise what a subscriber sees would depend on when it reads.
-    member = view.member_at(event.run_id, seq + 1)
+    # The run that a pool came to life for joins right behind that.
+    at = seq + 1 if event.event_kind is EventKind.AGENT_POOL_CREATED else seq
+    member = view.member_at(event.run_id, at + 1)
     if member is not None:
-        return carries_policies(view.config, member)
+        return carries_policies(view.config, member.stored)
     return view.config is not None and not view.config.policy_refs
 
 

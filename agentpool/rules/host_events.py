@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from agentpool.errors import CorruptRecordError, IdempotencyConflictError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member
-from agentpool.rules.requirements import require_open, require_type
+from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import EVENT, EVENT_ID, PUBLISHED, HostEvent, deadline, put, value_of
 from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger, waits_ended
 from agentpool.wire.events import EventEnvelope
@@ -44,6 +44,7 @@ class Publish(Command[int]):
         known = view.row(RowKey(EVENT_ID, self._envelope.event_id))
         if known is not None:
             return self._again(view, int(known.value))
+        require_member(view, self._envelope.run_id)
         # In place of the publisher's: which one is next is known in the transaction only.
         number = next_number(view)
         envelope = replace(self._envelope, event_seq=number)
@@ -80,7 +81,15 @@ class Publish(Command[int]):
         if row is None:
             msg = f"host event {number} is named by its id, but is not there"
             raise CorruptRecordError(msg, pool_id=view.pool_id)
-        if value_of(row, HostEvent).envelope != replace(self._envelope, event_seq=number):
+        known = value_of(row, HostEvent).envelope
+        # Whoever repeats it after a crash does so later.
+        same = replace(
+            self._envelope,
+            event_seq=number,
+            timestamp=known.timestamp,
+            recorded_at=known.recorded_at,
+        )
+        if known != same:
             msg = f"event id {self._envelope.event_id!r} was used for another event"
             raise IdempotencyConflictError(msg, pool_id=view.pool_id)
         return Decision(number)

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.filters import CompiledEventFilter, EventFilter
+from agentpool.wire.filters import EventFilter
 from agentpool.wire.records import AgentPoolStoredWake
 from agentpool.wire.struct import Include
 
@@ -53,7 +53,7 @@ class OpenWakes:
         self._by_id: Final[_Wakes] = {}
         self._by_run: Final[dict[str, _Wakes]] = {}
         self._by_filter: Final[dict[Hashable, _Wakes]] = {}
-        self._by_name: Final[dict[_Name, dict[Hashable, CompiledEventFilter]]] = {}
+        self._by_name: Final[dict[_Name, dict[Hashable, EventFilter]]] = {}
         # How many different values of each field are named: what no filter names is not looked up.
         self._fields: Counter[str] = Counter()
 
@@ -73,14 +73,14 @@ class OpenWakes:
         self.discard(condition_id)  # registered again, its filter may name something else
         self._by_id[condition_id] = stored
         self._by_run.setdefault(stored.condition.run_id, {})[condition_id] = stored
-        wanted = _what_matters(stored.compiled_filter.criteria)
+        wanted = _what_matters(stored.condition.filter)
         if wanted not in self._by_filter:
             self._by_filter[wanted] = {}
-            for name in _names(stored.compiled_filter.criteria):
+            for name in _names(stored.condition.filter):
                 if name not in self._by_name:
                     self._by_name[name] = {}
                     self._fields[name[0]] += 1
-                self._by_name[name][wanted] = stored.compiled_filter
+                self._by_name[name][wanted] = stored.condition.filter
         self._by_filter[wanted][condition_id] = stored
 
     def discard(self, condition_id: str) -> None:
@@ -89,9 +89,9 @@ class OpenWakes:
         if stored is None:
             return
         _drop(self._by_run, stored.condition.run_id, condition_id)
-        wanted = _what_matters(stored.compiled_filter.criteria)
+        wanted = _what_matters(stored.condition.filter)
         if _drop(self._by_filter, wanted, condition_id):
-            for name in _names(stored.compiled_filter.criteria):
+            for name in _names(stored.condition.filter):
                 if _drop(self._by_name, name, wanted):
                     self._fields -= Counter({name[0]: 1})
 
@@ -108,12 +108,16 @@ class OpenWakes:
         )
 
     def ended_by(self, event: EventEnvelope) -> Iterator[AgentPoolStoredWake]:
-        """Go through the wakes whose filters an event matches. None may change meanwhile."""
+        """Go through the wakes whose filters an event matches. None may change meanwhile.
+
+        By the filters as they were given: whoever joins later is seen too. To which runs each was
+        narrowed when it was registered is for the caller to look at.
+        """
         seen: set[Hashable] = set()
         for name in self._named_by(event):
-            for wanted, compiled in self._by_name.get(name, {}).items():
+            for wanted, criteria in self._by_name.get(name, {}).items():
                 # One that names several things of the event is met under each of them.
-                if compiled.matches_envelope(event) and wanted not in seen:
+                if criteria.matches(event) and wanted not in seen:
                     seen.add(wanted)
                     yield from self._by_filter[wanted].values()
 

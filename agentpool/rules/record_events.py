@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeAlias
 
 from agentpool.rules.command import PoolView
 from agentpool.wire.event_kinds import EventFamily, EventKind
@@ -34,13 +34,26 @@ from agentpool.wire.refs import (
 )
 from agentpool.wire.struct import trusted
 
-__all__ = ("event_of", "is_of_record", "kind_of", "run_of")
+__all__ = (
+    "FINGERPRINT",
+    "REDACTION_POLICY",
+    "event_of",
+    "first_member",
+    "is_of_record",
+    "kind_of",
+    "run_of",
+    "timestamp",
+    "trace_of",
+)
 
 _SOURCE: Final = SourceRef(SourceKind.SDK, "agent_pool")
 _TAGS: Final = ("feature:agent_pool",)
 _OF_MESSAGE: Final = {each: EventKind(f"run_message_{each}") for each in MessageStatus}
 _OF_WAKE: Final = {each: EventKind(f"wake_condition_{each}") for each in WakeRegistrationStatus}
 _NO_CORRELATION: Final = EventCorrelation()
+
+REDACTION_POLICY: Final = "agent_pool.content_refs_only"
+FINGERPRINT: Final = "agentpool"
 
 
 def kind_of(payload: AgentPoolStoreRecordPayload) -> EventKind | None:
@@ -60,7 +73,7 @@ def kind_of(payload: AgentPoolStoreRecordPayload) -> EventKind | None:
             return None
 
 
-def run_of(pool_id: str, payload: AgentPoolStoreRecordPayload) -> str:
+def run_of(view: PoolView, seq: int, payload: AgentPoolStoreRecordPayload) -> str:
     """Say which run a record's event belongs to; the pool itself where it is no run's."""
     match payload:
         case RunMessageRecorded(stored):
@@ -70,7 +83,16 @@ def run_of(pool_id: str, payload: AgentPoolStoreRecordPayload) -> str:
         case MemberJoined(member) | MemberLeft(member):
             return member.run_id
         case _:
-            return pool_id
+            first = first_member(view, seq)
+            return first.run_id if first else view.pool_id
+
+
+def first_member(view: PoolView, created_at: int) -> AgentPoolMember | None:
+    """Find the member whose joining made a pool come to life: it stands right behind that."""
+    for _, payload in view.records(created_at, 1):
+        if isinstance(payload, MemberJoined):
+            return payload.member
+    return None
 
 
 def event_of(
@@ -81,11 +103,11 @@ def event_of(
     kind = kind_of(payload)
     if kind is None:
         return None
-    run_id = run_of(pool_id, payload)
+    run_id = run_of(view, seq, payload)
     # Only what is fixed at the record: each process derives it anew, whenever it reads, and two
     # that differ would be two events.
-    member_then = view.member_at(run_id, seq)
-    agent_id = member_then.agent_id if member_then else run_id
+    then = view.member_at(run_id, seq)
+    agent_id = then.stored.agent_id if then else run_id
     base = _Base(pool_id, seq, kind, run_id, agent_id, view.time_of(seq) or 0)
     match payload:
         case RunMessageRecorded(stored):
@@ -95,7 +117,7 @@ def event_of(
         case MemberJoined(member) | MemberLeft(member):
             return _member_event(base, member)
         case _:
-            return _pool_event(base)
+            return _pool_event(base, first_member(view, seq))
 
 
 def is_of_record(pool_id: str, event: EventEnvelope) -> bool:
@@ -112,6 +134,9 @@ def _event_id(pool_hash: str, seq: int) -> str:
     return f"event.{pool_hash}.{seq}"
 
 
+_Thing: TypeAlias = tuple[EntityKind, str]
+
+
 @dataclass(frozen=True)
 class _Base:
     """What the events of all kinds of records have in common."""
@@ -123,9 +148,13 @@ class _Base:
     agent_id: str
     millis: int
 
+    def about(self, subject: _Thing) -> EntityRef:
+        """Refer to what the event is about, with a line that anybody may read: its kind."""
+        return _entity(*subject, self.kind.replace("_", " "))
+
     def event(
         self,
-        subject: EntityRef,
+        subject: _Thing,
         destination: DestinationRef,
         *,
         related: tuple[EntityRef, ...] = (),
@@ -136,7 +165,7 @@ class _Base:
         state_after: str | None = None,
     ) -> EventEnvelope:
         pool_hash = _hash(self.pool_id)
-        time = _timestamp(self.millis)
+        time = timestamp(self.millis)
         envelope: EventEnvelope = trusted(
             EventEnvelope,
             schema_version=1,
@@ -150,9 +179,9 @@ class _Base:
             run_id=self.run_id,
             agent_id=self.agent_id,
             message_id=message_id,
-            trace_id=f"trace.{pool_hash}",
+            trace_id=trace_of(self.pool_id),
             span_id=f"span.{self.seq}",
-            subject_ref=subject,
+            subject_ref=self.about(subject),
             related_refs=related,
             correlation=correlation,
             tags=_TAGS,
@@ -164,8 +193,8 @@ class _Base:
             delivery_semantics=EventDeliverySemantics.JOURNAL_BACKED,
             privacy=PrivacyClass.CONTENT_REFS_ONLY,
             content_capture=ContentCaptureMode.OFF,
-            redaction_policy_id="agent_pool.content_refs_only",
-            runtime_package_fingerprint="agentpool",
+            redaction_policy_id=REDACTION_POLICY,
+            runtime_package_fingerprint=FINGERPRINT,
         )
         return envelope
 
@@ -176,7 +205,7 @@ def _message_event(base: _Base, stored: AgentPoolStoredMessage) -> EventEnvelope
     # A message may name its recipients among what it relates to: each once, in order.
     related = dict.fromkeys((*message.to.related_refs, *recipients))
     return base.event(
-        _entity(EntityKind.MESSAGE, message.message_id),
+        (EntityKind.MESSAGE, message.message_id),
         message.to.destination_ref,
         related=tuple(related),
         correlation=message.correlation,
@@ -189,11 +218,11 @@ def _message_event(base: _Base, stored: AgentPoolStoredMessage) -> EventEnvelope
 
 def _wake_event(base: _Base, stored: AgentPoolStoredWake) -> EventEnvelope:
     condition = stored.condition
-    subject = _entity(EntityKind.WAKE_CONDITION, condition.condition_id)
+    subject = (EntityKind.WAKE_CONDITION, condition.condition_id)
     return base.event(
         subject,
         _destination(DestinationKind.AGENT, condition.run_id),
-        related=(_entity(EntityKind.RUN, condition.run_id), subject),
+        related=(_entity(EntityKind.RUN, condition.run_id), base.about(subject)),
         policy_refs=condition.policy_refs,
         journal_cursor=stored.registration.journal_cursor,
         state_after=str(stored.registration.status),
@@ -202,21 +231,21 @@ def _wake_event(base: _Base, stored: AgentPoolStoredWake) -> EventEnvelope:
 
 def _member_event(base: _Base, member: AgentPoolMember) -> EventEnvelope:
     return replace(base, agent_id=member.agent_id).event(
-        _entity(EntityKind.RUN, member.run_id),
+        (EntityKind.RUN, member.run_id),
         _destination(DestinationKind.AGENT, member.run_id),
         policy_refs=member.policy_refs,
     )
 
 
-def _pool_event(base: _Base) -> EventEnvelope:
-    return base.event(
-        _entity(EntityKind.AGENT_POOL, base.pool_id),
+def _pool_event(base: _Base, first: AgentPoolMember | None) -> EventEnvelope:
+    return replace(base, agent_id=first.agent_id if first else base.agent_id).event(
+        (EntityKind.AGENT_POOL, base.pool_id),
         _destination(DestinationKind.AGENT_POOL, base.pool_id),
     )
 
 
-def _entity(kind: EntityKind, id_: str) -> EntityRef:
-    ref: EntityRef = trusted(EntityRef, kind, id_)
+def _entity(kind: EntityKind, id_: str, summary: str | None = None) -> EntityRef:
+    ref: EntityRef = trusted(EntityRef, kind, id_, redacted_summary=summary)
     return ref
 
 
@@ -229,7 +258,13 @@ _LAST_MILLIS: Final = 253_402_300_799_000
 """The last second of the year 9999."""
 
 
-def _timestamp(millis: int) -> str:
+def trace_of(pool_id: str) -> str:
+    """Name the trace that the events of a pool belong to."""
+    return f"trace.{_hash(pool_id)}"
+
+
+def timestamp(millis: int) -> str:
+    """Write a time as events do."""
     # A time that no calendar has was put there by another program; its event is told all the same.
     moment = datetime.fromtimestamp(min(max(millis, 0), _LAST_MILLIS) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

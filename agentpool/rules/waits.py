@@ -5,14 +5,15 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from agentpool.errors import InvalidTransitionError
+from agentpool.errors import InvalidTransitionError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member, is_visible, page_of_events
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
+from agentpool.rules.scoping import is_in_scope, scoped
 from agentpool.rules.transitions import WAKE_STEPS, is_step
 from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, recorded_wake
-from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventKind
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import (
     CompiledEventFilter,
@@ -29,7 +30,7 @@ from agentpool.wire.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.wire.refs import EntityRef
+from agentpool.wire.refs import EntityRef, content_among
 from agentpool.wire.struct import Include, Wire
 
 __all__ = (
@@ -42,12 +43,16 @@ __all__ = (
     "find_in_page",
     "find_match",
     "outcome",
+    "refuse_vain",
     "trigger",
     "waits_ended",
 )
 
 TRIGGERED_AT_ONCE: Final = 32
 """How many waits one event ends in one piece."""
+
+
+_NOTHING: Final = Include[object](include=())
 
 
 class WakeOutcome(Wire):
@@ -61,9 +66,34 @@ class WakeOutcome(Wire):
     redacted_summary: str | None = None
 
     @property
+    def content_ref(self) -> str | None:
+        """The ref of the body that the event was published with, if there was one."""
+        return content_among(self.related_refs)
+
+    @property
     def triggered(self) -> bool:
         """Whether the event that was waited for happened."""
         return self.registration.status is WakeRegistrationStatus.TRIGGERED
+
+
+def refuse_vain(wanted: EventFilter) -> None:
+    """Refuse a filter that no event could match that may end a wait.
+
+    :raises InvalidValueError: saying why
+    """
+    for name in wanted.__struct_fields__:
+        if getattr(wanted, name) == _NOTHING:
+            msg = f"filter: its {name} admit nothing, so nothing could end the wait"
+            raise InvalidValueError(msg)
+    kinds = wanted.kinds.include if isinstance(wanted.kinds, Include) else tuple(EventKind)
+    if wanted.terminal_only:
+        kinds = tuple(kind for kind in kinds if kind in TERMINAL_EVENT_KINDS)
+    if not any(map(_ends_a_wake, kinds)):
+        msg = (
+            "filter: none of its kinds could end the wait: those of wakes never do"
+            f"{', and only terminal ones are wanted' if wanted.terminal_only else ''}"
+        )
+        raise InvalidValueError(msg)
 
 
 def compile_for(config: AgentPoolStoreConfig, wanted: EventFilter) -> CompiledEventFilter:
@@ -137,10 +167,13 @@ class SuspendUntil(Command[WakeRegistration]):
         if known is not None:
             return Decision(known.stored.registration)
         require_member(view, self._condition.run_id)
-        compiled = compile_for(config, self._condition.filter)
+        # What stands in the record is narrowed, for those who know no more than that; here members
+        # and policies are looked at as they are when an event comes.
+        compiled = scoped(view, self._condition.filter).compile()
+        wanted = compile_for(config, self._condition.filter)
         # The caller has searched the long past outside; what came since is searched here, where
         # nothing can be appended between the search and the registration.
-        event = self._match or find_match(view, compiled, self._since)[0]
+        event = self._match or find_match(view, wanted, self._since)[0]
         if event is not None:
             triggered = recorded_wake(self._condition, compiled, WakeRegistrationStatus.TRIGGERED)
             return triggered._replace(puts=(_cause(self._condition, event),))
@@ -218,7 +251,9 @@ def trigger(
         # before it was worked in. It has looked itself at what was before, from a place that only
         # it knows.
         registered = view.wake(condition.condition_id)
-        if registered is not None and registered.seq > after:
+        if registered is None or registered.seq > after:
+            continue
+        if not is_in_scope(view, stored, registered.seq, envelope, _joined_by(envelope, after)):
             continue
         due = view.row(deadline_key(WAKE, condition.condition_id))
         if due is not None and due.due_at <= at:
@@ -226,6 +261,11 @@ def trigger(
         else:
             ended = end_wake(stored, WakeRegistrationStatus.TRIGGERED)
             yield ended._replace(puts=(_cause(condition, envelope),))
+
+
+def _joined_by(event: EventEnvelope, seq: int) -> int:
+    # The run that a pool came to life for joins right behind that.
+    return seq + 1 if event.event_kind is EventKind.AGENT_POOL_CREATED else seq
 
 
 def waits_ended(decisions: Iterable[Decision[Any]]) -> Decision[None]:

@@ -7,16 +7,12 @@ from typing import Final, TypeVar, overload
 from agentpool.rules.requirements import require_type
 from agentpool.runtime.opened import OpenedPool
 from agentpool.wire.bodies import content_of, json_of, text_of
-from agentpool.wire.content import Content
+from agentpool.wire.content import PIECE, Content
 from agentpool.wire.records import RunMessage
 
 __all__ = ("NO_BODY", "KeptBody", "MessageBody", "keep_body", "to_keep_with")
 
 T = TypeVar("T")
-
-_KEPT_WITH_MESSAGE: Final = 256 * 1024
-"""Bytes of the largest body that is written in the transaction of its message: others wait for
-that, and a larger one is written before, bit by bit."""
 
 
 class _Nothing(Enum):
@@ -34,17 +30,22 @@ class KeptBody(str):
 
 
 async def keep_body(pool: OpenedPool, body: object) -> KeptBody:
-    """Keep a body before it is sent."""
+    """Keep a body before it is sent, unless that was done."""
+    if type(body) is KeptBody:
+        return body
     content = content_of(body, pool.store.max_body)
     pool.refuse_closed()
     return KeptBody(await pool.store.put_content(content.data, media_type=content.media_type))
 
 
 async def to_keep_with(pool: OpenedPool, content: Content | None) -> tuple[Content, ...]:
-    """Say what is kept in the transaction of a message; a large body is kept before."""
+    """Say what is kept in the transaction of a message, which others wait for; or keep it before.
+
+    A body of more than one piece is written piece by piece.
+    """
     if content is None:
         return ()
-    if len(content.data) <= _KEPT_WITH_MESSAGE:
+    if len(content.data) <= PIECE:
         return (content,)
     pool.refuse_closed()
     await pool.store.put_content(content.data, media_type=content.media_type)

@@ -50,7 +50,7 @@ class MemoryPool:
         self._messages_by_key: dict[str, Placed[AgentPoolStoredMessage]] = {}
         self._wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._wakes_by_key: dict[str, Placed[AgentPoolStoredWake]] = {}
-        self._joined: dict[str, list[tuple[int, AgentPoolMember]]] = {}
+        self._joined: dict[str, list[Placed[AgentPoolMember]]] = {}
         self._rows: dict[tuple[str, str], RowTable[int]] = {}
         self._deadlines: RowTable[str] = RowTable()
 
@@ -66,9 +66,9 @@ class MemoryPool:
     def now(self) -> int:
         return self._clock()
 
-    def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
+    def member_at(self, run_id: str, seq: int) -> Placed[AgentPoolMember] | None:
         joined = reversed(self._joined.get(run_id, []))
-        return next((member for at, member in joined if at < seq), None)
+        return next((each for each in joined if each.seq < seq), None)
 
     def time_of(self, seq: int) -> int | None:
         return self._times[seq - 1]
@@ -137,7 +137,7 @@ class MemoryPool:
             case RunMessageRecorded(stored):
                 self._messages_by_key[stored.message.idempotency_key] = Placed(seq, stored)
             case MemberJoined(member):
-                self._joined.setdefault(member.run_id, []).append((seq, member))
+                self._joined.setdefault(member.run_id, []).append(Placed(seq, member))
             case WakeRecorded(wake):
                 placed = Placed(seq, wake)
                 self._wakes[wake.condition.condition_id] = placed

@@ -4,7 +4,7 @@ from typing import Final
 
 from agentpool.errors import CheckedEnum
 
-__all__ = ("TERMINAL_EVENT_KINDS", "EventFamily", "EventKind")
+__all__ = ("TERMINAL_EVENT_KINDS", "EventFamily", "EventKind", "family_of")
 
 
 class EventFamily(CheckedEnum):
@@ -210,3 +210,37 @@ TERMINAL_EVENT_KINDS: Final = frozenset(
     }
 )
 """The kinds after which nothing more follows about their subject."""
+
+
+_FAMILY_BY_BEGINNING: Final = {
+    "run_message_": EventFamily.AGENT_POOL,
+    "wake_condition_": EventFamily.AGENT_POOL,
+    "agent_pool_": EventFamily.AGENT_POOL,
+    "run_": EventFamily.RUN,
+    "turn_": EventFamily.TURN,
+    "message_": EventFamily.MESSAGE,
+    "provider_": EventFamily.MODEL,
+    "model_": EventFamily.MODEL,
+    "tool_": EventFamily.TOOL,
+    "approval_": EventFamily.APPROVAL,
+    "hook_": EventFamily.HOOK,
+    "context_": EventFamily.CONTEXT,
+    "stream_": EventFamily.STREAM_RULE,
+    "realtime_": EventFamily.REALTIME,
+    "isolation_": EventFamily.ISOLATION,
+    "child_lifecycle_": EventFamily.CHILD_LIFECYCLE,
+    "subagent_": EventFamily.SUBAGENT,
+    "extension_": EventFamily.EXTENSION,
+    "output_dispatch_": EventFamily.OUTPUT_DELIVERY,
+    "structured_output_": EventFamily.STRUCTURED_OUTPUT,
+    "telemetry_": EventFamily.TELEMETRY,
+    "usage_": EventFamily.TELEMETRY,
+    "cost_": EventFamily.TELEMETRY,
+    "replay_": EventFamily.RECOVERY,
+}
+"""The first that a kind begins with says its family."""
+
+
+def family_of(kind: EventKind) -> EventFamily:
+    """Say to which family a kind of event belongs."""
+    return next(family for start, family in _FAMILY_BY_BEGINNING.items() if kind.startswith(start))

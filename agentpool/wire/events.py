@@ -25,6 +25,7 @@ from agentpool.wire.refs import (
     PolicyRef,
     PrivacyClass,
     SourceRef,
+    content_among,
 )
 from agentpool.wire.struct import Wire
 
@@ -99,3 +100,8 @@ class EventEnvelope(Wire, kw_only=True):
 
     def __post_init__(self) -> None:
         check_u64(self.event_seq, "event_seq")
+
+    @property
+    def content_ref(self) -> str | None:
+        """The ref of the body that the event was published with, if there was one."""
+        return content_among(self.related_refs)

@@ -7,6 +7,8 @@ the filter's canonical JSON, so equal filters have equal fingerprints in every i
 from hashlib import sha256
 from typing import Any
 
+from msgspec.structs import replace
+
 from agentpool.errors import CheckedEnum, InvalidValueError
 from agentpool.wire.codec import encode
 from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
@@ -18,6 +20,7 @@ from agentpool.wire.ids import (
     RunId,
     SessionId,
     TurnId,
+    check_identifier,
     check_u64,
 )
 from agentpool.wire.refs import DestinationKind, EntityKind, PrivacyClass, SourceKind
@@ -108,6 +111,64 @@ class EventFilter(Wire, kw_only=True):
     payload_access: PayloadAccessMode = written(PayloadAccessMode.ENVELOPE_ONLY)
     queue: SubscriberQueueConfig = written(SubscriberQueueConfig())
 
+    @classmethod
+    def run(cls, *run_ids: str) -> "EventFilter":
+        """Want the events of these runs.
+
+        :raises InvalidValueError: none is named, or one is no id
+        """
+        return cls(run_ids=_named(run_ids, "run_ids"))
+
+    @classmethod
+    def agent(cls, *agent_ids: str) -> "EventFilter":
+        """Want the events of these agents, whatever their runs.
+
+        :raises InvalidValueError: none is named, or one is no id
+        """
+        return cls(agent_ids=_named(agent_ids, "agent_ids"))
+
+    @classmethod
+    def named(cls, *names: str) -> "EventFilter":
+        """Want the events that were published under these names; see `MemberHandle.publish`.
+
+        :raises InvalidValueError: none is named, or one is no text
+        """
+        return cls(tags=_named(names, "names"))
+
+    @classmethod
+    def terminal(cls, *run_ids: str) -> "EventFilter":
+        """Want the events after which nothing more follows about their subject.
+
+        :param run_ids: of these runs; without one, of all
+        :raises InvalidValueError: one is no id
+        """
+        wanted = cls.run(*run_ids) if run_ids else cls()
+        return replace(wanted, terminal_only=True)
+
+    def matches(self, envelope: EventEnvelope) -> bool:
+        """Say whether every set matches this envelope. Never looks at a payload."""
+        if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
+            msg = f"envelope: expected EventEnvelope, got {type(envelope).__name__}"
+            raise InvalidValueError(msg)
+        destination = envelope.destination
+        return (
+            _has(self.run_ids, envelope.run_id)
+            and _has(self.kinds, envelope.event_kind)
+            and _has(self.session_ids, envelope.session_id)
+            and _has(self.agent_ids, envelope.agent_id)
+            and _has(self.turn_ids, envelope.turn_id)
+            and _has(self.families, envelope.event_family)
+            and _has(self.source_kinds, envelope.source.kind)
+            and _has(self.destination_kinds, destination.kind if destination else None)
+            and _has(self.subject_kinds, envelope.subject_ref.kind)
+            and _has_any(self.related_entity_kinds, [r.kind for r in envelope.related_refs])
+            and _has_any(self.correlation_keys, [e.key for e in envelope.correlation.entries])
+            and _has_any(self.tags, envelope.tags)
+            and _has(self.privacy_classes, envelope.privacy)
+            and _has(self.delivery_semantics, envelope.delivery_semantics)
+            and (not self.terminal_only or envelope.event_kind in TERMINAL_EVENT_KINDS)
+        )
+
     def compile(self) -> "CompiledEventFilter":
         """Fingerprint this filter and list the fields that it looks at."""
         fingerprint = f"sha256:{sha256(encode(self)).hexdigest()}"
@@ -125,6 +186,15 @@ class EventFilter(Wire, kw_only=True):
             criteria=self,
         )
         return compiled
+
+
+def _named(values: tuple[str, ...], name: str) -> Include[str]:
+    if not values:
+        msg = f"{name}: name at least one"
+        raise InvalidValueError(msg)
+    for each in values:
+        check_identifier(each, name)
+    return Include(include=values)
 
 
 _INDEXED = {
@@ -157,28 +227,7 @@ class CompiledEventFilter(Wire):
 
     def matches_envelope(self, envelope: EventEnvelope) -> bool:
         """Say whether every set matches this envelope. Never looks at a payload."""
-        want = self.criteria
-        if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
-            msg = f"envelope: expected EventEnvelope, got {type(envelope).__name__}"
-            raise InvalidValueError(msg)
-        destination = envelope.destination
-        return (
-            _has(want.run_ids, envelope.run_id)
-            and _has(want.kinds, envelope.event_kind)
-            and _has(want.session_ids, envelope.session_id)
-            and _has(want.agent_ids, envelope.agent_id)
-            and _has(want.turn_ids, envelope.turn_id)
-            and _has(want.families, envelope.event_family)
-            and _has(want.source_kinds, envelope.source.kind)
-            and _has(want.destination_kinds, destination.kind if destination else None)
-            and _has(want.subject_kinds, envelope.subject_ref.kind)
-            and _has_any(want.related_entity_kinds, [r.kind for r in envelope.related_refs])
-            and _has_any(want.correlation_keys, [e.key for e in envelope.correlation.entries])
-            and _has_any(want.tags, envelope.tags)
-            and _has(want.privacy_classes, envelope.privacy)
-            and _has(want.delivery_semantics, envelope.delivery_semantics)
-            and (not want.terminal_only or envelope.event_kind in TERMINAL_EVENT_KINDS)
-        )
+        return self.criteria.matches(envelope)
 
 
 def may_match(wanted: CompiledEventFilter, kind: EventKind, run_id: RunId) -> bool:

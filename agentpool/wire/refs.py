@@ -1,5 +1,7 @@
 """References to policies, entities, sources and destinations, with their enums."""
 
+from collections.abc import Iterable
+
 from agentpool.errors import CheckedEnum
 from agentpool.wire.ids import CorrelationKey, CorrelationValue, ReferenceId
 from agentpool.wire.struct import Wire, written
@@ -18,6 +20,7 @@ __all__ = (
     "SourceKind",
     "SourceRef",
     "TrustClass",
+    "content_among",
 )
 
 
@@ -184,6 +187,11 @@ class EntityRef(Wire):
     source: SourceRef | None = None
     privacy: PrivacyClass = written(PrivacyClass.CONTENT_REFS_ONLY)
     redacted_summary: str | None = None
+
+
+def content_among(refs: Iterable[EntityRef]) -> str | None:
+    """Find the last of the things referred to that is a body."""
+    return next((ref.id for ref in reversed([*refs]) if ref.kind is EntityKind.CONTENT), None)
 
 
 class DestinationRef(Wire):

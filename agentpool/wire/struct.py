@@ -103,7 +103,13 @@ FilterSet: TypeAlias = Literal["any"] | Include[T]
 
 
 def include(*values: T) -> Include[T]:
-    """Admit these values in a filter: ``EventFilter(kinds=include(EventKind.RUN_FAILED))``."""
+    """Admit these values in a filter: ``EventFilter(kinds=include(EventKind.RUN_FAILED))``.
+
+    :raises InvalidValueError: it is none, so nothing could match
+    """
+    if not values:
+        msg = "values: include() of nothing matches nothing; name values, or leave the field out"
+        raise InvalidValueError(msg)
     return Include(include=values)
 
 

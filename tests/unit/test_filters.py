@@ -25,6 +25,8 @@ from agentpool import (
     EventFilter,
     EventIndexField,
     EventKind,
+    Include,
+    InvalidValueError,
     PayloadAccessMode,
     PrivacyClass,
     SourceKind,
@@ -33,6 +35,7 @@ from agentpool import (
     encode,
     include,
 )
+from agentpool.wire.event_kinds import family_of
 
 COMPILED = documents("filters.jsonl")
 MATCHES = documents("matches.jsonl")
@@ -148,8 +151,8 @@ def test_a_set_matches_what_it_includes(name: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_an_empty_set_matches_nothing(name: str) -> None:
-    assert not matches(MATCHING, {name: include()})
-    assert not matches(envelope(), {name: include()})
+    assert not matches(MATCHING, {name: Include(include=())})
+    assert not matches(envelope(), {name: Include(include=())})
 
 
 @pytest.mark.parametrize("name", ABSENT)
@@ -173,13 +176,13 @@ def test_terminal_only(kind: EventKind) -> None:
 
 
 def test_indexed_fields_stand_in_the_order_of_the_wire_format() -> None:
-    sets: dict[str, Any] = {name: include() for name in reversed(SETS)}
+    sets: dict[str, Any] = {name: Include(include=()) for name in reversed(SETS)}
     assert EventFilter(**sets).compile().indexed_fields == tuple(EventIndexField)
 
 
 @pytest.mark.parametrize(("name", "index_field"), list(zip(SETS, EventIndexField, strict=True)))
 def test_each_set_has_its_index_field(name: str, index_field: EventIndexField) -> None:
-    sets: dict[str, Any] = {name: include()}
+    sets: dict[str, Any] = {name: Include(include=())}
     assert EventFilter(**sets).compile().indexed_fields == (index_field,)
     assert EventFilter(terminal_only=True).compile().indexed_fields == ()
 
@@ -187,3 +190,41 @@ def test_each_set_has_its_index_field(name: str, index_field: EventIndexField) -
 def test_matching_uses_the_criteria_and_nothing_else_of_a_stored_filter() -> None:
     compiled = replace(EventFilter(run_ids=include("run.b")).compile(), indexed_fields=())
     assert not compiled.matches_envelope(MATCHING)
+
+
+BUILT: list[tuple[EventFilter, dict[str, Any]]] = [
+    (EventFilter.run("run.a"), {"run_ids": include("run.a")}),
+    (EventFilter.run("run.a", "run.b"), {"run_ids": include("run.a", "run.b")}),
+    (EventFilter.agent("agent.a"), {"agent_ids": include("agent.a")}),
+    (EventFilter.named("build.done", "x"), {"tags": include("build.done", "x")}),
+    (EventFilter.terminal(), {"terminal_only": True}),
+    (EventFilter.terminal("run.a"), {"terminal_only": True, "run_ids": include("run.a")}),
+]
+
+
+@pytest.mark.parametrize(("built", "fields"), BUILT)
+def test_a_builder_makes_the_filter_that_says_the_same(
+    built: EventFilter, fields: dict[str, Any]
+) -> None:
+    assert built == EventFilter(**fields)
+    assert built.compile() == EventFilter(**fields).compile()
+
+
+@pytest.mark.parametrize("build", [EventFilter.run, EventFilter.agent, EventFilter.named, include])
+def test_a_builder_of_nothing_is_refused(build: Any) -> None:
+    with pytest.raises(InvalidValueError):
+        build()
+
+
+def test_an_empty_set_is_read_all_the_same() -> None:
+    text = encode(EventFilter(run_ids=Include(include=())))
+    assert decode(text, EventFilter).run_ids == Include(include=())
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_every_kind_belongs_to_a_family(kind: EventKind) -> None:
+    """And to the one whose name it begins with, where there is one."""
+    family = family_of(kind)
+    own = [each for each in EventFamily if kind.startswith(f"{each}_")]
+    elsewhere = {EventFamily.AGENT_POOL, EventFamily.OUTPUT_DELIVERY}
+    assert family in own or family in elsewhere or not own

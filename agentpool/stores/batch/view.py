@@ -138,18 +138,22 @@ class OverlayView:
             self._projected = self._source.projected()
         return self._projected
 
-    def member_at(self, run_id: str, seq: int) -> AgentPoolMember | None:
+    def member_at(self, run_id: str, seq: int) -> Placed[AgentPoolMember] | None:
         joined_at = self.state.joined_at.get(run_id)
         if joined_at is not None and joined_at < seq:
-            return self.state.members[run_id]
+            return Placed(joined_at, self.state.members[run_id])
         # Joined in this very transaction: the source knows nothing of it yet.
         if self._pool_records:
-            for record in reversed(self._added[: max(seq - self._stored_head - 1, 0)]):
-                payload = record.payload
+            added = self._added[: max(seq - self._stored_head - 1, 0)]
+            for at in range(len(added), 0, -1):
+                payload = added[at - 1].payload
                 if isinstance(payload, MemberJoined) and payload.member.run_id == run_id:
-                    return payload.member
+                    return Placed(self._stored_head + at, payload.member)
         raw = self._source.member_before(run_id, seq)
-        return None if raw is None else cast("MemberJoined", self._opened(*raw)).member
+        return None if raw is None else Placed(raw[0], self._joined(raw))
+
+    def _joined(self, raw: RawRecord) -> AgentPoolMember:
+        return cast("MemberJoined", self._opened(*raw)).member
 
     def time_of(self, seq: int) -> int | None:
         # What this transaction appends, it appends now.

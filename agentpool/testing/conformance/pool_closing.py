@@ -82,6 +82,7 @@ EVERY_CALL: Final[dict[str, Call]] = {
     "me.ask": lambda pool: _acting(pool).ask(RunAddress.run("run.b"), "content.1"),
     "me.reply": lambda pool: _acting(pool).reply(a_message(), "content.1"),
     "me.wait_until": lambda pool: _acting(pool).wait_until(EventFilter()),
+    "me.publish": lambda pool: _acting(pool).publish("build.done", {"size": 3}),
     "me.write": lambda pool: _acting(pool).write("a body"),
     "me.read": lambda pool: _acting(pool).read(a_message()),
     "me.inbox": lambda pool: _acting(pool).inbox.take(),

@@ -209,7 +209,10 @@ class PoolEndingTests(PoolKit):
             await pool.send(a_message())
             outcome = await pool.wait("wake.1")
             assert outcome.event_kind is EventKind.RUN_MESSAGE_DELIVERED
-            assert outcome.subject_ref == EntityRef(EntityKind.MESSAGE, "message.1")
+            summary = "run message delivered"
+            assert outcome.subject_ref == EntityRef(
+                EntityKind.MESSAGE, "message.1", redacted_summary=summary
+            )
             assert outcome.related_refs == (EntityRef(EntityKind.RUN, "run.b"),)
 
     async def test_an_outcome_is_kept_for_whoever_comes_later(self) -> None:

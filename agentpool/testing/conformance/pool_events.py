@@ -1,15 +1,18 @@
 """The event that each record is: the same one for everybody, with the right refs."""
 
+import asyncio
+from contextlib import aclosing
 from typing import Final
 
 from agentpool.pool import AgentPool
 from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import POOL, outcome_of, record, record_wake
-from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, events_of
+from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, events_of, nothing_comes
 from agentpool.testing.conformance.pool_wakes import a_wait
 from agentpool.testing.values import a_condition, a_member, a_message
 from agentpool.wire.event_kinds import EventFamily, EventKind
-from agentpool.wire.events import ContentCaptureMode, EventDeliverySemantics
+from agentpool.wire.events import ContentCaptureMode, EventDeliverySemantics, EventEnvelope
+from agentpool.wire.filters import EventFilter
 from agentpool.wire.records import (
     AgentPoolStoreCursor,
     AgentPoolStoreRecordPayload,
@@ -33,6 +36,7 @@ from agentpool.wire.refs import (
     PrivacyClass,
     SourceKind,
 )
+from agentpool.wire.struct import include
 
 __all__ = ("PoolEventTests",)
 
@@ -97,7 +101,7 @@ class PoolEventTests(PoolKit):
             for event in events:
                 assert (event.run_id, event.agent_id) == ("run.a", "agent.1")
                 assert event.message_id == "message.1"
-                assert event.subject_ref == EntityRef(EntityKind.MESSAGE, "message.1")
+                assert event.subject_ref == _subject(event, EntityKind.MESSAGE, "message.1")
                 assert event.destination == to.destination_ref
                 assert event.policy_refs == (P1,)
                 assert event.correlation == CORRELATION
@@ -122,7 +126,7 @@ class PoolEventTests(PoolKit):
             await pool.cancel_wake("wake.1")
             for event in await events_of(pool, 2, await _before(pool, 2)):
                 assert (event.run_id, event.agent_id) == ("run.b", "agent.2")
-                assert event.subject_ref == EntityRef(EntityKind.WAKE_CONDITION, "wake.1")
+                assert event.subject_ref == _subject(event, EntityKind.WAKE_CONDITION, "wake.1")
                 assert set(event.related_refs) == {*_runs("run.b"), event.subject_ref}
                 assert event.destination == DestinationRef(DestinationKind.AGENT, "run.b")
 
@@ -139,7 +143,7 @@ class PoolEventTests(PoolKit):
             await pool.join_run(MEMBERS[1])
             for event in await events_of(pool, 2, await _before(pool, 2)):
                 assert (event.run_id, event.agent_id) == ("run.b", "agent.2")
-                assert event.subject_ref == EntityRef(EntityKind.RUN, "run.b")
+                assert event.subject_ref == _subject(event, EntityKind.RUN, "run.b")
                 assert event.destination is not None
                 assert event.destination.id == "run.b"
 
@@ -149,6 +153,40 @@ class PoolEventTests(PoolKit):
             before = await events_of(pool, 6)
             await pool.leave_run("run.a")
             assert await events_of(pool, 6) == before
+
+    async def test_the_kind_of_a_record_in_words_is_its_summary(self) -> None:
+        async with self.opened(*MEMBERS) as pool:
+            await _make_every_kind(pool)
+            count = len(await pool.store.read(POOL)) - 1
+            summaries = [each.subject_ref.redacted_summary for each in await events_of(pool, count)]
+            assert summaries[:2] == ["agent pool created", "agent pool run joined"]
+            assert {"run message timed out", "wake condition failed"} <= {*summaries}
+
+    async def test_a_pool_comes_to_life_for_its_first_member(self) -> None:
+        async with self.opened(*MEMBERS) as pool:
+            [created] = await events_of(pool, 1, kinds=include(EventKind.AGENT_POOL_CREATED))
+            assert (created.run_id, created.agent_id) == ("run.a", "agent.1")
+            assert created.subject_ref == _subject(created, EntityKind.AGENT_POOL, POOL)
+            assert await events_of(pool, 1, run_ids=include("run.a")) == [created]
+            await pool.leave_run("run.a")
+            assert await events_of(pool, 1) == [created]
+
+    async def test_a_pool_that_came_to_life_for_nobody_is_told_of_with_the_next_record(
+        self,
+    ) -> None:
+        async with self.opened() as pool:
+            await pool.store.record_pool_created(POOL)
+            async with aclosing(pool.subscribe(EventFilter())) as events:
+                first = asyncio.ensure_future(anext(events))
+                await nothing_comes(asyncio.shield(first), pool)
+                await pool.join_run(MEMBERS[1])
+                assert (await first).run_id == "run.b"
+
+    async def test_policies_hide_that_a_pool_came_to_life_for_one_without(self) -> None:
+        for refs, first in (([P1], "agent_pool_created"), ([], "agent_pool_run_joined")):
+            members = (a_member("run.x", policy_refs=refs), MEMBERS[1])
+            async with self.opened(*members, policy_refs=[P1]) as pool:
+                assert (await events_of(pool, 1))[0].event_kind == first
 
     async def test_an_event_says_when_its_record_was_appended(self) -> None:
         clock = ManualClock(1_893_456_000_123)
@@ -188,6 +226,10 @@ def _kind(payload: AgentPoolStoreRecordPayload) -> EventKind:
         case WakeRecorded(stored_wake):
             return EventKind(f"wake_condition_{stored_wake.registration.status}")
     raise AssertionError(payload)
+
+
+def _subject(event: EventEnvelope, kind: EntityKind, name: str) -> EntityRef:
+    return EntityRef(kind, name, redacted_summary=event.event_kind.replace("_", " "))
 
 
 def _runs(*run_ids: str) -> tuple[EntityRef, ...]:

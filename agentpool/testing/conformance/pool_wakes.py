@@ -25,7 +25,7 @@ from agentpool.wire.records import (
     WakeRegistrationStatus,
 )
 from agentpool.wire.refs import PolicyRef
-from agentpool.wire.struct import include
+from agentpool.wire.struct import Include, include
 
 __all__ = ("DELIVERIES", "PoolWakeTests", "a_wait", "waiting")
 
@@ -226,7 +226,9 @@ class PoolWakeTests(PoolKit):
             kinds = [each for each in EventKind if each.startswith("wake_condition_")]
             conditions = (
                 a_wait("wake.any", filter=EventFilter(agent_ids=include("agent.b"))),
-                a_wait("wake.kinds", filter=EventFilter(kinds=include(*kinds))),
+                a_wait(
+                    "wake.kinds", filter=EventFilter(kinds=include(*kinds, EventKind.RUN_FAILED))
+                ),
             )
             await pool.join_run(a_member("run.x", agent_id="agent.b"))
             head = AgentPoolStoreCursor(len(await payloads(pool.store)))
@@ -241,15 +243,35 @@ class PoolWakeTests(PoolKit):
             await pool.publish(an_event(event_kind=kinds[0], agent_id="agent.b", run_id="run.x"))
             for each in conditions:
                 assert await wake_log(pool, each.condition_id) == [REGISTERED]
-            late = a_wait("wake.late", filter=EventFilter(kinds=include(*kinds)))
+            late = replace(conditions[1], condition_id="wake.late", idempotency_key="late")
             assert (await pool.suspend_until("run.a", late)).status is REGISTERED
+
+    async def test_a_filter_that_nothing_could_match_is_refused(self) -> None:
+        wakes = [each for each in EventKind if each.startswith("wake_condition_")]
+        vain = (
+            EventFilter(kinds=include(*wakes)),
+            EventFilter(kinds=include(wakes[1]), tags=include("feature:agent_pool")),
+            EventFilter(kinds=include(EventKind.RUN_STARTED), terminal_only=True),
+            EventFilter(kinds=include(*wakes, EventKind.RUN_STARTED), terminal_only=True),
+            EventFilter(kinds=Include(include=())),
+            EventFilter(run_ids=Include(include=())),
+            EventFilter(tags=Include(include=())),
+        )
+        async with self.opened("run.a") as pool:
+            me = pool.acting_as(a_member("run.a"))
+            before = await payloads(pool.store)
+            for wanted in vain:
+                condition = a_wait(filter=wanted)
+                error = await refusal(InvalidValueError, pool.suspend_until("run.a", condition))
+                assert "filter" in str(error)
+                await refusal(InvalidValueError, me.wait_until(wanted))
+            assert await payloads(pool.store) == before
 
     async def test_a_wait_sees_only_members_with_the_policies_of_the_pool(self) -> None:
         policy = PolicyRef(id="policy.1")
         members = (a_member("run.a", policy_refs=[policy]), a_member("run.b"))
         async with self.opened(*members, policy_refs=[policy]) as pool:
             await waiting(pool, filter=COMPLETIONS)
-            await pool.publish(an_event("of a stranger", run_id="run.x"))
             await pool.publish(an_event("without policy", run_id="run.b"))
             assert await wake_log(pool) == [REGISTERED]
             late = await pool.suspend_until("run.a", a_wait("wake.2", filter=COMPLETIONS))

@@ -19,10 +19,12 @@ from agentpool.testing.conformance.pool_late_answers import PoolLateAnswerTests
 from agentpool.testing.conformance.pool_members import PoolMemberTests
 from agentpool.testing.conformance.pool_no_recipient import PoolNoRecipientTests
 from agentpool.testing.conformance.pool_outcomes import PoolOutcomeTests
+from agentpool.testing.conformance.pool_own_events import PoolOwnEventTests
 from agentpool.testing.conformance.pool_presence import PoolPresenceTests
 from agentpool.testing.conformance.pool_publishing import PoolPublishingTests
 from agentpool.testing.conformance.pool_queues import PoolQueueTests
 from agentpool.testing.conformance.pool_renewing import PoolRenewingTests
+from agentpool.testing.conformance.pool_scoping import PoolScopingTests
 from agentpool.testing.conformance.pool_sending import PoolSendingTests
 from agentpool.testing.conformance.pool_sending_many import PoolSendingManyTests
 from agentpool.testing.conformance.pool_serving import PoolServingTests
@@ -61,9 +63,11 @@ class PoolConformance(
     PoolAskingEachTests,
     PoolLateAnswerTests,
     PoolWakeTests,
+    PoolScopingTests,
     PoolEndingTests,
     PoolEventTests,
     PoolPublishingTests,
+    PoolOwnEventTests,
     PoolPresenceTests,
     PoolStayingTests,
     PoolTakingOverTests,
