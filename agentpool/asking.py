@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from typing import Final, Literal
 
 from agentpool.errors import InvalidValueError, shown
@@ -107,13 +106,13 @@ class Asker(ABC):
         )
         return the_one(answers, self._pool.pool_id)
 
-    async def ask_each(
+    def ask_each(
         self,
         to: RunAddress,
         content_ref: str,
         *,
         expected: int | Literal["all"] = "all",
-        timeout: float = 30.0,  # noqa: ASYNC109  # a durable deadline, not one of this call
+        timeout: float = 30.0,  # a durable deadline, not one of this call
         late: Literal["keep", "inbox"] = "keep",
         idempotency_key: str | None = None,
         message_id: str | None = None,
@@ -136,9 +135,7 @@ class Asker(ABC):
             correlation=correlation,
             policy_refs=policy_refs,
         )
-        async with aclosing(question.each_answer()) as answers:
-            async for answer in answers:
-                yield answer
+        return question.each_answer()
 
     def _question(
         self,
