@@ -1,15 +1,13 @@
 """Asking, as a member does it: for a quorum, for one answer, or for each as it comes."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from typing import Final, Literal
 
 from agentpool.errors import InvalidValueError, shown
 from agentpool.rules.asking import Answers, Asking
 from agentpool.rules.requirements import require_type
-from agentpool.rules.sending import Send
 from agentpool.runtime.asking import Question, the_one
-from agentpool.runtime.bodies import NO_BODY, to_keep_with
+from agentpool.runtime.bodies import NO_BODY
 from agentpool.runtime.drafts import NO_CORRELATION, Draft, compose
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import millis
@@ -61,7 +59,7 @@ class Asker:
             correlation=correlation,
             policy_refs=policy_refs,
         )
-        question = await self._question(draft, expected, timeout, late)
+        question = self._question(draft, expected, timeout, late)
         return await question.answers()
 
     async def ask_one(
@@ -95,14 +93,14 @@ class Asker:
         )
         return the_one(answers, self._pool.pool_id)
 
-    async def ask_each(
+    def ask_each(
         self,
         to: RunAddress,
         body: object = NO_BODY,
         *,
         content_ref: str | None = None,
         expected: int | Literal["all"] = "all",
-        timeout: float = 30.0,  # noqa: ASYNC109  # a durable deadline, not one of this call
+        timeout: float = 30.0,  # a durable deadline, not one of this call
         late: Literal["keep", "inbox"] = "keep",
         idempotency_key: str | None = None,
         message_id: str | None = None,
@@ -123,29 +121,21 @@ class Asker:
             correlation=correlation,
             policy_refs=policy_refs,
         )
-        question = await self._question(draft, expected, timeout, late)
-        async with aclosing(question.each_answer()) as answers:
-            async for answer in answers:
-                yield answer
+        return self._question(draft, expected, timeout, late).each_answer()
 
-    async def _question(
+    def _question(
         self,
         draft: Draft,
         expected: int | Literal["all"],
-        timeout: float,  # noqa: ASYNC109  # see above
+        timeout: float,
         late: Literal["keep", "inbox"],
     ) -> Question:
         number, of_all = _checked_expected(expected)
         contract = MessageResponseContract(number, millis(timeout, "timeout"))
-        message, content = compose(self._pool, self.run_id, draft, contract)
-        bodies = await to_keep_with(self._pool, content)
+        composed = compose(self._pool, self.run_id, draft, contract)
         asking = Asking(of_all, expires=True, late_to_inbox=_goes_to_inbox(late))
-        return Question(
-            self._pool,
-            Send(message, bodies, asking=asking),
-            message.idempotency_key,
-            repeatable=draft.idempotency_key is not None or draft.message_id is not None,
-        )
+        repeatable = draft.idempotency_key is not None or draft.message_id is not None
+        return Question(self._pool, composed, asking, repeatable=repeatable)
 
 
 def _checked_expected(expected: int | Literal["all"]) -> tuple[int, bool]:

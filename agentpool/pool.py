@@ -34,6 +34,7 @@ from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome, compile_for
 from agentpool.runtime.asking import Question
 from agentpool.runtime.bodies import MessageBody
+from agentpool.runtime.drafts import Composed
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
@@ -357,12 +358,12 @@ class AgentPool:
         :raises IdempotencyConflictError: the key was used for another sender, target or content
         :raises NotAMemberError: the sender is not a member; nothing was recorded
         """
-        send = Send(message, asking=Asking())
+        require_type(message, RunMessage, "message")
         if message.response_contract is None:
             msg = "message.response_contract: needed to ask"
             raise InvalidValueError(msg)
-        question = Question(self._opened, send, message.idempotency_key, repeatable=True)
-        return await question.answers()
+        composed = Composed(message, None)
+        return await Question(self._opened, composed, Asking(), repeatable=True).answers()
 
     # --- waits
 

@@ -69,7 +69,7 @@ def _deferred(look: Look, row: Row) -> str | None:
 
 def _asked(look: Look, row: Row) -> str | None:
     asked = value_of(row, Asked)
-    found = look.message(asked.idempotency_key)
+    found = look.message(asked.key(row.key.name))
     if found is None or found.stored.message.message_id != row.key.name:
         return "there is no such message"
     if not all(_is_answer(look, number, row.key.name) for number in asked.answers):

@@ -43,10 +43,12 @@ def refuse_used_id(view: PoolView, message: RunMessage) -> None:
 
     :raises IdempotencyConflictError: that is so
     """
-    contract = load(view, contract_key(message.message_id), Contract)
-    other = contract or load(view, asked_key(message.message_id), Asked)
-    if other is not None and other.idempotency_key != message.idempotency_key:
-        msg = f"message id {message.message_id!r} waits for answers under another key"
+    message_id, key = message.message_id, message.idempotency_key
+    contract = load(view, contract_key(message_id), Contract)
+    asked = load(view, asked_key(message_id), Asked)
+    is_other = contract is not None and contract.idempotency_key != key
+    if is_other or (asked is not None and asked.key(message_id) != key):
+        msg = f"message id {message_id!r} waits for answers under another key, or has; take another"
         raise IdempotencyConflictError(msg, pool_id=view.pool_id)
 
 
@@ -60,7 +62,8 @@ def opened(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iterator
         return
     key, to = message.idempotency_key, stored.receipt.delivered_to
     asked = load(view, asked_key(message.message_id), Asked)
-    asker = message.sender if asked is not None and asked.idempotency_key == key else None
+    is_asked = asked is not None and asked.key(message.message_id) == key
+    asker = message.sender if is_asked else None
     waits = Contract(key, contract.expected_responses, to, asker=asker, number=seq)
     yield put(contract_key(message.message_id), waits)
     for run_id in to:
@@ -111,10 +114,11 @@ def _counted(view: PoolView, contract: Contract, seq: int, answer: RunMessage) -
 
 def _keeper_of_late(view: PoolView, answer: RunMessage) -> str | None:
     """Say for which run an answer that is not counted is kept, out of its inbox."""
-    asked = load(view, asked_key(str(answer.reply_to)), Asked)
+    question = str(answer.reply_to)
+    asked = load(view, asked_key(question), Asked)
     if asked is None or asked.late_to_inbox:
         return None
-    known = view.message_by_key(asked.idempotency_key)
+    known = view.message_by_key(asked.key(question))
     if known is None or answer.sender not in known.stored.receipt.delivered_to:
         return None
     return known.stored.message.sender

@@ -85,8 +85,9 @@ def as_asked(
 
 def kept(message: RunMessage, asking: Asking) -> Row:
     """Make the row that keeps the answers to a message, for as long as the log lasts."""
-    asked = Asked(message.idempotency_key, late_to_inbox=asking.late_to_inbox)
-    return put(asked_key(message.message_id), asked)
+    message_id, key = message.message_id, message.idempotency_key
+    asked = Asked(None if key == message_id else key, late_to_inbox=asking.late_to_inbox)
+    return put(asked_key(message_id), asked)
 
 
 class Withdraw(Command[None]):

@@ -137,13 +137,18 @@ class Contract(Wire):
 class Asked(Wire):
     """A question whose answers are kept for whoever asks it again.
 
+    :ivar idempotency_key: ``None``: the same as its id, as most have it
     :ivar answers: the records of those that came in time
     :ivar late_to_inbox: whether others go to the inbox, and are not kept
     """
 
-    idempotency_key: IdempotencyKey
+    idempotency_key: IdempotencyKey | None = None
     answers: tuple[int, ...] = ()
     late_to_inbox: bool = False
+
+    def key(self, message_id: str) -> str:
+        """Give its idempotency key."""
+        return self.idempotency_key or message_id
 
 
 class HostEvent(Wire):

@@ -5,11 +5,13 @@ from contextlib import suppress
 from typing import Final
 
 from agentpool.errors import AgentPoolError, AskOutcome, NoAnswerError
-from agentpool.rules.asking import Answers, Withdraw, answers_so_far, answers_to
+from agentpool.rules.asking import Answers, Asking, Withdraw, answers_so_far, answers_to
 from agentpool.rules.sending import Send
 from agentpool.rules.topics import answers_topic, message_topic
+from agentpool.runtime.bodies import to_keep_with
+from agentpool.runtime.drafts import Composed
 from agentpool.runtime.opened import OpenedPool
-from agentpool.wire.records import RunMessage
+from agentpool.wire.records import MessageReceipt, RunMessage
 
 __all__ = ("Question", "the_one")
 
@@ -17,15 +19,17 @@ __all__ = ("Question", "the_one")
 class Question:
     """A question that is asked through a pool.
 
-    :param send: sends it
-    :param key: its idempotency key
+    :param composed: what is sent
     :param repeatable: whether it can be asked again; if not, it is withdrawn when nobody waits
     """
 
-    def __init__(self, pool: OpenedPool, send: Send, key: str, *, repeatable: bool) -> None:
+    def __init__(
+        self, pool: OpenedPool, composed: Composed, asking: Asking, *, repeatable: bool
+    ) -> None:
         self._pool: Final = pool
-        self._send: Final = send
-        self._key: Final = key
+        self._composed: Final = composed
+        self._asking: Final = asking
+        self._key: Final = composed.message.idempotency_key
         self._repeatable: Final = repeatable
 
     async def answers(self) -> Answers:
@@ -35,7 +39,7 @@ class Question:
             return await self._pool.query(lambda view: answers_to(view, self._key))
 
         try:
-            await self._pool.execute(self._send)
+            await self._ask()
             topic = message_topic(self._key)
             return await self._pool.waiting.until(topic, look, ending=self._pool.lost)
         except BaseException as error:
@@ -46,7 +50,7 @@ class Question:
         """Ask, and yield the answers as they come, until it is certain that there are no more."""
         pool, seen = self._pool, 0
         try:
-            asked = await pool.execute(self._send)
+            asked = await self._ask()
             topics = message_topic(self._key), answers_topic(asked.message_id)
             with pool.waiting.turns(*topics, ending=pool.lost) as turns:
                 async for _ in turns:
@@ -63,6 +67,11 @@ class Question:
         except BaseException as error:
             await self._left(error)
             raise
+
+    async def _ask(self) -> MessageReceipt:
+        message, content = self._composed
+        bodies = await to_keep_with(self._pool, content)
+        return await self._pool.execute(Send(message, bodies, asking=self._asking))
 
     async def _left(self, error: BaseException) -> None:
         """Withdraw a question that nobody waits for any more, and cannot."""

@@ -13,6 +13,8 @@ from agentpool import (
     AgentPoolStoredWake,
     AgentPoolStoreRecord,
     AgentPoolStoreRecordPayload,
+    Answers,
+    AskOutcome,
     CompiledEventFilter,
     DeadLetter,
     Delivery,
@@ -102,6 +104,17 @@ async def a_store(store: AgentPoolStore, message: RunMessage, receipt: MessageRe
     assert_type(await store.wake("p", "w"), AgentPoolStoredWake | None)
     assert_type(await store.next_event_sequence("p"), int)
     assert_type(await store.read("p", limit=1), list[AgentPoolStoreRecord])
+
+
+async def asking(me: MemberHandle, to: RunAddress) -> None:
+    answers = await me.ask(to, "c", expected="all")
+    assert_type(answers, Answers)
+    assert_type(answers[0], RunMessage)
+    assert_type(answers.outcome, AskOutcome)
+    assert_type(answers.missing, tuple[str, ...])
+    assert_type(await me.ask_one(to, "c"), RunMessage)
+    async for answer in me.ask_each(to, "c", expected=2, late="inbox"):
+        assert_type(answer, RunMessage)
 
 
 async def reading_on(store: AgentPoolStore) -> None:

@@ -14,7 +14,13 @@ import pytest
 from public_calls import POOL, Call, World, a_world, public_calls
 from wrong_values import UNSHOWN, WRONG, fits
 
-from agentpool import AgentPoolError, AgentPoolStore, InMemoryAgentPoolStore, SqliteAgentPoolStore
+from agentpool import (
+    AgentPoolError,
+    AgentPoolStore,
+    InMemoryAgentPoolStore,
+    NoAnswerError,
+    SqliteAgentPoolStore,
+)
 from agentpool.support.opening import Unopened
 
 CALLS = {call.name: call for call in public_calls()}
@@ -68,7 +74,8 @@ async def faults(call: Call, world: World) -> AsyncIterator[str]:
             yield f"{parameter} = {name}: is not named by: {error}"
         elif not changes_nothing:
             after = await state_of(world)
-            if error is not None and after != before:
+            refused = error is not None and not isinstance(error, NoAnswerError)
+            if refused and after != before:
                 yield f"{parameter} = {name}: refused, and something has changed"
             before = after
 
@@ -89,7 +96,7 @@ async def outcome(call: Call, world: World, arguments: dict[str, Any]) -> BaseEx
     except Exception as error:  # noqa: BLE001  # whatever it is
         return error
     if isinstance(made, AsyncIterator) and call.owner is not SqliteAgentPoolStore:
-        return await raised(anext(made))
+        return await raised(anext(made, None))
     if isinstance(made, Awaitable) and not isinstance(made, Unopened):
         return await raised(made, patient=call.owner is SqliteAgentPoolStore)
     return None

@@ -19,6 +19,7 @@ from agentpool.inbox import Delivery
 from agentpool.pool import AgentPool
 from agentpool.rules.claims import Acknowledge, Claim, ClaimNext
 from agentpool.testing.conformance.kit import POOL, record
+from agentpool.testing.conformance.pool_asking import a_question
 from agentpool.testing.conformance.pool_kit import an_event
 from agentpool.testing.conformance.shared_kit import waiting_for_more
 from agentpool.testing.values import a_message
@@ -50,6 +51,11 @@ class Verbs:
     async def send(self, name: str) -> str:
         """Send a message to ``run.b``, and give its status."""
         return (await self._pool.send(a_message(name))).status
+
+    async def ask(self) -> list[str]:
+        """Ask all for two answers, and give who has answered, and how it ended."""
+        answers = await self._pool.ask(a_question(2, None))
+        return [*(each.sender for each in answers), answers.outcome]
 
     async def publish(self, event_id: str) -> int:
         """Publish an event, and give its number."""

@@ -1,8 +1,9 @@
 """How an ask ends: as soon as it is certain, once, and saying why and who has not answered."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
+from itertools import product
 from typing import Final
 
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from agentpool.errors import AskOutcome, InvalidValueError, NoAnswerError, Retry
 from agentpool.pool import AgentPool
 from agentpool.rules.asking import Answers
 from agentpool.support.clock import wall_clock
+from agentpool.testing.cancellation import Moment, cancel_at
 from agentpool.testing.conformance.kit import PATIENCE, POOL, refusal
 from agentpool.testing.conformance.pool_asking import TIMEOUT, a_question, asked
 from agentpool.testing.conformance.pool_kit import (
@@ -240,6 +242,30 @@ class PoolOutcomeTests(PoolKit):
                 await asking
             assert await peeked(pool.inbox("run.b")) == []
             assert await message_log(pool) == [ACCEPTED, DELIVERED, MessageStatus.CANCELLED]
+
+    async def test_wherever_an_ask_is_cancelled_no_question_is_left_open(self) -> None:
+        for moment in Moment:
+            async with self.opened("run.a", "run.b") as pool:
+                me = pool.acting_as(a_member("run.a"))
+
+                async def ask() -> None:
+                    async with asyncio.timeout(0.02):
+                        await me.ask(TO_ALL, "content.1")  # noqa: B023  # it is run at once
+
+                async def ask_each() -> None:
+                    async with (
+                        asyncio.timeout(0.02),
+                        aclosing(me.ask_each(TO_ALL, "content.1")) as answers,  # noqa: B023
+                    ):
+                        await anext(answers)
+
+                for call, suspension in product((ask, ask_each), range(8)):
+                    with suppress(TimeoutError):
+                        await cancel_at(suspension, call, moment=moment)
+                    await carry_out_due(pool)  # comes after what is still under way
+                    statuses = (each.receipt.status for each in (await pool.snapshot()).messages)
+                    assert {*statuses} <= {MessageStatus.CANCELLED}, (moment, call, suspension)
+                    assert await peeked(pool.inbox("run.b")) == []
 
     async def test_a_cancelled_question_with_a_key_goes_on(self) -> None:
         async with self.opened("run.a", "run.b") as pool:

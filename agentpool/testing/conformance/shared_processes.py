@@ -4,9 +4,16 @@ from contextlib import aclosing
 from typing import Final
 
 from agentpool.testing.conformance.kit import append_many, payloads, record, take
-from agentpool.testing.conformance.pool_kit import deliver, peeked, wake_log
+from agentpool.testing.conformance.pool_asking import a_question
+from agentpool.testing.conformance.pool_kit import (
+    a_reply,
+    deliver,
+    peeked,
+    recorded_message,
+    wake_log,
+)
 from agentpool.testing.conformance.shared_kit import SharedKit, begun, waiting_for_more
-from agentpool.testing.values import a_message
+from agentpool.testing.values import a_member, a_message
 from agentpool.wire.codec import encode
 from agentpool.wire.records import AgentPoolStoreCursor, RunMessageRecorded
 
@@ -109,6 +116,23 @@ class SharedProcessTests(SharedKit):
             await delivery.ack()
             assert (await pool.wait("wake.1")).registration.status == "timed_out"
             assert await wake_log(pool) == ["registered", "timed_out"]
+
+    async def test_the_answers_to_a_killed_process_are_there_when_it_asks_again(self) -> None:
+        place = self.new_place()
+        async with self.pool(place) as pool:
+            await pool.join_run(a_member("run.c"))
+            question = a_question(2, None)
+            async with self.process(place) as other:
+                other.tell("ask")
+                await recorded_message(pool, "question")
+                await pool.send(a_reply(question, "run.c"))
+                await other.kill()
+            await pool.send(a_reply(question, "run.b"))
+            await pool.send(a_reply(question, "run.b", 2))
+            async with self.process(place) as other:
+                for _ in range(2):
+                    assert await other.ask("ask") == ["run.c", "run.b", "complete"]
+            assert await peeked(pool.inbox("run.a")) == []
 
     async def test_what_a_killed_process_was_told_is_there_once(self) -> None:
         place = self.new_place()
