@@ -14,7 +14,7 @@ from agentpool.inbox import Inbox
 from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.sending import Send
-from agentpool.rules.topics import ANY, LOG, inbox_topic
+from agentpool.rules.topics import ANY, DEADLINES, LOG, inbox_topic
 from agentpool.runtime import upkeep
 from agentpool.runtime.opened import OpenedPool
 from agentpool.stores.sqlite import lookout
@@ -136,7 +136,7 @@ def names_apart(names: list[str]) -> Iterator[str]:
 
 
 def slots(pool_id: str) -> set[int]:
-    return {slot_of(pool_id, topic) for topic in (ANY, LOG, inbox_topic(RUN))}
+    return {slot_of(pool_id, topic) for topic in (ANY, LOG, DEADLINES, inbox_topic(RUN))}
 
 
 @pytest.mark.parametrize("poll_seconds", [NEVER, 0.01])
