@@ -19,6 +19,7 @@ from agentpool import (
     AgentPoolMember,
     AgentPoolStore,
     EventFilter,
+    EventKind,
     MessageResponseContract,
     RunAddress,
     SqliteAgentPoolStore,
@@ -136,3 +137,21 @@ async def foreign_errors(path: Path) -> list[str]:
             except Exception as error:  # noqa: BLE001  # which there must not be
                 found.append(f"{name}: {type(error).__name__}: {error}")
     return found
+
+
+async def test_a_record_with_the_largest_number_is_looked_at_like_others(
+    seeded: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "largest.db"
+    shutil.copyfile(seeded, path)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(
+            "INSERT INTO agent_pool_records VALUES (?, ?, 'pool_created', ?)",
+            (POOL, 2**63 - 1, '{"type":"pool_created"}'),
+        )
+        other.commit()
+    async with asyncio.timeout(60), SqliteAgentPoolStore.open(path) as store:
+        subscription = AgentPool(store, POOL).subscribe(EventFilter())
+        first = await anext(subscription)
+        assert first.event_kind is EventKind.AGENT_POOL_CREATED
+        await subscription.aclose()
