@@ -14,6 +14,7 @@ from agentpool import (
     CorruptRecordError,
     SqliteAgentPoolStore,
     StoreBusyError,
+    StoreClosedError,
 )
 from agentpool.doctor import Level, examine
 from agentpool.stores.sqlite.backfill import Backfill
@@ -240,3 +241,17 @@ async def test_reading_in_pieces_holds_nothing_while_its_consumer_pauses(
             blocked, frames, copied = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             assert (blocked, frames, copied) == (0, 0, 0)
         assert sum([len(piece) async for piece in body]) == len(BODY) - PIECE
+
+
+async def test_closing_ends_a_put_half_way_and_another_handle_completes_it(path: Path) -> None:
+    body = bytes(MANY)
+    async with SqliteAgentPoolStore.open(path) as store:
+        putting = asyncio.create_task(store.put_content(body))
+        await until_there_are(path, 1)
+        async with asyncio.timeout(BOUND):
+            await store.aclose()
+            with pytest.raises(StoreClosedError):
+                await putting
+    assert counts(path)[0] == 0
+    async with SqliteAgentPoolStore.open(path) as store:
+        assert await store.get_content(await store.put_content(body)) == body
