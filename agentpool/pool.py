@@ -168,7 +168,7 @@ class AgentPool:
         return member
 
     async def members(self) -> tuple[AgentPoolMember, ...]:
-        """List the members in ascending order of their runs, as they are at this moment."""
+        """List the members, queues too, in ascending order of their runs, as they are now."""
         return await self._opened.query(
             lambda view: tuple(member for _, member in sorted(view.state.members.items()))
         )

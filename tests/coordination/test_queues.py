@@ -101,7 +101,7 @@ def to_ask() -> asyncio.Queue[int]:
 EXPECTED: Final = sorted(f"question.{number}!" for number in range(QUESTIONS))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(amount(900, 3600))
 async def test_while_nobody_is_killed_questions_are_shared_in_order(
     pool: AgentPool, path: Path, folder: Path
 ) -> None:
@@ -120,7 +120,7 @@ async def test_while_nobody_is_killed_questions_are_shared_in_order(
         assert seqs == sorted(seqs)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(amount(900, 3600))
 async def test_consumers_killed_at_random_leave_no_question_without_its_one_answer(
     pool: AgentPool, path: Path, folder: Path
 ) -> None:
