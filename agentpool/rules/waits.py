@@ -5,19 +5,20 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from agentpool.errors import InvalidTransitionError
+from agentpool.errors import InvalidTransitionError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.history import is_member, is_visible, page_of_events
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
 from agentpool.rules.transitions import WAKE_STEPS, is_step
 from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, recorded_wake
-from agentpool.wire.event_kinds import EventKind
+from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventKind
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import (
     CompiledEventFilter,
     EventFilter,
     PayloadAccessMode,
+    empty_sets,
     may_match,
 )
 from agentpool.wire.ids import EventId, check_identifier
@@ -42,6 +43,7 @@ __all__ = (
     "find_in_page",
     "find_match",
     "outcome",
+    "refuse_hopeless",
     "trigger",
     "waits_ended",
 )
@@ -64,6 +66,24 @@ class WakeOutcome(Wire):
     def triggered(self) -> bool:
         """Whether the event that was waited for happened."""
         return self.registration.status is WakeRegistrationStatus.TRIGGERED
+
+
+def refuse_hopeless(wanted: EventFilter) -> None:
+    """Refuse a filter by which no event could ever end a wait.
+
+    :raises InvalidValueError: saying which part of it
+    """
+    for name in empty_sets(wanted):
+        msg = f"filter: {name} admits nothing, so the wait could never end; leave it out"
+        raise InvalidValueError(msg)
+    if isinstance(wanted.kinds, Include):
+        ending = set(filter(_ends_a_wake, wanted.kinds.include))
+        if not ending:
+            msg = "filter: what becomes of a wake ends no wait; wait for what ended that wake"
+            raise InvalidValueError(msg)
+        if wanted.terminal_only and not ending & TERMINAL_EVENT_KINDS:
+            msg = "filter: terminal_only, but none of its kinds is terminal; leave one of them out"
+            raise InvalidValueError(msg)
 
 
 def compile_for(config: AgentPoolStoreConfig, wanted: EventFilter) -> CompiledEventFilter:

@@ -17,6 +17,7 @@ from agentpool.rules.waits import (
     compile_for,
     find_in_page,
     outcome,
+    refuse_hopeless,
 )
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Take, Waiting, When
@@ -192,6 +193,7 @@ class OpenedPool:
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None
     ) -> tuple[WakeRegistration, AgentPoolStoreCursor | None]:
         """Register a wait, and say up to where the past was searched before."""
+        refuse_hopeless(condition.filter)
         match, looked_until = await self._search(condition, since)
         command = SuspendUntil(condition, looked_until, match)
         return await self.execute(command), looked_until

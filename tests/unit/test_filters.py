@@ -25,6 +25,7 @@ from agentpool import (
     EventFilter,
     EventIndexField,
     EventKind,
+    Include,
     PayloadAccessMode,
     PrivacyClass,
     SourceKind,
@@ -148,8 +149,8 @@ def test_a_set_matches_what_it_includes(name: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_an_empty_set_matches_nothing(name: str) -> None:
-    assert not matches(MATCHING, {name: include()})
-    assert not matches(envelope(), {name: include()})
+    assert not matches(MATCHING, {name: Include(include=())})
+    assert not matches(envelope(), {name: Include(include=())})
 
 
 @pytest.mark.parametrize("name", ABSENT)
@@ -173,13 +174,13 @@ def test_terminal_only(kind: EventKind) -> None:
 
 
 def test_indexed_fields_stand_in_the_order_of_the_wire_format() -> None:
-    sets: dict[str, Any] = {name: include() for name in reversed(SETS)}
+    sets: dict[str, Any] = {name: Include(include=()) for name in reversed(SETS)}
     assert EventFilter(**sets).compile().indexed_fields == tuple(EventIndexField)
 
 
 @pytest.mark.parametrize(("name", "index_field"), list(zip(SETS, EventIndexField, strict=True)))
 def test_each_set_has_its_index_field(name: str, index_field: EventIndexField) -> None:
-    sets: dict[str, Any] = {name: include()}
+    sets: dict[str, Any] = {name: Include(include=())}
     assert EventFilter(**sets).compile().indexed_fields == (index_field,)
     assert EventFilter(terminal_only=True).compile().indexed_fields == ()
 

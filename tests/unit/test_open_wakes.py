@@ -20,6 +20,7 @@ from agentpool import (
     EventFamily,
     EventFilter,
     EventKind,
+    Include,
     include,
 )
 from agentpool.rules.open_wakes import OpenWakes
@@ -94,8 +95,8 @@ FILTERS: dict[str, tuple[dict[str, Any], list[bool]]] = {
     "a kind": ({"kinds": include(STARTED)}, [True, False, True, False]),
     "several runs": ({"run_ids": include("run.x", "run.y")}, [True, True, True, True]),
     "several kinds": ({"kinds": include(STARTED, FAILED)}, [True, True, True, True]),
-    "no run": ({"run_ids": include()}, [False, False, False, False]),
-    "no kind": ({"kinds": include()}, [False, False, False, False]),
+    "no run": ({"run_ids": Include(include=())}, [False, False, False, False]),
+    "no kind": ({"kinds": Include(include=())}, [False, False, False, False]),
     "another field only": ({"tags": include("t")}, [True, True, True, True]),
     "a kind and another field": ({"kinds": include(STARTED), "tags": include("t")}, [True] * 4),
 }
@@ -191,9 +192,9 @@ _KINDS = st.sampled_from([STARTED, FAILED, EventKind.TOOL_FAILED])
 _WANTED = st.fixed_dictionaries(
     {},
     optional={
-        "run_ids": st.lists(_RUNS, max_size=2).map(lambda runs: include(*runs)),
-        "kinds": st.lists(_KINDS, max_size=2).map(lambda kinds: include(*kinds)),
-        "tags": st.lists(_TAGS, max_size=2).map(lambda tags: include(*tags)),
+        "run_ids": st.lists(_RUNS, max_size=2).map(lambda runs: Include(include=tuple(runs))),
+        "kinds": st.lists(_KINDS, max_size=2).map(lambda kinds: Include(include=tuple(kinds))),
+        "tags": st.lists(_TAGS, max_size=2).map(lambda tags: Include(include=tuple(tags))),
         "agent_ids": st.just(include("agent.x")),
         "families": st.sampled_from([EventFamily.RUN, EventFamily.TOOL]).map(include),
         "subject_kinds": st.sampled_from([EntityKind.RUN, EntityKind.TURN]).map(include),

@@ -17,7 +17,7 @@ from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import EventFilter, PayloadAccessMode
 from agentpool.wire.records import START, AgentPoolStoreCursor, AgentPoolWakePolicy, RunAddress
 from agentpool.wire.refs import PolicyRef
-from agentpool.wire.struct import include
+from agentpool.wire.struct import Include, include
 
 __all__ = ("PoolPublishingTests",)
 
@@ -219,11 +219,11 @@ class PoolPublishingTests(PoolKit):
                 ("any", ["run.a", "run.c"]),
                 (include("run.a", "run.b"), ["run.a"]),
                 (include("run.x"), []),
-                (include(), []),
+                (Include(include=()), []),
             ]
             for run_ids, expected in cases:
                 narrowed = await pool.scope_filter(EventFilter(run_ids=run_ids))
-                assert narrowed.run_ids == include(*expected)
+                assert narrowed.run_ids == Include(include=tuple(expected))
 
     async def test_a_filter_keeps_all_else_that_it_asks_for(self) -> None:
         wanted = EventFilter(kinds=include(EventKind.RUN_FAILED), terminal_only=True)

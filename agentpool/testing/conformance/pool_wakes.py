@@ -25,7 +25,7 @@ from agentpool.wire.records import (
     WakeRegistrationStatus,
 )
 from agentpool.wire.refs import PolicyRef
-from agentpool.wire.struct import include
+from agentpool.wire.struct import Include, include
 
 __all__ = ("DELIVERIES", "PoolWakeTests", "a_wait", "waiting")
 
@@ -224,9 +224,10 @@ class PoolWakeTests(PoolKit):
     async def test_what_becomes_of_a_wait_never_ends_a_wait(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
             kinds = [each for each in EventKind if each.startswith("wake_condition_")]
+            never = EventKind.RUN_FAILED
             conditions = (
                 a_wait("wake.any", filter=EventFilter(agent_ids=include("agent.b"))),
-                a_wait("wake.kinds", filter=EventFilter(kinds=include(*kinds))),
+                a_wait("wake.kinds", filter=EventFilter(kinds=include(*kinds, never))),
             )
             await pool.join_run(a_member("run.x", agent_id="agent.b"))
             head = AgentPoolStoreCursor(len(await payloads(pool.store)))
@@ -241,8 +242,20 @@ class PoolWakeTests(PoolKit):
             await pool.publish(an_event(event_kind=kinds[0], agent_id="agent.b", run_id="run.x"))
             for each in conditions:
                 assert await wake_log(pool, each.condition_id) == [REGISTERED]
-            late = a_wait("wake.late", filter=EventFilter(kinds=include(*kinds)))
+            late = a_wait("wake.late", filter=EventFilter(kinds=include(*kinds, never)))
             assert (await pool.suspend_until("run.a", late)).status is REGISTERED
+
+    async def test_a_filter_by_which_no_wait_could_end_is_refused(self) -> None:
+        wakes = [each for each in EventKind if each.startswith("wake_condition_")]
+        async with self.opened("run.a") as pool:
+            for hopeless in (
+                EventFilter(kinds=include(*wakes)),
+                EventFilter(kinds=include(EventKind.RUN_STARTED), terminal_only=True),
+                EventFilter(tags=Include(include=())),
+            ):
+                waiting = pool.suspend_until("run.a", a_wait("wake.1", filter=hopeless))
+                assert "filter: " in str(await refusal(InvalidValueError, waiting))
+            assert await wake_log(pool) == []
 
     async def test_a_wait_sees_only_members_with_the_policies_of_the_pool(self) -> None:
         policy = PolicyRef(id="policy.1")
