@@ -19,6 +19,7 @@ from agentpool.wire.filters import (
     CompiledEventFilter,
     EventFilter,
     PayloadAccessMode,
+    empty_sets,
     may_match,
 )
 from agentpool.wire.ids import EventId, check_identifier
@@ -43,7 +44,7 @@ __all__ = (
     "find_in_page",
     "find_match",
     "outcome",
-    "refuse_vain",
+    "refuse_hopeless",
     "trigger",
     "waits_ended",
 )
@@ -76,24 +77,22 @@ class WakeOutcome(Wire):
         return self.registration.status is WakeRegistrationStatus.TRIGGERED
 
 
-def refuse_vain(wanted: EventFilter) -> None:
-    """Refuse a filter that no event could match that may end a wait.
+def refuse_hopeless(wanted: EventFilter) -> None:
+    """Refuse a filter by which no event could ever end a wait.
 
-    :raises InvalidValueError: saying why
+    :raises InvalidValueError: saying which part of it
     """
-    for name in wanted.__struct_fields__:
-        if getattr(wanted, name) == _NOTHING:
-            msg = f"filter: its {name} admit nothing, so nothing could end the wait"
-            raise InvalidValueError(msg)
-    kinds = wanted.kinds.include if isinstance(wanted.kinds, Include) else tuple(EventKind)
-    if wanted.terminal_only:
-        kinds = tuple(kind for kind in kinds if kind in TERMINAL_EVENT_KINDS)
-    if not any(map(_ends_a_wake, kinds)):
-        msg = (
-            "filter: none of its kinds could end the wait: those of wakes never do"
-            f"{', and only terminal ones are wanted' if wanted.terminal_only else ''}"
-        )
+    for name in empty_sets(wanted):
+        msg = f"filter: {name} admits nothing, so the wait could never end; leave it out"
         raise InvalidValueError(msg)
+    if isinstance(wanted.kinds, Include):
+        ending = set(filter(_ends_a_wake, wanted.kinds.include))
+        if not ending:
+            msg = "filter: what becomes of a wake ends no wait; wait for what ended that wake"
+            raise InvalidValueError(msg)
+        if wanted.terminal_only and not ending & TERMINAL_EVENT_KINDS:
+            msg = "filter: terminal_only, but none of its kinds is terminal; leave one of them out"
+            raise InvalidValueError(msg)
 
 
 def compile_for(config: AgentPoolStoreConfig, wanted: EventFilter) -> CompiledEventFilter:

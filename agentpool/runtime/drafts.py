@@ -22,6 +22,7 @@ from agentpool.wire.records import (
     RunAddress,
     RunMessage,
     RunTarget,
+    address_problem,
 )
 from agentpool.wire.refs import EventCorrelation, PolicyRef
 from agentpool.wire.refused import NoRecipientError
@@ -80,7 +81,10 @@ def compose(
 
     :raises InvalidValueError: naming the field that is wrong
     """
-    require_type(draft.to, RunAddress, "to")
+    problem = address_problem(draft.to)
+    if problem is not None:
+        msg = f"to: {problem}"
+        raise InvalidValueError(msg)
     require_type(draft.correlation, EventCorrelation, "correlation")
     ref, content = _content(draft.body, draft.content_ref, pool.store.max_body)
     clock = pool.store.clock

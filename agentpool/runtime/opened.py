@@ -16,7 +16,7 @@ from agentpool.rules.waits import (
     compile_for,
     find_in_page,
     outcome,
-    refuse_vain,
+    refuse_hopeless,
 )
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Take, Waiting, When
@@ -184,7 +184,7 @@ class OpenedPool:
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None
     ) -> tuple[WakeRegistration, AgentPoolStoreCursor | None]:
         """Register a wait, and say up to where the past was searched before."""
-        refuse_vain(condition.filter)
+        refuse_hopeless(condition.filter)
         match, looked_until = await self._search(condition, since)
         command = SuspendUntil(condition, looked_until, match)
         return await self.execute(command), looked_until

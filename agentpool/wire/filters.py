@@ -5,11 +5,11 @@ the filter's canonical JSON, so equal filters have equal fingerprints in every i
 """
 
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
-from agentpool.errors import CheckedEnum, InvalidValueError
+from agentpool.errors import CheckedEnum, InvalidValueError, shown
 from agentpool.wire.codec import encode
 from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
 from agentpool.wire.events import EventDeliverySemantics, EventEnvelope
@@ -33,6 +33,7 @@ __all__ = (
     "PayloadAccessMode",
     "SubscriberOverflowPolicy",
     "SubscriberQueueConfig",
+    "empty_sets",
     "may_match",
 )
 
@@ -169,6 +170,18 @@ class EventFilter(Wire, kw_only=True):
             and (not self.terminal_only or envelope.event_kind in TERMINAL_EVENT_KINDS)
         )
 
+    @classmethod
+    def _misuse(cls, field: str, value: object) -> str | None:
+        type_ = type(value)
+        is_any = issubclass(type_, str) and str.__str__(cast("str", value)) == "any"
+        if field not in _SETS or issubclass(type_, Include) or is_any:
+            return None
+        shown_value = shown(value) if issubclass(type_, str) else "..."
+        return (
+            f"expected the values as include(...), got {type_.__name__}; write"
+            f" {field}=include({shown_value})"
+        )
+
     def compile(self) -> "CompiledEventFilter":
         """Fingerprint this filter and list the fields that it looks at."""
         fingerprint = f"sha256:{sha256(encode(self)).hexdigest()}"
@@ -215,6 +228,9 @@ _INDEXED = {
 }
 
 
+_SETS = frozenset(_INDEXED.values())
+
+
 class CompiledEventFilter(Wire):
     """A filter with its fingerprint, as it is stored with a wake."""
 
@@ -233,6 +249,15 @@ class CompiledEventFilter(Wire):
 def may_match(wanted: CompiledEventFilter, kind: EventKind, run_id: RunId) -> bool:
     """Say, before its envelope is made, whether an event of this kind and run can match."""
     return _has(wanted.criteria.run_ids, run_id) and _has(wanted.criteria.kinds, kind)
+
+
+def empty_sets(wanted: EventFilter) -> list[str]:
+    """List the sets of a filter that admit nothing, so that it matches nothing."""
+    return [
+        name
+        for name in _INDEXED.values()
+        if isinstance(found := getattr(wanted, name), Include) and not found.include
+    ]
 
 
 def _has(wanted: FilterSet[Any], value: str | None) -> bool:

@@ -256,9 +256,28 @@ class RunMessage(Wire, kw_only=True):
         if self.expires_at_millis is not None:
             check_u64(self.expires_at_millis, "expires_at_millis")
 
+    @classmethod
+    def _misuse(cls, field: str, value: object) -> str | None:
+        type_ = type(value)
+        if field == "to":
+            return address_problem(value)
+        if field == "content_ref" and not issubclass(type_, str):
+            return f"expected str, got {type_.__name__}; what is to be said is the body of `send`"
+        return None
+
     def __repr__(self) -> str:
         to = _shown_target(self.to)
         return f"<RunMessage {shown(self.message_id)} from {shown(self.sender)} to {to}>"
+
+
+def address_problem(value: object) -> str | None:
+    """Say what is wrong with what is given for an address, or ``None`` when it is one."""
+    if issubclass(type(value), RunAddress):
+        return None
+    return (
+        f"expected RunAddress, got {type(value).__name__}; write RunAddress.run(id), .agent(id),"
+        " .topic(id) or .pool(id)"
+    )
 
 
 def _shown_target(to: RunAddress) -> str:

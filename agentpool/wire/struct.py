@@ -82,6 +82,11 @@ class Wire(msgspec.Struct, metaclass=CheckedMeta, frozen=True, omit_defaults=Tru
     wire format always writes gets its default from `written`.
     """
 
+    @classmethod
+    def _misuse(cls, field: str, value: object) -> str | None:  # noqa: ARG003  # of those who know
+        """Say what to write instead of a value that is easily taken for the right one."""
+        return None
+
 
 W = TypeVar("W", bound=Wire)
 
@@ -105,11 +110,16 @@ FilterSet: TypeAlias = Literal["any"] | Include[T]
 def include(*values: T) -> Include[T]:
     """Admit these values in a filter: ``EventFilter(kinds=include(EventKind.RUN_FAILED))``.
 
-    :raises InvalidValueError: it is none, so nothing could match
+    :raises InvalidValueError: there are none, or they are given as a list
     """
     if not values:
-        msg = "values: include() of nothing matches nothing; name values, or leave the field out"
+        msg = "values: there are none, and nothing would match; leave the field of the filter out"
         raise InvalidValueError(msg)
+    for value in values:
+        if issubclass(type(value), list | tuple | set | frozenset | dict):
+            name = type(value).__name__
+            msg = f"values: expected the values themselves, got {name}; write include(*values)"
+            raise InvalidValueError(msg)
     return Include(include=values)
 
 
@@ -272,19 +282,24 @@ def checked(value: W) -> W:
 
 def _checked(cls: type[Wire], unchecked: Wire) -> Wire:
     plan = _plan(cls)
-    values = zip(cls.__struct_fields__, msgspec.structs.astuple(unchecked), strict=True)
+    values = list(zip(cls.__struct_fields__, msgspec.structs.astuple(unchecked), strict=True))
+    for name, value in values:
+        misuse = cls._misuse(name, value)
+        if misuse is not None:
+            msg = f"{cls.__name__}.{name}: {misuse}"
+            raise InvalidValueError(msg)
     # What an `Include` by itself admits, the filter that it is given to looks at.
     plain = [_plain(v, f"{cls.__name__}.{name}", deep=cls is not Include) for name, v in values]
     try:
-        value = msgspec.convert(dict(zip(cls.__struct_encode_fields__, plain, strict=True)), cls)
+        checked = msgspec.convert(dict(zip(cls.__struct_encode_fields__, plain, strict=True)), cls)
     except msgspec.ValidationError as error:
         msg = f"{cls.__name__}: {plan.in_our_names(str(error))}"
         raise InvalidValueError(msg) from error
     for name in plan.identifiers:
-        _each(cls, name, getattr(value, name), identifier_problem)
+        _each(cls, name, getattr(checked, name), identifier_problem)
     for name in plan.texts:
-        _each(cls, name, getattr(value, name), _text_problem)
-    return value
+        _each(cls, name, getattr(checked, name), _text_problem)
+    return checked
 
 
 _NO_SEQUENCES: Final = (str, bytes, bytearray, memoryview, range)

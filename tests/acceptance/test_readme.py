@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 import agentpool
-from agentpool import errors
 
 from .programs import ROOT, blocks, programs, run
 
@@ -52,6 +51,6 @@ def test_it_lists_every_error_with_its_classification() -> None:
     rows = re.findall(r"^\| `(\w+Error)` \|.*\| ([\w ]+) \|$", README, re.MULTILINE)
     assert dict(rows) == {
         name: getattr(agentpool, name).retry.replace("_", " ")
-        for name in errors.__all__
+        for name in agentpool.__all__
         if name.endswith("Error") and name != "AgentPoolError"
     }

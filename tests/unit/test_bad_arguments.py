@@ -16,12 +16,16 @@ from agentpool import (
     AgentPoolError,
     AgentPoolStore,
     EventFilter,
+    EventKind,
+    Include,
     InMemoryAgentPoolStore,
     InvalidValueError,
     MemberHandle,
     MessageStatus,
     RunAddress,
+    RunMessage,
     SqliteAgentPoolStore,
+    include,
 )
 from agentpool.rules.command import Row, RowKey
 from agentpool.rules.rows import WakeCause, value_of
@@ -36,6 +40,7 @@ ANY: Any = object()
 WRONG: Any = "x"
 SEVEN: Any = 7
 BYTES: Any = b"run.a"
+ANY_BODY: Any = {"question": "Where is Dune?"}
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -192,7 +197,23 @@ MEMBER_CALLS: dict[str, tuple[Callable[[MemberHandle], object], tuple[str, ...]]
         lambda m: m.reply(a_message("m"), REF, policy_refs=SEVEN),
         ("policy_refs:", "sequence", "int"),
     ),
+    "send, an address as text": (lambda m: m.send(WRONG, "x"), ("to:", "RunAddress.run(")),
+    "send_many, no pair": (lambda m: m.send_many([(TO,)]), ("messages:", "pairs")),  # type: ignore[list-item]
     "wait_until": (lambda m: m.wait_until(WRONG), ("filter:", "EventFilter", "str")),
+    "wait_until, nothing included": (
+        lambda m: m.wait_until(EventFilter(run_ids=Include(include=()))),
+        ("filter:", "run_ids"),
+    ),
+    "wait_until, of wakes": (
+        lambda m: m.wait_until(EventFilter(kinds=include(EventKind.WAKE_CONDITION_TRIGGERED))),
+        ("filter:", "wake"),
+    ),
+    "wait_until, never terminal": (
+        lambda m: m.wait_until(
+            EventFilter(kinds=include(EventKind.RUN_STARTED), terminal_only=True)
+        ),
+        ("filter:", "terminal_only"),
+    ),
     "wait_until, timeout": (
         lambda m: m.wait_until(EventFilter(), timeout=WRONG),
         ("timeout:", "seconds", "'x'"),
@@ -218,6 +239,43 @@ async def test_a_member_refuses(
 ) -> None:
     me = pool.acting_as(a_member("run.a"))
     await refused(pool.store, lambda: call(me), *words)
+
+
+VALUES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
+    "one run as text": (
+        lambda: EventFilter(run_ids="run.a"),  # type: ignore[arg-type]
+        ("EventFilter.run_ids:", "run_ids=include('run.a')"),
+    ),
+    "runs as a list": (
+        lambda: EventFilter(run_ids=["run.a"]),  # type: ignore[arg-type]
+        ("EventFilter.run_ids:", "include(", "list"),
+    ),
+    "one kind": (
+        lambda: EventFilter(kinds=EventKind.RUN_FAILED),  # type: ignore[arg-type]
+        ("EventFilter.kinds:", "include("),
+    ),
+    "include of nothing": (include, ("values:", "leave the field")),
+    "include of a list": (lambda: include(["run.a"]), ("values:", "include(*values)")),
+    "an address as text": (
+        lambda: RunMessage(
+            message_id="m", sender="a", to=WRONG, content_ref="x", idempotency_key="k"
+        ),
+        ("RunMessage.to:", "RunAddress.run("),
+    ),
+    "a body as a ref": (
+        lambda: RunMessage(
+            message_id="m", sender="a", to=TO, content_ref=ANY_BODY, idempotency_key="k"
+        ),
+        ("RunMessage.content_ref:", "body"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), VALUES.values(), ids=VALUES)
+def test_a_value_says_what_to_write(make: Callable[[], object], words: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        make()
+    assert [word for word in words if word not in str(caught.value)] == []
 
 
 async def test_a_message_that_is_given_back_waits_for_a_number(pool: AgentPool) -> None:

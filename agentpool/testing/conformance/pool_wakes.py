@@ -224,11 +224,10 @@ class PoolWakeTests(PoolKit):
     async def test_what_becomes_of_a_wait_never_ends_a_wait(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
             kinds = [each for each in EventKind if each.startswith("wake_condition_")]
+            never = EventKind.RUN_FAILED
             conditions = (
                 a_wait("wake.any", filter=EventFilter(agent_ids=include("agent.b"))),
-                a_wait(
-                    "wake.kinds", filter=EventFilter(kinds=include(*kinds, EventKind.RUN_FAILED))
-                ),
+                a_wait("wake.kinds", filter=EventFilter(kinds=include(*kinds, never))),
             )
             await pool.join_run(a_member("run.x", agent_id="agent.b"))
             head = AgentPoolStoreCursor(len(await payloads(pool.store)))
