@@ -470,7 +470,7 @@ class AgentPool:
         self, place: AgentPoolStoreCursor | None, wanted: CompiledEventFilter
     ) -> _EventPage:
         """Read the next events that a filter may match, without making the others."""
-        question = partial(page_of_events, cursor=place, worth=partial(may_match, wanted))
+        question = partial(page_of_events, cursor=place, worth=partial(may_match, wanted.criteria))
         return await self._shared_page(("past", place, wanted), Bulk(question))
 
     async def _shared_page(

@@ -156,6 +156,9 @@ class PoolView(Protocol):
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
         """Look up the latest record of a wake."""
 
+    def first_of_wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
+        """Look up the first committed record of a wake."""
+
     def records(self, after: int, limit: int) -> Sequence[tuple[int, Read]]:
         """Read records after a sequence number, in order."""
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from agentpool.errors import InvalidTransitionError, InvalidValueError
-from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey, cursor_at
 from agentpool.rules.history import is_member, is_visible, page_of_events
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
@@ -24,8 +24,10 @@ from agentpool.wire.filters import (
 )
 from agentpool.wire.ids import EventId, check_identifier
 from agentpool.wire.records import (
+    START,
     AgentPoolStoreConfig,
     AgentPoolStoreCursor,
+    AgentPoolStoredWake,
     ResumeInputPolicy,
     WakeCondition,
     WakeRegistration,
@@ -41,8 +43,10 @@ __all__ = (
     "SuspendUntil",
     "WakeOutcome",
     "compile_for",
+    "find_cause",
     "find_in_page",
     "find_match",
+    "lacks_cause",
     "outcome",
     "refuse_hopeless",
     "trigger",
@@ -124,7 +128,7 @@ def find_in_page(
         return None, since, False
 
     def worth(kind: EventKind, run_id: str) -> bool:
-        return _ends_a_wake(kind) and may_match(wanted, kind, run_id)
+        return _ends_a_wake(kind) and may_match(wanted.criteria, kind, run_id)
 
     events, place, more = page_of_events(view, since, worth, keep_out_unreadable=True)
     for _, event in events:  # those of hosts too, which `worth` was not asked about
@@ -277,10 +281,53 @@ def waits_ended(decisions: Iterable[Decision[Any]]) -> Decision[None]:
     )
 
 
+def lacks_cause(view: PoolView, condition_id: str) -> bool:
+    """Say whether a wake was triggered by another implementation, which keeps no event of it."""
+    stored = known_wake(view, condition_id)
+    return (
+        stored.registration.status is WakeRegistrationStatus.TRIGGERED
+        and stored.condition.resume_with is not ResumeInputPolicy.NONE
+        and view.row(RowKey(CAUSE, condition_id)) is None
+    )
+
+
+def find_cause(
+    view: PoolView, condition_id: str, since: AgentPoolStoreCursor | None
+) -> tuple[WakeOutcome | None, AgentPoolStoreCursor, bool]:
+    """Search one page of the log for the event that triggered a wake, from its registration on.
+
+    :param since: where to go on; ``None``: at its registration
+    :return: how it ended, where that was found; the place after the page; whether to go on there
+    """
+    stored, first = known_wake(view, condition_id), view.first_of_wake(condition_id)
+    if first is None or first.stored.registration.status is WakeRegistrationStatus.TRIGGERED:
+        return None, START, False  # it was over when it was registered: nobody wrote down by what
+    wanted = stored.condition.filter
+
+    def worth(kind: EventKind, run_id: str) -> bool:
+        ended = kind is EventKind.WAKE_CONDITION_TRIGGERED
+        return ended or (_ends_a_wake(kind) and may_match(wanted, kind, run_id))
+
+    place = cursor_at(first.seq) if since is None else since
+    events, place, more = page_of_events(view, place, worth, keep_out_unreadable=True)
+    for after, event in events:
+        # Of several records that it was triggered the first counts.
+        if event.subject_ref.id == condition_id and not _ends_a_wake(event.event_kind):
+            return None, place, False
+        if _ends_a_wake(event.event_kind) and wanted.matches(event):
+            seq = _joined_by(event, after.sequence)
+            if is_in_scope(view, first.stored, first.seq, event, seq):
+                return _outcome(stored, _cause_of(event)), place, False
+    return None, place, more
+
+
 def outcome(view: PoolView, condition_id: str) -> WakeOutcome:
     """Say how a wake ended, or that it still waits."""
     stored = known_wake(view, condition_id)
-    cause = load(view, RowKey(CAUSE, condition_id), WakeCause)
+    return _outcome(stored, load(view, RowKey(CAUSE, condition_id), WakeCause))
+
+
+def _outcome(stored: AgentPoolStoredWake, cause: WakeCause | None) -> WakeOutcome:
     wants = stored.condition.resume_with
     if cause is None or wants is ResumeInputPolicy.NONE:
         return WakeOutcome(stored.registration)
@@ -300,5 +347,8 @@ def _end_of(condition_id: str) -> RowKey:
 
 
 def _cause(condition: WakeCondition, event: EventEnvelope) -> Row:
-    cause = WakeCause(event.event_id, event.event_kind, event.subject_ref, event.related_refs)
-    return put(RowKey(CAUSE, condition.condition_id), cause)
+    return put(RowKey(CAUSE, condition.condition_id), _cause_of(event))
+
+
+def _cause_of(event: EventEnvelope) -> WakeCause:
+    return WakeCause(event.event_id, event.event_kind, event.subject_ref, event.related_refs)

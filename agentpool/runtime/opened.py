@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from agentpool.errors import MembershipLostError
@@ -14,7 +15,9 @@ from agentpool.rules.waits import (
     SuspendUntil,
     WakeOutcome,
     compile_for,
+    find_cause,
     find_in_page,
+    lacks_cause,
     outcome,
     refuse_hopeless,
 )
@@ -208,14 +211,26 @@ class OpenedPool:
             match, place, more = await self.query(Bulk(search))
         return match, place
 
+    async def _found_cause(self, condition_id: str) -> WakeOutcome | None:
+        """Find the event of a wait in the log, where another implementation ended it."""
+        place: AgentPoolStoreCursor | None = None
+        found, more = None, True
+        while more and found is None:
+            question = partial(find_cause, condition_id=condition_id, since=place)
+            found, place, more = await self.query(Bulk(question))
+        return found
+
     async def wait(self, condition_id: str) -> WakeOutcome:
         """Wait until a wake has its final status; see `AgentPool.wait`."""
         check_identifier(condition_id, "condition_id")
 
         async def look(_touched: bool) -> WakeOutcome | None:
-            found = await self.query(lambda view: outcome(view, condition_id))
-            waits = found.registration.status is WakeRegistrationStatus.REGISTERED
-            return None if waits else found
+            found, lacking = await self.query(
+                lambda view: (outcome(view, condition_id), lacks_cause(view, condition_id))
+            )
+            if found.registration.status is WakeRegistrationStatus.REGISTERED:
+                return None
+            return (await self._found_cause(condition_id) or found) if lacking else found
 
         self.lost.refuse_closed()
         return await self.waiting.until(wake_topic(condition_id), look, ending=self.lost)

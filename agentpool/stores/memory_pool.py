@@ -49,6 +49,7 @@ class MemoryPool:
         self._times: list[int] = []
         self._messages_by_key: dict[str, Placed[AgentPoolStoredMessage]] = {}
         self._wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
+        self._first_of_wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._wakes_by_key: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._joined: dict[str, list[Placed[AgentPoolMember]]] = {}
         self._rows: dict[tuple[str, str], RowTable[int]] = {}
@@ -81,6 +82,9 @@ class MemoryPool:
 
     def wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
         return self._wakes.get(condition_id)
+
+    def first_of_wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
+        return self._first_of_wakes.get(condition_id)
 
     def records(self, after: int, limit: int) -> Sequence[tuple[int, Read]]:
         page = self.log[after : after + limit]
@@ -141,4 +145,5 @@ class MemoryPool:
             case WakeRecorded(wake):
                 placed = Placed(seq, wake)
                 self._wakes[wake.condition.condition_id] = placed
+                self._first_of_wakes.setdefault(wake.condition.condition_id, placed)
                 self._wakes_by_key[wake.condition.idempotency_key] = placed

@@ -246,9 +246,9 @@ class CompiledEventFilter(Wire):
         return self.criteria.matches(envelope)
 
 
-def may_match(wanted: CompiledEventFilter, kind: EventKind, run_id: RunId) -> bool:
+def may_match(wanted: EventFilter, kind: EventKind, run_id: RunId) -> bool:
     """Say, before its envelope is made, whether an event of this kind and run can match."""
-    return _has(wanted.criteria.run_ids, run_id) and _has(wanted.criteria.kinds, kind)
+    return _has(wanted.run_ids, run_id) and _has(wanted.kinds, kind)
 
 
 def empty_sets(wanted: EventFilter) -> list[str]:

@@ -170,6 +170,33 @@ async def test_a_wake_that_it_registers_is_triggered_and_timed_out_by_us(
     assert ended is WakeRegistrationStatus.TIMED_OUT
 
 
+async def test_the_event_of_a_wait_that_it_ended_is_the_one_before_it_first_said_so(
+    path: Path,
+) -> None:
+    """Its processes race, so it may say so several times."""
+    wanted = EventFilter(kinds=include(EventKind.AGENT_POOL_RUN_JOINED))
+    condition = a_condition(run_id=FOREIGN, filter=wanted)
+    narrowed = EventFilter(kinds=wanted.kinds, run_ids=include(FOREIGN)).compile()
+    registered, triggered = (
+        WakeRecorded(AgentPoolStoredWake(condition, narrowed, a_registration(condition, status)))
+        for status in (WakeRegistrationStatus.REGISTERED, WakeRegistrationStatus.TRIGGERED)
+    )
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+        async with process("foreign.py", path) as worker:
+            writer = Writer(worker)
+            await writer.append(MemberJoined(a_member(FOREIGN)))
+            await writer.append(registered)
+            for name in ("first", "second", "third"):
+                await writer.append(MemberJoined(a_member(f"run.{name}")))
+                await writer.append(triggered)
+        async with AgentPool.open(store, POOL) as pool:
+            with anyio.fail_after(BOUND):
+                outcome = await pool.wait("wake.1")
+            assert outcome.subject_ref
+            assert outcome.subject_ref.id == "run.first"
+
+
 async def test_what_it_accepted_and_did_not_deliver_is_delivered_by_sending_again(
     pool: AgentPool, writer: Writer
 ) -> None:

@@ -77,7 +77,14 @@ class PlainSource:
 
     def wake(self, condition_id: str) -> RawRecord | None:
         self._ask("wake")
-        return self._last("wake", lambda p: p.stored.condition.condition_id == condition_id)
+        return self._last("wake", lambda p: _is_of_wake(p, condition_id))
+
+    def first_of_wake(self, condition_id: str) -> RawRecord | None:
+        self._ask("first_of_wake")
+        for raw in self._pool.log:
+            if raw[1] == "wake" and _is_of_wake(_opened(self.pool_id, *raw), condition_id):
+                return raw
+        return None
 
     def stretches(self, after: int, limit: int, open_: Open[P]) -> Iterator[Stretch[P]]:
         rows = self._ask("stretches").log[after : after + limit]
@@ -232,3 +239,7 @@ def _copied(pools: dict[str, PlainPool]) -> dict[str, PlainPool]:
         pool_id: replace(pool, log=[*pool.log], rows={**pool.rows}, times={**pool.times})
         for pool_id, pool in pools.items()
     }
+
+
+def _is_of_wake(payload: Any, condition_id: str) -> bool:
+    return bool(payload.stored.condition.condition_id == condition_id)

@@ -104,6 +104,9 @@ class Source(Protocol):
     def wake(self, condition_id: str) -> RawRecord | None:
         """Find the latest record of the wake of a condition."""
 
+    def first_of_wake(self, condition_id: str) -> RawRecord | None:
+        """Find the first record of the wake of a condition."""
+
     def stretches(self, after: int, limit: int, open_: Open[P]) -> Iterator[Stretch[P]]:
         """Read records after a number, in order, in as many stretches as the engine likes.
 

@@ -177,6 +177,9 @@ class OverlayView:
             found[condition_id] = self._placed(self._source.wake(condition_id))
         return found[condition_id]
 
+    def first_of_wake(self, condition_id: str) -> Placed[AgentPoolStoredWake] | None:
+        return self._placed(self._source.first_of_wake(condition_id))
+
     def _placed(self, raw: RawRecord | None) -> Placed[Any] | None:
         return None if raw is None else placed(self.pool_id, raw)
 

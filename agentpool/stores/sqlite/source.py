@@ -160,6 +160,9 @@ class SqliteSource:
     def wake(self, condition_id: str) -> RawRecord | None:
         return self._find(statements.CONDITIONS, condition_id)
 
+    def first_of_wake(self, condition_id: str) -> RawRecord | None:
+        return self._record(statements.CONDITIONS.first, condition_id)
+
     def _find(self, index: Index, value: str) -> RawRecord | None:
         loaded = self._loaded.get(index)
         if loaded is not None and value in loaded:

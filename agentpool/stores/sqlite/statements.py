@@ -81,9 +81,14 @@ def without_index(sql: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """An index over one field of one kind of record: how to look up one value, and many."""
+    """An index over one field of one kind of record: how to look up one value, and many.
+
+    :ivar one: the latest record with a value
+    :ivar first: the first of them
+    """
 
     one: str
+    first: str
     many: str
 
     @classmethod
@@ -91,6 +96,7 @@ class Index:
         where = f"FROM agent_pool_records WHERE pool_id = ? AND kind = '{kind}' AND {field}"
         return cls(
             one=f"SELECT seq, kind, {_PAYLOAD} {where} = ? ORDER BY seq DESC LIMIT 1",
+            first=f"SELECT seq, kind, {_PAYLOAD} {where} = ? ORDER BY seq LIMIT 1",
             many=f"SELECT {field}, seq, kind, {_PAYLOAD} {where}"
             " IN (SELECT value FROM json_each(?))",
         )

@@ -1,10 +1,10 @@
 """What a wake is narrowed to: in its record for every reader, and when an event comes."""
 
 from agentpool.pool import AgentPool
-from agentpool.testing.conformance.kit import POOL, payloads
-from agentpool.testing.conformance.pool_kit import PoolKit, an_event, wake_log
+from agentpool.testing.conformance.kit import POOL, payloads, record
+from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, an_event, wake_log
 from agentpool.testing.conformance.pool_wakes import a_wait
-from agentpool.testing.values import a_condition, a_member, a_registration
+from agentpool.testing.values import a_condition, a_member, a_message, a_registration
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.filters import EventFilter
 from agentpool.wire.records import WakeRecorded, WakeRegistrationStatus
@@ -22,6 +22,7 @@ MEMBERS = [
     a_member("run.a", policy_refs=[P1]),
 ]
 COMPLETED = include(EventKind.RUN_COMPLETED)
+JOINED = include(EventKind.AGENT_POOL_RUN_JOINED)
 
 
 async def complete(pool: AgentPool, run_id: str) -> None:
@@ -77,6 +78,28 @@ class PoolScopingTests(PoolKit):
             await pool.leave_run("run.b")
             for name in wanted:
                 assert await wake_log(pool, name) == [REGISTERED, TRIGGERED]
+
+    async def test_the_event_of_a_wait_that_another_ended_is_found_in_the_log(self) -> None:
+        condition = a_condition(filter=EventFilter(kinds=JOINED))
+        ended = a_registration(condition, TRIGGERED)
+        async with self.open_store(ManualClock()) as store:
+            # Nobody coordinates the pool yet, so nobody else ends the wait, nor keeps its event.
+            await store.open_pool(POOL)
+            for run_id in ("run.a", "run.b"):
+                await store.join_member(POOL, a_member(run_id))
+            narrowed = EventFilter(kinds=JOINED, run_ids=include("run.a", "run.b")).compile()
+            await store.record_wake(POOL, condition, narrowed, a_registration(condition))
+            for number in range(600):  # more than a page
+                await record(store, a_message(f"message.{number}"))
+            await store.join_member(POOL, a_member("run.c"))
+            await store.record_wake(POOL, condition, narrowed, ended)
+            await store.join_member(POOL, a_member("run.d"))
+            async with AgentPool.open(store, POOL) as pool:
+                outcome = await pool.wait("wake.1")
+                assert outcome.registration == ended
+                assert outcome.event_kind is EventKind.AGENT_POOL_RUN_JOINED
+                assert outcome.subject_ref is not None
+                assert outcome.subject_ref.id == "run.c"
 
     async def test_a_wake_that_another_narrowed_is_ended_by_what_it_was_narrowed_to(self) -> None:
         async with self.opened("run.a", "run.b", "run.c") as pool:
