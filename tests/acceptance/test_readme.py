@@ -42,7 +42,7 @@ def test_ci_runs_the_commands_word_for_word(command: str) -> None:
 
 
 def test_the_files_that_it_names_exist() -> None:
-    named = re.findall(r"`?((?:examples|tests)/[\w./]*)", README)
+    named = re.findall(r"`?((?:examples|tests)/[\w./-]*)", README)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
 

@@ -284,6 +284,8 @@ class SqliteSource:
     # --- writing
 
     def write(self, changes: Changes) -> None:
+        self._numbers.clear()  # they change now
+        self._prepare(changes)
         before = self._connection.total_changes
         self._write(changes)
         # Triggers count too, and what was not there to be deleted does not.
@@ -291,15 +293,26 @@ class SqliteSource:
         if meddled and not is_there(self, changes):
             self._refuse_swallowed(None, 1)
 
-    def _write(self, changes: Changes) -> None:
+    def _prepare(self, changes: Changes) -> None:
+        """See to all that comes before the records, and to the bodies, which see to themselves."""
         if changes.event_sequence is not None:
             self._refuse_beyond(changes.event_sequence, "event")
         if changes.records:
-            self._append(changes)
-        if changes.rows:
-            self._write_rows(changes.rows)
+            count = len(changes.records)
+            last = changes.first + count - 1
+            self._refuse_beyond(last, "record")
+            if self._before_append is not None:
+                self._before_append(self.pool_id, last, count)
         if changes.bodies:
             content.keep(self._connection, changes.bodies)
+
+    def _write(self, changes: Changes) -> None:
+        if changes.records:
+            self._insert(changes.first, changes.records)
+            if changes.millis is not None:
+                self._put(statements.PUT_TIME, changes.first, changes.millis)
+        if changes.rows:
+            self._write_rows(changes.rows)
         if changes.event_sequence is not None:
             self._put(statements.PUT_EVENT_SEQUENCE, changes.event_sequence)
         if changes.projected is not None:
@@ -307,15 +320,6 @@ class SqliteSource:
         if changes.checkpoint is not None:
             seq, state_json = changes.checkpoint
             self._put(statements.PUT_CHECKPOINT, seq, state_json.decode())
-
-    def _append(self, changes: Changes) -> None:
-        first, records = changes.first, changes.records
-        self._refuse_beyond(first + len(records) - 1, "record")
-        if self._before_append is not None:
-            self._before_append(self.pool_id, first + len(records) - 1, len(records))
-        self._insert(first, records)
-        if changes.millis is not None:
-            self._put(statements.PUT_TIME, first, changes.millis)
 
     def _refuse_beyond(self, number: int, what: str) -> None:
         if number > I64_MAX:
