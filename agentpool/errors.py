@@ -7,7 +7,7 @@
     ├── PoolNotOpenError                                         host_configuration_needed
     ├── PoolConfigConflictError                                  repair_needed
     ├── NotAMemberError                                          not_retryable
-    ├── MembershipLostError                                      not_retryable
+    │   └── MembershipLostError                                  not_retryable
     ├── NotEnoughMembersError      (also a TimeoutError)         retryable
     ├── NoRecipientError           .receipt                      retryable
     ├── NoAnswerError                                            retryable
@@ -162,7 +162,7 @@ class NotAMemberError(AgentPoolError):
     """Raised when a run takes part in a pool that it is not a member of."""
 
 
-class MembershipLostError(AgentPoolError):
+class MembershipLostError(NotAMemberError):
     """Raised when a block acts or waits for a run that it does not hold any more.
 
     Another block has taken the run over, it was let go, or its lease ran out and it is not to join

@@ -1,11 +1,9 @@
 """Being a member: the handle that makes an agent's code short."""
 
 import logging
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from secrets import token_hex
-from types import TracebackType
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -13,15 +11,10 @@ from msgspec.structs import replace
 from agentpool.asking import Asker
 from agentpool.errors import (
     AgentPoolError,
-    NotAMemberError,
-    StoreBusyError,
-    StoreClosedError,
 )
 from agentpool.inbox import Inbox, checked_attempts
 from agentpool.rules.claims import ClaimTerms
-from agentpool.rules.holding import EndHolding, Holding
 from agentpool.rules.host_events import Publish
-from agentpool.rules.membership import HoldRun
 from agentpool.rules.own_events import OWN_KIND, own_event
 from agentpool.rules.queues import answering_run, queue_run
 from agentpool.rules.requirements import (
@@ -44,10 +37,7 @@ from agentpool.runtime.drafts import (
 )
 from agentpool.runtime.opened import OpenedPool
 from agentpool.serving import Handler, Serving
-from agentpool.support.clock import millis, positive_millis
-from agentpool.support.opening import Unopened
-from agentpool.support.process import process_name
-from agentpool.support.tasks import uninterrupted
+from agentpool.support.clock import millis
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.filters import EventFilter
 from agentpool.wire.ids import check_identifier
@@ -64,7 +54,7 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.refs import EntityKind, EntityRef, EventCorrelation, PolicyRef
 
-__all__ = ("MemberHandle", "Membership")
+__all__ = ("MemberHandle",)
 
 _LOG = logging.getLogger("agentpool")
 
@@ -156,7 +146,7 @@ class MemberHandle(Asker):
             require_type(inbox, Inbox, "inbox")
         most = checked_number(concurrency, "concurrency", "messages, at least 1", least=1)
         seconds = millis(grace, "grace") / 1000
-        await Serving(inbox or self.inbox, handler, self.reply, most, seconds).run()
+        await Serving(inbox or self.inbox, handler, most, seconds).run()
 
     async def let_go(self) -> None:
         """Return what was taken from the inbox, and from queues; see `Inbox.let_go`."""
@@ -349,7 +339,7 @@ class MemberHandle(Asker):
                 outcome = await self._pool.wait(condition.condition_id)
             except BaseException:
                 if idempotency_key is None:
-                    await uninterrupted(self._forget(condition.condition_id))
+                    await self._pool.put_right(self._forget(condition.condition_id))
                 raise
             if self._pool.holding is None or not _ended_meanwhile(registered, outcome):
                 return outcome
@@ -360,7 +350,7 @@ class MemberHandle(Asker):
 
     async def _forget(self, condition_id: str) -> None:
         with suppress(AgentPoolError):  # it ended, was never registered, or the store is gone
-            await self._pool.execute(CancelWake(condition_id))
+            await self._pool.conclude(CancelWake(condition_id))
 
 
 def _wake_id(key: str) -> str:
@@ -378,98 +368,3 @@ def _again(condition: WakeCondition, waited: int, timeout: float | None) -> Wake
     left = None if timeout is None else max(millis(timeout, "timeout") - waited, 0)
     key = _wake_id(condition.idempotency_key)
     return replace(condition, condition_id=_wake_id(key), idempotency_key=key, timeout_millis=left)
-
-
-class Membership(Unopened):
-    """A run that is a member for the length of an ``async with`` block.
-
-    Or from ``me = await pool.member(...)`` to ``await me.aclose()``, or to the closing of the pool.
-    """
-
-    remedy: str = "write `async with pool.member(...) as me:`, or `me = await pool.member(...)`"
-
-    def __init__(
-        self,
-        pool: OpenedPool,
-        member: AgentPoolMember,
-        lease: float | None,
-        terms: ClaimTerms,
-        *,
-        rejoin: bool,
-        stays: bool,
-    ) -> None:
-        require_type(member, AgentPoolMember, "member")
-        require_type(rejoin, bool, "rejoin")
-        require_type(stays, bool, "stays")
-        self._pool = pool
-        self._member = member
-        self._lease = None if lease is None else positive_millis(lease, "lease")
-        self._terms = terms
-        self._rejoin = rejoin
-        self._stays = stays
-
-    def __await__(self) -> Generator[Any, None, MemberHandle]:
-        return self._enter().__await__()
-
-    async def _enter(self) -> MemberHandle:
-        handle = await self.__aenter__()
-        self._pool.entered.add(self._end)
-        return handle
-
-    async def __aenter__(self) -> MemberHandle:
-        self._ended = False
-        self._holding = Holding(
-            self._member, token_hex(8), process_name(), self._lease, self._rejoin, self._stays
-        )
-        self._held = self._pool.held_by(self._holding)
-        self._handle = MemberHandle(self._held, self._member, self._terms, self._end)
-        try:
-            await self._pool.execute(HoldRun(self._holding))
-        except BaseException as error:
-            await self._leave(error)  # cancelled, it may have joined
-            raise
-        self._pool.heartbeats.add_holding(self._pool.pool_id, self._holding, self._held.lost)
-        return self._handle
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._end(exc_value)
-
-    async def _end(self, ended_by: BaseException | None = None) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        self._pool.entered.discard(self._end)
-        self._pool.heartbeats.remove_holding(self._pool.pool_id, self._holding)
-        await self._leave(ended_by)
-        if not self._held.lost.closed:
-            msg = f"run {self._member.run_id!r} is not a member: its block has ended"
-            self._held.lost.close(NotAMemberError(msg, pool_id=self._pool.pool_id))
-
-    async def _leave(self, ended_by: BaseException | None) -> None:
-        """Leave, whatever ended the block: that is worth more than an error in leaving."""
-        try:
-            await uninterrupted(self._let_go())
-        except AgentPoolError as error:
-            if ended_by is None and self._lease is None and not self._stays:
-                raise  # nothing else would ever let the run leave
-            _LOG.warning(
-                "run %r did not leave, its lease runs out: %s",
-                self._member.run_id,
-                error,
-                extra={"action": "leaving_failed"},
-            )
-
-    async def _let_go(self) -> None:
-        try:
-            await self._handle.let_go()
-        except StoreBusyError:
-            raise  # leaving would wait for the same, as long
-        except AgentPoolError:
-            pass  # then its claims run out
-        with suppress(StoreClosedError):  # its lease will run out
-            await self._pool.conclude(EndHolding(self._holding))

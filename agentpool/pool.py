@@ -13,7 +13,8 @@ import anyio
 
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox, claim_terms
-from agentpool.member import MemberHandle, Membership
+from agentpool.member import MemberHandle
+from agentpool.membership import Membership
 from agentpool.rules.asking import Answers, Asking
 from agentpool.rules.command import PoolView
 from agentpool.rules.gathering import wanted_members

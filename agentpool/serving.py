@@ -5,12 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from agentpool.errors import AgentPoolError, IdempotencyConflictError, RetryClassification
 from agentpool.inbox import Delivery, Inbox
 from agentpool.support.tasks import cancel, ended, uninterrupted
-from agentpool.wire.records import MessageReceipt, RunMessage
 
 __all__ = ("Handler", "Serving")
 
@@ -22,25 +21,14 @@ Handler: TypeAlias = Callable[[Delivery], Awaitable[object]]
 """Works on a message. What it gives is the answer; ``None``: it gives none."""
 
 
-class Reply(Protocol):
-    """Answers a message; see `MemberHandle.reply`."""
-
-    async def __call__(
-        self, message: RunMessage, body: Any, /, *, idempotency_key: str
-    ) -> MessageReceipt: ...
-
-
 class Serving:
     """Serves one inbox, once; see `MemberHandle.serve`.
 
-    :param reply: sends the answers
     :param grace: seconds that handlers are given to end
     """
 
-    def __init__(
-        self, inbox: Inbox, handler: Handler, reply: Reply, concurrency: int, grace: float
-    ) -> None:
-        self._inbox, self._handler, self._reply = inbox, handler, reply
+    def __init__(self, inbox: Inbox, handler: Handler, concurrency: int, grace: float) -> None:
+        self._inbox, self._handler = inbox, handler
         self._grace = grace
         self._free = asyncio.Semaphore(concurrency)
         self._handlers: set[asyncio.Task[None]] = set()
@@ -95,14 +83,14 @@ class Serving:
                 await self._inbox.pool.put_right(_given_back(delivery))
             raise
         if body is not None and delivery.message.response_contract is not None:
-            await self._answer(delivery.message, body)
+            await self._answer(delivery, body)
 
-    async def _answer(self, message: RunMessage, body: object) -> None:
-        whole = f"{self._inbox.run_id}\0{message.idempotency_key}"
+    async def _answer(self, delivery: Delivery, body: object) -> None:
+        whole = f"{self._inbox.run_id}\0{delivery.message.idempotency_key}"
         key = f"answer.{sha256(whole.encode()).hexdigest()}"
         # An earlier attempt may have answered otherwise, and not lived to acknowledge: that stands.
         with suppress(IdempotencyConflictError):
-            await self._reply(message, body, idempotency_key=key)
+            await delivery.reply(body, idempotency_key=key)
 
     def _tell(self, what: str, error: Exception) -> None:
         _LOG.warning(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from agentpool.errors import InvalidValueError, NotEnoughMembersError
 from agentpool.rules.command import PoolView
+from agentpool.rules.queues import is_queue
 from agentpool.rules.requirements import checked_number, checked_sequence, require_open
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import AgentPoolMember
@@ -32,8 +33,10 @@ class WantedMembers:
         return found if len(found) >= self.count else None
 
     def _is_one(self, member: AgentPoolMember) -> bool:
+        is_named = (self.agent, self.topic, self.run_ids) != (None, None, None)
         return (
-            (self.agent is None or member.agent_id == self.agent)
+            (is_named or not is_queue(member))
+            and (self.agent is None or member.agent_id == self.agent)
             and (self.topic is None or self.topic in member.topics)
             and (self.run_ids is None or member.run_id in self.run_ids)
         )

@@ -214,6 +214,8 @@ class EndHolding(Command[None]):
             member = view.state.members[run_id]
             left = () if self._holding.stays else (seal(MemberLeft(member)),)
             return Decision(None, left, deletes=(deadline_key(LEASE, run_id),))
-        if _is_away(view, self._holding):
-            return Decision(None, deletes=(deadline_key(AWAY, run_id),))
-        return Decision(None)
+        if not _is_away(view, self._holding):
+            return Decision(None)
+        stays = self._holding.stays and self._holding.rejoin
+        back = tuple(_joined(view, self._holding.member)) if stays else ()
+        return Decision(None, back, deletes=(deadline_key(AWAY, run_id),))

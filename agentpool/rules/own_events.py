@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
+from agentpool.errors import InvalidValueError
 from agentpool.rules.record_events import (
     FINGERPRINT,
     REDACTION_POLICY,
@@ -11,7 +12,7 @@ from agentpool.rules.record_events import (
     trace_of,
 )
 from agentpool.rules.requirements import checked_sequence, require_type
-from agentpool.wire.event_kinds import EventKind, family_of
+from agentpool.wire.event_kinds import EventFamily, EventKind, family_of
 from agentpool.wire.events import ContentCaptureMode, EventDeliverySemantics, EventEnvelope
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import AgentPoolMember
@@ -53,6 +54,9 @@ def own_event(
     """
     check_identifier(name, "name")
     require_type(kind, EventKind, "kind")
+    if family_of(kind) is EventFamily.AGENT_POOL:
+        msg = f"kind: {kind} is what the pool itself says; publish another kind, under a name"
+        raise InvalidValueError(msg)
     if summary is not None:
         require_type(summary, str, "summary")
     digest = sha256(f"{pool_id}\n{member.run_id}\n{identity}".encode()).hexdigest()

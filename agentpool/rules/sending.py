@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from agentpool.errors import IdempotencyConflictError
 from agentpool.rules.answers import end_if_certain, opened, refuse_used_id, take_in
 from agentpool.rules.asking import Asking, as_asked, kept
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
@@ -131,6 +132,9 @@ class Send(Command[MessageReceipt]):
         if known is None or reached_nobody(known.stored.receipt):
             require_member(view, self.message.sender)
             return self._anew(view, None if known is None else known.stored.receipt)
+        if self._asking is not None and known.stored.message.response_contract is None:
+            msg = f"key {self.message.idempotency_key!r} was sent, not asked; ask under another"
+            raise IdempotencyConflictError(msg, pool_id=view.pool_id)
         # What is recorded stays, though members have come and gone since: a retry tells no news.
         if known.stored.receipt.status is MessageStatus.ACCEPTED:
             return complete(view, known, self._asking)

@@ -38,14 +38,16 @@ async def keep_body(pool: OpenedPool, body: object) -> KeptBody:
     return KeptBody(await pool.store.put_content(content.data, media_type=content.media_type))
 
 
-async def to_keep_with(pool: OpenedPool, content: Content | None) -> tuple[Content, ...]:
+async def to_keep_with(
+    pool: OpenedPool, content: Content | None, room: int = PIECE
+) -> tuple[Content, ...]:
     """Say what is kept in the transaction of a message, which others wait for; or keep it before.
 
-    A body of more than one piece is written piece by piece.
+    :param room: how many bytes may be kept in it
     """
     if content is None:
         return ()
-    if len(content.data) <= PIECE:
+    if len(content.data) <= room:
         return (content,)
     pool.refuse_closed()
     await pool.store.put_content(content.data, media_type=content.media_type)

@@ -14,7 +14,7 @@ from agentpool.runtime.bodies import NO_BODY, KeptBody, to_keep_with
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis
 from agentpool.wire.bodies import content_of
-from agentpool.wire.content import Content
+from agentpool.wire.content import PIECE, Content
 from agentpool.wire.records import (
     AgentTarget,
     MessageReceipt,
@@ -121,8 +121,10 @@ async def send_drafts(
     """Send what a run has drafted, and the bodies with it, in one transaction."""
     composed = [(compose(pool, sender, draft), _deliver_in(draft)) for draft in drafts]
     sends: list[Send] = []
+    room = PIECE
     for (message, content), deliver_in in composed:
-        bodies = await to_keep_with(pool, content)
+        bodies = await to_keep_with(pool, content, room)
+        room -= sum(len(body.data) for body in bodies)
         sends.append(Send(message, bodies, deliver_in=deliver_in))
     return await pool.execute(SendMany(sends)) if sends else ()
 

@@ -165,8 +165,8 @@ class OpenedPool:
         await uninterrupted(asyncio.wait([task], timeout=_PUT_RIGHT_SECONDS))
 
     async def query(self, question: Callable[[PoolView], R]) -> R:
-        """Answer a question, unless the pool is closed."""
-        self.ending.refuse_closed()
+        """Answer a question, unless the pool is closed or the run is lost."""
+        self.refuse_closed()
         return await self.store.query(self.pool_id, question)
 
     async def gathered(self, wanted: WantedMembers) -> tuple[AgentPoolMember, ...]:

@@ -78,7 +78,7 @@ async def ask(pool: AgentPool, questions: asyncio.Queue[int], name: str) -> list
         while not questions.empty():
             question = f"question.{questions.get_nowait()}"
             found = await me.ask(queue.address, question, timeout=TIMEOUT)
-            answers += [each.content_ref for each in found]
+            answers += [await me.read(each) for each in found]
         assert await me.inbox.peek() == ()
     return answers
 

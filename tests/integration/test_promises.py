@@ -153,3 +153,24 @@ async def test_a_promise_that_fails_shows_nothing(path: Path) -> None:
             assert promised(path) == [(len(records(path)), 0)]
             hit, step = injected.hit is not None, step + 1
         assert step > 8
+
+
+async def test_a_promise_of_a_transaction_that_failed_is_none(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with normal(path) as store:
+        await store.open_pool(POOL)
+        for number in range(6):
+            await send(store, number)
+        with monkeypatch.context() as patch:
+            patch.setattr(store._writing.guard, "check", failing_check)
+            with pytest.raises(StoreFullError):
+                await send(store, "not")
+        assert promised(path) == [(11, 0)]
+        for number in range(6, 12):
+            assert await send(store, number) <= promised(path)[0][0]
+
+
+def failing_check() -> None:
+    msg = "no room"
+    raise StoreFullError(msg)

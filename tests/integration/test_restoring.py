@@ -193,7 +193,7 @@ async def test_a_consumer_goes_on_after_a_backup_was_restored(path: Path) -> Non
         await sending.join_run(member(2))
         restored(path)
         await sending.join_run(member(3))
-        await sending.acting_as(member(3)).send(RunAddress.run("run.r"), "content.1")
+        await sending.acting_as(member(3)).send(RunAddress.run("run.r"), content_ref="content.1")
         async with asyncio.timeout(BOUND):
             delivery = await taking
         assert delivery.message.content_ref == "content.1"

@@ -19,10 +19,11 @@ LAYERS = {
     "asking": "runtime stores rules wire errors support",
     "serving": "inbox runtime stores rules wire errors support",
     "member": "asking serving inbox runtime stores rules wire errors support",
-    "pool": "member asking inbox runtime stores rules wire errors support",
+    "membership": "member runtime stores rules wire errors support",
+    "pool": "membership member asking inbox runtime stores rules wire errors support",
     "opening": "pool member asking inbox runtime stores stores.sqlite rules wire errors support",
     "doctor": "stores stores.batch stores.sqlite rules wire errors support",
-    "testing": "* opening pool member asking serving inbox runtime stores stores.batch"
+    "testing": "* opening pool membership member asking serving inbox runtime stores stores.batch"
     " stores.sqlite rules wire errors support",
     "__main__": "doctor",
     "": "opening pool member asking inbox runtime stores stores.sqlite rules wire errors support",
@@ -44,7 +45,7 @@ IMPURE = {
 ONLY_CONVERTS = {"agentpool.rules.record_events": "datetime"}
 """What may use an impure module, for what is pure in it."""
 
-HANDS = ["pool", "member", "asking", "serving", "inbox", "runtime"]
+HANDS = ["pool", "membership", "member", "asking", "serving", "inbox", "runtime"]
 FILES = {"sqlite3", "aiosqlite", "os", "pathlib", "io", "socket", "tempfile", "subprocess"}
 
 

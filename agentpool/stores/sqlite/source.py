@@ -447,6 +447,7 @@ class SqliteEngine:
                 writing.guard.check()  # nothing is written to what nobody else can see
         except BaseException:
             writing.rows.clear()
+            writing.promises.forget()  # what was promised in it is not
             raise
         writing.guard.check()  # nor acknowledged, should it have gone meanwhile
         return done

@@ -26,3 +26,4 @@ def _looks(source: Source, changes: Changes) -> Iterator[bool]:
         yield source.row(key) == row
     yield changes.event_sequence in {None, source.event_sequence()}
     yield changes.projected in {None, source.projected()}
+    yield changes.checkpoint in {None, source.checkpoint()}

@@ -21,6 +21,13 @@ TESTER = a_member("run.tester", agent_id="agent.tester", topics=["topic.code", "
 class PoolGatheringTests(PoolKit):
     """``wait_for_members``."""
 
+    async def test_queues_are_waited_for_by_name_only(self) -> None:
+        async with self.opened() as pool:
+            queue = await pool.queue("work")
+            await refusal(NotEnoughMembersError, pool.wait_for_members(timeout=0))
+            [found] = await pool.wait_for_members(run_ids=[queue.run_id], timeout=0)
+            assert found.run_id == queue.run_id
+
     async def test_who_is_there_already_is_given_at_once(self) -> None:
         async with self.opened(*reversed(CODERS), TESTER) as pool:
             wanted: list[tuple[dict[str, Any], list[AgentPoolMember]]] = [

@@ -8,7 +8,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from agentpool.errors import AskOutcome, InvalidValueError, NoAnswerError, RetryClassification
+from agentpool.errors import (
+    AskOutcome,
+    IdempotencyConflictError,
+    InvalidValueError,
+    NoAnswerError,
+    RetryClassification,
+)
 from agentpool.pool import AgentPool
 from agentpool.rules.asking import Answers
 from agentpool.support.clock import wall_clock
@@ -44,6 +50,13 @@ def summary(answers: Answers) -> tuple[AskOutcome, list[str], tuple[str, ...]]:
 
 class PoolOutcomeTests(PoolKit):
     """The outcome of ``ask``, and what is recorded of it."""
+
+    async def test_what_was_sent_is_not_asked_under_its_key(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            me, to = pool.acting_as(a_member("run.a")), RunAddress.run("run.b")
+            await me.send(to, "well?", idempotency_key="key")
+            asking = me.ask(to, "well?", idempotency_key="key", timeout=0.1)
+            await refusal(IdempotencyConflictError, asking)
 
     async def test_enough_answers_are_complete(self) -> None:
         async with self.opened("run.a", *OTHERS) as pool:

@@ -31,6 +31,13 @@ def ada(pool: AgentPool) -> MemberHandle:
 class PoolOwnEventTests(PoolKit):
     """``publish`` of a member, and the builders of filters."""
 
+    async def test_nobody_speaks_for_the_pool(self) -> None:
+        async with self.opened(ADA) as pool:
+            for kind in EventKind:
+                if kind.startswith(("agent_pool_", "run_message_", "wake_condition_")):
+                    await refusal(InvalidValueError, ada(pool).publish("name", kind=kind))
+            assert await pool.store.next_event_sequence(pool.pool_id) == 1
+
     async def test_what_need_not_be_said_has_its_default(self) -> None:
         async with self.opened(ADA, clock=ManualClock(1_893_456_000_123)) as pool:
             assert await ada(pool).publish("build.done") == 1

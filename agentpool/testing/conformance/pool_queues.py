@@ -37,7 +37,7 @@ WORK = AgentPoolMember("queue.work", "queue.work", topics=("agentpool.queue",))
 async def answer_all(me: MemberHandle) -> None:
     """Answer whatever comes to the queue, for ever."""
     async for delivery in me.queue("work"):
-        await me.reply(delivery.message, f"{me.run_id} to {delivery.message.content_ref}")
+        await me.reply(delivery.message, f"{me.run_id} to {await delivery.text()}")
         await delivery.ack()
 
 
@@ -140,7 +140,7 @@ class PoolQueueTests(PoolKit):
                     for number in range(3):
                         [answer] = await asker.ask(address, f"question.{number}")
                         assert answer.sender == "queue.work"
-                        assert answer.content_ref.endswith(f" to question.{number}")
+                        assert (await asker.read(answer)).endswith(f" to question.{number}")
                 for each in working:
                     each.cancel()
             for inbox in (asker.inbox, one.inbox, other.inbox, one.queue("work")):

@@ -60,6 +60,21 @@ async def no_answer(_: Delivery) -> None:
 class PoolServingTests(PoolKit):
     """``MemberHandle.serve``."""
 
+    async def test_it_answers_in_the_name_of_the_inbox_that_it_serves(self) -> None:
+        async with (
+            self.opened(clock=wall_clock) as pool,
+            pool.member(a_member("run.a")) as asker,
+            pool.member(a_member("run.b")) as me,
+        ):
+            await pool.queue("work")
+
+            async def handler(delivery: Delivery) -> str:
+                return f"answer to {await delivery.text()}"
+
+            async with serving(me, handler, inbox=me.queue("work")):
+                answer = await asker.ask_one(RunAddress.topic("agentpool.queue"), "question")
+            assert (answer.sender, await asker.read(answer)) == ("queue.work", "answer to question")
+
     async def test_messages_are_handled_several_at_once_and_acknowledged(self) -> None:
         async with self.opened("run.a") as pool, pool.member(a_member("run.b")) as me:
             sent = await deliver(pool, 6)
@@ -84,12 +99,12 @@ class PoolServingTests(PoolKit):
         ):
 
             async def handler(delivery: Delivery) -> str:
-                return f"answer to {delivery.message.content_ref}"
+                return f"answer to {await delivery.text()}"
 
             async with serving(me, handler):
                 await asker.send(RunAddress.run("run.b"), "no question")
                 [answer] = await asker.ask(RunAddress.run("run.b"), "question")
-            assert (answer.sender, answer.content_ref) == ("run.b", "answer to question")
+            assert (answer.sender, await asker.read(answer)) == ("run.b", "answer to question")
             assert await peeked(asker.inbox) == await peeked(me.inbox) == []
 
     async def test_a_handler_that_returns_nothing_sends_no_answer(self) -> None:
@@ -172,7 +187,7 @@ class PoolServingTests(PoolKit):
             async with serving(me, handler, concurrency=1):
                 [answer] = await asker.ask(RunAddress.run("run.b"), "question")
                 assert [await handled.get() for _ in range(2)] == [1, 2]
-            assert answer.content_ref == "answer 1"
+            assert await asker.read(answer) == "answer 1"
             assert await peeked(me.inbox) == await peeked(asker.inbox) == []
             assert (await message_log(pool)).count(MessageStatus.DELIVERED) == 2
 

@@ -3,6 +3,7 @@
 from agentpool.errors import MembershipLostError, NotAMemberError
 from agentpool.testing.conformance.kit import payloads, refusal
 from agentpool.testing.conformance.pool_kit import PoolKit
+from agentpool.testing.conformance.pool_presence import run_out
 from agentpool.testing.values import a_member
 from agentpool.wire.records import MemberJoined, MemberLeft, MessageStatus, RunAddress
 
@@ -61,6 +62,12 @@ class PoolStayingTests(PoolKit):
                 await refusal(MembershipLostError, older.send(TO_MEMBER, content_ref="content.1"))
             await newer.send(TO_MEMBER, content_ref="content.1")
             await newer.aclose()
+            assert await pool.members() == (MEMBER,)
+
+    async def test_it_stays_though_its_lease_ran_out_before_its_block_ended(self) -> None:
+        async with self.opened() as pool:
+            async with pool.member(MEMBER, stays=True):
+                await run_out(pool)  # a heartbeat may let it join again before the end, or not
             assert await pool.members() == (MEMBER,)
 
     async def test_it_can_be_let_go(self) -> None:

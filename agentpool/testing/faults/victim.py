@@ -7,7 +7,6 @@ does nothing for a while, and says what that cost; told to ``stop``, it closes t
 import asyncio
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +26,7 @@ from agentpool import (
 )
 from agentpool.testing.conformance.pool_kit import an_event
 from agentpool.testing.faults.attacks import HARMED
+from agentpool.testing.peak import peak_kilobytes
 from agentpool.testing.values import a_member
 
 __all__ = ("OTHER", "SLOW_SECONDS")
@@ -116,7 +116,7 @@ async def _make(pool_id: str, name: str, call: _Call) -> None:
 async def _rest() -> None:
     began = time.process_time()
     await asyncio.sleep(_REST_SECONDS)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak = peak_kilobytes() // 1024
     _say(rested=round((time.process_time() - began) / _REST_SECONDS, 3), peak=peak)
 
 

@@ -23,7 +23,7 @@ async def answer(pool: AgentPool, run_id: str, journal: int, lease: float) -> No
             rest = f"{run_id} {delivery.claim.seq}\n"
             os.write(journal, f"claimed {rest}".encode())
             key = f"answer.{question.message_id}"
-            await me.reply(question, f"{question.content_ref}!", idempotency_key=key)
+            await me.reply(question, f"{await delivery.text()}!", idempotency_key=key)
             try:
                 await delivery.ack()
             except ClaimLostError:

@@ -4,10 +4,10 @@ Prints the most memory that it took before, in kilobytes, then the error, then t
 """
 
 import asyncio
-import resource
 import sys
 
 from agentpool import AgentPool, AgentPoolError, SqliteAgentPoolStore
+from agentpool.testing.peak import peak_kilobytes
 
 POOL = "pool.test"
 
@@ -17,22 +17,18 @@ def say(what: object) -> None:
     sys.stdout.flush()
 
 
-def memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 async def main(path: str) -> None:
     async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL):
         watch = store.watch(POOL)
         await anext(watch)
-        say(memory())
+        say(peak_kilobytes())
         try:
             await anext(watch)
         except AgentPoolError as error:
             say(error)
         while (await store.due([POOL]))[POOL].behind:  # noqa: ASYNC110  # upkeep tells nobody
             await asyncio.sleep(0.01)
-        say(memory())
+        say(peak_kilobytes())
 
 
 asyncio.run(main(*sys.argv[1:]))
