@@ -21,7 +21,7 @@ TASKS = ("parse", "check", "compile", "link", "test", "release")
 
 
 async def code(pool: ap.AgentPool, run_id: str) -> None:
-    """Be a coder, until killed: of those who take the first task the first is, in the middle."""
+    """Be a coder until killed, which the first to take the first task is in the middle of it."""
 
     async def do(delivery: ap.Delivery) -> str:
         task = await delivery.text()

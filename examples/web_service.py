@@ -23,12 +23,6 @@ async def find(delivery: ap.Delivery) -> str:
     return "Shelf 42" if book == "Dune" else await asyncio.Future[str]()
 
 
-async def librarian(pool: ap.AgentPool) -> None:
-    """Be the agent; it could be in any other process that opens the same file."""
-    async with pool.member(ap.AgentPoolMember("run.ada", "agent.librarian")) as me:
-        await me.serve(find, grace=0)
-
-
 async def respond(me: ap.MemberHandle, reader: StreamReader, writer: StreamWriter) -> None:
     """Answer one request, ``GET /BOOK``, by what the agent says."""
     head = await reader.readuntil(b"\r\n\r\n")
@@ -53,7 +47,10 @@ def get(port: int, book: str) -> None:
 
 
 async def main() -> None:
-    """Serve three requests: before the agent is there, one that it answers, and one that not."""
+    """Serve a request before the agent is there, one that it answers, and one that it does not.
+
+    The agent could as well be in another process, which opens the same file.
+    """
     async with (
         asyncio.timeout(45),
         ap.open_pool("memory:", "pool.library") as pool,
@@ -62,12 +59,12 @@ async def main() -> None:
     ):
         port = server.sockets[0].getsockname()[1]
         await asyncio.to_thread(get, port, "Dune")
-        agent = asyncio.create_task(librarian(pool))
-        await pool.wait_for_members(agent="agent.librarian", timeout=10)
-        for book in ("Dune", "Emma"):
-            await asyncio.to_thread(get, port, book)
-        agent.cancel()
-        await asyncio.wait([agent])
+        async with pool.member(ap.AgentPoolMember("run.ada", "agent.librarian")) as ada:
+            working = asyncio.create_task(ada.serve(find, grace=0))
+            for book in ("Dune", "Emma"):
+                await asyncio.to_thread(get, port, book)
+            working.cancel()
+            await asyncio.wait([working])
 
 
 if __name__ == "__main__":
