@@ -281,7 +281,7 @@ class AgentPool:
     def watch_pool(
         self, cursor: AgentPoolStoreCursor | None = None
     ) -> AsyncGenerator[AgentPoolStoreRecord, None]:
-        """Yield the pool's records, past and live; see `AgentPoolStore.watch`."""
+        """Yield the records, past and live: of a message one for each status in its receipt."""
         after = checked_place(self.pool_id, cursor)
         ending = self._opened.ending
         ending.refuse_closed()
@@ -441,6 +441,7 @@ class AgentPool:
         after each event, and give that. Left by ``break``, by cancellation or with ``aclose()``, it
         leaves nothing behind.
 
+        :param filter: which; ``EventFilter()``: all
         :param cursor: an `EventCursor`, or the place of a record; ``None``: from the start
         :raises StoreError: events that were seen are lost: their numbers are not there any more
         :raises StoreClosedError: the pool, or its store, was closed; at the next step, or at once

@@ -86,8 +86,7 @@ async def main(path: str) -> None:
     """Be the editor, or one of the two processes of the author that it starts."""
     async with (
         asyncio.timeout(45),
-        ap.SqliteAgentPoolStore.open(path) as store,
-        ap.AgentPool.open(store, "pool.press") as pool,
+        ap.open_pool(path, "pool.press") as pool,
     ):
         await (author if sys.argv[1:] else editor)(pool, path)
 

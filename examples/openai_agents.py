@@ -78,8 +78,7 @@ async def main() -> None:
     """Seat a chair and three experts, one of whom stays silent; two of three are enough."""
     async with (
         asyncio.timeout(30),
-        ap.InMemoryAgentPoolStore() as store,
-        ap.AgentPool.open(store, "pool.board") as pool,
+        ap.open_pool("memory:", "pool.board") as pool,
         pool.member(ap.AgentPoolMember("run.chair", "agent.chair")) as chair,
         pool.member(ap.AgentPoolMember("run.a", "agent.expert")) as a,
         pool.member(ap.AgentPoolMember("run.b", "agent.expert")) as b,

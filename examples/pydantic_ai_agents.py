@@ -63,8 +63,7 @@ async def main(path: str) -> None:
     """Seat a planner, a forecaster and an archive, and let the planner run."""
     async with (
         asyncio.timeout(30),
-        ap.SqliteAgentPoolStore.open(path) as store,
-        ap.AgentPool.open(store, "pool.weather") as pool,
+        ap.open_pool(path, "pool.weather") as pool,
         pool.member(ap.AgentPoolMember("run.planner", "agent.planner")) as me,
         pool.member(ap.AgentPoolMember("run.forecaster", "agent.forecaster")) as other,
         pool.member(ap.AgentPoolMember("run.archive", "agent.archive")) as archive,

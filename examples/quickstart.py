@@ -24,15 +24,11 @@ async def librarian(pool: ap.AgentPool) -> None:
 
 
 async def reader(pool: ap.AgentPool) -> str:
-    """Join, wait for the librarian, ask it, wait until it has gone home."""
+    """Join, wait for the librarian, and ask it."""
     async with pool.member(ap.AgentPoolMember("run.bob", "agent.reader")) as me:
-        ada = ap.include("run.ada")
-        joined = ap.EventFilter(kinds=ap.include(ap.EventKind.AGENT_POOL_RUN_JOINED), run_ids=ada)
-        left = ap.EventFilter(kinds=ap.include(ap.EventKind.AGENT_POOL_RUN_LEFT), run_ids=ada)
-        await me.wait_until(joined, timeout=10)  # now, later, or long ago: it is not missed
+        await pool.wait_for_members(agent="agent.librarian", timeout=10)
         librarians = ap.RunAddress.agent("agent.librarian")
-        (answer,) = await me.ask(librarians, "Where is Dune?", timeout=10)
-        await me.wait_until(left, timeout=10)
+        answer = await me.ask_one(librarians, "Where is Dune?", timeout=10)
         return await me.read(answer)
 
 
@@ -40,8 +36,7 @@ async def main(path: Path) -> None:
     """Let the two meet in a pool, which is one file."""
     async with (
         asyncio.timeout(30),
-        ap.SqliteAgentPoolStore.open(path) as store,
-        ap.AgentPool.open(store, "pool.library") as pool,
+        ap.open_pool(path, "pool.library") as pool,
     ):
         answer, _ = await asyncio.gather(reader(pool), librarian(pool))
         print(answer)

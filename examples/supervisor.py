@@ -1,7 +1,7 @@
 """A supervisor hands work to three processes, one of them is killed, and all of it is done once.
 
-You learn to share an inbox as a queue: what a dead worker held comes back, and a key that follows
-from the task makes its result count once. And to ask all runs of an agent for a quorum.
+You learn to share a queue: what a dead worker held comes back, and a key that follows from the task
+makes its result count once. And to ask all runs of an agent for a quorum.
 
 Run it with ``python examples/supervisor.py``.
 """
@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import agentpool as ap
 
-SUPERVISOR, QUEUE = ap.RunAddress.run("run.supervisor"), ap.RunAddress.run("run.queue")
+SUPERVISOR = ap.RunAddress.run("run.supervisor")
 WORKER = ap.RunAddress.agent("agent.worker")
 WORKERS = ("run.worker-1", "run.worker-2", "run.worker-3")
 TASKS = [f"task {number}" for number in range(9)]
@@ -39,12 +39,11 @@ async def work(me: ap.MemberHandle, inbox: ap.Inbox) -> None:
             return
 
 
-async def supervise(me: ap.MemberHandle, processes: dict[str, Process]) -> list[str]:
-    """Hand out the tasks when all are there; collect the results; go on without who is stuck."""
-    for run_id in processes:
-        await me.wait_until(ap.EventFilter(run_ids=ap.include(run_id)), timeout=20)  # it joins
-    for task in TASKS:
-        await me.send(QUEUE, task, idempotency_key=task)
+async def supervise(
+    me: ap.MemberHandle, queue: ap.RunAddress, processes: dict[str, Process]
+) -> list[str]:
+    """Hand out the tasks; collect the results; go on without who is stuck."""
+    await me.send_many([(queue, task) for task in TASKS])
     results: list[str] = []
     while len(results) < len(TASKS):
         delivery = await me.inbox.take()
@@ -56,17 +55,18 @@ async def supervise(me: ap.MemberHandle, processes: dict[str, Process]) -> list[
             results.append(said)
         await delivery.ack()
     for _ in processes:
-        await me.send(QUEUE, "go home")
+        await me.send(queue, "go home")
     return sorted(results)
 
 
 async def be_supervisor(pool: ap.AgentPool, me: ap.MemberHandle, path: str) -> None:
     """Start the workers, and check how it all ended."""
-    await pool.join_run(ap.AgentPoolMember("run.queue", "agent.queue"))
+    queue = await pool.queue("work")
     command = (sys.executable, __file__, path)
     processes = {run_id: await create_subprocess_exec(*command, run_id) for run_id in WORKERS}
     try:
-        results = await supervise(me, processes)
+        await pool.wait_for_members(run_ids=WORKERS, timeout=20)
+        results = await supervise(me, queue.address, processes)
         assert [await process.wait() for process in processes.values()] == [0, 0]
     finally:
         for process in processes.values():
@@ -74,7 +74,7 @@ async def be_supervisor(pool: ap.AgentPool, me: ap.MemberHandle, path: str) -> N
                 process.kill()
     print(*results, sep="\n")
     assert [result.partition(",")[0] for result in results] == TASKS
-    assert await me.inbox.peek() == await pool.inbox("run.queue").peek() == ()
+    assert await me.inbox.peek() == await me.queue("work").peek() == ()
 
 
 async def main(path: str, run_id: str) -> None:
@@ -82,13 +82,12 @@ async def main(path: str, run_id: str) -> None:
     agent_id = "agent.worker" if run_id in WORKERS else "agent.supervisor"
     async with (
         asyncio.timeout(45),
-        ap.SqliteAgentPoolStore.open(path) as store,
-        ap.AgentPool.open(store, "pool.work") as pool,
-        pool.member(ap.AgentPoolMember(run_id, agent_id), lease=2) as me,
+        ap.open_pool(path, "pool.work") as pool,
+        pool.member(ap.AgentPoolMember(run_id, agent_id), lease=2, claim_lease=2) as me,
     ):
         if run_id in WORKERS:
             answering = asyncio.create_task(work(me, me.inbox))
-            await work(me, pool.inbox("run.queue", lease=2))
+            await work(me, me.queue("work"))
             answering.cancel()
         else:
             await be_supervisor(pool, me, path)

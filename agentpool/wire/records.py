@@ -186,17 +186,17 @@ class RunAddress(Wire):
 
     @classmethod
     def agent(cls, agent_id: AgentId) -> "RunAddress":
-        """Address all runs of one agent."""
+        """Address all runs of one agent, the sender too if it is one."""
         return _address(AgentTarget, agent_id)
 
     @classmethod
     def topic(cls, topic_id: TopicId) -> "RunAddress":
-        """Address all runs that joined with one topic."""
+        """Address all runs that joined with one topic, the sender too if it did."""
         return _address(TopicTarget, topic_id)
 
     @classmethod
     def pool(cls, pool_id: AgentPoolId) -> "RunAddress":
-        """Address all runs of a pool."""
+        """Address all runs of a pool, without queues; the sender if the pool's policy says so."""
         return _address(PoolTarget, pool_id)
 
 

@@ -12,6 +12,9 @@ EXAMPLES = ROOT / "examples"
 POOL_EXAMPLES = (
     "quickstart.py",
     "supervisor.py",
+    "coding_team.py",
+    "chat_room.py",
+    "web_service.py",
     "pydantic_ai_agents.py",
     "openai_agents.py",
     "langgraph_agents.py",
@@ -52,6 +55,31 @@ def test_supervisor_has_everything_done_once_though_a_worker_is_killed(tmp_path:
 
 def _tasks(results: Sequence[str]) -> list[str]:
     return [result.partition(",")[0] for result in results]
+
+
+def test_coding_team_does_all_though_a_coder_is_killed_and_the_planner_away(tmp_path: Path) -> None:
+    """The coders are stopped before the planner is resumed, so it finds what they have done."""
+    ends, *results = play("coding_team.py", tmp_path)
+    assert ends == "SIGKILL SIGTERM SIGTERM"
+    tasks = ("parse", "check", "compile", "link", "test", "release")
+    assert results == [f"{task}: done" for task in tasks]
+
+
+def test_chat_room_is_observed_by_one_who_is_no_member(tmp_path: Path) -> None:
+    assert play("chat_room.py", tmp_path) == [
+        "run.ada Who has read Dune?",
+        "run.bob I have.",
+        "run.cid How does it end?",
+        "run.ada In the desert. Good night!",
+    ]
+
+
+def test_web_service_tells_nobody_there_from_no_answer_in_time(tmp_path: Path) -> None:
+    assert play("web_service.py", tmp_path) == [
+        "Dune 503 Service Unavailable",
+        "Dune 200 Shelf 42",
+        "Emma 504 Gateway Timeout",
+    ]
 
 
 @needs("pydantic_ai")

@@ -29,7 +29,7 @@ from agentpool.stores.sqlite.promises import STRETCH
 
 from .helpers import BOUND, POOL, is_intact, member, records, send, sql, take, worker
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "examples/guides/service.md"
 
 
 def copied(path: Path) -> Path:
@@ -214,12 +214,12 @@ async def test_what_was_promised_is_looked_up_anew(path: Path) -> None:
     assert promised == 1 + STRETCH  # made before the record was appended
 
 
-# --- the commands of the README
+# --- the commands of the guide
 
 
 def command(verb: str, folder: Path) -> None:
-    """Carry out the command that the README gives, in a folder with ``pool.db``."""
-    text = README.read_text("utf-8")
+    """Carry out the command that the guide gives, in a folder with ``pool.db``."""
+    text = GUIDE.read_text("utf-8")
     [line] = re.findall(rf"^python3 (-c .*)  # {verb}$", text, re.MULTILINE)
     subprocess.run([sys.executable, *shlex.split(line)], cwd=folder, check=True, timeout=BOUND)
 
