@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _BOUND = 200.0
+_MOST_AT_ONCE = 4
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -31,7 +32,7 @@ def run(program: Path, directory: Path) -> list[str]:
 
 def run_together(programs: Sequence[Path], directory: Path) -> list[list[str]]:
     """Run Python programs at the same time, as `run` does, and give the lines of each."""
-    with ThreadPoolExecutor(len(programs)) as threads:
+    with ThreadPoolExecutor(_MOST_AT_ONCE) as threads:
         return list(threads.map(lambda program: _run(program, directory), programs))
 
 
