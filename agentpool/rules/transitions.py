@@ -15,7 +15,7 @@ S = TypeVar("S", bound=StrEnum)
 _Steps: TypeAlias = Mapping[S, frozenset[S]]
 
 # From each status to those that may follow it. What is no key here is final: nobody who has seen
-# it, in whatever process, will ever see another.
+# it, in whatever process, will ever see another; but for `failed` where nobody received a message.
 MESSAGE_STEPS: Final[_Steps[MessageStatus]] = {
     MessageStatus.ACCEPTED: frozenset(MessageStatus) - {MessageStatus.ACCEPTED},
     MessageStatus.DELIVERED: frozenset(MessageStatus)
