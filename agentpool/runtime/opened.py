@@ -188,9 +188,17 @@ class OpenedPool:
     ) -> tuple[WakeRegistration, AgentPoolStoreCursor | None]:
         """Register a wait, and say up to where the past was searched before."""
         refuse_hopeless(condition.filter)
-        match, looked_until = await self._search(condition, since)
-        command = SuspendUntil(condition, looked_until, match)
-        return await self.execute(command), looked_until
+        self.refuse_closed()
+
+        async def search_and_register() -> tuple[WakeRegistration, AgentPoolStoreCursor | None]:
+            match, looked_until = await self._search(condition, since)
+            command = SuspendUntil(condition, looked_until, match)
+            return await self.execute_once(command), looked_until
+
+        if self.holding is None:
+            return await search_and_register()
+        # Together, since for a run that is away there was nothing to search yet.
+        return await self._held(search_and_register)
 
     async def _search(
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None

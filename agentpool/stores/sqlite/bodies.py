@@ -15,8 +15,8 @@ from typing import Final, Protocol, TypeVar
 from agentpool.errors import ContentNotFoundError, CorruptRecordError
 from agentpool.stores.sqlite import content
 from agentpool.stores.sqlite.backfill import Backfill
+from agentpool.stores.sqlite.engine import SqliteEngine
 from agentpool.stores.sqlite.reads import Reads
-from agentpool.stores.sqlite.source import SqliteEngine
 from agentpool.wire.content import PIECE, Content, content_ref
 
 __all__ = ("Bodies",)
