@@ -4,10 +4,10 @@ Agents in different processes hold different `AgentPool` objects over the same s
 pool. It is no workflow engine: no graphs, barriers, schedules or retries of work.
 """
 
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 import anyio
 
@@ -16,9 +16,7 @@ from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle
 from agentpool.membership import Membership
 from agentpool.rules.asking import Answers, Asking
-from agentpool.rules.command import PoolView
 from agentpool.rules.gathering import wanted_members
-from agentpool.rules.history import EventCursor, page_of_events
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember
 from agentpool.rules.messages import RecordStatus
@@ -27,27 +25,25 @@ from agentpool.rules.queues import MakeQueue, Queue
 from agentpool.rules.requirements import (
     checked_cursor,
     checked_sequence,
-    require_open,
     require_type,
 )
 from agentpool.rules.scoping import scoped
 from agentpool.rules.sending import Send
-from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome, compile_for
+from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome
 from agentpool.runtime.asking import Question
 from agentpool.runtime.bodies import MessageBody
 from agentpool.runtime.drafts import Composed
+from agentpool.runtime.events import events_after
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
-from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
+from agentpool.stores.base import AgentPoolStore, checked_place
 from agentpool.stores.tail import follow
 from agentpool.support.clock import millis
 from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import (
-    CompiledEventFilter,
     EventFilter,
-    may_match,
 )
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
@@ -67,9 +63,6 @@ from agentpool.wire.refs import PolicyRef
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
 __all__ = ("AgentPool", "config_of", "opened")
-
-_EventPage: TypeAlias = tuple[list[EventEnvelope], EventCursor, bool]
-_PlacedEvents: TypeAlias = tuple[list[tuple[EventCursor, EventEnvelope]], EventCursor, bool]
 
 
 class AgentPool:
@@ -429,7 +422,7 @@ class AgentPool:
         """
         return await self._opened.execute(Publish(envelope))
 
-    async def subscribe(
+    def subscribe(
         self,
         filter: EventFilter,  # noqa: A002  # the name that others rely on
         cursor: AgentPoolStoreCursor | None = None,
@@ -447,42 +440,7 @@ class AgentPool:
         :raises StoreClosedError: the pool, or its store, was closed; at the next step, or at once
             where it waits
         """
-        require_type(filter, EventFilter, "filter")
-        place = checked_cursor(cursor)
-        wanted = compile_for(await self._opened.query(require_open), filter)
-        behind = True
-        with self.store.changes(self.pool_id) as turns, self._opened.ending.ends(turns):
-            async for _ in turns:
-                look = self._page_of_the_past(place, wanted) if behind else self._new_events(place)
-                events, place, behind = await look
-                turns.refuse_closed()
-                for event in events:
-                    if wanted.matches_envelope(event):
-                        yield event
-                        turns.refuse_closed()
-                if behind:
-                    turns.wake()
-
-    async def _new_events(self, place: AgentPoolStoreCursor | None) -> _EventPage:
-        """Read the next events, once for all subscriptions that stand at this place."""
-        question = partial(page_of_events, cursor=place)
-        return await self._shared_page(("events", place), question)
-
-    async def _page_of_the_past(
-        self, place: AgentPoolStoreCursor | None, wanted: CompiledEventFilter
-    ) -> _EventPage:
-        """Read the next events that a filter may match, without making the others."""
-        question = partial(page_of_events, cursor=place, worth=partial(may_match, wanted.criteria))
-        return await self._shared_page(("past", place, wanted), Bulk(question))
-
-    async def _shared_page(
-        self, what: Hashable, question: Callable[[PoolView], _PlacedEvents]
-    ) -> _EventPage:
-        async def read() -> _EventPage:
-            page, end, more = await self.store.query(self.pool_id, question)
-            return [event for _, event in page], end, more
-
-        return await self.store.tail.shared(self.pool_id, what, read)
+        return events_after(self._opened, filter, cursor)
 
     async def scope_filter(self, filter: EventFilter) -> EventFilter:  # noqa: A002
         """Narrow a filter to what this pool may see at this moment. It can only shrink."""
