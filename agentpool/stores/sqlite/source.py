@@ -86,7 +86,8 @@ class SqliteSource:
         # One statement is one stretch without the interpreter lock, which a thread that computes
         # keeps for milliseconds each time. Rows and inboxes are not worth it: they are found
         # within microseconds, and JSON for their keys costs as much as it saves.
-        found = self._connection.execute(statements.ALWAYS, (self.pool_id,)).fetchone()
+        pools = (self.pool_id,) * len(statements.ALWAYS_ASKED)
+        found = self._connection.execute(statements.ALWAYS, pools).fetchone()
         self._numbers = dict(zip(statements.ALWAYS_ASKED, found, strict=True))
         if self._before_append is not None and (head := self.head()):
             self._before_append(self.pool_id, head, 0)

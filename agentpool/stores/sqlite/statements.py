@@ -183,7 +183,7 @@ CHECKPOINT: Final = """
 """
 ALWAYS_ASKED: Final = (HEAD, PROJECTED, NEXT_DEADLINE)
 """What nearly every transaction looks up, which `ALWAYS` does in one statement."""
-ALWAYS: Final = f"SELECT ({'), ('.join(ALWAYS_ASKED)})".replace("?", "?1")
+ALWAYS: Final = f"SELECT ({'), ('.join(ALWAYS_ASKED)})"
 PUT_EVENT_SEQUENCE: Final = """
     INSERT OR REPLACE INTO agent_pool_event_seq (pool_id, seq) VALUES (?, ?)
 """
