@@ -52,7 +52,7 @@ class SqliteEngine:
     errors: Final = (sqlite3.Error,)
 
     def __init__(self, connection: sqlite3.Connection, writing: Writing) -> None:
-        self.connection = connection
+        self.connection: Final[sqlite3.Connection] = connection
         self._writing = writing
         self._promises: bool = False
 

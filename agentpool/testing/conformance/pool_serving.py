@@ -44,7 +44,7 @@ class Work:
 
     def __init__(self) -> None:
         self.begun: asyncio.Queue[Delivery] = asyncio.Queue()
-        self.end = asyncio.Event()
+        self.end: asyncio.Event = asyncio.Event()
         self.ended: list[str] = []
 
     async def __call__(self, delivery: Delivery) -> None:

@@ -28,7 +28,7 @@ class Caller:
         self.pool: Final = pool
         self.journal: Final = journal
         self.random: Final = random
-        self.told = 0
+        self.told: int = 0
 
     async def call(self, do: str, arguments: Facts, make: Making, *, whole: bool = False) -> bool:
         """Make one call and write it down; says whether it ended well.
