@@ -14,7 +14,7 @@ from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import I64_MAX, U64, check_identifier
 from agentpool.wire.records import AgentPoolStoreCursor, PoolCreated
 
-__all__ = ("EventCursor", "is_member", "is_visible", "page_of_events")
+__all__ = ("EventCursor", "is_member", "is_visible", "joined_by", "page_of_events")
 
 _PAGE: Final = 500
 
@@ -93,6 +93,15 @@ def page_of_events(
     return events, place, record_end is not None or host_end is not None
 
 
+def joined_by(event: EventEnvelope, seq: int) -> int:
+    """Say by which record the run of an event has joined, if ever.
+
+    :param seq: the record that the event is, or came after
+    """
+    # The run that a pool came to life for joins right behind that.
+    return seq + 1 if event.event_kind is EventKind.AGENT_POOL_CREATED else seq
+
+
 def is_visible(view: PoolView, event: EventEnvelope, seq: int) -> bool:
     """Say whether a pool may see the event of a record, or one published after it.
 
@@ -100,9 +109,7 @@ def is_visible(view: PoolView, event: EventEnvelope, seq: int) -> bool:
     left still counts.
     """
     # At the record, not now: otherwise what a subscriber sees would depend on when it reads.
-    # The run that a pool came to life for joins right behind that.
-    at = seq + 1 if event.event_kind is EventKind.AGENT_POOL_CREATED else seq
-    member = view.member_at(event.run_id, at + 1)
+    member = view.member_at(event.run_id, joined_by(event, seq) + 1)
     if member is not None:
         return carries_policies(view.config, member.stored)
     return view.config is not None and not view.config.policy_refs

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from agentpool.errors import InvalidTransitionError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey, cursor_at
-from agentpool.rules.history import is_member, is_visible, page_of_events
+from agentpool.rules.history import is_member, is_visible, joined_by, page_of_events
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
 from agentpool.rules.scoping import is_in_scope, scoped
@@ -55,9 +55,6 @@ __all__ = (
 
 TRIGGERED_AT_ONCE: Final = 32
 """How many waits one event ends in one piece."""
-
-
-_NOTHING: Final = Include[object](include=())
 
 
 class WakeOutcome(Wire):
@@ -256,7 +253,7 @@ def trigger(
         registered = view.wake(condition.condition_id)
         if registered is None or registered.seq > after:
             continue
-        if not is_in_scope(view, stored, registered.seq, envelope, _joined_by(envelope, after)):
+        if not is_in_scope(view, stored, registered.seq, envelope, joined_by(envelope, after)):
             continue
         due = view.row(deadline_key(WAKE, condition.condition_id))
         if due is not None and due.due_at <= at:
@@ -264,11 +261,6 @@ def trigger(
         else:
             ended = end_wake(stored, WakeRegistrationStatus.TRIGGERED)
             yield ended._replace(puts=(_cause(condition, envelope),))
-
-
-def _joined_by(event: EventEnvelope, seq: int) -> int:
-    # The run that a pool came to life for joins right behind that.
-    return seq + 1 if event.event_kind is EventKind.AGENT_POOL_CREATED else seq
 
 
 def waits_ended(decisions: Iterable[Decision[Any]]) -> Decision[None]:
@@ -315,7 +307,7 @@ def find_cause(
         if event.subject_ref.id == condition_id and not _ends_a_wake(event.event_kind):
             return None, place, False
         if _ends_a_wake(event.event_kind) and wanted.matches(event):
-            seq = _joined_by(event, after.sequence)
+            seq = joined_by(event, after.sequence)
             if is_in_scope(view, first.stored, first.seq, event, seq):
                 return _outcome(stored, _cause_of(event)), place, False
     return None, place, more
