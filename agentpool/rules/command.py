@@ -8,6 +8,7 @@ said in `agentpool.rules`, so a store need not know.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentpool.errors import CorruptRecordError, UnknownRecordError
@@ -104,6 +105,16 @@ class LookUps(NamedTuple):
     condition_ids: tuple[str, ...] = ()
     rows: tuple[RowKey, ...] = ()
     inboxes: tuple[str, ...] = ()
+
+    @classmethod
+    def together(cls, declared: Sequence["LookUps"]) -> "LookUps":
+        """Put the look-ups of several commands together, each once."""
+        if len(declared) == 1:
+            return declared[0]
+        kinds: list[Any] = [
+            tuple(dict.fromkeys(chain(*each))) for each in zip(*declared, strict=True)
+        ]
+        return cls(*kinds)
 
 
 class PoolView(Protocol):

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
-from agentpool.errors import AgentPoolError, CorruptRecordError, StoreError, UnknownRecordError
+from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.answers import on_recipient_back, on_recipient_left
 from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView, Read
 from agentpool.rules.deadlines import carry_out_due
+from agentpool.rules.inboxes import UNREADABLE
 from agentpool.rules.record_events import event_of, kind_of, run_of
 from agentpool.rules.requirements import require_type
 from agentpool.rules.rows import LEASE, deadline_key
@@ -43,7 +44,6 @@ read counts one."""
 
 _LITTLE: Final = 100
 _PAGE: Final = 128
-_UNREADABLE: Final = (CorruptRecordError, UnknownRecordError)
 
 
 class ConsequenceError(Exception):
@@ -201,7 +201,7 @@ class _Upkeep:
                     return
                 try:
                     decision = carry_out_due(view, row)
-                except _UNREADABLE as error:
+                except UNREADABLE as error:
                     self.passed_by.append(error)
                     decision = Decision(None, deletes=(row.key,))
                 self._apply(decision)
@@ -226,7 +226,7 @@ class _Upkeep:
     def _work_in_or_pass_by(self, seq: int, payload: AgentPoolStoreRecordPayload) -> bool:
         try:
             return self._work_in(seq, payload)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self.passed_by.append(error)
             self._transaction.set_projected(seq)
             return True

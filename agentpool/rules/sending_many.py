@@ -17,9 +17,7 @@ class SendMany(Command[tuple[MessageReceipt, ...]]):
 
     def __init__(self, sends: Sequence[Send]) -> None:
         self._sends = tuple(sends)
-        declared = [send.looks_up for send in self._sends]
-        kinds = (tuple(dict.fromkeys(chain(*each))) for each in zip(*declared, strict=True))
-        self.looks_up: LookUps = LookUps(*kinds)
+        self.looks_up: LookUps = LookUps.together([send.looks_up for send in self._sends])
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
         return chain(*(send.touches(view) for send in self._sends))

@@ -6,7 +6,6 @@ rolls all of the batch back and fails all of it.
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from agentpool.errors import AgentPoolError
@@ -148,13 +147,5 @@ class BatchCommitter:
             wanted.setdefault(pool_id, []).append(command.looks_up)
         sources = [engine.source(pool_id) for pool_id in sorted(wanted)]
         for source in sources:
-            source.load(_together(wanted[source.pool_id]))
+            source.load(LookUps.together(wanted[source.pool_id]))
         return {each.pool_id: OverlayView(each, self.states, at_most) for each in sources}
-
-
-def _together(declared: Sequence[LookUps]) -> LookUps:
-    """Put the look-ups of several commands together, each once."""
-    if len(declared) == 1:
-        return declared[0]
-    kinds: list[Any] = [tuple(dict.fromkeys(chain(*each))) for each in zip(*declared, strict=True)]
-    return LookUps(*kinds)
