@@ -8,11 +8,11 @@ from agentpool.rules.asking import Answers, Asking
 from agentpool.rules.requirements import require_type
 from agentpool.runtime.asking import Question, the_one
 from agentpool.runtime.bodies import NO_BODY
-from agentpool.runtime.drafts import NO_CORRELATION, Draft, compose
+from agentpool.runtime.drafts import Draft, compose
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import millis
 from agentpool.wire.records import MessageResponseContract, RunAddress, RunMessage
-from agentpool.wire.refs import EventCorrelation, PolicyRef
+from agentpool.wire.refs import NO_CORRELATION, EventCorrelation, PolicyRef
 
 __all__ = ("Asker",)
 

@@ -1,6 +1,5 @@
 """Being a member: the handle that makes an agent's code short."""
 
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -26,7 +25,6 @@ from agentpool.rules.requirements import (
 from agentpool.rules.waits import CancelWake, WakeOutcome
 from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body
 from agentpool.runtime.drafts import (
-    NO_CORRELATION,
     Draft,
     checked_drafts,
     fresh_id,
@@ -52,11 +50,15 @@ from agentpool.wire.records import (
     WakeRegistration,
     WakeRegistrationStatus,
 )
-from agentpool.wire.refs import EntityKind, EntityRef, EventCorrelation, PolicyRef
+from agentpool.wire.refs import (
+    NO_CORRELATION,
+    EntityKind,
+    EntityRef,
+    EventCorrelation,
+    PolicyRef,
+)
 
 __all__ = ("MemberHandle",)
-
-_LOG = logging.getLogger("agentpool")
 
 
 class MemberHandle(Asker):

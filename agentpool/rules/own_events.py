@@ -17,11 +17,11 @@ from agentpool.wire.events import ContentCaptureMode, EventDeliverySemantics, Ev
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import AgentPoolMember
 from agentpool.wire.refs import (
+    NO_CORRELATION,
     DestinationKind,
     DestinationRef,
     EntityKind,
     EntityRef,
-    EventCorrelation,
     PrivacyClass,
     SourceKind,
     SourceRef,
@@ -31,8 +31,6 @@ __all__ = ("OWN_KIND", "own_event")
 
 OWN_KIND: Final = EventKind.RUN_CHECKPOINTED
 """The run has come to a point that it names: not terminal, for more may follow about the run."""
-
-_NO_CORRELATION: Final = EventCorrelation()
 
 
 def own_event(
@@ -78,7 +76,7 @@ def own_event(
             EntityKind.RUN, member.run_id, redacted_summary=name if summary is None else summary
         ),
         related_refs=checked_sequence(related, "related", EntityRef),
-        correlation=_NO_CORRELATION,
+        correlation=NO_CORRELATION,
         tags=tuple(dict.fromkeys((name, *checked_sequence(tags, "tags", str)))),
         source=SourceRef(SourceKind.HOST, member.agent_id),
         destination=DestinationRef(DestinationKind.AGENT_POOL, pool_id),

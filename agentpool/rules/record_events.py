@@ -22,6 +22,7 @@ from agentpool.wire.records import (
     WakeRegistrationStatus,
 )
 from agentpool.wire.refs import (
+    NO_CORRELATION,
     DestinationKind,
     DestinationRef,
     EntityKind,
@@ -50,7 +51,6 @@ _SOURCE: Final = SourceRef(SourceKind.SDK, "agent_pool")
 _TAGS: Final = ("feature:agent_pool",)
 _OF_MESSAGE: Final = {each: EventKind(f"run_message_{each}") for each in MessageStatus}
 _OF_WAKE: Final = {each: EventKind(f"wake_condition_{each}") for each in WakeRegistrationStatus}
-_NO_CORRELATION: Final = EventCorrelation()
 
 REDACTION_POLICY: Final = "agent_pool.content_refs_only"
 FINGERPRINT: Final = "agentpool"
@@ -158,7 +158,7 @@ class _Base:
         destination: DestinationRef,
         *,
         related: tuple[EntityRef, ...] = (),
-        correlation: EventCorrelation = _NO_CORRELATION,
+        correlation: EventCorrelation = NO_CORRELATION,
         policy_refs: tuple[PolicyRef, ...] = (),
         message_id: str | None = None,
         journal_cursor: str | None = None,
@@ -179,7 +179,7 @@ class _Base:
             run_id=self.run_id,
             agent_id=self.agent_id,
             message_id=message_id,
-            trace_id=trace_of(self.pool_id),
+            trace_id=_trace_id(pool_hash),
             span_id=f"span.{self.seq}",
             subject_ref=self.about(subject),
             related_refs=related,
@@ -260,7 +260,11 @@ _LAST_MILLIS: Final = 253_402_300_799_000
 
 def trace_of(pool_id: str) -> str:
     """Name the trace that the events of a pool belong to."""
-    return f"trace.{_hash(pool_id)}"
+    return _trace_id(_hash(pool_id))
+
+
+def _trace_id(pool_hash: str) -> str:
+    return f"trace.{pool_hash}"
 
 
 def timestamp(millis: int) -> str:

@@ -24,12 +24,11 @@ from agentpool.wire.records import (
     RunTarget,
     address_problem,
 )
-from agentpool.wire.refs import EventCorrelation, PolicyRef
+from agentpool.wire.refs import NO_CORRELATION, EventCorrelation, PolicyRef
 from agentpool.wire.refused import NoRecipientError
 from agentpool.wire.struct import trusted
 
 __all__ = (
-    "NO_CORRELATION",
     "Composed",
     "Draft",
     "checked_drafts",
@@ -40,8 +39,6 @@ __all__ = (
     "send_draft",
     "send_drafts",
 )
-
-NO_CORRELATION: Final = EventCorrelation()
 
 _PAIR: Final = 2
 _HAS_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S").match

@@ -29,6 +29,7 @@ from agentpool.wire.ids import (
     check_u64,
 )
 from agentpool.wire.refs import (
+    NO_CORRELATION,
     DestinationKind,
     DestinationRef,
     EntityKind,
@@ -245,7 +246,7 @@ class RunMessage(Wire, kw_only=True):
     sender: RunId = field(name="from")
     to: RunAddress
     content_ref: ContentRef
-    correlation: EventCorrelation = written(EventCorrelation())
+    correlation: EventCorrelation = written(NO_CORRELATION)
     reply_to: MessageId | None = None
     response_contract: MessageResponseContract | None = None
     expires_at_millis: U64 | None = None

@@ -1,12 +1,14 @@
 """References to policies, entities, sources and destinations, with their enums."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from agentpool.errors import CheckedEnum
 from agentpool.wire.ids import CorrelationKey, CorrelationValue, ReferenceId
 from agentpool.wire.struct import Wire, written
 
 __all__ = (
+    "NO_CORRELATION",
     "CorrelationEntry",
     "DestinationKind",
     "DestinationRef",
@@ -158,6 +160,9 @@ class EventCorrelation(Wire):
     """The correlation entries of a message or event, in order."""
 
     entries: tuple[CorrelationEntry, ...] = ()
+
+
+NO_CORRELATION: Final = EventCorrelation()
 
 
 class PolicyRef(Wire, kw_only=True):
