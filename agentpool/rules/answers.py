@@ -4,7 +4,7 @@ What is kept stays when the question has ended, so that it can be asked again: o
 each answer that came too late or beyond what was expected. All else ends with the question.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -132,13 +132,12 @@ def on_recipient_left(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
 
     Each decision has to be applied before the next is asked for.
     """
-    while rows := view.rows(OWING, run_id, limit=1):
-        contract = load(view, contract_key(rows[0].value), Contract)
-        if contract is None:
-            yield Decision(None, deletes=(rows[0].key,))
-        else:
-            left = replace(contract, left=(*contract.left, run_id))
-            yield _and_end(view, left, _moved(rows[0], OWING_LEFT, left))
+
+    def note(row: Row, contract: Contract) -> Decision[Any]:
+        left = replace(contract, left=(*contract.left, run_id))
+        return _and_end(view, left, _moved(row, OWING_LEFT, left))
+
+    return _each_noted(view, OWING, run_id, note)
 
 
 def on_recipient_back(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
@@ -146,13 +145,24 @@ def on_recipient_back(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
 
     Each decision has to be applied before the next is asked for.
     """
-    while rows := view.rows(OWING_LEFT, run_id, limit=1):
+
+    def note(row: Row, contract: Contract) -> Decision[Any]:
+        left = tuple(each for each in contract.left if each != run_id)
+        return _moved(row, OWING, replace(contract, left=left))
+
+    return _each_noted(view, OWING_LEFT, run_id, note)
+
+
+def _each_noted(
+    view: PoolView, kind: str, run_id: str, note: Callable[[Row, Contract], Decision[Any]]
+) -> Iterator[Decision[Any]]:
+    """Note something of each message that a run owes an answer to, whose row then is another."""
+    while rows := view.rows(kind, run_id, limit=1):
         contract = load(view, contract_key(rows[0].value), Contract)
         if contract is None:
             yield Decision(None, deletes=(rows[0].key,))
         else:
-            left = tuple(each for each in contract.left if each != run_id)
-            yield _moved(rows[0], OWING, replace(contract, left=left))
+            yield note(rows[0], contract)
 
 
 def _moved(row: Row, kind: str, contract: Contract) -> Decision[Any]:
