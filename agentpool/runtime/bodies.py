@@ -6,7 +6,7 @@ from typing import Final, TypeVar, overload
 
 from agentpool.rules.requirements import require_type
 from agentpool.runtime.opened import OpenedPool
-from agentpool.wire.bodies import content_of, json_of, text_of
+from agentpool.wire.bodies import encoded, json_of, text_of
 from agentpool.wire.content import PIECE, Content
 from agentpool.wire.records import RunMessage
 
@@ -33,9 +33,9 @@ async def keep_body(pool: OpenedPool, body: object) -> KeptBody:
     """Keep a body before it is sent, unless that was done."""
     if type(body) is KeptBody:
         return body
-    content = content_of(body, pool.store.max_body)
+    data, media_type = encoded(body, pool.store.max_body)
     pool.refuse_closed()
-    return KeptBody(await pool.store.put_content(content.data, media_type=content.media_type))
+    return KeptBody(await pool.store.put_content(data, media_type=media_type))
 
 
 async def to_keep_with(

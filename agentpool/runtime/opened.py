@@ -232,10 +232,12 @@ class OpenedPool:
         """Wait until a wake has its final status; see `AgentPool.wait`."""
         check_identifier(condition_id, "condition_id")
 
+        def question(view: PoolView) -> tuple[WakeOutcome, bool]:
+            found = outcome(view, condition_id)
+            return found, found.triggered and lacks_cause(view, condition_id)
+
         async def look(_touched: bool) -> WakeOutcome | None:
-            found, lacking = await self.query(
-                lambda view: (outcome(view, condition_id), lacks_cause(view, condition_id))
-            )
+            found, lacking = await self.query(question)
             if found.registration.status is WakeRegistrationStatus.REGISTERED:
                 return None
             return (await self._found_cause(condition_id) or found) if lacking else found

@@ -10,7 +10,7 @@ import msgspec
 from agentpool.errors import InvalidValueError, shown
 from agentpool.wire.content import OCTETS, Content, content_ref, refuse_large
 
-__all__ = ("JSON", "TEXT", "content_of", "json_of", "text_of")
+__all__ = ("JSON", "TEXT", "content_of", "encoded", "json_of", "text_of")
 
 T = TypeVar("T")
 
@@ -24,7 +24,15 @@ _TOLD: Final = ("Expected ", "Object missing ")
 
 
 def content_of(body: object, max_body: int) -> Content:
-    """Make a body: of text, of bytes, or else of whatever msgspec encodes as JSON.
+    """Make a body, as `encoded` does, with its ref."""
+    data, media_type = encoded(body, max_body)
+    return Content(content_ref(data), media_type, data)
+
+
+def encoded(body: object, max_body: int) -> tuple[bytes, str]:
+    """Make the bytes of a body: of text, of bytes, or else of whatever msgspec encodes as JSON.
+
+    :return: the bytes, and what they are
 
     :raises InvalidValueError: it is none of these, or has more bytes than a body may have
     """
@@ -37,7 +45,7 @@ def content_of(body: object, max_body: int) -> Content:
     else:
         data, media_type = _encoded_json(body), JSON
     refuse_large(len(data), max_body, "body")
-    return Content(content_ref(data), media_type, data)
+    return data, media_type
 
 
 def _encoded_text(text: object) -> bytes:
