@@ -131,6 +131,8 @@ class Delivery(MessageBody):
     ) -> MessageReceipt:
         """Answer the message, in the name of the run whose inbox it is; see `MemberHandle.reply`.
 
+        Cancelled, the answer was sent or not; with a key of your own, replying again is safe.
+
         :raises NotAMemberError: that run is no member
         """
         draft = reply_to(self.message, body, content_ref, idempotency_key, policy_refs)

@@ -58,7 +58,8 @@ class MessageBody:
     """The body of a message, to be read in one way or another, as often as one likes.
 
     Every method raises `ContentNotFoundError` where the message names content that this store does
-    not keep, and `CorruptRecordError` where what it keeps was damaged. They change nothing.
+    not keep, and `CorruptRecordError` where what it keeps was damaged. They change nothing, and
+    leave nothing behind when they are cancelled.
 
     :ivar message: the message
     """
