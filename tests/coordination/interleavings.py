@@ -1,10 +1,11 @@
 """Makes up what happens to wakes, at random from a seed, and judges what a log says of it."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from samples import envelope
 
@@ -35,6 +36,8 @@ SINK: Final = "run.sink"
 
 _KINDS: Final = include(EventKind.TOOL_COMPLETED, EventKind.RUN_MESSAGE_DELIVERED)
 _TIMEOUTS: Final = (0, 5, 30, 60, 120, 250)
+_PATIENT: Final = 30_000
+"""A time that is not over before what is to end the wake comes, however busy the machine is."""
 _LATEST: Final = {"register": 20.0, "publish": 60.0, "send": 60.0}
 _LATEST_OTHERWISE: Final = 120.0
 REGISTERED: Final = WakeRegistrationStatus.REGISTERED
@@ -66,7 +69,8 @@ class Scenario:
 
 def actions_of(random: Random, scenario: Scenario) -> Iterator[Action]:
     """Make up what happens to one wake; in which process each happens is the caller's choice."""
-    condition = _condition(random, scenario)
+    timeout = _PATIENT if random.random() < 0.2 else random.choice(_TIMEOUTS)
+    condition = _condition(random, scenario, timeout)
     yield _action(random, "register", condition, _since(random, scenario))
     if random.random() < 0.3:  # the same again, in the other process perhaps
         yield _action(random, "register", condition, scenario.since)
@@ -77,7 +81,7 @@ def actions_of(random: Random, scenario: Scenario) -> Iterator[Action]:
         yield _action(random, "cancel", scenario.condition_id)
     if scenario.has_own_run and random.random() < 0.5:
         yield _action(random, "leave", scenario.run_id)
-    if random.random() < 0.5:
+    if timeout != _PATIENT and random.random() < 0.5:
         yield _action(random, "wait", scenario.condition_id)
 
 
@@ -92,7 +96,7 @@ def _since(random: Random, scenario: Scenario) -> int | None:
     return None if random.random() < 0.05 else scenario.since
 
 
-def _condition(random: Random, scenario: Scenario) -> str:
+def _condition(random: Random, scenario: Scenario, timeout_millis: int) -> str:
     runs: FilterSet[str] = include(HOST) if random.random() < 0.5 else "any"
     wanted = EventFilter(run_ids=runs, kinds=_KINDS, correlation_keys=include(scenario.key))
     return encode(
@@ -100,7 +104,7 @@ def _condition(random: Random, scenario: Scenario) -> str:
             scenario.condition_id,
             run_id=scenario.run_id,
             filter=wanted,
-            timeout_millis=random.choice(_TIMEOUTS),
+            timeout_millis=timeout_millis,
         )
     ).decode()
 
@@ -130,29 +134,41 @@ def _sent(random: Random, scenario: Scenario, each: int) -> Action:
     return _action(random, "send", encode(message).decode())
 
 
+class Happened(NamedTuple):
+    """An event, which was there once the log had come to a record.
+
+    :ivar by: when it was there at the latest, in milliseconds
+    """
+
+    seq: int
+    by: int
+
+
 class Ledger:
-    """What a log says of the wakes, in terms of the places of its records."""
+    """What a log says of the wakes, in terms of the places of its records and of their times."""
 
     def __init__(self) -> None:
         self.statuses: defaultdict[str, list[tuple[int, WakeRegistrationStatus]]]
         self.statuses = defaultdict(list)
-        self.events: defaultdict[str, list[int]] = defaultdict(list)
+        self.events: defaultdict[str, list[Happened]] = defaultdict(list)
+        self._due: dict[str, int] = {}
 
-    def add(self, seq: int, payload: AgentPoolStoreRecordPayload) -> None:
-        """Take in a record."""
+    def add(self, seq: int, at: int, payload: AgentPoolStoreRecordPayload) -> None:
+        """Take in a record, and when it was appended."""
         if isinstance(payload, WakeRecorded):
-            stored = payload.stored
-            placed = (seq, stored.registration.status)
-            self.statuses[stored.condition.condition_id].append(placed)
+            condition, status = payload.stored.condition, payload.stored.registration.status
+            self.statuses[condition.condition_id].append((seq, status))
+            if status is REGISTERED and condition.timeout_millis is not None:
+                self._due[condition.condition_id] = at + condition.timeout_millis
         elif isinstance(payload, RunMessageRecorded):
             stored_message = payload.stored
             if stored_message.receipt.status is MessageStatus.DELIVERED:
-                self.add_event(seq, stored_message.message.correlation)
+                self.add_event(Happened(seq, at), stored_message.message.correlation)
 
-    def add_event(self, seq: int, correlation: EventCorrelation) -> None:
-        """Take in an event that was there once the log had come to this record."""
+    def add_event(self, event: Happened, correlation: EventCorrelation) -> None:
+        """Take in an event."""
         for entry in correlation.entries:
-            self.events[entry.key].append(seq)
+            self.events[entry.key].append(event)
 
     def final(self, scenario: Scenario) -> WakeRegistrationStatus | None:
         """Give the status that a wake ended with; ``None``: it was never registered."""
@@ -169,9 +185,13 @@ class Ledger:
             yield f"{scenario}: {statuses}"
             return
         end, status = ends[0]
-        happened = any(seq < end for seq in self.events[scenario.key])
-        if happened is not (status is WakeRegistrationStatus.TRIGGERED):
-            yield f"{scenario}: {statuses}, but its events came at {self.events[scenario.key]}"
+        before = [event for event in self.events[scenario.key] if event.seq < end]
+        # What comes when its time is over finds it waiting until somebody has looked; it is too
+        # late all the same, and makes it time out.
+        due = self._due.get(scenario.condition_id, math.inf)
+        triggered = status is WakeRegistrationStatus.TRIGGERED
+        if not before if triggered else any(event.by < due for event in before):
+            yield f"{scenario}: {statuses}, due at {due}, but its events came at {before}"
 
     def counts(self) -> Counter[str]:
         """Count how the wakes ended."""
@@ -181,10 +201,15 @@ class Ledger:
 async def read_ledger(pool: AgentPool) -> Ledger:
     """Read all records of a pool, and where between them its host events came."""
     ledger = Ledger()
-    for record in await pool.store.read(pool.pool_id):
-        ledger.add(record.cursor.sequence, record.payload)  # type: ignore[arg-type]
+    records = await pool.store.read(pool.pool_id)
+    times = await pool.store.query(
+        pool.pool_id, lambda view: [view.time_of(seq) or 0 for seq in range(view.head + 1)]
+    )
+    for record, at in zip(records, times[1:], strict=True):
+        ledger.add(record.cursor.sequence, at, record.payload)  # type: ignore[arg-type]
     rows = await pool.store.query(pool.pool_id, lambda view: view.rows(EVENT, "", limit=2**31))
     for row in rows:
         event = value_of(row, HostEvent)
-        ledger.add_event(event.after, event.envelope.correlation)
+        by = max(times[event.after : event.after + 2])  # no later than what follows it
+        ledger.add_event(Happened(event.after, by), event.envelope.correlation)
     return ledger

@@ -145,8 +145,8 @@ def contradicts(ledger: Ledger, scenario: Scenario, what: str, outcome: str) -> 
 async def test_every_wake_ends_exactly_once_and_misses_no_event(path: Path) -> None:
     """Register, event, timeout, cancel, leave and kill compete; the first recorded one is final.
 
-    A wake is triggered exactly when one of its events came before its end, be it before, during
-    or after the registration.
+    A wake is triggered exactly when one of its events came before its end and before its time was
+    over, be it before, during or after the registration.
     """
     async with (
         SqliteAgentPoolStore.open(path, busy_timeout=BOUND) as store,
