@@ -85,7 +85,7 @@ ROWS = {
     "of one name": (statements.ROWS, (POOL, "inbox", "run.1", 7, 100), "PRIMARY KEY"),
     "due of one inbox": (statements.DUE, (POOL, "run.1", 0, 9, 100), "INDEX agentpool_inboxes"),
     "next due of one inbox": (statements.NEXT_DUE, (POOL, "run.1"), "INDEX agentpool_inboxes"),
-    "delete": (statements.DELETE_ROW, (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
+    "delete": (statements.DELETE_ROWS[1], (POOL, "inbox", "run.1", 7), "PRIMARY KEY"),
     "due": (statements.DEADLINES, (POOL, 9, 100), "INDEX agentpool_deadlines"),
     "next due": (statements.NEXT_DEADLINE, (POOL,), "INDEX agentpool_deadlines"),
 }
@@ -100,10 +100,20 @@ async def test_rows(
     assert f" {by} " in step
 
 
+async def test_rows_are_deleted_together_each_by_its_key(connection: sqlite3.Connection) -> None:
+    for size, query in statements.DELETE_ROWS.items():
+        steps = plan(connection, query, *(POOL, "inbox", "run.1", 7) * size)
+        by_key = [step for step in steps if step.startswith("SEARCH agentpool_rows USING ")]
+        assert len(by_key) == size
+        assert all(
+            "PRIMARY KEY (pool_id=? AND kind=? AND name=? AND number=?)" in s for s in by_key
+        )
+
+
 async def test_rows_that_are_due_at_once_come_by_number(connection: sqlite3.Connection) -> None:
     numbers = [3, 100, 20, 1, 7]
     for number in numbers:
-        connection.execute(statements.PUT_ROW, (POOL, "inbox", "run.x", number, "", 5))
+        connection.execute(statements.PUT_ROWS[1], (POOL, "inbox", "run.x", number, "", 5))
     found = connection.execute(statements.DUE, (POOL, "run.x", 0, 9, 100)).fetchall()
     assert [row[2] for row in found] == sorted(numbers)
 

@@ -323,33 +323,37 @@ class SqliteSource:
             raise StoreError(msg, pool_id=self.pool_id)
 
     def _insert(self, first: int, records: Sequence[SealedPayload]) -> None:
-        """Append records, numbered from ``first`` on.
-
-        Many rows a statement: one statement is one stretch without the interpreter lock, in which
-        the event loop can run; row by row the two threads would hand the lock to and fro.
-        """
+        """Append records, numbered from ``first`` on."""
         rows = [(self.pool_id, first + i, kind, text) for i, (_, kind, text) in enumerate(records)]
-        start = 0
-        for size in statements.INSERT_SIZES:
-            while len(rows) - start >= size:
-                values = list(chain.from_iterable(rows[start : start + size]))
-                cursor = self._connection.execute(statements.INSERT[size], values)
-                self._refuse_swallowed(cursor, size)
-                start += size
-                if self._rows_appended is not None and cursor.lastrowid is not None:
-                    self._rows_appended.add(size, cursor.lastrowid)
-        if self._number(statements.HEAD) != first + len(rows) - 1:
-            self._refuse_swallowed(None, len(rows))
+        for size, cursor in self._together(statements.INSERT, rows):
+            self._refuse_swallowed(cursor, size)
+            if self._rows_appended is not None and cursor.lastrowid is not None:
+                self._rows_appended.add(size, cursor.lastrowid)
 
     def _write_rows(self, changed: Mapping[RowKey, Row | None]) -> None:
         puts = [(self.pool_id, *key, row.value, row.due_at) for key, row in changed.items() if row]
-        if puts:
-            self._refuse_swallowed(
-                self._connection.executemany(statements.PUT_ROW, puts), len(puts)
-            )
+        for size, cursor in self._together(statements.PUT_ROWS, puts):
+            self._refuse_swallowed(cursor, size)
         if len(puts) < len(changed):
             deletes = [(self.pool_id, *key) for key, row in changed.items() if not row]
-            self._connection.executemany(statements.DELETE_ROW, deletes)
+            for _ in self._together(statements.DELETE_ROWS, deletes):
+                pass
+
+    def _together(
+        self, sql: Mapping[int, str], rows: Sequence[tuple[object, ...]]
+    ) -> Iterator[tuple[int, sqlite3.Cursor]]:
+        """Execute a statement for as many rows at a time as there is one for.
+
+        One statement is one stretch without the interpreter lock, in which the event loop can run.
+        Row by row the threads would hand it to and fro, and one that computes keeps it for
+        milliseconds each time, in which nobody else can write.
+        """
+        start = 0
+        for size, together in sql.items():
+            while len(rows) - start >= size:
+                values = tuple(chain.from_iterable(rows[start : start + size]))
+                yield size, self._connection.execute(together, values)
+                start += size
 
     def _put(self, sql: str, *values: object) -> None:
         self._refuse_swallowed(self._connection.execute(sql, (self.pool_id, *values)), 1)

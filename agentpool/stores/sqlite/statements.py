@@ -18,13 +18,12 @@ __all__ = (
     "CHECKPOINT",
     "CONDITIONS",
     "DEADLINES",
-    "DELETE_ROW",
+    "DELETE_ROWS",
     "DUE",
     "EVENT_SEQUENCE",
     "FIRST_POOL_RECORD",
     "HEAD",
     "INSERT",
-    "INSERT_SIZES",
     "LINES",
     "MEMBER_BEFORE",
     "MESSAGES_BY_KEY",
@@ -38,7 +37,7 @@ __all__ = (
     "PUT_CHECKPOINT",
     "PUT_EVENT_SEQUENCE",
     "PUT_PROJECTED",
-    "PUT_ROW",
+    "PUT_ROWS",
     "PUT_TIME",
     "READABLE",
     "ROW",
@@ -129,12 +128,17 @@ MEMBER_BEFORE: Final = f"""
     {_RECORDS} AND kind = 'member_joined' AND {MEMBER_RUN} = ? AND seq <= ?
     ORDER BY seq DESC LIMIT 1
 """
-INSERT_SIZES: Final = (256, 64, 32, 16, 8, 4, 2, 1)
-INSERT: Final = {
-    size: "INSERT INTO agent_pool_records (pool_id, seq, kind, payload_json) VALUES "
-    + ", ".join(["(?, ?, ?, ?)"] * size)
-    for size in INSERT_SIZES
-}
+_SIZES: Final = (256, 64, 32, 16, 8, 4, 2, 1)
+
+
+def _for_many(sql: str, row: str) -> dict[int, str]:
+    """Write a statement for so many rows each, the most first."""
+    return {size: sql + ", ".join([row] * size) for size in _SIZES}
+
+
+INSERT: Final = _for_many(
+    "INSERT INTO agent_pool_records (pool_id, seq, kind, payload_json) VALUES ", "(?, ?, ?, ?)"
+)
 
 # --- rows
 
@@ -152,13 +156,17 @@ NEXT_DUE: Final = """
     SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'inbox' AND name = ?
 """
 NEXT_DEADLINE: Final = f"SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND {_DEADLINE}"
-PUT_ROW: Final = """
-    INSERT OR REPLACE INTO agentpool_rows (pool_id, kind, name, number, value, due_at)
-    VALUES (?, ?, ?, ?, ?, ?)
-"""
-DELETE_ROW: Final = """
-    DELETE FROM agentpool_rows WHERE pool_id = ? AND kind = ? AND name = ? AND number = ?
-"""
+PUT_ROWS: Final = _for_many(
+    "INSERT OR REPLACE INTO agentpool_rows (pool_id, kind, name, number, value, due_at) VALUES ",
+    "(?, ?, ?, ?, ?, ?)",
+)
+# Each by the whole key: in a list of keys SQLite would not use the index. Of more than a few it
+# takes milliseconds to plan.
+DELETE_ROWS: Final = {
+    size: "DELETE FROM agentpool_rows WHERE "
+    + " OR ".join(["(pool_id = ? AND kind = ? AND name = ? AND number = ?)"] * size)
+    for size in (8, 4, 2, 1)
+}
 
 # --- one value for a pool
 
