@@ -26,6 +26,7 @@ import aiosqlite
 from agentpool.errors import StoreBusyError, StoreClosedError
 from agentpool.stores.sqlite import forks
 from agentpool.stores.sqlite.errors import FOREIGN, ours, translated
+from agentpool.support.switching import in_a_hurry
 
 __all__ = ("WorkerConnection", "read_transaction", "write_transaction")
 
@@ -174,12 +175,13 @@ def write_transaction(
     :raises StoreBusyError: the lock was not to be had in time
     :raises StoreClosedError: ``give_up`` was set
     """
-    _begin(connection, patience, give_up)
-    try:
-        yield
-        connection.execute("COMMIT")
-    finally:
-        _end(connection)
+    with in_a_hurry():
+        _begin(connection, patience, give_up)
+        try:
+            yield
+            connection.execute("COMMIT")
+        finally:
+            _end(connection)
 
 
 def _end(connection: sqlite3.Connection) -> None:

@@ -73,16 +73,18 @@ class SqliteEngine:
         writing.rows.clear()
         waits = writing.level == writing.synchronous == "FULL"
         self._promises = not waits
+        # Nothing is written to what nobody else can see, nor acknowledged, should it have gone
+        # meanwhile. Not looked at in between, where others wait for the lock.
+        writing.guard.check()
         try:
             with write_transaction(self.connection, writing.patience, writing.give_up):
                 writing.refresh(self.connection)
                 done = work()
-                writing.guard.check()  # nothing is written to what nobody else can see
         except BaseException:
             writing.rows.clear()
             writing.promises.forget()  # what was promised in it is not
             raise
-        writing.guard.check()  # nor acknowledged, should it have gone meanwhile
+        writing.guard.check()
         return done
 
     def read(self, work: Callable[[], None]) -> None:
