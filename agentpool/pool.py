@@ -42,9 +42,7 @@ from agentpool.support.clock import millis
 from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.filters import (
-    EventFilter,
-)
+from agentpool.wire.filters import CompiledEventFilter, EventFilter
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -446,6 +444,13 @@ class AgentPool:
         """Narrow a filter to what this pool may see at this moment. It can only shrink."""
         require_type(filter, EventFilter, "filter")
         return await self._opened.query(lambda view: scoped(view, filter))
+
+    async def compile_scoped_filter(
+        self,
+        filter: EventFilter,  # noqa: A002
+    ) -> CompiledEventFilter:
+        """Compile a filter as `scope_filter` narrows it: what is stored with a wake."""
+        return (await self.scope_filter(filter)).compile()
 
 
 def config_of(

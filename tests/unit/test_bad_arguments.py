@@ -130,6 +130,10 @@ POOL_CALLS: dict[str, tuple[Callable[[AgentPool], object], tuple[str, ...]]] = {
     ),
     "watch_pool": (lambda p: p.watch_pool(WRONG), ("cursor:", "AgentPoolStoreCursor", "str")),
     "scope_filter": (lambda p: p.scope_filter(WRONG), ("filter:", "EventFilter", "str")),
+    "compile_scoped_filter": (
+        lambda p: p.compile_scoped_filter(WRONG),
+        ("filter:", "EventFilter", "str"),
+    ),
 }
 
 
