@@ -33,7 +33,7 @@ from agentpool.rules.dead import Discard, Retry
 from agentpool.rules.holding import AsHolder, EndHolding, Heartbeat, Holding
 from agentpool.rules.host_events import NextEventSequence, Publish
 from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
-from agentpool.rules.messages import RecordMessage, RecordStatus
+from agentpool.rules.messages import RecordMessage, RecordMessages, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.queues import MakeQueue
 from agentpool.rules.sending import Send
@@ -168,6 +168,9 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "leave": lambda _: LeaveMember("run.a"),
     "heartbeat": lambda pool: Heartbeat([held(pool)]),
     "record a message": lambda _: delivered(message()),
+    "record messages": lambda _: RecordMessages(
+        [(each, receipt(each.message_id)) for each in (message("msg.1"), message("msg.2"))]
+    ),
     "record a question": lambda _: delivered(question()),
     "record an answer": after_question(lambda: delivered(answer(), "run.a")),
     "record an ending": lambda _: RecordStatus(message(), MessageStatus.FAILED, ()),
