@@ -82,6 +82,7 @@ class Delivery(MessageBody):
         require_type(claim, Claim, "claim")
         super().__init__(inbox.pool, claim.message)
         self._inbox = inbox
+        self.message: Final = claim.message
         self.claim: Final = claim
         self.attempt: Final = claim.attempt
         self.lease: Final = inbox.terms.lease

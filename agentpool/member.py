@@ -23,7 +23,15 @@ from agentpool.rules.requirements import (
     require_type,
 )
 from agentpool.rules.waits import CancelWake, WakeOutcome
-from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body
+from agentpool.runtime.bodies import (
+    NO_BODY,
+    HasBody,
+    KeptBody,
+    MessageBody,
+    keep_body,
+    ref_and_content,
+    to_keep_with,
+)
 from agentpool.runtime.drafts import (
     Draft,
     checked_drafts,
@@ -165,13 +173,16 @@ class MemberHandle(Asker):
         """
         return await keep_body(self._pool, body)
 
-    def body(self, message: RunMessage) -> MessageBody:
-        """Give the body of a message, of an answer, or of one that was looked at, to be read."""
-        return MessageBody(self._pool, message)
+    def body(self, of: HasBody) -> MessageBody:
+        """Give the body of a message, of an event or of the one that ended a wait, to be read.
 
-    async def read(self, message: RunMessage) -> str:
-        """Read the body of a message as text: short for ``body(message).text()``."""
-        return await self.body(message).text()
+        :raises InvalidValueError: it has none: its ``content_ref`` is ``None``
+        """
+        return MessageBody(self._pool, of)
+
+    async def read(self, of: HasBody) -> str:
+        """Read a body as text: short for ``body(of).text()``."""
+        return await self.body(of).text()
 
     async def send(
         self,
@@ -269,9 +280,10 @@ class MemberHandle(Asker):
     ) -> int:
         """Publish an event of this run under a name of your own, for every process to see.
 
-        ``EventFilter.named(name)`` finds it. A body is kept in the store, and the event has its ref
-        as its `EventEnvelope.content_ref`: text as UTF-8, bytes as they are, anything else as JSON.
-        Cancelled, it is published or not; with a key of your own, publishing it again is safe.
+        ``EventFilter.named(name)`` finds it. A body is kept in the same transaction, as `send`
+        keeps it; the event has its ref as its `EventEnvelope.content_ref`, and `body` reads it.
+        Cancelled, it is published with its body or not; with a key of your own, publishing it again
+        is safe.
 
         :param name: the first tag of the event
         :param kind: what kind of event it is, for those who ask for kinds
@@ -299,10 +311,12 @@ class MemberHandle(Asker):
             related=related,
             summary=summary,
         )
-        if body is not None:
-            ref = EntityRef(EntityKind.CONTENT, str(await keep_body(self._pool, body)))
-            event = replace(event, related_refs=(*event.related_refs, ref))
-        return await self._pool.execute(Publish(event))
+        if body is None:
+            return await self._pool.execute(Publish(event))
+        ref, content = ref_and_content(body, store.max_body)
+        about = (*event.related_refs, EntityRef(EntityKind.CONTENT, ref))
+        bodies = await to_keep_with(self._pool, content)
+        return await self._pool.execute(Publish(replace(event, related_refs=about), bodies))
 
     async def wait_until(
         self,

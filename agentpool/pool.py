@@ -31,7 +31,7 @@ from agentpool.rules.scoping import scoped
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome
 from agentpool.runtime.asking import Question
-from agentpool.runtime.bodies import MessageBody
+from agentpool.runtime.bodies import HasBody, MessageBody
 from agentpool.runtime.drafts import Composed
 from agentpool.runtime.events import events_after
 from agentpool.runtime.opened import OpenedPool
@@ -300,9 +300,12 @@ class AgentPool:
         terms = claim_terms(lease, claim_limit, max_attempts, lease_name="lease")
         return Inbox(self._opened, run_id, terms)
 
-    def body(self, message: RunMessage) -> MessageBody:
-        """Give the body of a message, such as one that was peeked at, to be read."""
-        return MessageBody(self._opened, message)
+    def body(self, of: HasBody) -> MessageBody:
+        """Give the body of a message, of an event or of the one that ended a wait, to be read.
+
+        :raises InvalidValueError: it has none: its ``content_ref`` is ``None``
+        """
+        return MessageBody(self._opened, of)
 
     async def send(self, message: RunMessage) -> MessageReceipt:
         """Send a message: its recipients are fixed, and it is recorded, in one transaction.
