@@ -343,7 +343,8 @@ class AgentPool:
 
         That is: as many runs as expected have answered; its time is up; nobody received it; all
         who did have answered or left, and they are too few, as they are at once where it expects
-        more answers than it has recipients. Only the first answer of each run counts.
+        more answers than it has recipients. Only the first answer of each run counts. A run has
+        left that is no member any more, be it that its lease ran out; one that ``stays`` has not.
 
         The answers are kept with the question, out of the inbox: asked again under the same key,
         in any process, they are the same, also after a crash. What comes later is kept too, as
