@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from agentpool.rules.requirements import (
     require_callable,
     require_type,
 )
-from agentpool.rules.waits import CancelWake, WakeOutcome
+from agentpool.rules.waits import CancelWake, WakeOutcome, began_at
 from agentpool.runtime.bodies import (
     NO_BODY,
     HasBody,
@@ -55,7 +56,6 @@ from agentpool.wire.records import (
     RunAddress,
     RunMessage,
     WakeCondition,
-    WakeRegistration,
     WakeRegistrationStatus,
 )
 from agentpool.wire.refs import (
@@ -330,9 +330,11 @@ class MemberHandle(Asker):
         """Wait for an event, past or future; see `AgentPool.suspend_until` and `AgentPool.wait`.
 
         Cancelled, a wait with an ``idempotency_key`` stays registered, to be taken up again with
-        it, in this process or another; one without is cancelled.
+        it, in this process or another; one without is cancelled. One that failed because its run
+        left is taken up again too, once the run is a member again: with what happened meanwhile,
+        and for the rest of its time.
 
-        :param timeout: seconds until the wait ends as timed out
+        :param timeout: seconds until the wait ends as timed out, from when it was first registered
         :param since: where to begin to look; ``None`` for the start of the pool
         """
         key = idempotency_key
@@ -357,11 +359,16 @@ class MemberHandle(Asker):
                 if idempotency_key is None:
                     await self._pool.put_right(self._forget(condition.condition_id))
                 raise
-            if self._pool.holding is None or not _ended_meanwhile(registered, outcome):
+            if outcome.registration.status is not WakeRegistrationStatus.FAILED:
                 return outcome
-            # It failed because the run left: its lease ran out. Back again, it waits for the rest
-            # of its time, with what happened while it was away.
-            await self._pool.confirm()
+            # It failed because the run left. Back again, it waits for the rest of its time, with
+            # what happened while it was away.
+            if registered.status is WakeRegistrationStatus.FAILED:
+                began = min(began, await self._pool.query(partial(began_at, condition)))
+            elif self._pool.holding is None:
+                return outcome
+            else:
+                await self._pool.confirm()
             condition = _again(condition, self._pool.store.clock() - began, timeout)
 
     async def _forget(self, condition_id: str) -> None:
@@ -371,12 +378,6 @@ class MemberHandle(Asker):
 
 def _wake_id(key: str) -> str:
     return f"wake.{sha256(key.encode()).hexdigest()}"
-
-
-def _ended_meanwhile(registered: WakeRegistration, outcome: WakeOutcome) -> bool:
-    """Say whether a wait that was still open has failed since."""
-    was_open = registered.status is WakeRegistrationStatus.REGISTERED
-    return was_open and outcome.registration.status is WakeRegistrationStatus.FAILED
 
 
 def _again(condition: WakeCondition, waited: int, timeout: float | None) -> WakeCondition:
