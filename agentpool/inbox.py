@@ -17,7 +17,7 @@ from agentpool.rules.claims import (
 )
 from agentpool.rules.command import PoolView
 from agentpool.rules.dead import DeadLetter, Discard, Retry, dead_page
-from agentpool.rules.inboxes import peek_page
+from agentpool.rules.inboxes import ROWS_AT_ONCE, peek_page
 from agentpool.rules.requirements import checked_number, checked_sequence, require_type
 from agentpool.rules.tokens import claim_of, token_of
 from agentpool.runtime.bodies import NO_BODY, MessageBody
@@ -82,6 +82,7 @@ class Delivery(MessageBody):
         require_type(claim, Claim, "claim")
         super().__init__(inbox.pool, claim.message)
         self._inbox = inbox
+        self.message: Final = claim.message
         self.claim: Final = claim
         self.attempt: Final = claim.attempt
         self.lease: Final = inbox.terms.lease
@@ -277,8 +278,14 @@ class Inbox:
 
         Cancelled, some were returned; the others come when their claims run out.
         """
-        for delivery in list(self._held):
-            await delivery.give_back()
+        held = list(self._held)
+        for start in range(0, len(held), ROWS_AT_ONCE):
+            some = held[start : start + ROWS_AT_ONCE]
+            for delivery in some:
+                self.forget(delivery)
+            await self.pool.conclude(Unclaim(*(delivery.claim for delivery in some)))
+            for delivery in some:
+                delivery.note_end()
 
     def forget(self, delivery: Delivery) -> None:
         """Renew the claim of a delivery no longer: it has ended, or is about to."""

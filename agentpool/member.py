@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
@@ -22,8 +23,16 @@ from agentpool.rules.requirements import (
     require_callable,
     require_type,
 )
-from agentpool.rules.waits import CancelWake, WakeOutcome
-from agentpool.runtime.bodies import NO_BODY, KeptBody, MessageBody, keep_body
+from agentpool.rules.waits import CancelWake, WakeOutcome, began_at
+from agentpool.runtime.bodies import (
+    NO_BODY,
+    HasBody,
+    KeptBody,
+    MessageBody,
+    keep_body,
+    ref_and_content,
+    to_keep_with,
+)
 from agentpool.runtime.drafts import (
     Draft,
     checked_drafts,
@@ -47,7 +56,6 @@ from agentpool.wire.records import (
     RunAddress,
     RunMessage,
     WakeCondition,
-    WakeRegistration,
     WakeRegistrationStatus,
 )
 from agentpool.wire.refs import (
@@ -165,13 +173,16 @@ class MemberHandle(Asker):
         """
         return await keep_body(self._pool, body)
 
-    def body(self, message: RunMessage) -> MessageBody:
-        """Give the body of a message, of an answer, or of one that was looked at, to be read."""
-        return MessageBody(self._pool, message)
+    def body(self, of: HasBody) -> MessageBody:
+        """Give the body of a message, of an event or of the one that ended a wait, to be read.
 
-    async def read(self, message: RunMessage) -> str:
-        """Read the body of a message as text: short for ``body(message).text()``."""
-        return await self.body(message).text()
+        :raises InvalidValueError: it has none: its ``content_ref`` is ``None``
+        """
+        return MessageBody(self._pool, of)
+
+    async def read(self, of: HasBody) -> str:
+        """Read a body as text: short for ``body(of).text()``."""
+        return await self.body(of).text()
 
     async def send(
         self,
@@ -269,9 +280,10 @@ class MemberHandle(Asker):
     ) -> int:
         """Publish an event of this run under a name of your own, for every process to see.
 
-        ``EventFilter.named(name)`` finds it. A body is kept in the store, and the event has its ref
-        as its `EventEnvelope.content_ref`: text as UTF-8, bytes as they are, anything else as JSON.
-        Cancelled, it is published or not; with a key of your own, publishing it again is safe.
+        ``EventFilter.named(name)`` finds it. A body is kept in the same transaction, as `send`
+        keeps it; the event has its ref as its `EventEnvelope.content_ref`, and `body` reads it.
+        Cancelled, it is published with its body or not; with a key of your own, publishing it again
+        is safe.
 
         :param name: the first tag of the event
         :param kind: what kind of event it is, for those who ask for kinds
@@ -299,10 +311,12 @@ class MemberHandle(Asker):
             related=related,
             summary=summary,
         )
-        if body is not None:
-            ref = EntityRef(EntityKind.CONTENT, str(await keep_body(self._pool, body)))
-            event = replace(event, related_refs=(*event.related_refs, ref))
-        return await self._pool.execute(Publish(event))
+        if body is None:
+            return await self._pool.execute(Publish(event))
+        ref, content = ref_and_content(body, store.max_body)
+        about = (*event.related_refs, EntityRef(EntityKind.CONTENT, ref))
+        bodies = await to_keep_with(self._pool, content)
+        return await self._pool.execute(Publish(replace(event, related_refs=about), bodies))
 
     async def wait_until(
         self,
@@ -316,9 +330,11 @@ class MemberHandle(Asker):
         """Wait for an event, past or future; see `AgentPool.suspend_until` and `AgentPool.wait`.
 
         Cancelled, a wait with an ``idempotency_key`` stays registered, to be taken up again with
-        it, in this process or another; one without is cancelled.
+        it, in this process or another; one without is cancelled. One that failed because its run
+        left is taken up again too, once the run is a member again: with what happened meanwhile,
+        and for the rest of its time.
 
-        :param timeout: seconds until the wait ends as timed out
+        :param timeout: seconds until the wait ends as timed out, from when it was first registered
         :param since: where to begin to look; ``None`` for the start of the pool
         """
         key = idempotency_key
@@ -343,11 +359,16 @@ class MemberHandle(Asker):
                 if idempotency_key is None:
                     await self._pool.put_right(self._forget(condition.condition_id))
                 raise
-            if self._pool.holding is None or not _ended_meanwhile(registered, outcome):
+            if outcome.registration.status is not WakeRegistrationStatus.FAILED:
                 return outcome
-            # It failed because the run left: its lease ran out. Back again, it waits for the rest
-            # of its time, with what happened while it was away.
-            await self._pool.confirm()
+            # It failed because the run left. Back again, it waits for the rest of its time, with
+            # what happened while it was away.
+            if registered.status is WakeRegistrationStatus.FAILED:
+                began = min(began, await self._pool.query(partial(began_at, condition)))
+            elif self._pool.holding is None:
+                return outcome
+            else:
+                await self._pool.confirm()
             condition = _again(condition, self._pool.store.clock() - began, timeout)
 
     async def _forget(self, condition_id: str) -> None:
@@ -357,12 +378,6 @@ class MemberHandle(Asker):
 
 def _wake_id(key: str) -> str:
     return f"wake.{sha256(key.encode()).hexdigest()}"
-
-
-def _ended_meanwhile(registered: WakeRegistration, outcome: WakeOutcome) -> bool:
-    """Say whether a wait that was still open has failed since."""
-    was_open = registered.status is WakeRegistrationStatus.REGISTERED
-    return was_open and outcome.registration.status is WakeRegistrationStatus.FAILED
 
 
 def _again(condition: WakeCondition, waited: int, timeout: float | None) -> WakeCondition:

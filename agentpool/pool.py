@@ -31,7 +31,7 @@ from agentpool.rules.scoping import scoped
 from agentpool.rules.sending import Send
 from agentpool.rules.waits import CancelWake, PollWake, WakeOutcome
 from agentpool.runtime.asking import Question
-from agentpool.runtime.bodies import MessageBody
+from agentpool.runtime.bodies import HasBody, MessageBody
 from agentpool.runtime.drafts import Composed
 from agentpool.runtime.events import events_after
 from agentpool.runtime.opened import OpenedPool
@@ -42,9 +42,7 @@ from agentpool.support.clock import millis
 from agentpool.support.opening import Opening, Unopened
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
-from agentpool.wire.filters import (
-    EventFilter,
-)
+from agentpool.wire.filters import CompiledEventFilter, EventFilter
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -302,9 +300,12 @@ class AgentPool:
         terms = claim_terms(lease, claim_limit, max_attempts, lease_name="lease")
         return Inbox(self._opened, run_id, terms)
 
-    def body(self, message: RunMessage) -> MessageBody:
-        """Give the body of a message, such as one that was peeked at, to be read."""
-        return MessageBody(self._opened, message)
+    def body(self, of: HasBody) -> MessageBody:
+        """Give the body of a message, of an event or of the one that ended a wait, to be read.
+
+        :raises InvalidValueError: it has none: its ``content_ref`` is ``None``
+        """
+        return MessageBody(self._opened, of)
 
     async def send(self, message: RunMessage) -> MessageReceipt:
         """Send a message: its recipients are fixed, and it is recorded, in one transaction.
@@ -342,7 +343,8 @@ class AgentPool:
 
         That is: as many runs as expected have answered; its time is up; nobody received it; all
         who did have answered or left, and they are too few, as they are at once where it expects
-        more answers than it has recipients. Only the first answer of each run counts.
+        more answers than it has recipients. Only the first answer of each run counts. A run has
+        left that is no member any more, be it that its lease ran out; one that ``stays`` has not.
 
         The answers are kept with the question, out of the inbox: asked again under the same key,
         in any process, they are the same, also after a crash. What comes later is kept too, as
@@ -446,6 +448,13 @@ class AgentPool:
         """Narrow a filter to what this pool may see at this moment. It can only shrink."""
         require_type(filter, EventFilter, "filter")
         return await self._opened.query(lambda view: scoped(view, filter))
+
+    async def compile_scoped_filter(
+        self,
+        filter: EventFilter,  # noqa: A002
+    ) -> CompiledEventFilter:
+        """Compile a filter as `scope_filter` narrows it: what is stored with a wake."""
+        return (await self.scope_filter(filter)).compile()
 
 
 def config_of(

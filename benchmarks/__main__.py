@@ -16,6 +16,7 @@ from typing import Final
 from benchmarks import (
     against_peers,
     appends,
+    beside,
     breakdown,
     growth,
     idling,
@@ -48,6 +49,7 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Found]]]] = {
     "waking": waking.run,
     "idling": idling.run,
     "processes": processes.run,
+    "beside": beside.run,
     "opening": opening.run,
     "pools-sending": pools_sending.run,
     "pools-size": pools_size.run,

@@ -10,6 +10,7 @@ from agentpool.rules.deferring import DEFERRED, Deferred
 from agentpool.rules.inboxes import WITHDRAWN
 from agentpool.rules.rows import (
     ACCEPTED,
+    ANSWER,
     ASKED,
     AWAY,
     CAUSE,
@@ -77,7 +78,7 @@ def _asked(look: Look, row: Row) -> str | None:
     return None
 
 
-def _late(look: Look, row: Row) -> str | None:
+def _answer(look: Look, row: Row) -> str | None:
     if not _is_answer(look, row.key.number, row.key.name):
         return "names no record that delivers an answer to this message"
     return None
@@ -90,7 +91,7 @@ def _is_answer(look: Look, number: int, message_id: str) -> bool:
 
 def _owing(look: Look, row: Row) -> str | None:
     waits = look.row(contract_key(row.value))
-    if waits is None or value_of(waits, Contract).owed_by(row.key.name) != row.key:
+    if waits is None or value_of(waits, Contract).number != row.key.number:
         return "says that a run has not answered of whom nobody waits for an answer"
     return None
 
@@ -103,9 +104,9 @@ def _contract(look: Look, row: Row) -> str | None:
     is_latest = found.stored.message.message_id == row.key.name
     if is_latest and not look.is_open_message(contract.idempotency_key):
         return "waits for answers to a message that has its final status"
-    if not set(contract.answered) <= set(contract.recipients):
-        return "counts answers of runs that were not asked"
-    if len(contract.answered) >= contract.expected > 0:
+    if contract.answered + contract.left > contract.recipients:
+        return "counts more runs than received the message"
+    if contract.answered >= contract.expected > 0:
         return "has all its answers, but the message has not its response"
     return None
 
@@ -189,7 +190,8 @@ _COMPLAINTS: Final[dict[str, _Check]] = {
     DEAD: _inbox,
     DEFERRED: _deferred,
     ASKED: _asked,
-    LATE: _late,
+    ANSWER: _answer,
+    LATE: _answer,
     OWING: _owing,
     OWING_LEFT: _owing,
     CONTRACT: _contract,
@@ -204,6 +206,7 @@ _CHECKS: Final = {
     DEAD: "inboxes",
     DEFERRED: "inboxes",
     ASKED: "answers",
+    ANSWER: "answers",
     LATE: "answers",
     OWING: "contracts",
     OWING_LEFT: "contracts",

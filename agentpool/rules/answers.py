@@ -1,11 +1,12 @@
 """Answers to messages: counted as they come, and kept with a question for the run that asks it.
 
 What is kept stays when the question has ended, so that it can be asked again: one row, and one for
-each answer that came too late or beyond what was expected. All else ends with the question.
+each answer but the first few, and for each that came too late or beyond what was expected. All else
+ends with the question.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -13,6 +14,7 @@ from agentpool.errors import IdempotencyConflictError
 from agentpool.rules.command import Decision, PoolView, Row, RowKey
 from agentpool.rules.messages import can_become, record_status
 from agentpool.rules.rows import (
+    ANSWER,
     LATE,
     OWING,
     OWING_LEFT,
@@ -33,6 +35,9 @@ __all__ = (
     "refuse_used_id",
     "take_in",
 )
+
+_FEW: Final = 16
+"""So many answers are kept in one row, which is written anew for each of them."""
 
 
 # --- the question
@@ -64,7 +69,7 @@ def opened(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iterator
     asked = load(view, asked_key(message.message_id), Asked)
     is_asked = asked is not None and asked.key(message.message_id) == key
     asker = message.sender if is_asked else None
-    waits = Contract(key, contract.expected_responses, to, asker=asker, number=seq)
+    waits = Contract(key, contract.expected_responses, len(to), asker=asker, number=seq)
     yield put(contract_key(message.message_id), waits)
     for run_id in to:
         yield Row(waits.owed_by(run_id), message.message_id)
@@ -77,7 +82,7 @@ def end_if_certain(view: PoolView, message_id: str) -> Decision[Any]:
         return Decision(None)
     if contract.expected == 0:
         return _end(view, contract, MessageStatus.RESPONDED)
-    if contract.asker is not None and contract.expected > len(contract.recipients):
+    if contract.asker is not None and contract.expected > contract.recipients:
         return _end(view, contract, MessageStatus.FAILED)
     return Decision(None)
 
@@ -93,23 +98,38 @@ def take_in(view: PoolView, seq: int, answer: RunMessage) -> tuple[str | None, D
     question = str(answer.reply_to)
     contract = load(view, contract_key(question), Contract)
     # Runs are counted, not messages: one that answers again does not stand in for another.
-    if contract is not None and contract.waits_for(answer.sender):
-        return contract.asker, _counted(view, contract, seq, answer)
+    if contract is not None and contract.answered < contract.expected:
+        owed = _owed(view, contract, answer.sender)
+        if owed is not None:
+            return contract.asker, _counted(view, contract, seq, answer, owed)
     asker = _keeper_of_late(view, answer)
     if asker is None:
         return None, Decision(None)
     return asker, Decision(None, puts=(Row(RowKey(LATE, question, seq)),))
 
 
-def _counted(view: PoolView, contract: Contract, seq: int, answer: RunMessage) -> Decision[Any]:
+def _owed(view: PoolView, contract: Contract, run_id: str) -> RowKey | None:
+    keys = (contract.owed_by(run_id, kind) for kind in (OWING, OWING_LEFT))
+    return next((key for key in keys if view.row(key) is not None), None)
+
+
+def _counted(
+    view: PoolView, contract: Contract, seq: int, answer: RunMessage, owed: RowKey
+) -> Decision[Any]:
     question = str(answer.reply_to)
-    counted = replace(contract, answered=(*contract.answered, answer.sender))
+    left = contract.left - (owed.kind == OWING_LEFT)
+    counted = replace(contract, answered=contract.answered + 1, left=left)
     puts = [put(contract_key(question), counted)]
     asked = None if contract.asker is None else load(view, asked_key(question), Asked)
     if asked is not None:
-        puts.append(put(asked_key(question), replace(asked, answers=(*asked.answers, seq))))
-    owed = contract.owed_by(answer.sender)
+        puts.append(_kept(question, asked, seq))
     return _and_end(view, counted, Decision(None, puts=tuple(puts), deletes=(owed,)))
+
+
+def _kept(question: str, asked: Asked, seq: int) -> Row:
+    if len(asked.answers) < _FEW:
+        return put(asked_key(question), replace(asked, answers=(*asked.answers, seq)))
+    return Row(RowKey(ANSWER, question, seq))
 
 
 def _keeper_of_late(view: PoolView, answer: RunMessage) -> str | None:
@@ -134,7 +154,7 @@ def on_recipient_left(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
     """
 
     def note(row: Row, contract: Contract) -> Decision[Any]:
-        left = replace(contract, left=(*contract.left, run_id))
+        left = replace(contract, left=contract.left + 1)
         return _and_end(view, left, _moved(row, OWING_LEFT, left))
 
     return _each_noted(view, OWING, run_id, note)
@@ -147,8 +167,7 @@ def on_recipient_back(view: PoolView, run_id: str) -> Iterator[Decision[Any]]:
     """
 
     def note(row: Row, contract: Contract) -> Decision[Any]:
-        left = tuple(each for each in contract.left if each != run_id)
-        return _moved(row, OWING, replace(contract, left=left))
+        return _moved(row, OWING, replace(contract, left=contract.left - 1))
 
     return _each_noted(view, OWING_LEFT, run_id, note)
 
@@ -175,9 +194,9 @@ def _moved(row: Row, kind: str, contract: Contract) -> Decision[Any]:
 
 def _and_end(view: PoolView, contract: Contract, noted: Decision[Any]) -> Decision[Any]:
     """Note something, and end the question where its outcome is certain with that."""
-    if len(contract.answered) >= contract.expected:
+    if contract.answered >= contract.expected:
         ended = _end(view, contract, MessageStatus.RESPONDED)
-    elif set(contract.left).issuperset(contract.unanswered):
+    elif contract.left >= contract.unanswered:
         ended = _end(view, contract, MessageStatus.FAILED)
     else:
         return noted

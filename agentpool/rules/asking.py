@@ -1,14 +1,15 @@
 """Asking: a message whose answers are kept for its sender, and what comes of it."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
 from msgspec.structs import replace
 
 from agentpool.errors import AskOutcome
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row
-from agentpool.rules.inboxes import message_at
+from agentpool.rules.inboxes import UNREADABLE, message_at
 from agentpool.rules.messages import can_become, record_status
-from agentpool.rules.rows import LATE, Asked, asked_key, load, put
+from agentpool.rules.rows import ANSWER, LATE, Asked, asked_key, load, put
 from agentpool.rules.transitions import MESSAGE_STEPS
 from agentpool.wire.ids import U64_MAX
 from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessage
@@ -38,11 +39,14 @@ class Answers(tuple[RunMessage, ...]):  # noqa: SLOT001  # a tuple can have none
     :ivar missing: the recipients without an answer in time, in ascending order
     :ivar late: what came too late, or beyond what was expected, up to now; with ``late="inbox"``
         that is in the inbox
+    :ivar unreadable: the records of answers that came in time, but were damaged since; they count
+        for the outcome, and their runs, which only they name, are among the missing
     """
 
     outcome: AskOutcome
     missing: tuple[str, ...]
     late: tuple[RunMessage, ...]
+    unreadable: tuple[int, ...]
 
     def __new__(
         cls,
@@ -50,13 +54,15 @@ class Answers(tuple[RunMessage, ...]):  # noqa: SLOT001  # a tuple can have none
         outcome: AskOutcome,
         missing: tuple[str, ...] = (),
         late: tuple[RunMessage, ...] = (),
+        unreadable: tuple[int, ...] = (),
     ) -> Self:
         made = super().__new__(cls, answers)
         made.outcome, made.missing, made.late = outcome, missing, late
+        made.unreadable = unreadable
         return made
 
     def __getnewargs__(self) -> tuple[object, ...]:
-        return tuple(self), self.outcome, self.missing, self.late
+        return tuple(self), self.outcome, self.missing, self.late, self.unreadable
 
     def __repr__(self) -> str:
         return f"<Answers {self.outcome}: {len(self)}, missing {len(self.missing)}>"
@@ -112,15 +118,19 @@ class Withdraw(Command[None]):
 
 def answers_so_far(
     view: PoolView, idempotency_key: str, after: int = 0
-) -> tuple[tuple[RunMessage, ...], bool]:
+) -> tuple[tuple[RunMessage, ...], int, bool]:
     """List the answers that have come in time, and say whether there will be no more.
 
-    :param after: without so many of the first
+    :param after: without those up to this record
+    :return: the answers; the record of the last; whether there will be no more
     """
     known = view.message_by_key(idempotency_key)
     if known is None:
-        return (), False
-    return _in_time(view, known.stored, after), known.stored.receipt.status not in MESSAGE_STEPS
+        return (), after, False
+    numbers = _in_time(view, known.stored, after)
+    answers, _ = _read(view, numbers)
+    ended = known.stored.receipt.status not in MESSAGE_STEPS
+    return answers, numbers[-1] if numbers else after, ended
 
 
 def answers_to(view: PoolView, idempotency_key: str) -> Answers | None:
@@ -129,23 +139,37 @@ def answers_to(view: PoolView, idempotency_key: str) -> Answers | None:
     if known is None or known.stored.receipt.status in MESSAGE_STEPS:
         return None
     stored = known.stored
-    answers = _in_time(view, stored)
+    answers, unreadable = _read(view, _in_time(view, stored))
+    late, _ = _read(view, _numbers(view.rows(LATE, stored.message.message_id, limit=_ALL)))
     answered = {each.sender for each in answers}
-    late = view.rows(LATE, stored.message.message_id, limit=_ALL)
-    return Answers(
-        answers,
-        _outcome(stored),
-        tuple(each for each in stored.receipt.delivered_to if each not in answered),
-        tuple(message_at(view, row.key.number).message for row in late),
-    )
+    missing = tuple(each for each in stored.receipt.delivered_to if each not in answered)
+    return Answers(answers, _outcome(stored), missing, late, unreadable)
 
 
-def _in_time(
-    view: PoolView, stored: AgentPoolStoredMessage, after: int = 0
-) -> tuple[RunMessage, ...]:
-    asked = load(view, asked_key(stored.message.message_id), Asked)
-    numbers = () if asked is None else asked.answers[after:]
-    return tuple(message_at(view, number).message for number in numbers)
+def _read(view: PoolView, numbers: Sequence[int]) -> tuple[tuple[RunMessage, ...], tuple[int, ...]]:
+    """Read the answers that records hold, and list the records that cannot be read."""
+    answers: list[RunMessage] = []
+    unreadable: list[int] = []
+    for number in numbers:
+        try:
+            answers.append(message_at(view, number).message)
+        except UNREADABLE:
+            unreadable.append(number)
+    return tuple(answers), tuple(unreadable)
+
+
+def _numbers(rows: Sequence[Row]) -> list[int]:
+    return [row.key.number for row in rows]
+
+
+def _in_time(view: PoolView, stored: AgentPoolStoredMessage, after: int = 0) -> list[int]:
+    """List the records of the answers that came in time, in their order."""
+    message_id = stored.message.message_id
+    asked = load(view, asked_key(message_id), Asked)
+    if asked is None:
+        return []
+    more = view.rows(ANSWER, message_id, after=after, limit=_ALL)
+    return [*(each for each in asked.answers if each > after), *_numbers(more)]
 
 
 def _outcome(stored: AgentPoolStoredMessage) -> AskOutcome:

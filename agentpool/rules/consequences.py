@@ -42,6 +42,7 @@ PIECE: Final = 200
 """How much of what waits to be done a transaction does, as `Decision.work` counts; a record that is
 read counts one."""
 
+_SHORT: Final = 50
 _LITTLE: Final = 100
 _PAGE: Final = 128
 
@@ -66,7 +67,20 @@ class CaughtUp(NamedTuple):
 
 
 class CatchUp(Command[CaughtUp]):
-    """Coordinate a pool from now on: do one piece of what waits to be done there."""
+    """Coordinate a pool from now on: do one piece of what waits to be done there.
+
+    Other implementations fail when somebody commits between their reading and their writing. What
+    only works in what they have appended is therefore short, and does not wait for the disk: it can
+    be done again.
+
+    :param of_others: there is nothing to do but that
+    :param seen: the record that the log ended with; where others have gone on, nothing is done
+    """
+
+    def __init__(self, *, of_others: bool = False, seen: int | None = None) -> None:
+        self.must_survive_power_cut: bool = not of_others
+        self.room: Final = _SHORT if of_others else PIECE
+        self.seen: Final = seen
 
     def decide(self, view: PoolView) -> Decision[CaughtUp]:
         due = view.next_deadline()
@@ -112,8 +126,10 @@ def _catch_up(transaction: PoolTransaction, command: CatchUp, room: int) -> Caug
     if transaction.projected is None:
         transaction.set_projected(0)
     _refuse_lost(transaction, command)
+    if command.seen not in {None, transaction.head}:
+        return CaughtUp(done=False)
     _ = transaction.state  # whoever opens the pool has it read, and not the first who sends
-    upkeep = _Upkeep(transaction, room)
+    upkeep = _Upkeep(transaction, min(room, command.room))
     upkeep.pass_by()
     upkeep.carry_out_due(with_leases=True)
     done, _ = command.decide(transaction).result

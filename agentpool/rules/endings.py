@@ -5,13 +5,15 @@ the deadline before it.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from agentpool.rules.command import Decision, PoolView, Row, RowKey
-from agentpool.rules.inboxes import WITHDRAWN, unheld
+from agentpool.rules.inboxes import UNREADABLE, WITHDRAWN, message_at, unheld
 from agentpool.rules.messages import can_become, record_status
 from agentpool.rules.rows import (
     EXPIRY,
+    OWING_LEFT,
     RESPONSE,
     Contract,
     contract_key,
@@ -50,8 +52,18 @@ def _what_keeps_open(view: PoolView, message: RunMessage) -> Iterator[RowKey]:
     yield key
     yield deadline_key(RESPONSE, message.idempotency_key)
     contract = load(view, key, Contract) if message.response_contract is not None else None
-    if contract is not None:
-        yield from (contract.owed_by(each) for each in contract.unanswered)
+    if contract is not None and contract.unanswered:
+        yield from _owing(view, contract)
+
+
+def _owing(view: PoolView, contract: Contract) -> Iterator[RowKey]:
+    """List the rows of those that have not answered, and of others, which have none."""
+    with suppress(*UNREADABLE):  # then they end when their run leaves, or joins again
+        to = message_at(view, contract.number).receipt.delivered_to
+        if contract.left:
+            yield from (contract.owed_by(each, OWING_LEFT) for each in to)
+        if contract.unanswered > contract.left:
+            yield from (contract.owed_by(each) for each in to)
 
 
 def time_out(view: PoolView, key: str) -> Decision[Any]:

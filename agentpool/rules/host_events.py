@@ -10,6 +10,7 @@ from agentpool.rules.history import is_member
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import EVENT, EVENT_ID, PUBLISHED, HostEvent, deadline, put, value_of
 from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger, waits_ended
+from agentpool.wire.content import Content
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.payload import readable
 
@@ -32,10 +33,14 @@ def next_number(view: PoolView) -> int:
 
 
 class Publish(Command[int]):
-    """Publish a host event under the next number; the same event again keeps its number."""
+    """Publish a host event under the next number; the same event again keeps its number.
 
-    def __init__(self, envelope: EventEnvelope) -> None:
+    :param bodies: what is kept with it, also where the event is known already
+    """
+
+    def __init__(self, envelope: EventEnvelope, bodies: tuple[Content, ...] = ()) -> None:
         require_type(envelope, EventEnvelope, "envelope")
+        self._bodies = bodies
         self._envelope = readable(envelope, EventEnvelope)
         self.looks_up: LookUps = LookUps(rows=(RowKey(EVENT_ID, self._envelope.event_id),))
 
@@ -74,6 +79,7 @@ class Publish(Command[int]):
             event_sequence=number,
             puts=(*puts, *ended.puts),
             announce=True,
+            bodies=self._bodies,
         )
 
     def _again(self, view: PoolView, number: int) -> Decision[int]:
@@ -92,4 +98,4 @@ class Publish(Command[int]):
         if known != same:
             msg = f"event id {self._envelope.event_id!r} was used for another event"
             raise IdempotencyConflictError(msg, pool_id=view.pool_id)
-        return Decision(number)
+        return Decision(number, bodies=self._bodies)

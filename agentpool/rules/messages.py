@@ -1,13 +1,19 @@
 """Recording messages: what is the same message, and how its status goes on."""
 
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Final, cast
 
 from agentpool.errors import IdempotencyConflictError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
 from agentpool.rules.deferring import DEFERRED_KEY
 from agentpool.rules.inboxes import WITHDRAWN, unheld
-from agentpool.rules.requirements import require_member, require_open, require_type
+from agentpool.rules.requirements import (
+    checked_sequence,
+    require_member,
+    require_open,
+    require_type,
+)
 from agentpool.rules.rows import EXPIRY, RESPONSE, asked_key, contract_key, deadline_key
 from agentpool.rules.transitions import MESSAGE_STEPS, is_step, require_step
 from agentpool.wire.payload import SealedPayload, readable, seal, seal_known
@@ -23,6 +29,7 @@ from agentpool.wire.struct import trusted
 
 __all__ = (
     "RecordMessage",
+    "RecordMessages",
     "RecordStatus",
     "can_become",
     "earlier_message",
@@ -33,6 +40,8 @@ __all__ = (
     "recorded",
     "require_same_matter",
 )
+
+_PAIR: Final = 2
 
 
 def earlier_message(view: PoolView, message: RunMessage) -> Placed[AgentPoolStoredMessage] | None:
@@ -112,24 +121,66 @@ class RecordMessage(Command[AgentPoolStoreCursor]):
         if receipt.message_id != message.message_id:
             msg = f"the receipt is for another message than {message.message_id!r}"
             raise InvalidValueError(msg)
-        sealed = cast("RunMessageRecorded", self._record.payload).stored
-        self._message, self._receipt = sealed.message, sealed.receipt
+        self.stored: Final = cast("RunMessageRecorded", self._record.payload).stored
         self.looks_up: LookUps = look_ups_of(message, receipt.status)
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
-        return ends_by_time(view, self._message.idempotency_key)
+        return ends_by_time(view, self.stored.message.idempotency_key)
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
-        known = earlier_message(view, self._message)
+        return self.decide_after(view, earlier_message(view, self.stored.message), view.head)
+
+    def decide_after(
+        self, view: PoolView, known: Placed[AgentPoolStoredMessage] | None, head: int
+    ) -> Decision[AgentPoolStoreCursor]:
+        """Decide what to append to a log that ends at a record, with the message as it is there."""
         if known is not None:
             receipt = known.stored.receipt
-            is_retry = known.stored.message.message_id != self._message.message_id
+            is_retry = known.stored.message.message_id != self.stored.message.message_id
             # A retry has not seen how the first one went on; it cannot set it back.
-            if is_retry or receipt == self._receipt:
+            if is_retry or receipt == self.stored.receipt:
                 return Decision(cursor_at(known.seq))
-            _require_status(view, known, self._receipt.status)
-        return Decision(cursor_at(view.head + 1), (self._record,))
+            _require_status(view, known, self.stored.receipt.status)
+        return Decision(cursor_at(head + 1), (self._record,))
+
+
+class RecordMessages(Command[list[AgentPoolStoreCursor]]):
+    """Record messages with their statuses, in their order, all of them or none."""
+
+    def __init__(self, messages: Sequence[tuple[RunMessage, MessageReceipt]]) -> None:
+        self._each = [_recording(each) for each in checked_sequence(messages, "messages", tuple)]
+        self.looks_up: LookUps = LookUps.together([each.looks_up for each in self._each])
+
+    def touches(self, view: PoolView) -> Iterable[RowKey]:
+        return chain(*(each.touches(view) for each in self._each))
+
+    def decide(self, view: PoolView) -> Decision[list[AgentPoolStoreCursor]]:
+        require_open(view)
+        cursors: list[AgentPoolStoreCursor] = []
+        records: list[SealedPayload] = []
+        latest: dict[str, Placed[AgentPoolStoredMessage]] = {}
+        for each in self._each:
+            message = each.stored.message
+            known = latest.get(message.idempotency_key)
+            if known is None:
+                known = earlier_message(view, message)
+            else:
+                require_same_matter(view, known.stored.message, message)
+            decision = each.decide_after(view, known, view.head + len(records))
+            cursors.append(decision.result)
+            if decision.records:
+                records += decision.records
+                placed = Placed(decision.result.sequence, each.stored)
+                latest[message.idempotency_key] = placed
+        return Decision(cursors, tuple(records))
+
+
+def _recording(each: tuple[RunMessage, MessageReceipt]) -> RecordMessage:
+    if len(each) != _PAIR:
+        msg = f"messages: expected pairs of a message and its receipt, got {len(each)} values"
+        raise InvalidValueError(msg)
+    return RecordMessage(*each)
 
 
 class RecordStatus(Command[MessageReceipt]):
@@ -186,7 +237,8 @@ def _require_status(
     view: PoolView, known: Placed[AgentPoolStoredMessage], status: MessageStatus
 ) -> None:
     what = f"message {known.stored.message.message_id!r}"
-    require_step(view, what, MESSAGE_STEPS, known.stored.receipt.status, status, seq=known.seq)
+    seq = known.seq if known.seq <= view.head else None  # of the same transaction, it is not there
+    require_step(view, what, MESSAGE_STEPS, known.stored.receipt.status, status, seq=seq)
 
 
 def recorded(

@@ -29,6 +29,7 @@ __all__ = (
 
 W = TypeVar("W", bound=Wire)
 
+ANSWER: Final = "answer"
 ASKED: Final = "asked"
 CONTRACT: Final = "contract"
 LATE: Final = "late"
@@ -102,43 +103,39 @@ class Lease(Wire):
 class Contract(Wire):
     """The answers that a message waits for, while it does.
 
-    Each run that has not answered has a row `OWING`, or `OWING_LEFT` while it is gone.
+    Each recipient that has not answered has a row `OWING`, or `OWING_LEFT` while it is gone; here
+    they are only counted, so that an answer costs the same however many there are.
 
-    :ivar number: of the record that delivered the message
-    :ivar left: who is gone, of all recipients
+    :ivar recipients: how many runs received the message
+    :ivar answered: how many of them have answered
+    :ivar left: how many of those that have not are gone
     :ivar asker: the run for whom the answers are kept, out of its inbox
+    :ivar number: of the record that delivered the message
     """
 
     idempotency_key: IdempotencyKey
     expected: int
-    recipients: tuple[RunId, ...]
-    answered: tuple[RunId, ...] = ()
+    recipients: int
+    answered: int = 0
+    left: int = 0
     asker: RunId | None = None
     number: int = 0
-    left: tuple[RunId, ...] = ()
 
     @property
-    def unanswered(self) -> tuple[RunId, ...]:
-        """The recipients that have not answered."""
-        answered = set(self.answered)
-        return tuple(each for each in self.recipients if each not in answered)
+    def unanswered(self) -> int:
+        """How many recipients have not answered."""
+        return self.recipients - self.answered
 
-    def waits_for(self, run_id: str) -> bool:
-        """Say whether an answer of a run counts."""
-        if len(self.answered) >= self.expected:
-            return False
-        return run_id in self.recipients and run_id not in self.answered
-
-    def owed_by(self, run_id: str) -> RowKey:
+    def owed_by(self, run_id: str, kind: str = OWING) -> RowKey:
         """Name the row that says that a run has not answered."""
-        return RowKey(OWING_LEFT if run_id in self.left else OWING, run_id, self.number)
+        return RowKey(kind, run_id, self.number)
 
 
 class Asked(Wire):
     """A question whose answers are kept for whoever asks it again.
 
     :ivar idempotency_key: ``None``: the same as its id, as most have it
-    :ivar answers: the records of those that came in time
+    :ivar answers: the records of the first that came in time; others have rows `ANSWER`
     :ivar late_to_inbox: whether others go to the inbox, and are not kept
     """
 

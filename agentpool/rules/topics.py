@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 from agentpool.rules.command import DEADLINE, INBOX, Decision, PoolView
-from agentpool.rules.rows import ASKED
+from agentpool.rules.rows import ANSWER, ASKED
 from agentpool.wire.payload import SealedPayload
 from agentpool.wire.records import (
     AgentPoolStoreRecordPayload,
@@ -102,7 +102,7 @@ def touch(touched: Touched, decision: Decision[Any]) -> None:
     for row in decision.puts:
         if row.key.kind == DEADLINE:
             touched[DEADLINES] = min(touched.get(DEADLINES, row.due_at), row.due_at)
-        elif row.key.kind == ASKED:
+        elif row.key.kind in {ASKED, ANSWER}:
             touched[answers_topic(row.key.name)] = 1
 
 

@@ -33,7 +33,7 @@ def is_step(steps: _Steps[S], before: S, after: S) -> bool:
 
 
 def require_step(
-    view: PoolView, what: str, steps: _Steps[S], before: S, after: S, *, seq: int
+    view: PoolView, what: str, steps: _Steps[S], before: S, after: S, *, seq: int | None
 ) -> None:
     """Refuse a status that may not follow the one that there is.
 

@@ -42,6 +42,7 @@ __all__ = (
     "PollWake",
     "SuspendUntil",
     "WakeOutcome",
+    "began_at",
     "compile_for",
     "find_cause",
     "find_in_page",
@@ -261,6 +262,13 @@ def trigger(
         else:
             ended = end_wake(stored, WakeRegistrationStatus.TRIGGERED)
             yield ended._replace(puts=(_cause(condition, envelope),))
+
+
+def began_at(condition: WakeCondition, view: PoolView) -> int:
+    """Say when a wake was first registered; now, where that is not known."""
+    first = view.first_of_wake(condition.condition_id)
+    at = None if first is None else view.time_of(first.seq)
+    return view.now if at is None else at
 
 
 def waits_ended(decisions: Iterable[Decision[Any]]) -> Decision[None]:

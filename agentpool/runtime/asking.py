@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from agentpool.errors import AgentPoolError, AskOutcome, NoAnswerError
@@ -54,12 +55,9 @@ class Question:
             topics = message_topic(self._key), answers_topic(asked.message_id)
             with pool.waiting.turns(*topics, ending=pool.lost) as turns:
                 async for _ in turns:
-                    place = seen
-                    more, ended = await pool.query(
-                        lambda view: answers_so_far(view, self._key, place)  # noqa: B023  # asked at once
-                    )
+                    look = partial(answers_so_far, idempotency_key=self._key, after=seen)
+                    more, seen, ended = await pool.query(look)
                     for answer in more:
-                        seen += 1
                         yield answer
                         turns.refuse_closed()
                     if ended:
@@ -84,13 +82,16 @@ class Question:
 
 
 def the_one(answers: Answers, pool_id: str) -> RunMessage:
-    """Give the answer to a question that asks for one.
+    """Give the answer to a question that asks for one; late ones too, of those that can be read.
 
     :raises NoAnswerError: there is none
     """
     there_are = answers or answers.late
     if there_are:
         return there_are[0]
+    if answers.unreadable:
+        msg = f"the answer, record {answers.unreadable[0]}, cannot be read; {_AGAIN}"
+        raise NoAnswerError(msg, outcome=answers.outcome, pool_id=pool_id)
     msg = _WHY[answers.outcome].format(missing=", ".join(answers.missing) or "nobody")
     raise NoAnswerError(msg, outcome=answers.outcome, pool_id=pool_id)
 

@@ -10,10 +10,9 @@ from agentpool.rules.messages import reached_nobody
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
-from agentpool.runtime.bodies import NO_BODY, KeptBody, to_keep_with
+from agentpool.runtime.bodies import NO_BODY, KeptBody, ref_and_content, to_keep_with
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis
-from agentpool.wire.bodies import content_of
 from agentpool.wire.content import PIECE, Content
 from agentpool.wire.records import (
     AgentTarget,
@@ -195,10 +194,7 @@ def _content(body: object, content_ref: str | None, max_body: int) -> tuple[str,
     if content_ref is not None:
         msg = "content_ref: there is a body too; give one of the two"
         raise InvalidValueError(msg)
-    if type(body) is KeptBody:
-        return str(body), None
-    content = content_of(body, max_body)
-    return content.ref, content
+    return ref_and_content(body, max_body)
 
 
 def _own_ref(ref: str | None) -> str:

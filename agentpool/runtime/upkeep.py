@@ -51,6 +51,11 @@ class _Burst(NamedTuple):
         """When it is over, unless it grows before."""
         return min(self.grew + _QUIET_SECONDS, self.began + _LONGEST_BURST_SECONDS)
 
+    @property
+    def seen(self) -> int | None:
+        """The record that it ended with; ``None``: it goes on, and was waited for long enough."""
+        return self.head if self.over == self.grew + _QUIET_SECONDS else None
+
 
 class Upkeep:
     """The upkeep of one store handle; get it with `Upkeep.of`.
@@ -69,7 +74,6 @@ class Upkeep:
         self._told: dict[str, int] = {}
         self._errors: dict[str, str] = {}
         self._bursts: dict[str, _Burst] = {}
-        self._unfinished: set[str] = set()
         self._rests: dict[str, float] = {}  # until when not to look at a pool, in loop time
         self._turns = Turns()
         self._task: asyncio.Task[None] | None = None
@@ -98,7 +102,6 @@ class Upkeep:
             self._listening.pop(pool_id).__exit__(None, None, None)
             for noted in (self._deadlines, self._told, self._errors, self._bursts, self._rests):
                 noted.pop(pool_id, None)
-            self._unfinished.discard(pool_id)
         if not self._pools and self._task is not None:
             # Whoever comes meanwhile gets a task of their own, so that this one surely ends.
             task, self._task = self._task, None
@@ -153,18 +156,18 @@ class Upkeep:
         for pool_id, due in found.items():
             self._note(pool_id, due.next_deadline)
             if due.next_deadline is not None and due.next_deadline <= now:
-                waiting.append(pool_id)
+                waiting.append((pool_id, CatchUp()))
             elif not due.behind:
                 self._errors.pop(pool_id, None)  # it was put right: told of when it comes again
                 self._bursts.pop(pool_id, None)
-            elif self._is_over(pool_id, due.head):
-                waiting.append(pool_id)
+            elif (burst := self._over(pool_id, due.head)) is not None:
+                waiting.append((pool_id, CatchUp(of_others=True, seen=burst.seen)))
             elif due.next_deadline is not None:  # which does not wait for that
                 at = moment + (due.next_deadline - now) / 1000
                 self._rests[pool_id] = min(self._rests[pool_id], at)
         async with asyncio.TaskGroup() as tasks:
-            for pool_id in waiting:
-                tasks.create_task(self._guarded(pool_id, partial(self._do_piece, pool_id)))
+            for pool_id, piece in waiting:
+                tasks.create_task(self._guarded(pool_id, partial(self._do_piece, pool_id, piece)))
 
     def _to_ask(self, now: int, moment: float) -> set[str]:
         """Find the pools to look at, but for those that rest."""
@@ -179,8 +182,8 @@ class Upkeep:
                 del self._told[pool_id]
         return asking
 
-    def _is_over(self, pool_id: str, head: int) -> bool:
-        """Say whether a burst of others' records is over; else look again when it may be.
+    def _over(self, pool_id: str, head: int) -> _Burst | None:
+        """Give the burst of others' records if it is over; else look again when it may be.
 
         Other implementations read before they write, and fail when somebody commits in between. So
         nobody answers each of their records at once.
@@ -189,12 +192,11 @@ class Upkeep:
         burst = self._bursts.get(pool_id, _Burst(head, moment, moment))
         if head != burst.head:
             burst = _Burst(head, burst.began, moment)
-        if burst.over <= moment or pool_id in self._unfinished:
-            self._bursts.pop(pool_id, None)
-            return True
         self._bursts[pool_id] = burst
+        if burst.over <= moment:
+            return burst
         self._rests[pool_id] = burst.over
-        return False
+        return None
 
     async def _ask(self, pool_ids: Sequence[str]) -> dict[str, Due]:
         """Ask of all pools at once; where that fails, one by one, to find out which is at fault."""
@@ -213,19 +215,18 @@ class Upkeep:
     async def _ask_one(self, pool_id: str, found: dict[str, Due]) -> None:
         found.update(await self._store.due([pool_id]))
 
-    async def _do_piece(self, pool_id: str) -> None:
-        rest = await self._catch_up(pool_id)
+    async def _do_piece(self, pool_id: str, piece: CatchUp) -> None:
+        rest = await self._catch_up(pool_id, piece)
         if rest is None:
-            self._unfinished.discard(pool_id)
+            self._bursts.pop(pool_id, None)
             self._look_at([pool_id])  # when the next deadline is, shows the next look
         else:
-            self._unfinished.add(pool_id)
             self._rests[pool_id] = anyio.current_time() + rest
 
-    async def _catch_up(self, pool_id: str) -> float | None:
+    async def _catch_up(self, pool_id: str, piece: CatchUp) -> float | None:
         """Do one piece, and say how long to rest before the next; ``None``: there is none."""
         began = anyio.current_time()
-        found = await self._store.execute(pool_id, CatchUp())
+        found = await self._store.execute(pool_id, piece)
         for error in found.passed_by:
             _LOG.warning("passed by for good: %s", error, extra={"action": "passed_by"})
         # As long as it took, with waiting for the lock: others get half of the time at least, all
@@ -240,7 +241,7 @@ class Upkeep:
         """
         until = anyio.current_time() + _AT_OPENING_SECONDS
         while True:
-            rest = await self._catch_up(pool_id)
+            rest = await self._catch_up(pool_id, CatchUp())
             if rest is None or anyio.current_time() >= until:
                 return
             await anyio.sleep(rest)

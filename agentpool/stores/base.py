@@ -7,7 +7,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.host_events import NextEventSequence
 from agentpool.rules.membership import JoinMember, LeaveMember
-from agentpool.rules.messages import RecordMessage
+from agentpool.rules.messages import RecordMessage, RecordMessages
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.requirements import (
     checked_cursor,
@@ -333,6 +333,20 @@ class AgentPoolStore(StoreHandle, ABC):
         :raises InvalidTransitionError: the message is already past that status
         """
         return await self.execute(pool_id, RecordMessage(message, receipt))
+
+    async def record_messages(
+        self, pool_id: str, messages: Sequence[tuple[RunMessage, MessageReceipt]]
+    ) -> list[AgentPoolStoreCursor]:
+        """Record messages with their statuses, in their order, in one transaction: all or none.
+
+        Each is what `record_message` would have made of it after those before it, so one message
+        may come several times, with status after status. Of none, nothing is recorded.
+
+        :return: the place of each
+        :raises IdempotencyConflictError: of one of them; nothing was recorded
+        :raises InvalidTransitionError: of one of them; nothing was recorded
+        """
+        return await self.execute(pool_id, RecordMessages(messages))
 
     async def wake_registration(
         self, pool_id: str, idempotency_key: str

@@ -155,6 +155,11 @@ class EventKind(CheckedEnum):
     WAKE_CONDITION_CANCELLED = "wake_condition_cancelled"
     WAKE_CONDITION_FAILED = "wake_condition_failed"
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more follows about the subject of such an event."""
+        return self in TERMINAL_EVENT_KINDS
+
 
 TERMINAL_EVENT_KINDS: Final = frozenset(
     {

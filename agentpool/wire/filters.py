@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from agentpool.errors import CheckedEnum, InvalidValueError, shown
 from agentpool.wire.codec import encode
-from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventFamily, EventKind
+from agentpool.wire.event_kinds import EventFamily, EventKind
 from agentpool.wire.events import EventDeliverySemantics, EventEnvelope
 from agentpool.wire.ids import (
     AgentId,
@@ -146,6 +146,15 @@ class EventFilter(Wire, kw_only=True):
         wanted = cls.run(*run_ids) if run_ids else cls()
         return replace(wanted, terminal_only=True)
 
+    @classmethod
+    def terminal_run_events(cls, *run_ids: str) -> "EventFilter":
+        """Want the events that say that a run has completed, failed or was cancelled.
+
+        :param run_ids: of these runs; without one, of all
+        :raises InvalidValueError: one is no id
+        """
+        return replace(cls.terminal(*run_ids), families=Include(include=(EventFamily.RUN,)))
+
     def matches(self, envelope: EventEnvelope) -> bool:
         """Say whether every set matches this envelope. Never looks at a payload."""
         if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
@@ -167,7 +176,7 @@ class EventFilter(Wire, kw_only=True):
             and _has_any(self.tags, envelope.tags)
             and _has(self.privacy_classes, envelope.privacy)
             and _has(self.delivery_semantics, envelope.delivery_semantics)
-            and (not self.terminal_only or envelope.event_kind in TERMINAL_EVENT_KINDS)
+            and (not self.terminal_only or envelope.event_kind.is_terminal)
         )
 
     @classmethod

@@ -9,9 +9,9 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import field
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
-from agentpool.errors import CheckedEnum, shown
+from agentpool.errors import CheckedEnum, InvalidValueError, shown
 from agentpool.wire.filters import CompiledEventFilter, EventFilter
 from agentpool.wire.ids import (
     U32,
@@ -26,6 +26,7 @@ from agentpool.wire.ids import (
     RunId,
     TopicId,
     WakeConditionId,
+    check_identifier,
     check_u64,
 )
 from agentpool.wire.refs import (
@@ -136,8 +137,30 @@ class AgentPoolMember(Wire):
     policy_refs: tuple[PolicyRef, ...] = ()
     topics: tuple[TopicId, ...] = ()
 
+    def topic(self, topic_id: TopicId) -> "AgentPoolMember":
+        """Give this member with one topic more.
+
+        :raises InvalidValueError: it is no id
+        """
+        check_identifier(topic_id, "topic_id")
+        return replace(self, topics=(*self.topics, topic_id))
+
+    def policy_ref(self, policy_ref: PolicyRef) -> "AgentPoolMember":
+        """Give this member with one policy more.
+
+        :raises InvalidValueError: it is no `PolicyRef`
+        """
+        return replace(self, policy_refs=_with(self.policy_refs, policy_ref))
+
     def __repr__(self) -> str:
         return f"<AgentPoolMember {shown(self.run_id)} of {shown(self.agent_id)}>"
+
+
+def _with(policy_refs: tuple[PolicyRef, ...], more: PolicyRef) -> tuple[PolicyRef, ...]:
+    if not issubclass(type(more), PolicyRef):
+        msg = f"policy_ref: expected PolicyRef, got {type(more).__name__}"
+        raise InvalidValueError(msg)
+    return (*policy_refs, more)
 
 
 # --- messages
@@ -238,6 +261,14 @@ class MessageResponseContract(Wire):
     def __post_init__(self) -> None:
         check_u64(self.timeout_millis, "timeout_millis")
 
+    @classmethod
+    def one_response(cls, timeout_millis: int | None = None) -> "MessageResponseContract":
+        """Expect one answer, for so many milliseconds; without them, for ever.
+
+        :raises InvalidValueError: it is no such number
+        """
+        return cls(1, timeout_millis)
+
 
 class RunMessage(Wire, kw_only=True):
     """A message from a run. Its body is elsewhere; ``content_ref`` says where."""
@@ -256,6 +287,13 @@ class RunMessage(Wire, kw_only=True):
     def __post_init__(self) -> None:
         if self.expires_at_millis is not None:
             check_u64(self.expires_at_millis, "expires_at_millis")
+
+    def policy_ref(self, policy_ref: PolicyRef) -> "RunMessage":
+        """Give this message with one policy more, that its recipients have to carry.
+
+        :raises InvalidValueError: it is no `PolicyRef`
+        """
+        return replace(self, policy_refs=_with(self.policy_refs, policy_ref))
 
     @classmethod
     def _misuse(cls, field: str, value: object) -> str | None:

@@ -33,6 +33,7 @@ CALLS: dict[str, Callable[[SqliteAgentPoolStore], Awaitable[object]]] = {
     "leave_member": lambda store: store.leave_member(POOL, "run.1"),
     "message_receipt": lambda store: store.message_receipt(POOL, "key.a"),
     "record_message": lambda store: send(store, "a"),
+    "record_messages": lambda store: store.record_messages(POOL, []),
     "wake_registration": lambda store: store.wake_registration(POOL, "key.wake.1"),
     "wake": lambda store: store.wake(POOL, "wake.1"),
     "record_wake": lambda store: store.record_wake(

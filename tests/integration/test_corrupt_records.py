@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from agentpool import (
+    AgentPool,
     AgentPoolStoreCursor,
+    AskOutcome,
     CorruptRecordError,
     MemberLeft,
+    NoAnswerError,
     NotAMemberError,
     RetryClassification,
+    RunAddress,
     SqliteAgentPoolStore,
     UnknownRecord,
     UnknownRecordError,
@@ -203,3 +207,56 @@ async def test_a_watcher_stops_at_an_unknown_kind(future: SqliteAgentPoolStore) 
 async def test_an_unknown_kind_leaves_other_pools_alone(future: SqliteAgentPoolStore) -> None:
     assert await send(future, "d", OTHER) == 6
     assert len((await future.snapshot(OTHER)).messages) == 4
+
+
+async def test_an_answer_that_was_damaged_hides_none_of_the_others(path: Path) -> None:
+    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+        for number in range(1, 5):
+            await pool.join_run(member(number))
+        me = pool.acting_as(member(1))
+        asking = asyncio.create_task(
+            me.ask(RunAddress.pool(POOL), "?", expected="all", idempotency_key="key.q")
+        )
+        for number in (2, 3, 4):
+            other = pool.acting_as(member(number))
+            async with await other.inbox.take() as delivery:
+                await delivery.reply(f"answer {number}")
+        assert len(await asking) == 3
+    with sql(path) as connection:
+        [[damaged]] = connection.execute(
+            "SELECT seq FROM agent_pool_records WHERE payload_json LIKE ? AND payload_json LIKE ?",
+            (f'%"from":"{member(3).run_id}"%', '%"status":"delivered"%'),
+        )
+        connection.execute(
+            "UPDATE agent_pool_records SET payload_json = '{' WHERE seq = ?", (damaged,)
+        )
+    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+        me = pool.acting_as(member(1))
+        answers = await me.ask(RunAddress.pool(POOL), "?", idempotency_key="key.q")
+        assert [await me.read(each) for each in answers] == ["answer 2", "answer 4"]
+        assert (answers.unreadable, answers.missing) == ((damaged,), (member(3).run_id,))
+        assert answers.outcome is AskOutcome.COMPLETE
+        each = me.ask_each(RunAddress.pool(POOL), "?", idempotency_key="key.q")
+        assert [answer.sender async for answer in each] == [answers[0].sender, answers[1].sender]
+
+
+async def test_the_one_answer_that_was_damaged_is_named(path: Path) -> None:
+    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+        for number in (1, 2):
+            await pool.join_run(member(number))
+        me, other = pool.acting_as(member(1)), pool.acting_as(member(2))
+        to = RunAddress.run(member(2).run_id)
+        asking = asyncio.create_task(me.ask_one(to, "?", idempotency_key="key.q"))
+        async with await other.inbox.take() as delivery:
+            await delivery.reply("answer")
+        await asking
+        with sql(path) as connection:
+            [seq] = connection.execute(
+                "SELECT seq FROM agent_pool_records WHERE payload_json LIKE ? ORDER BY seq DESC",
+                ('%"reply_to":%"status":"delivered"%',),
+            ).fetchone()
+            connection.execute(
+                "UPDATE agent_pool_records SET payload_json = '{' WHERE seq = ?", (seq,)
+            )
+        with pytest.raises(NoAnswerError, match=f"record {seq}, cannot be read"):
+            await me.ask_one(to, "?", idempotency_key="key.q")

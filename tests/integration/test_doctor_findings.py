@@ -21,6 +21,12 @@ DELIVERED = (
 LATER = NOW + 3_600_000
 
 
+def counting(expected: int, answered: int) -> str:
+    """Write the SQL that changes what a contract counts."""
+    changed = f"json_set(value, '$.expected', {expected}, '$.answered', {answered})"
+    return f"{ROW} value = {changed} WHERE kind = 'contract'"
+
+
 @pytest.fixture(autouse=True)
 def no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", MENDED)
@@ -117,24 +123,8 @@ BREAKS = {
         "contracts",
         [f"{ROW} value = replace(value, 'key.message.1', 'key.other') WHERE kind = 'contract'"],
     ),
-    "a contract that is fulfilled": (
-        "contracts",
-        [
-            (
-                f"{ROW} value = json_set(value, '$.expected', 1, '$.answered', json_array('run.b'))"
-                " WHERE kind = 'contract'"
-            )
-        ],
-    ),
-    "a contract with an answer of a stranger": (
-        "contracts",
-        [
-            (
-                f"{ROW} value = json_set(value, '$.answered', json_array('run.x'))"
-                " WHERE kind = 'contract'"
-            )
-        ],
-    ),
+    "a contract that is fulfilled": ("contracts", [counting(1, 1)]),
+    "a contract with more answers than there can be": ("contracts", [counting(9, 8)]),
     "a wake without its deadline": (
         "deadlines",
         ["DELETE FROM agentpool_rows WHERE name = 'wake wake.2'"],

@@ -55,6 +55,27 @@ async def test_where_one_cannot_be_written_neither_is(
         assert counted(path) == (1, 2)
 
 
+@pytest.mark.parametrize("table", ["agentpool_content", "agentpool_rows"])
+async def test_where_an_event_or_its_body_cannot_be_written_neither_is(
+    table: str, store: SqliteAgentPoolStore, path: Path
+) -> None:
+    async with AgentPool.open(store, POOL) as pool:
+        await pool.join_run(ME)
+        me = pool.acting_as(ME)
+        with sql(path) as connection:
+            connection.execute(
+                f"CREATE TRIGGER in_the_way BEFORE INSERT ON {table}"
+                " BEGIN SELECT RAISE(ABORT, 'no'); END"
+            )
+        with pytest.raises(StoreError):
+            await me.publish("build.done", "hello")
+        assert counted(path) == (0, 0)
+        with sql(path) as connection:
+            connection.execute("DROP TRIGGER in_the_way")
+        assert await me.publish("build.done", "hello") == 1
+        assert counted(path) == (1, 0)
+
+
 async def test_a_damaged_body_is_whole_again_once_it_is_sent_again(
     store: SqliteAgentPoolStore, path: Path
 ) -> None:

@@ -130,6 +130,10 @@ POOL_CALLS: dict[str, tuple[Callable[[AgentPool], object], tuple[str, ...]]] = {
     ),
     "watch_pool": (lambda p: p.watch_pool(WRONG), ("cursor:", "AgentPoolStoreCursor", "str")),
     "scope_filter": (lambda p: p.scope_filter(WRONG), ("filter:", "EventFilter", "str")),
+    "compile_scoped_filter": (
+        lambda p: p.compile_scoped_filter(WRONG),
+        ("filter:", "EventFilter", "str"),
+    ),
 }
 
 
@@ -149,8 +153,8 @@ async def test_one_run_that_a_message_was_delivered_to_stands_for_itself(pool: A
 MEMBER_CALLS: dict[str, tuple[Callable[[MemberHandle], object], tuple[str, ...]]] = {
     "write": (lambda m: m.write(ANY), ("body:", "object", "bytes")),
     "write, text that is none": (lambda m: m.write("\ud800"), ("body:", "UTF-8", "bytes")),
-    "read": (lambda m: m.read(WRONG), ("message:", "RunMessage", "str")),
-    "body": (lambda m: m.body(WRONG), ("message:", "RunMessage", "str")),
+    "read": (lambda m: m.read(WRONG), ("of:", "RunMessage", "str")),
+    "body": (lambda m: m.body(WRONG), ("of:", "RunMessage", "str")),
     "send": (lambda m: m.send(WRONG, REF), ("to:", "RunAddress", "str")),
     "send, body": (lambda m: m.send(TO, [ANY]), ("body:", "list", "object")),
     "send, nothing": (lambda m: m.send(TO), ("body:", "content_ref=")),

@@ -199,7 +199,26 @@ BUILT: list[tuple[EventFilter, dict[str, Any]]] = [
     (EventFilter.named("build.done", "x"), {"tags": include("build.done", "x")}),
     (EventFilter.terminal(), {"terminal_only": True}),
     (EventFilter.terminal("run.a"), {"terminal_only": True, "run_ids": include("run.a")}),
+    (
+        EventFilter.terminal_run_events(),
+        {"terminal_only": True, "families": include(EventFamily.RUN)},
+    ),
+    (
+        EventFilter.terminal_run_events("run.a"),
+        {
+            "terminal_only": True,
+            "families": include(EventFamily.RUN),
+            "run_ids": include("run.a"),
+        },
+    ),
 ]
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_the_terminal_events_of_runs(kind: EventKind) -> None:
+    event = replace(envelope(), event_kind=kind, event_family=family_of(kind))
+    ends_a_run = {EventKind.RUN_COMPLETED, EventKind.RUN_FAILED, EventKind.RUN_CANCELLED}
+    assert EventFilter.terminal_run_events().matches(event) is (kind in ends_a_run)
 
 
 @pytest.mark.parametrize(("built", "fields"), BUILT)

@@ -44,6 +44,7 @@ SIGNATURES = {
     "leave_member": "pool_id run_id",
     "message_receipt": "pool_id idempotency_key",
     "record_message": "pool_id message receipt",
+    "record_messages": "pool_id messages",
     "wake_registration": "pool_id idempotency_key",
     "wake": "pool_id condition_id",
     "record_wake": "pool_id condition compiled_filter registration",

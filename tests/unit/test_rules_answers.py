@@ -1,5 +1,6 @@
 """Answers are counted in the order of the log, however late that is done."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from agentpool import (
     RunMessage,
 )
 from agentpool.rules.asking import Answers, Asking, Withdraw, answers_so_far, answers_to
-from agentpool.rules.command import Command
+from agentpool.rules.command import Command, Decision
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.membership import JoinMember, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordStatus
@@ -115,8 +116,18 @@ def status_of(pool: Pool) -> MessageStatus:
     return known.stored.receipt.status
 
 
-def owing(pool: Pool) -> int:
-    return sum(len(pool.rows(kind, run, limit=9)) for kind in (OWING, OWING_LEFT) for run in RUNS)
+def owing(pool: Pool, runs: Sequence[str] = RUNS) -> int:
+    return sum(len(pool.rows(kind, run, limit=9)) for kind in (OWING, OWING_LEFT) for run in runs)
+
+
+class Writing(Pool):
+    """A pool that counts the characters of the rows that are written."""
+
+    written = 0
+
+    def apply(self, decision: Decision[Any]) -> None:
+        super().apply(decision)
+        self.written += sum(len(row.value) for row in decision.puts)
 
 
 @pytest.mark.parametrize("expected", [1, 2, 3])
@@ -129,11 +140,31 @@ def test_a_question_ends_as_soon_as_it_is_certain_how(expected: int) -> None:
             carry_out(pool, command)
             status, answered = model(expected, steps[:count])
             assert status_of(pool) is status, steps[:count]
-            so_far, ended = answers_so_far(pool, "key.msg.q")
+            so_far, _, ended = answers_so_far(pool, "key.msg.q")
             assert [each.sender for each in so_far] == answered
             assert ended is (status is not DELIVERED)
             assert (pool.row(contract_key("msg.q")) is None) is ended
             assert (owing(pool) == 0) is (ended or len(answered) == len(RUNS))
+
+
+def test_an_answer_of_many_writes_no_more_than_one_of_few() -> None:
+    runs = [f"run.{number:03}" for number in range(60)]
+    pool = Writing(wall_clock)
+    pool.do(OpenPool())
+    for run_id in ("run.a", *runs):
+        pool.do(JoinMember(member(run_id, topics=[] if run_id == "run.a" else ["t"])))
+    carry_out(pool, CatchUp())
+    carry_out(pool, Send(question(), asking=Asking(of_all=True)))
+    written = []
+    for run_id in runs:
+        pool.written = 0
+        carry_out(pool, Send(answer(run_id)))
+        written.append(pool.written)
+    assert max(written[20:-1]) <= max(written[:20])
+    answers = answers_to(pool, "key.msg.q")
+    assert answers is not None
+    assert (answers.outcome, [each.sender for each in answers]) == (AskOutcome.COMPLETE, runs)
+    assert owing(pool, runs) == 0
 
 
 @pytest.mark.parametrize("expected", [1, 2, 3])

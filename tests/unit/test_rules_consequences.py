@@ -57,6 +57,26 @@ def coordinated(clock: Clock = wall_clock) -> Pool:
     return pool
 
 
+def test_nothing_is_done_where_others_have_gone_on() -> None:
+    pool = with_members()
+    assert not carry_out(pool, CatchUp(of_others=True, seen=pool.head - 1)).done
+    assert pool.projected == 0
+    assert carry_out(pool, CatchUp(of_others=True, seen=pool.head)).done
+    assert pool.projected == pool.head
+
+
+def test_what_only_works_in_what_others_did_is_short_and_leaves_the_disk_alone() -> None:
+    long, short = with_members(), with_members()
+    for pool in (long, short):
+        for number in range(400):
+            pool.do(JoinMember(member(f"run.{number}")))
+    assert not carry_out(long, CatchUp()).done
+    assert not carry_out(short, CatchUp(of_others=True)).done
+    assert 0 < (short.projected or 0) < (long.projected or 0) / 2
+    assert CatchUp().must_survive_power_cut
+    assert not CatchUp(of_others=True).must_survive_power_cut
+
+
 def question(expected: int = 1, **fields: Any) -> RunMessage:
     contract = MessageResponseContract(expected, LATER)
     return message("msg.q", **{"response_contract": contract, **fields})

@@ -33,9 +33,10 @@ from agentpool.rules.dead import Discard, Retry
 from agentpool.rules.holding import AsHolder, EndHolding, Heartbeat, Holding
 from agentpool.rules.host_events import NextEventSequence, Publish
 from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
-from agentpool.rules.messages import RecordMessage, RecordStatus
+from agentpool.rules.messages import RecordMessage, RecordMessages, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.queues import MakeQueue
+from agentpool.rules.rows import OWING, OWING_LEFT
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
 from agentpool.rules.waits import CancelWake, PollWake, SuspendUntil
@@ -63,8 +64,10 @@ class Noting(Pool):
         return super().wake(condition_id)
 
     def row(self, key: RowKey) -> Row | None:
-        # The deadlines of a question show only with its answer: whose key it is, nobody can know.
-        if not (key.name.endswith(" key.msg.q") and self.answered):
+        # Of a question show only with its answer: its deadlines, whose key it is nobody can know,
+        # and the record that delivered it, which numbers what its recipients owe.
+        of_question = key.name.endswith(" key.msg.q") or key.kind in {OWING, OWING_LEFT}
+        if not (of_question and self.answered):
             self.noted.add(key)
         return super().row(key)
 
@@ -168,6 +171,9 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "leave": lambda _: LeaveMember("run.a"),
     "heartbeat": lambda pool: Heartbeat([held(pool)]),
     "record a message": lambda _: delivered(message()),
+    "record messages": lambda _: RecordMessages(
+        [(each, receipt(each.message_id)) for each in (message("msg.1"), message("msg.2"))]
+    ),
     "record a question": lambda _: delivered(question()),
     "record an answer": after_question(lambda: delivered(answer(), "run.a")),
     "record an ending": lambda _: RecordStatus(message(), MessageStatus.FAILED, ()),

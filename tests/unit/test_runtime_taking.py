@@ -375,3 +375,19 @@ async def test_who_is_cancelled_as_it_was_woken_leaves_the_message_to_the_next()
                 assert claimed is None, "it is with one of them, or was claimed just before"
                 assert [await taken(task) for task in takers] in ([sent], [])
             await cancel(*(task for task in others if not task.done()))
+
+
+@virtual_time
+async def test_all_that_is_held_is_let_go_at_once() -> None:
+    async with a_pool() as it:
+        inbox = it.inbox()
+        sent = [await it.send() for _ in range(5)]
+        held = await inbox.take_many(4)
+        await inbox.let_go()
+        assert it.store.count("Unclaim") == 1
+        again = await it.inbox().take_many(5)
+        assert [each.message.message_id for each in again] == sent
+        assert [each.attempt for each in again] == [1] * 5
+        await inbox.let_go()
+        assert it.store.count("Unclaim") == 1
+        assert len(held) == 4

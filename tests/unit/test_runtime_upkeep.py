@@ -487,6 +487,37 @@ async def test_a_burst_that_does_not_end_is_not_waited_for() -> None:
 
 
 @virtual_time
+async def test_others_that_never_stop_are_answered_once_in_a_second() -> None:
+    it = await kept(X)
+
+    async def more(call: Call) -> None:
+        if call.what == "due":
+            pool = it.store._pools[X]
+            pool.apply(JoinRun(a_member(f"run.{pool.head}")).decide(pool))
+
+    it.store.before = more
+    await append_as_others(it, 1)
+    await asyncio.sleep(5)
+    assert it.store.count("CatchUp") == pytest.approx(5, abs=1)
+    await it.store.aclose()
+
+
+@virtual_time
+async def test_others_that_go_on_between_two_pieces_are_left_to_settle_again() -> None:
+    it = await kept(X)
+    await append_as_others(it, 300)
+    await asyncio.sleep(0.1)
+    pool = it.store._pools[X]
+    assert 0 < (pool.projected or 0) < pool.head
+    it.forget()
+    await append_as_others(it, 10, every=0.03)
+    assert it.store.count("CatchUp") <= 1
+    await asyncio.sleep(1)
+    assert pool.projected == pool.head
+    await it.store.aclose()
+
+
+@virtual_time
 async def test_what_is_due_does_not_wait_for_a_burst_to_end() -> None:
     it = await kept(X)
     await it.owe(100, X)

@@ -49,6 +49,27 @@ ADDRESSES = {
 }
 
 
+P1 = PolicyRef(id="policy.1")
+P2 = PolicyRef(kind=PolicyKind.PRIVACY, id="policy.2")
+
+
+def test_a_member_is_built_up() -> None:
+    plain = AgentPoolMember("run.a", "agent.a")
+    built = plain.topic("topic.b").topic("topic.a").policy_ref(P2).policy_ref(P1)
+    assert built == AgentPoolMember("run.a", "agent.a", (P2, P1), ("topic.b", "topic.a"))
+    assert plain == AgentPoolMember("run.a", "agent.a")
+
+
+def test_a_message_is_built_up() -> None:
+    built = message(policy_refs=(P2,)).policy_ref(P1)
+    assert built == message(policy_refs=(P2, P1))
+
+
+def test_a_contract_for_one_answer() -> None:
+    assert MessageResponseContract.one_response(500) == MessageResponseContract(1, 500)
+    assert MessageResponseContract.one_response() == MessageResponseContract(1)
+
+
 @pytest.mark.parametrize("kind", ADDRESSES)
 def test_convenience_addresses(kind: str) -> None:
     make, field, destination, related = ADDRESSES[kind]

@@ -13,6 +13,7 @@ from wire_tables import TERMINAL_EVENT_KINDS as TERMINAL
 from agentpool import (
     TERMINAL_EVENT_KINDS,
     AgentPoolStoreRecordPayload,
+    EventKind,
     InvalidValueError,
     MessageStatus,
     RunAddressTarget,
@@ -80,6 +81,7 @@ def test_members_are_the_values_in_upper_case_and_equal_to_them(name: str) -> No
 
 def test_terminal_kinds() -> None:
     assert set(TERMINAL.split()) == TERMINAL_EVENT_KINDS
+    assert {kind for kind in EventKind if kind.is_terminal} == TERMINAL_EVENT_KINDS
     assert (len(TERMINAL_EVENT_KINDS), len(ENUMS["EventKind"].split())) == (49, 119)
 
 

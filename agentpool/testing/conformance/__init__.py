@@ -9,6 +9,7 @@ from agentpool.testing.conformance.executing import ExecutingTests
 from agentpool.testing.conformance.interruption import InterruptionTests
 from agentpool.testing.conformance.members import MemberTests
 from agentpool.testing.conformance.messages import MessageTests
+from agentpool.testing.conformance.messages_together import MessagesTogetherTests
 from agentpool.testing.conformance.opening import OpeningTests
 from agentpool.testing.conformance.reading import ReadingTests
 from agentpool.testing.conformance.refusing import RefusalTests
@@ -22,6 +23,7 @@ class StoreConformance(
     OpeningTests,
     MemberTests,
     MessageTests,
+    MessagesTogetherTests,
     WakeTests,
     EventNumberTests,
     ReadingTests,

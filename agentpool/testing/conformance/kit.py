@@ -273,6 +273,9 @@ ABOUT_OPENED_POOL: Final[dict[str, Call]] = {
     "leave_member": lambda store, pool_id: store.leave_member(pool_id, "run.a"),
     "message_receipt": lambda store, pool_id: store.message_receipt(pool_id, "key.message.1"),
     "record_message": lambda store, pool_id: record(store, a_message("new"), pool_id=pool_id),
+    "record_messages": lambda store, pool_id: store.record_messages(
+        pool_id, [(each, a_receipt(each)) for each in (a_message("new.1"), a_message("new.2"))]
+    ),
     "wake_registration": lambda store, pool_id: store.wake_registration(pool_id, "key.wake.1"),
     "wake": lambda store, pool_id: store.wake(pool_id, "wake.1"),
     "record_wake": lambda store, pool_id: record_wake(store, a_condition("new"), pool_id=pool_id),

@@ -107,6 +107,7 @@ CALLS: Final[dict[str, Call]] = {
     "publish": lambda it: it.pool.publish(an_event()),
     "subscribe": _first_event,
     "scope_filter": lambda it: it.pool.scope_filter(EventFilter()),
+    "compile_scoped_filter": lambda it: it.pool.compile_scoped_filter(EventFilter()),
     "suspend_until": lambda it: it.pool.suspend_until("run.a", a_wait("new")),
     "poll_wake": lambda it: it.pool.poll_wake("wake.waiting"),
     "cancel_wake": lambda it: it.pool.cancel_wake("wake.waiting"),

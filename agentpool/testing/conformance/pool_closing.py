@@ -74,6 +74,7 @@ EVERY_CALL: Final[dict[str, Call]] = {
     ),
     "publish": lambda pool: pool.publish(an_event()),
     "scope_filter": lambda pool: pool.scope_filter(EventFilter()),
+    "compile_scoped_filter": lambda pool: pool.compile_scoped_filter(EventFilter()),
     "suspend_until": lambda pool: pool.suspend_until("run.a", a_wait("new")),
     "poll_wake": lambda pool: pool.poll_wake("wake.1"),
     "cancel_wake": lambda pool: pool.cancel_wake("wake.1"),

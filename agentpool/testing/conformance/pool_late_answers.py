@@ -1,6 +1,7 @@
 """Answers kept with their question: the same whenever it is asked again, and the late ones."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from agentpool.errors import AskOutcome
@@ -8,7 +9,7 @@ from agentpool.member import MemberHandle
 from agentpool.pool import AgentPool
 from agentpool.rules.asking import Answers
 from agentpool.rules.command import DEADLINE, INBOX, PoolView
-from agentpool.rules.rows import ASKED, CONTRACT, LATE, OWING, OWING_LEFT
+from agentpool.rules.rows import ANSWER, ASKED, CONTRACT, LATE, OWING, OWING_LEFT
 from agentpool.testing.conformance.kit import POOL
 from agentpool.testing.conformance.pool_asking import TIMEOUT, a_question, asked
 from agentpool.testing.conformance.pool_kit import (
@@ -157,6 +158,27 @@ class PoolLateAnswerTests(PoolKit):
                 )
                 assert (again.outcome, ids(again)) == (AskOutcome.COMPLETE, ["c.1", "b.1"])
 
+    async def test_many_answers_are_kept_in_the_order_in_which_they_came(self) -> None:
+        others = [f"run.{number:02}" for number in range(40)]
+        async with self.opened("run.a", *others) as pool:
+            me = pool.acting_as(a_member("run.a"))
+            ask = partial(me.ask, TO_ALL, "content.1", expected="all", message_id="question")
+            asking = asyncio.ensure_future(ask())
+            await recorded_message(pool, "question")
+            [question] = await pool.inbox(others[0]).peek()
+            gone, came = others[::10], [each for each in reversed(others) if each[-1] != "0"]
+            for run_id in gone[:2]:
+                await pool.leave_run(run_id)
+            for run_id in came:
+                await pool.send(a_reply(question, run_id))
+            for run_id in gone[2:]:
+                await pool.leave_run(run_id)
+            for answers in (await asking, await ask()):
+                assert [each.sender for each in answers] == came
+                assert (answers.outcome, answers.missing) == (AskOutcome.INCOMPLETE, tuple(gone))
+            again = me.ask_each(TO_ALL, "content.1", message_id="question")
+            assert [each.sender async for each in again] == came
+
     async def test_several_who_ask_the_same_get_the_same(self) -> None:
         async with self.opened("run.a", *OTHERS) as pool:
             question = a_question(expected=2)
@@ -191,7 +213,7 @@ class PoolLateAnswerTests(PoolKit):
             await carry_out_due(pool)
 
             def what_stays(view: PoolView) -> dict[str, int]:
-                kinds = (ASKED, LATE, CONTRACT, OWING, OWING_LEFT, INBOX, DEADLINE)
+                kinds = (ASKED, ANSWER, LATE, CONTRACT, OWING, OWING_LEFT, INBOX, DEADLINE)
                 found = {
                     kind: sum(
                         len(view.rows(kind, name, after=-1, limit=9))

@@ -1,15 +1,21 @@
 """Events of an agent's own: published under a name, with a body, found by that name."""
 
 import asyncio
-import json
 from typing import Any
 
-from agentpool.errors import IdempotencyConflictError, InvalidValueError, NotAMemberError
+from agentpool.errors import (
+    ContentNotFoundError,
+    IdempotencyConflictError,
+    InvalidValueError,
+    NotAMemberError,
+)
 from agentpool.member import MemberHandle
 from agentpool.pool import AgentPool
+from agentpool.testing.cancellation import Moment, cancel_at
 from agentpool.testing.conformance.kit import POOL, refusal
 from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, an_event, events_of
 from agentpool.testing.values import a_member
+from agentpool.wire.content import PIECE, content_ref
 from agentpool.wire.event_kinds import EventFamily, EventKind
 from agentpool.wire.filters import EventFilter
 from agentpool.wire.records import ResumeInputPolicy
@@ -85,10 +91,67 @@ class PoolOwnEventTests(PoolKit):
                 bodies, await events_of(pool, 7, tags=include("build.done")), strict=True
             ):
                 assert event.content_ref is not None
-                assert await pool.store.get_content(event.content_ref) == expected
+                assert await pool.body(event).bytes() == expected
                 assert event.related_refs[0] == ARTIFACT
                 assert event.content_ref in str(event)
                 assert not body or str(body) not in str(event)
+
+    async def test_a_body_that_is_not_there_is_not_read(self) -> None:
+        async with self.opened(ADA) as pool:
+            me = ada(pool)
+            await me.publish("build.done")
+            [event] = await events_of(pool, 1, tags=include("build.done"))
+            ended = await me.wait_until(DONE)
+            timed_out = await me.wait_until(EventFilter.named("build.failed"), timeout=0)
+            for each, named in (
+                (event, event.event_id),
+                (ended, ended.registration.condition_id),
+                (timed_out, timed_out.registration.condition_id),
+            ):
+                assert each.content_ref is None
+                error = await refusal(InvalidValueError, me.read(each))
+                assert named in str(error)
+
+    async def test_what_is_refused_keeps_no_body(self) -> None:
+        async with self.opened(ADA) as pool:
+            stranger = pool.acting_as(a_member("run.x"))
+            await refusal(NotAMemberError, stranger.publish("build.done", "refused"))
+            await ada(pool).publish("build.done", "kept", idempotency_key="key.1")
+            again = ada(pool).publish("build.done", "refused", idempotency_key="key.1")
+            await refusal(IdempotencyConflictError, again)
+            kept = pool.store.get_content(content_ref(b"refused"))
+            await refusal(ContentNotFoundError, kept)
+
+    async def test_what_was_written_ahead_is_published_in_place_of_the_body(self) -> None:
+        async with self.opened(ADA) as pool:
+            kept = await ada(pool).write("ahead")
+            await ada(pool).publish("build.done", kept)
+            await ada(pool).publish("build.done", bytes(PIECE + 1))
+            small, large = await events_of(pool, 2, tags=include("build.done"))
+            assert await pool.body(small).text() == "ahead"
+            assert await pool.body(large).bytes() == bytes(PIECE + 1)
+
+    async def test_a_cancelled_publish_has_kept_both_or_neither(self) -> None:
+        for moment in Moment:
+            async with self.opened(ADA) as pool:
+                suspension, reached = 0, True
+                while reached:
+                    body, key = f"body {suspension}", f"key.{suspension}"
+                    reached = await cancel_at(
+                        suspension,
+                        lambda: ada(pool).publish("n", body, idempotency_key=key),  # noqa: B023
+                        moment=moment,
+                    )
+                    number = await pool.store.query(POOL, lambda view: view.event_sequence)
+                    if number == suspension:
+                        ref = content_ref(body.encode())
+                        await refusal(ContentNotFoundError, pool.store.get_content(ref))
+                    await ada(pool).publish("n", body, idempotency_key=key)
+                    suspension += 1
+                events = await events_of(pool, suspension, tags=include("n"))
+                assert [await pool.body(each).text() for each in events] == [
+                    f"body {number}" for number in range(suspension)
+                ]
 
     async def test_it_ends_the_wait_of_another_which_gets_its_body_and_summary(self) -> None:
         async with self.opened(ADA, "run.b") as pool, AgentPool.open(pool.store, POOL) as other:
@@ -104,7 +167,8 @@ class PoolOwnEventTests(PoolKit):
             await ada(pool).publish("build.done", {"size": 3}, summary="all is well")
             refs, summary = await asyncio.gather(*waits)
             assert refs.content_ref is not None
-            assert json.loads(await pool.store.get_content(refs.content_ref)) == {"size": 3}
+            assert await me.body(refs).json() == {"size": 3}
+            assert await me.read(refs) == '{"size":3}'
             assert summary.redacted_summary == "all is well"
 
     async def test_it_is_published_once_under_its_key_at_whatever_time(self) -> None:

@@ -45,7 +45,8 @@ class PoolScopingTests(PoolKit):
                 head = (await pool.store.read(POOL))[-1].cursor
                 await pool.suspend_until("run.a", condition, since=head)
                 await pool.cancel_wake(condition.condition_id)
-                narrowed = (await pool.scope_filter(wanted)).compile()
+                narrowed = await pool.compile_scoped_filter(wanted)
+                assert narrowed == (await pool.scope_filter(wanted)).compile()
                 assert narrowed.criteria.run_ids == Include(include=runs)
                 for each in (await payloads(pool.store))[-2:]:
                     assert isinstance(each, WakeRecorded)

@@ -11,7 +11,7 @@ from agentpool.errors import (
 )
 from agentpool.testing.conformance.kit import POOL, payloads, refusal
 from agentpool.testing.conformance.pool_kit import PoolKit, message_log, peeked
-from agentpool.testing.values import a_message
+from agentpool.testing.values import a_message, a_receipt
 from agentpool.wire.records import MessageReceipt, MessageStatus
 
 __all__ = ("PoolStatusTests",)
@@ -54,6 +54,17 @@ class PoolStatusTests(PoolKit):
             assert receipt.delivered_to == ("run.b",)
             assert await peeked(pool.inbox("run.b")) == ["message.1"]
             await refusal(InvalidTransitionError, pool.record_message_status(a_message(), ACCEPTED))
+
+    async def test_what_a_store_records_together_comes_into_the_inboxes_in_its_order(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            messages = [a_message(f"message.{n}") for n in (2, 1)]
+            pairs = [
+                (message, a_receipt(message, status, delivered_to=["run.b"]))
+                for status in (ACCEPTED, DELIVERED)
+                for message in messages
+            ]
+            await pool.store.record_messages(POOL, pairs)
+            assert await peeked(pool.inbox("run.b")) == ["message.2", "message.1"]
 
     async def test_the_same_status_again_appends_nothing(self) -> None:
         async with self.opened("run.a", "run.b") as pool:

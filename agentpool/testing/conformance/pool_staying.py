@@ -1,8 +1,11 @@
 """Staying a member when the block ends, for agents that are restarted."""
 
-from agentpool.errors import MembershipLostError, NotAMemberError
+import asyncio
+
+from agentpool.errors import AskOutcome, MembershipLostError, NotAMemberError
 from agentpool.testing.conformance.kit import payloads, refusal
-from agentpool.testing.conformance.pool_kit import PoolKit
+from agentpool.testing.conformance.pool_asking import a_question, asked
+from agentpool.testing.conformance.pool_kit import PoolKit, nothing_comes
 from agentpool.testing.conformance.pool_presence import run_out
 from agentpool.testing.values import a_member
 from agentpool.wire.records import MemberJoined, MemberLeft, MessageStatus, RunAddress
@@ -36,6 +39,28 @@ class PoolStayingTests(PoolKit):
             assert receipt.status is MessageStatus.DELIVERED
             async with pool.member(MEMBER, stays=True) as me, await me.inbox.take() as delivery:
                 assert delivery.message.content_ref == "content.1"
+
+    async def test_a_question_waits_for_who_is_only_away(self) -> None:
+        async with self.opened("run.b", "run.c") as pool:
+            async with pool.member(MEMBER, stays=True):
+                pass
+            question = a_question(sender="run.b", expected=2)
+            asking = await asked(pool, question)
+            await pool.leave_run("run.c")
+            await nothing_comes(asyncio.shield(asking), pool)
+            async with pool.member(MEMBER, stays=True) as me, await me.inbox.take() as delivery:
+                await delivery.reply(content_ref="content.2")
+            answers = await asking
+            assert [each.sender for each in answers] == ["run.a"]
+            assert (answers.outcome, answers.missing) == (AskOutcome.INCOMPLETE, ("run.c",))
+
+    async def test_a_question_does_not_wait_for_whose_lease_ran_out(self) -> None:
+        async with self.opened("run.b") as pool:
+            async with pool.member(MEMBER, stays=True, rejoin=False):
+                asking = await asked(pool, a_question(sender="run.b", expected=1))
+                await run_out(pool)
+                answers = await asking
+            assert (answers, answers.outcome) == ((), AskOutcome.INCOMPLETE)
 
     async def test_what_its_block_had_claimed_is_returned_at_its_end(self) -> None:
         async with self.opened("run.b") as pool:

@@ -34,6 +34,7 @@ from agentpool.testing.conformance.pool_taking import PoolTakingTests
 from agentpool.testing.conformance.pool_taking_many import PoolTakingManyTests
 from agentpool.testing.conformance.pool_taking_over import PoolTakingOverTests
 from agentpool.testing.conformance.pool_tokens import PoolTokenTests
+from agentpool.testing.conformance.pool_waiting_again import PoolWaitingAgainTests
 from agentpool.testing.conformance.pool_wakes import PoolWakeTests
 
 __all__ = ("PoolConformance",)
@@ -70,6 +71,7 @@ class PoolConformance(
     PoolOwnEventTests,
     PoolPresenceTests,
     PoolStayingTests,
+    PoolWaitingAgainTests,
     PoolTakingOverTests,
     PoolEnteringTests,
     PoolDeadlineTests,
