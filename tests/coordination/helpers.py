@@ -45,7 +45,7 @@ _POLL_SECONDS: Final = 0.01
 T = TypeVar("T")
 
 
-def amount(normal: int, full: int) -> int:
+def amount(normal: T, full: T) -> T:
     """Choose how much to do."""
     return full if FULL else normal
 
