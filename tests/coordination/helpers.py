@@ -109,6 +109,7 @@ async def stop(worker: Worker, path: Path) -> None:
     """Stop a process, but not while it writes: it would keep the lock of the file, for all."""
     while True:
         worker.pause()
+        await worker.stands_still()
         with closing(sqlite3.connect(path, isolation_level=None, timeout=1)) as probe:
             try:
                 probe.execute("BEGIN IMMEDIATE")
