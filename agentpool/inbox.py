@@ -6,7 +6,13 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias, TypeGuard, TypeVar, cast, overload
 from weakref import WeakSet
 
-from agentpool.errors import AgentPoolError, ClaimLostError, InvalidValueError, shown
+from agentpool.errors import (
+    AgentPoolError,
+    ClaimLostError,
+    InvalidValueError,
+    MembershipLostError,
+    shown,
+)
 from agentpool.rules.claims import (
     Acknowledge,
     Claim,
@@ -29,7 +35,7 @@ from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import MessageReceipt, RunMessage
 from agentpool.wire.refs import PolicyRef
 
-__all__ = ("Delivery", "Inbox", "checked_attempts", "claim_terms")
+__all__ = ("Delivery", "Inbox", "checked_attempts", "claim_terms", "given_back")
 
 T = TypeVar("T")
 
@@ -145,6 +151,7 @@ class Delivery(MessageBody):
         Cancelled, the message is done or not; acknowledging again tells, by `ClaimLostError`.
 
         :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        :raises MembershipLostError: the run was lost; the message is there again for who has it
         """
         await self._end(Acknowledge(self.claim))
 
@@ -158,6 +165,7 @@ class Delivery(MessageBody):
         :param delay: seconds before it can be taken again; ``None``: 1 after the first attempt,
             then 2, 4, ..., at most 300
         :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        :raises MembershipLostError: the run was lost; the message is there again, without a delay
         """
         after = None if delay is None else millis(delay, "delay")
         await self._end(ReturnMessage(self.claim, after, self._inbox.terms.max_attempts))
@@ -178,6 +186,10 @@ class Delivery(MessageBody):
         except ClaimLostError:
             self._inbox.forget(self)
             raise
+        except MembershipLostError:
+            # Nothing ends it by this handle any more, and whoever has the run is not to wait.
+            await self._inbox.pool.put_right(given_back(self))
+            raise
         # Not before: where it fails, or is cancelled, the claim goes on.
         self.note_end()
 
@@ -185,6 +197,12 @@ class Delivery(MessageBody):
         """Note that the claim was ended: it is renewed no more, and its block leaves it at that."""
         self._inbox.forget(self)
         self._ended = True
+
+
+async def given_back(delivery: Delivery) -> None:
+    """Give a message back if that can be done; if not, its claim runs out."""
+    with suppress(AgentPoolError):
+        await delivery.give_back()
 
 
 def _is_delivery(value: object) -> TypeGuard[Delivery]:

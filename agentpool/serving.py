@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Final, TypeAlias
 
 from agentpool.errors import AgentPoolError, IdempotencyConflictError, RetryClassification
-from agentpool.inbox import Delivery, Inbox
+from agentpool.inbox import Delivery, Inbox, given_back
 from agentpool.support.tasks import cancel, ended, uninterrupted
 
 __all__ = ("Handler", "Serving")
@@ -80,7 +80,7 @@ class Serving:
             body = await self._handler(delivery)
         except asyncio.CancelledError:
             if self._is_over:  # it is nobody's failure
-                await self._inbox.pool.put_right(_given_back(delivery))
+                await self._inbox.pool.put_right(given_back(delivery))
             raise
         if body is not None and delivery.message.response_contract is not None:
             await self._answer(delivery, body)
@@ -101,8 +101,3 @@ class Serving:
             exc_info=error,
             extra={"action": "serving_failed"},
         )
-
-
-async def _given_back(delivery: Delivery) -> None:
-    with suppress(AgentPoolError):  # then the lease gives it back
-        await delivery.give_back()

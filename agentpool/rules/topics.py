@@ -31,6 +31,7 @@ __all__ = (
     "Touched",
     "answers_topic",
     "inbox_topic",
+    "is_inbox",
     "member_topic",
     "merge",
     "message_topic",
@@ -64,12 +65,18 @@ LOOK_NOW: Final = 0
 SOME: Final = 0
 """What goes with an inbox where it is not known how many messages can be taken."""
 
+_INBOX: Final = "inbox "
 _SILENT: Final = frozenset({MessageStatus.ACCEPTED, MessageStatus.DELIVERED})
 
 
 def inbox_topic(run_id: str) -> str:
     """Name what can be taken from the inbox of a run; with it goes how many messages came."""
-    return f"inbox {run_id}"
+    return f"{_INBOX}{run_id}"
+
+
+def is_inbox(topic: str) -> bool:
+    """Say whether a topic is an inbox: what comes is for one of those who wait for it."""
+    return topic.startswith(_INBOX)
 
 
 def member_topic(run_id: str) -> str:

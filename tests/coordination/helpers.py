@@ -4,10 +4,12 @@
 from another seed.
 """
 
+import asyncio
 import os
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,6 +32,7 @@ __all__ = (
     "payloads",
     "process",
     "say",
+    "stop",
     "until",
 )
 
@@ -42,7 +45,7 @@ _POLL_SECONDS: Final = 0.01
 T = TypeVar("T")
 
 
-def amount(normal: int, full: int) -> int:
+def amount(normal: T, full: T) -> T:
     """Choose how much to do."""
     return full if FULL else normal
 
@@ -100,3 +103,19 @@ async def until(look: Callable[[], Awaitable[bool]], bound: float = BOUND) -> No
             if await look():
                 return
             await anyio.sleep(_POLL_SECONDS)
+
+
+async def stop(worker: Worker, path: Path) -> None:
+    """Stop a process, but not while it writes: it would keep the lock of the file, for all."""
+    while True:
+        worker.pause()
+        await worker.stands_still()
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=1)) as probe:
+            try:
+                probe.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                worker.go_on()
+                await asyncio.sleep(0.01)
+            else:
+                probe.execute("ROLLBACK")
+                return

@@ -10,7 +10,7 @@ from agentpool import AgentPool, MemberJoined, MemberLeft, RunAddress, SqliteAge
 from agentpool.testing import a_member
 from agentpool.testing.conformance.pool_kit import an_event
 
-from .helpers import POOL, Worker, next_record, payloads, process
+from .helpers import POOL, Worker, next_record, payloads, process, stop
 
 LEASE: Final = 0.9
 
@@ -22,21 +22,6 @@ async def answer(worker: Worker, start: str) -> str:
         assert line, f"it ended before it said {start}"
         if line.startswith(start):
             return line
-
-
-async def stop(worker: Worker, path: Path) -> None:
-    """Stop a process, but not while it writes: it would keep the lock of the file, for all."""
-    while True:
-        worker.pause()
-        with closing(sqlite3.connect(path, isolation_level=None, timeout=1)) as probe:
-            try:
-                probe.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                worker.go_on()
-                await asyncio.sleep(0.01)
-            else:
-                probe.execute("ROLLBACK")
-                return
 
 
 async def left(pool: AgentPool, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """What the tests of stores on files share: values, plain SQL, other processes."""
 
 import asyncio
+import os
 import signal
 import sqlite3
 import sys
@@ -123,6 +124,11 @@ class Worker:
     def pause(self) -> None:
         """Stop it, as a machine that sleeps or a debugger does."""
         self._process.send_signal(signal.SIGSTOP)
+
+    async def stands_still(self) -> None:
+        """Wait until it was stopped: a thread on its way out of the kernel may still be at work."""
+        async with asyncio.timeout(BOUND):
+            await asyncio.to_thread(os.waitid, os.P_PID, self._process.pid, os.WSTOPPED)
 
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)

@@ -10,12 +10,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from agentpool import SqliteAgentPoolStore
+from agentpool import AgentPool, RunAddress, SqliteAgentPoolStore
 from agentpool.rules.topics import ANY, DEADLINES, LOG
 from agentpool.stores.sqlite import lookout
 from agentpool.stores.sqlite.bell_files import BellFiles, bell_of
 from agentpool.stores.sqlite.doorbell import Heard, Listener, Ringer, ring_in, slot_of
 from agentpool.support.clock import wall_clock
+from agentpool.testing import a_message
 
 from .helpers import BOUND, POOL, member, sql, take
 
@@ -55,7 +56,7 @@ async def test_only_those_hear_who_listen_to_what_was_touched(file: Path) -> Non
     other.listener.follow(POOL, "inbox run.b")
     ringer = Ringer(file, wall_clock)
     ringer.ring({POOL: {"inbox run.a": 1, LOG: 1}})
-    assert await one.next() == [Heard(POOL, "inbox run.a", 0)]
+    assert await one.next() == [Heard(POOL, "inbox run.a")]
     ringer.ring({POOL: {ANY: 1}})
     assert {each.topic for each in await one.next()} == {ANY}
     assert {each.topic for each in await other.next()} == {ANY}, "and nothing before"
@@ -66,6 +67,51 @@ async def test_only_those_hear_who_listen_to_what_was_touched(file: Path) -> Non
     assert not other.heard, "whoever rings is not told by the bell"
     for each in (one.listener, other.listener, ringer):
         each.close()
+
+
+async def test_those_who_share_an_inbox_look_first_in_turn(file: Path) -> None:
+    ears = [Ears(file) for _ in range(3)]
+    alone = Ears(file)
+    for each in ears:
+        each.listener.follow(POOL, "inbox run.a")
+        each.listener.follow(POOL, LOG)
+    alone.listener.follow(POOL, "inbox run.b")
+    ringer = Ringer(file, wall_clock)
+    first = []
+    for came in (1, 1, 1, 1, 2, 2, 5, 1):
+        ringer.ring({POOL: {"inbox run.a": came, "inbox run.b": came, LOG: came}})
+        heard = [await each.next() for each in ears]
+        first.append({n for n in range(3) if Heard(POOL, "inbox run.a") in heard[n]})
+        assert all(Heard(POOL, LOG) in each for each in heard), "all are to see it"
+        assert await alone.next() == [Heard(POOL, "inbox run.b")]
+    assert first == [{0}, {1}, {2}, {0}, {1, 2}, {0, 1}, {0, 1, 2}, {1}]
+    for one in (*ears, alone):
+        one.listener.close()
+    ringer.close()
+
+
+@pytest.mark.usefixtures("no_net")
+async def test_what_is_the_turn_of_one_that_does_not_take_it_is_taken_by_another(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    """One that is stopped, or was killed, or has its hands full."""
+    async with (
+        SqliteAgentPoolStore.open(path) as other,
+        AgentPool.open(other, POOL) as sending,
+        AgentPool.open(store, POOL) as pool,
+    ):
+        await pool.join_run(member(1))
+        never = Ears(path)
+        never.listener.follow(POOL, "inbox run.1")
+        for number in range(4):
+            taking = asyncio.create_task(pool.inbox("run.1").take())
+            await asyncio.wait([taking], timeout=0.02)
+            await sending.send(
+                a_message(f"message.{number}", sender="run.1", to=RunAddress.run("run.1"))
+            )
+            async with asyncio.timeout(BOUND):
+                await (await taking).ack()
+        never.listener.close()
 
 
 async def test_a_deadline_rings_only_if_it_is_earlier_than_the_one_that_rang_last(
@@ -202,7 +248,7 @@ async def test_a_commit_whose_writer_was_killed_before_it_rang_is_told_of_by_the
 
 def test_it_is_not_always_the_same_who_hears_first(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = slot_of(POOL, LOG)
-    files = Mock(masks=lambda: [1 << slot] * 4)
+    files = Mock(masks=lambda: [1 << slot] * 4, slot=lambda _: 0)
     orders = set()
     for moment in range(8):
         monkeypatch.setattr(time, "monotonic_ns", lambda moment=moment: moment)

@@ -1,6 +1,8 @@
 """A message and its body in a file: one transaction, of which both come or neither."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,8 @@ from agentpool import (
     SqliteAgentPoolStore,
     StoreError,
 )
+from agentpool.stores.sqlite import engine
+from agentpool.stores.sqlite.connection import write_transaction
 from agentpool.testing import a_member
 
 from .helpers import POOL, sql
@@ -74,6 +78,29 @@ async def test_where_an_event_or_its_body_cannot_be_written_neither_is(
             connection.execute("DROP TRIGGER in_the_way")
         assert await me.publish("build.done", "hello") == 1
         assert counted(path) == (1, 0)
+
+
+async def test_a_message_with_its_body_is_one_commit(
+    store: SqliteAgentPoolStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    def counting(*arguments: Any) -> AbstractContextManager[None]:
+        begun.append(len(begun))
+        return write_transaction(*arguments)
+
+    async with AgentPool.open(store, POOL) as pool:
+        await pool.join_run(ME)
+        me = pool.acting_as(ME)
+        monkeypatch.setattr(engine, "write_transaction", counting)
+        for body in ("text", b"bytes", {"n": 1}, "long" * 30_000):
+            begun.clear()
+            await me.send(TO, body)
+            assert len(begun) == 1
+        assert counted(path) == (4, 8)
+        begun.clear()
+        await me.send_many([(TO, f"body {number}") for number in range(64)])
+        assert len(begun) == 1
 
 
 async def test_a_damaged_body_is_whole_again_once_it_is_sent_again(

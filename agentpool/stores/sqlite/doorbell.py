@@ -6,6 +6,10 @@ somebody listens to, and touches the files of those listeners. In that order not
 listener that was not there yet looks after it came. A commit that concerns nobody else costs a read
 of some hundred bytes, and a process that it does not concern is not woken.
 
+Of what one takes from another, as an inbox, all who listen hear, but *in turn*: a slot counts what
+came, and who is not next looks a moment behind the others. So one process does the work of a
+message, and not always the quickest.
+
 The bell is a hint: the `Lookout` covers writers that ring none, or were killed before they rang.
 """
 
@@ -17,7 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from agentpool.rules.topics import ANY, DEADLINES, AllTouched
+from agentpool.rules.topics import ANY, DEADLINES, AllTouched, is_inbox
 from agentpool.stores.sqlite.bell_files import SLOT_BYTES, SLOTS, BellFiles
 from agentpool.stores.sqlite.inotify import ATTRIB, CLOSE_WRITE, Inotify
 from agentpool.stores.sqlite.source import AppendedRows
@@ -35,6 +39,8 @@ _SLOTS_AT_ONCE: Final = 32
 # A deadline sounds as its milliseconds, and some bits that make it another sound each time.
 _FRACTION_BITS: Final = 16
 _LATEST: Final = 2**47 - 1
+# Any other sounds as the time, and in its last bits how much came, all in all.
+_COUNTED: Final = 2**8
 _TRY_AGAIN_SECONDS: Final = 5.0
 
 
@@ -42,11 +48,13 @@ class Heard(NamedTuple):
     """What rang.
 
     :ivar due: for deadlines, the time that it rang for
+    :ivar behind: for an inbox, whether others who listen are to look first
     """
 
     pool_id: str
     topic: str
-    due: int
+    due: int = 0
+    behind: bool = False
 
 
 class Ringer:
@@ -119,12 +127,14 @@ def ring_in(files: BellFiles, touched: AllTouched, now: int, *, but: int) -> Non
             slot = slot_of(pool_id, topic)
             if not wanted >> slot & 1:
                 continue
-            sound = time.time_ns()
+            moment, before = time.time_ns(), files.slot(slot)
             if topic == DEADLINES:
-                if now < files.slot(slot) >> _FRACTION_BITS <= number:
+                if now < before >> _FRACTION_BITS <= number:
                     continue  # those who have heard that look early enough
-                fraction = sound % 2**_FRACTION_BITS
+                fraction = moment % 2**_FRACTION_BITS
                 sound = min(max(number, 0), _LATEST) << _FRACTION_BITS | fraction
+            else:
+                sound = moment - moment % _COUNTED + (before + max(number, 1)) % _COUNTED
             files.write_slot(slot, sound)
             rung |= 1 << slot
     # Whoever is told first is ahead of the others, so it is not always the same.
@@ -208,13 +218,36 @@ class Listener:
             if happened:
                 # From here on, before anybody looks, another ring is another event.
                 seen, self._seen = self._seen, self.files.slots()
-                heard = [each for slot in _differing(seen, self._seen) for each in self._in(slot)]
+                heard = [
+                    each
+                    for slot in _differing(seen, self._seen)
+                    for each in self._in(slot, _sound_in(seen, slot), _sound_in(self._seen, slot))
+                ]
                 if heard:
                     self._heard(heard)
 
-    def _in(self, slot: int) -> list[Heard]:
-        due = _sound_in(self._seen, slot) >> _FRACTION_BITS if slot < _DEADLINE_SLOTS else 0
-        return [Heard(*each, due) for each in self._topics.get(slot, ())]
+    def _in(self, slot: int, before: int, sound: int) -> list[Heard]:
+        topics = self._topics.get(slot, set())
+        if slot < _DEADLINE_SLOTS:
+            return [Heard(*each, due=sound >> _FRACTION_BITS) for each in topics]
+        behind = any(is_inbox(topic) for _, topic in topics) and self._is_behind(
+            slot, before % _COUNTED, (sound - before) % _COUNTED
+        )
+        return [
+            Heard(pool_id, topic, behind=behind and is_inbox(topic)) for pool_id, topic in topics
+        ]
+
+    def _is_behind(self, slot: int, turn: int, came: int) -> bool:
+        """Say whether, of those who listen to a slot, others have the turn.
+
+        :param turn: who has it, as all came before who are counted so
+        :param came: how many have
+        """
+        with suppress(OSError):
+            listeners = [n for n, mask in enumerate(self.files.masks()) if mask >> slot & 1]
+            if self.number in listeners:
+                return (listeners.index(self.number) - turn) % len(listeners) >= came
+        return False
 
     def close(self) -> None:
         """Listen no longer; another may take the place."""

@@ -48,6 +48,8 @@ for, it takes some milliseconds until a commit can be seen."""
 _AFTER_OURS: Final = (0.008, 0.024)
 """The same when it was most likely one of ours, who rings itself."""
 _OURS_NANOSECONDS: Final = 20_000_000
+_BEHIND_SECONDS: Final = 0.004
+"""How long after a ring to look for what is another's turn to take; it may be busy, or gone."""
 
 
 class Read(Protocol):
@@ -109,7 +111,7 @@ class Lookout:
                     self._tail.touch({pool_id: {DEADLINES: due}})
 
     def _hear(self, heard: list[Heard]) -> None:
-        for pool_id, topic, due in heard:
+        for pool_id, topic, due, behind in heard:
             if pool_id == EVERYTHING:
                 self._tail.notify()
             elif topic == DEADLINES:
@@ -117,6 +119,9 @@ class Lookout:
                 # there may be more than one sound can say.
                 self._tail.touch({pool_id: {DEADLINES: max(due, 1)}})
                 self._tail.touch({pool_id: {DEADLINES: LOOK_NOW}})
+            elif behind:
+                touched = {pool_id: {topic: SOME}}
+                asyncio.get_running_loop().call_later(_BEHIND_SECONDS, self._tail.touch, touched)
             else:
                 self._tail.touch({pool_id: {topic: SOME}})
 

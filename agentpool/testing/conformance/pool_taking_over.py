@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from agentpool.errors import MembershipLostError
+from agentpool.errors import ClaimLostError, MembershipLostError
+from agentpool.inbox import Delivery
 from agentpool.member import MemberHandle
 from agentpool.support.clock import wall_clock
 from agentpool.testing.conformance.kit import PATIENCE, payloads, refusal
-from agentpool.testing.conformance.pool_kit import PoolKit, an_event
+from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, an_event, attempts
 from agentpool.testing.conformance.pool_presence import run_out
-from agentpool.testing.values import a_member
+from agentpool.testing.values import a_member, a_message
 from agentpool.wire.event_kinds import EventKind
 from agentpool.wire.filters import EventFilter
 from agentpool.wire.records import MemberJoined, MemberLeft, RunAddress
@@ -33,6 +34,18 @@ ACTS: Final[dict[str, Callable[[MemberHandle], Awaitable[object]]]] = {
 }
 
 
+async def _handled(delivery: Delivery) -> None:
+    async with delivery:
+        await asyncio.sleep(0)
+
+
+ENDS: Final[dict[str, Callable[[Delivery], Awaitable[object]]]] = {
+    "ack": Delivery.ack,
+    "nack": Delivery.nack,
+    "the end of its block": _handled,
+}
+
+
 class PoolTakingOverTests(PoolKit):
     """Blocks of one run, one after another and at the same time."""
 
@@ -47,6 +60,19 @@ class PoolTakingOverTests(PoolKit):
                 assert await pool.members() == (a_member("run.b"),)
             log = await payloads(pool.store)
             assert log.count(MemberJoined(MEMBER)) == log.count(MemberLeft(MEMBER)) == 1
+
+    async def test_what_the_first_block_had_in_hand_is_there_for_the_second_at_once(self) -> None:
+        for end in ENDS.values():
+            async with (
+                self.opened("run.b", clock=ManualClock()) as pool,
+                pool.member(MEMBER) as first,
+            ):
+                await pool.send(a_message(sender="run.b", to=RunAddress.run("run.a")))
+                held = await first.inbox.take()
+                async with pool.member(MEMBER) as second, asyncio.timeout(PATIENCE):
+                    await refusal(MembershipLostError, end(held))
+                    assert attempts([await second.inbox.take()]) == [("message.1", 1)]
+                    await refusal(ClaimLostError, pool.inbox("run.a").ack(held.token))
 
     async def test_the_end_of_a_block_that_has_lost_its_run_lets_nobody_leave(self) -> None:
         async with self.opened("run.b") as pool:
