@@ -131,7 +131,7 @@ def _catch_up(transaction: PoolTransaction, command: CatchUp, room: int) -> Caug
     _ = transaction.state  # whoever opens the pool has it read, and not the first who sends
     upkeep = _Upkeep(transaction, min(room, command.room))
     upkeep.pass_by()
-    upkeep.carry_out_due(with_leases=True)
+    upkeep.carry_out_due(everything=True)
     done, _ = command.decide(transaction).result
     return CaughtUp(done, tuple(upkeep.passed_by))
 
@@ -158,7 +158,7 @@ def _carry_out_before(transaction: PoolTransaction, command: Command[Any], room:
     due = transaction.next_deadline()
     if due is None or due > transaction.now:
         return
-    _Upkeep(transaction, min(room, _LITTLE)).carry_out_due(with_leases=False)
+    _Upkeep(transaction, min(room, _LITTLE)).carry_out_due(everything=False)
     in_turn = transaction.projected == transaction.head
     for key in command.touches(transaction):
         row = transaction.row(key)
@@ -203,21 +203,24 @@ class _Upkeep:
             elif not self._work_in_or_pass_by(seq, payload):
                 return
 
-    def carry_out_due(self, *, with_leases: bool) -> None:
+    def carry_out_due(self, *, everything: bool) -> None:
         """Carry out what is due, the earliest first, where all records are worked in.
 
-        :param with_leases: else no further than to a lease: whoever holds it may be about to renew
-            it, and what others do is no reason to take it from them
+        :param everything: else no further than to a lease: whoever holds it may be about to renew
+            it, and what others do is no reason to take it from them; and than to what cannot be
+            carried out, which is left to who tells of it
         """
         view = self._transaction
         while self._room > 0 and view.projected == view.head:
             # One at a time: what it means may have taken the next one away.
             for row in view.deadlines(view.now, 1):
-                if not with_leases and row.key.name.startswith(f"{LEASE} "):
+                if not everything and row.key.name.startswith(f"{LEASE} "):
                     return
                 try:
                     decision = carry_out_due(view, row)
                 except UNREADABLE as error:
+                    if not everything:
+                        return
                     self.passed_by.append(error)
                     decision = Decision(None, deletes=(row.key,))
                 self._apply(decision)

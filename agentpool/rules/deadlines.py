@@ -1,9 +1,11 @@
 """What happens when something becomes due. Whoever comes first carries it out."""
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
 
-from agentpool.rules.command import Decision, PoolView, Row, RowKey
+from agentpool.errors import CorruptRecordError, UnknownRecordError
+from agentpool.rules.command import Command, Decision, PoolView, Row, RowKey
 from agentpool.rules.endings import expire, time_out
 from agentpool.rules.holding import judge_lease
 from agentpool.rules.rows import (
@@ -22,24 +24,48 @@ from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger, waits_ended
 from agentpool.rules.wakes import end_wake
 from agentpool.wire.records import MessageStatus, WakeRegistrationStatus
 
-__all__ = ("carry_out_due",)
+__all__ = ("CarryOutDue", "carry_out_due")
 
 _NOTHING: Final[Decision[Any]] = Decision(None)
+_MOST_DIGITS: Final = 18
+
+
+class CarryOutDue(Command[None]):
+    """Carry out one deadline, if it has passed, before all others that have.
+
+    For who waits for it: whoever carries out what is due goes from the earliest on, and may have
+    much to do.
+    """
+
+    def __init__(self, key: RowKey) -> None:
+        self._key = key
+
+    def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
+        return (self._key,)
+
+    def decide(self, view: PoolView) -> Decision[None]:  # noqa: ARG002
+        return Decision(None)
 
 
 def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
     """Decide what a deadline that has passed means now.
 
     The deadline itself goes away; it stays where there is more to do than fits in one piece.
+
+    :raises CorruptRecordError: it is none, or what it is about is damaged
+    :raises UnknownRecordError: it is of a newer version, or of another program
     """
     # A deadline says what to look at, not what to do: if it came to something else meanwhile, or
     # another process was first, nothing is left to do.
     what, _, subject = row.key.name.partition(" ")
+    if row.key.number:
+        msg = f"deadline {row.key.name!r} has number {row.key.number}, and none has one"
+        raise CorruptRecordError(msg)
     if what == LEASE:
         return judge_lease(view, row)
     decision: Decision[Any]
     if what == PUBLISHED:
-        return _end_more_waits(view, int(subject), row)
+        return _end_more_waits(view, subject, row)
     if what == WAKE:
         decision = _end_wait(view, subject)
     elif what == RESPONSE:
@@ -49,7 +75,8 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
     elif what == ACCEPTED:
         decision = _complete(view, subject)
     else:
-        decision = _NOTHING  # of a newer version; kept, it would be due for ever
+        msg = f"deadline {row.key.name!r} is of a kind that this version does not know"
+        raise UnknownRecordError(msg)
     return decision._replace(deletes=tuple(dict.fromkeys((*decision.deletes, row.key))))
 
 
@@ -60,9 +87,12 @@ def _end_wait(view: PoolView, condition_id: str) -> Decision[Any]:
     return end_wake(stored, WakeRegistrationStatus.TIMED_OUT)
 
 
-def _end_more_waits(view: PoolView, number: int, row: Row) -> Decision[Any]:
+def _end_more_waits(view: PoolView, number: str, row: Row) -> Decision[Any]:
     """End the next of the waits that a host event matches; there were too many for `Publish`."""
-    host = load(view, RowKey(EVENT, "", number), HostEvent)
+    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
+        msg = f"deadline {row.key.name!r} names no event"
+        raise CorruptRecordError(msg)
+    host = load(view, RowKey(EVENT, "", int(number)), HostEvent)
     if host is None:
         return Decision(None, deletes=(row.key,))
     event = host.envelope

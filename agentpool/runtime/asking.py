@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 from agentpool.errors import AgentPoolError, AskOutcome, NoAnswerError
 from agentpool.rules.asking import Answers, Asking, Withdraw, answers_so_far, answers_to
+from agentpool.rules.command import PoolView
+from agentpool.rules.rows import RESPONSE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.rules.topics import answers_topic, message_topic
 from agentpool.runtime.bodies import to_keep_with
 from agentpool.runtime.drafts import Composed
 from agentpool.runtime.opened import OpenedPool
+from agentpool.runtime.overdue import Overdue
 from agentpool.wire.records import MessageReceipt, RunMessage
 
 __all__ = ("Question", "the_one")
@@ -35,36 +37,51 @@ class Question:
 
     async def answers(self) -> Answers:
         """Ask, and wait until it is certain what comes of it."""
+        overdue = self._overdue()
+
+        def question(view: PoolView) -> Answers | None:
+            overdue.look_up(view)
+            return answers_to(view, self._key)
 
         async def look(_touched: bool) -> Answers | None:
-            return await self._pool.query(lambda view: answers_to(view, self._key))
+            return await self._pool.query(question)
 
         try:
             await self._ask()
             topic = message_topic(self._key)
-            return await self._pool.waiting.until(topic, look, ending=self._pool.lost)
+            lost = self._pool.lost
+            return await self._pool.waiting.until(topic, look, overdue=overdue, ending=lost)
         except BaseException as error:
             await self._left(error)
             raise
 
     async def each_answer(self) -> AsyncGenerator[RunMessage, None]:
         """Ask, and yield the answers as they come, until it is certain that there are no more."""
-        pool, seen = self._pool, 0
+        pool, seen, overdue = self._pool, 0, self._overdue()
+
+        def question(view: PoolView) -> tuple[tuple[RunMessage, ...], int, bool]:
+            overdue.look_up(view)
+            return answers_so_far(view, self._key, seen)
+
         try:
             asked = await self._ask()
             topics = message_topic(self._key), answers_topic(asked.message_id)
             with pool.waiting.turns(*topics, ending=pool.lost) as turns:
                 async for _ in turns:
-                    look = partial(answers_so_far, idempotency_key=self._key, after=seen)
-                    more, seen, ended = await pool.query(look)
+                    more, seen, ended = await pool.query(question)
                     for answer in more:
                         yield answer
                         turns.refuse_closed()
                     if ended:
                         return
+                    await overdue.see_to(turns)
         except BaseException as error:
             await self._left(error)
             raise
+
+    def _overdue(self) -> Overdue:
+        deadline = deadline_key(RESPONSE, self._key)
+        return Overdue(self._pool.store, self._pool.pool_id, deadline)
 
     async def _ask(self) -> MessageReceipt:
         message, content = self._composed

@@ -10,6 +10,7 @@ from agentpool.rules.command import Command, PoolView
 from agentpool.rules.gathering import WantedMembers
 from agentpool.rules.holding import AsHolder, Holding
 from agentpool.rules.requirements import require_open
+from agentpool.rules.rows import WAKE, deadline_key
 from agentpool.rules.topics import MEMBERS, wake_topic
 from agentpool.rules.waits import (
     SuspendUntil,
@@ -21,6 +22,7 @@ from agentpool.rules.waits import (
     outcome,
     refuse_hopeless,
 )
+from agentpool.runtime.overdue import Overdue
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Take, Waiting, When
 from agentpool.stores.base import AgentPoolStore, Bulk
@@ -232,7 +234,10 @@ class OpenedPool:
         """Wait until a wake has its final status; see `AgentPool.wait`."""
         check_identifier(condition_id, "condition_id")
 
+        overdue = Overdue(self.store, self.pool_id, deadline_key(WAKE, condition_id))
+
         def question(view: PoolView) -> tuple[WakeOutcome, bool]:
+            overdue.look_up(view)
             found = outcome(view, condition_id)
             return found, found.triggered and lacks_cause(view, condition_id)
 
@@ -243,4 +248,5 @@ class OpenedPool:
             return (await self._found_cause(condition_id) or found) if lacking else found
 
         self.lost.refuse_closed()
-        return await self.waiting.until(wake_topic(condition_id), look, ending=self.lost)
+        topic = wake_topic(condition_id)
+        return await self.waiting.until(topic, look, overdue=overdue, ending=self.lost)

@@ -29,6 +29,7 @@ _LOG = logging.getLogger("agentpool")
 
 _COALESCE_SECONDS: Final = 0.02
 _AFTER_ERROR_SECONDS: Final = 0.2
+_TOLD_EACH: Final = 5
 _LEAST_REST_SECONDS: Final = 0.005
 _AT_OPENING_SECONDS: Final = 0.5
 _QUIET_SECONDS: Final = 0.05
@@ -227,8 +228,7 @@ class Upkeep:
         """Do one piece, and say how long to rest before the next; ``None``: there is none."""
         began = anyio.current_time()
         found = await self._store.execute(pool_id, piece)
-        for error in found.passed_by:
-            _LOG.warning("passed by for good: %s", error, extra={"action": "passed_by"})
+        _tell_of(found.passed_by)
         # As long as it took, with waiting for the lock: others get half of the time at least, all
         # processes that do this together.
         took = anyio.current_time() - began
@@ -270,3 +270,12 @@ class Upkeep:
         resting = [until - moment for until in self._rests.values()]
         due = [(at - now) / 1000 for p, at in self._deadlines.items() if p not in self._rests]
         return max(min([*resting, *due, _LONGEST_SLEEP]), 0)
+
+
+def _tell_of(passed_by: Sequence[AgentPoolError]) -> None:
+    """Tell of what was passed by: of each, if they are few."""
+    for error in passed_by[:_TOLD_EACH]:
+        _LOG.warning("passed by for good: %s", error, extra={"action": "passed_by"})
+    more = len(passed_by) - _TOLD_EACH
+    if more > 0:
+        _LOG.warning("passed by for good: %s more like these", more, extra={"action": "passed_by"})

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Final, TypeAlias, TypeVar
 
 from agentpool.rules.command import PoolView
+from agentpool.runtime.overdue import Overdue
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.tail import Ending, Turns
 
@@ -42,11 +43,13 @@ class Waiting:
         topic: str,
         look: Callable[[bool], Awaitable[R | None]],
         *,
+        overdue: Overdue | None = None,
         ending: Ending | None = None,
     ) -> R:
         """Look again and again, whenever the topic is touched, until something is found.
 
         :param look: is told whether the topic was touched since it looked before
+        :param overdue: the deadline that ends it, which ``look`` looks up
         :param ending: what ends it beside the closing of the pool
         :raises StoreClosedError: the pool, or its store, was closed
         """
@@ -57,6 +60,8 @@ class Waiting:
                 if found is not None:
                     return found
                 touched = True
+                if overdue is not None:
+                    await overdue.see_to(turns)
         raise AssertionError  # turns end by an error only
 
     @contextmanager

@@ -133,6 +133,11 @@ class Worker:
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
+    async def ended(self) -> None:
+        """Wait for its end, whoever still has its pipes."""
+        async with asyncio.timeout(BOUND):
+            await self._process.wait()
+
     async def finish(self) -> tuple[int | None, list[str], str]:
         """Wait for its end: exit code, the whole lines that it printed, what went to stderr."""
         async with asyncio.timeout(BOUND):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import stat
 import time
 from contextlib import AsyncExitStack
@@ -18,7 +19,7 @@ from agentpool.stores.sqlite.doorbell import Heard, Listener, Ringer, ring_in, s
 from agentpool.support.clock import wall_clock
 from agentpool.testing import a_message
 
-from .helpers import BOUND, POOL, member, sql, take
+from .helpers import BOUND, POOL, member, sql, take, worker
 
 JOINED = '{"type":"member_joined","member":{"run_id":"run.7","agent_id":"agent.a"}}'
 
@@ -232,6 +233,66 @@ async def test_when_the_ear_ends_another_is_it(store: SqliteAgentPoolStore, path
         append(path, 2)
         [record] = await take(watcher, 1)
         assert record.cursor.sequence == 2
+
+
+@pytest.mark.usefixtures("no_net")
+async def test_where_the_ear_is_suspended_its_deputy_hears_for_all(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    await store.aclose()
+    async with worker("hear.py", path) as ear:
+        assert await ear.line() == "hears"
+        async with (
+            SqliteAgentPoolStore.open(path) as deputy,
+            SqliteAgentPoolStore.open(path) as other,
+        ):
+            watchers = [deputy.watch(POOL), other.watch(POOL)]
+            for watcher in watchers:
+                await take(watcher, 1)
+            ear.pause()
+            append(path, 2)
+            for watcher in watchers:
+                [record] = await take(watcher, 1)
+                assert record.cursor.sequence == 2
+                await watcher.aclose()
+
+
+@pytest.mark.usefixtures("no_net")
+async def test_one_process_is_not_both_the_ear_and_its_deputy(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    async with SqliteAgentPoolStore.open(path) as second, asyncio.timeout(BOUND):
+        watchers = [each.watch(POOL) for each in (store, second)]
+        for watcher in watchers:
+            await take(watcher, 1)
+        for seq in (2, 3):  # whoever sees these has looked
+            append(path, seq)
+            for watcher in watchers:
+                await take(watcher, 1)
+        files = BellFiles(path)
+        assert files.lock("ear") == -1
+        assert files.lock("book") >= 0
+        files.close()
+        for watcher in watchers:
+            await watcher.aclose()
+
+
+async def test_a_fork_that_outlives_its_parent_holds_none_of_its_places(
+    store: SqliteAgentPoolStore, path: Path
+) -> None:
+    await store.aclose()
+    async with worker("hear.py", path, "fork") as parent:
+        assert await parent.line() == "hears"
+        child = int(await parent.line())
+        try:
+            await parent.ended()
+            files = BellFiles(path)
+            assert files.lock("ear") >= 0
+            number, _ = files.claim()
+            assert number == 0
+            files.close()
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 async def test_a_commit_whose_writer_was_killed_before_it_rang_is_told_of_by_the_ear(

@@ -9,6 +9,7 @@ import pytest
 
 from agentpool import SqliteAgentPoolStore
 from agentpool.stores.sqlite import statements
+from agentpool.stores.sqlite.schema import set_up_connection
 
 from .helpers import POOL, member, send, sql
 
@@ -31,6 +32,7 @@ async def connection(path: Path) -> AsyncIterator[sqlite3.Connection]:
         for number in range(20):
             await send(store, number)
     with sql(path) as connection:
+        set_up_connection(connection, "FULL")
         yield connection
 
 

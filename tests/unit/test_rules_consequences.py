@@ -7,6 +7,8 @@ from rule_views import Pool
 from samples import condition, member, message, receipt
 
 from agentpool import (
+    AgentPoolError,
+    CorruptRecordError,
     EventFilter,
     EventKind,
     IdempotencyConflictError,
@@ -14,11 +16,12 @@ from agentpool import (
     MessageStatus,
     RunAddress,
     RunMessage,
+    UnknownRecordError,
     WakeRegistrationStatus,
     include,
 )
 from agentpool.rules.claims import ClaimNext
-from agentpool.rules.command import Decision, Row
+from agentpool.rules.command import Decision, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.deadlines import carry_out_due
 from agentpool.rules.holding import Heartbeat, Holding
@@ -28,6 +31,7 @@ from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.rows import (
     EXPIRY,
     LEASE,
+    PUBLISHED,
     RESPONSE,
     WAKE,
     contract_key,
@@ -129,11 +133,33 @@ def test_what_was_over_before_it_is_worked_in_opens_nothing(sent: RunMessage) ->
 # --- deadlines
 
 
-@pytest.mark.parametrize("what", [WAKE, RESPONSE, LEASE, "of a newer version"])
+@pytest.mark.parametrize("what", [WAKE, RESPONSE, LEASE])
 def test_the_deadline_of_what_is_not_there_just_goes_away(what: str) -> None:
     pool = coordinated()
     row = deadline(what, "nothing", 0)
     assert carry_out_due(pool, row) == Decision(None, deletes=(row.key,))
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        (deadline_key("of a newer version", "wake.1"), UnknownRecordError),
+        (deadline_key(PUBLISHED, "0x1"), CorruptRecordError),
+        (deadline_key(PUBLISHED, "9" * 5000), CorruptRecordError),
+        (deadline_key(LEASE, "run.a")._replace(number=1), CorruptRecordError),
+    ],
+)
+def test_what_is_no_deadline_is_passed_by_and_told_of(
+    key: RowKey, error: type[AgentPoolError]
+) -> None:
+    pool = coordinated()
+    pool.apply(Decision(None, puts=(Row(key, due_at=0),)))
+    carry_out(pool, JoinMember(member("run.c")))
+    assert pool.row(key) is not None, "who cannot tell of it leaves it"
+    done, [told] = carry_out(pool, CatchUp())
+    assert done
+    assert type(told) is error
+    assert pool.row(key) is None
 
 
 def test_the_expiry_of_what_is_not_there_just_goes_away() -> None:

@@ -30,13 +30,14 @@ from agentpool.rules.claims import (
 from agentpool.rules.command import Command, LookUps, Placed, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.dead import Discard, Retry
+from agentpool.rules.deadlines import CarryOutDue
 from agentpool.rules.holding import AsHolder, EndHolding, Heartbeat, Holding
 from agentpool.rules.host_events import NextEventSequence, Publish
 from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordMessages, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.queues import MakeQueue
-from agentpool.rules.rows import OWING, OWING_LEFT
+from agentpool.rules.rows import OWING, OWING_LEFT, WAKE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
 from agentpool.rules.waits import CancelWake, PollWake, SuspendUntil
@@ -200,6 +201,7 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "suspend": lambda _: SuspendUntil(condition()),
     "poll a wait": lambda pool: PollWake(waiting(pool)),
     "cancel a wait": lambda pool: CancelWake(waiting(pool)),
+    "end what is due": lambda _: CarryOutDue(deadline_key(WAKE, "wake.1")),
     "publish": lambda _: Publish(envelope()),
 }
 """Commands by what they do, made after preparing a pool for them."""

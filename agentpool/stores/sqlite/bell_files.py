@@ -8,7 +8,8 @@
     One for each listener, empty; it holds a lock on it for as long as it lives. Whoever rings
     changes the time of the file, which the listener hears, and nobody else.
 ``pool.db-bell-ear``
-    Locked by the one process that listens to what other programs write.
+    Locked by the one process that listens to what other programs write. Another, its deputy, has
+    locked the book.
 
 Every file is made with the owner and the rights that the database has. None is followed if it is a
 link, or used if it is anything but a plain file of one name; so whoever may write to the folder
@@ -22,6 +23,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 from agentpool.stores.sqlite.place import beside
 
@@ -48,12 +50,14 @@ class BellFiles:
     def __init__(self, database: Path) -> None:
         self._database: Final = database
         self._like: Final = database.stat()
+        self._held: set[int] = set()
         self._folder = os.open(database.parent, _FOLDER_FLAGS)
         try:
             self._book = self.open("book", os.O_RDWR)
         except OSError:
             os.close(self._folder)
             raise
+        _all.add(self)
 
     def path_of(self, name: object) -> Path:
         """Name one of the files."""
@@ -80,15 +84,36 @@ class BellFiles:
         return fd
 
     @property
+    def held(self) -> tuple[int, ...]:
+        """What is held open."""
+        return tuple(self._held)
+
+    @property
     def is_gone(self) -> bool:
         """Whether somebody has deleted them."""
         return os.fstat(self._book).st_nlink == 0
 
-    def close(self, *held: int) -> None:
-        """Let go of them, and of what else was opened. They stay, others may use them."""
-        for fd in (*held, self._book, self._folder):
-            if fd >= 0:
+    def hold(self, name: str, access: int) -> int:
+        """Open one of the files until it is let go of, or this process ends.
+
+        :raises OSError: it cannot be had, or is no plain file
+        """
+        fd = self.open(name, access)
+        self._held.add(fd)
+        return fd
+
+    def let_go(self, *held: int) -> None:
+        """Close what is held, in this order."""
+        for fd in held:
+            if fd in self._held:
+                self._held.remove(fd)
                 os.close(fd)
+
+    def close(self) -> None:
+        """Let go of them, and of what is held. They stay, others may use them."""
+        self.let_go(*self.held)
+        for fd in (self._book, self._folder):
+            os.close(fd)
 
     # --- the book
 
@@ -141,7 +166,7 @@ class BellFiles:
     def claim(self) -> tuple[int, int]:
         """Become a listener, in the place of one that is gone if there is one.
 
-        :return: its number, and the descriptor that holds it until it is closed
+        :return: its number, and the descriptor that holds it until it is let go of
         :raises OSError: there are too many
         """
         for listener in range(_MOST_LISTENERS):
@@ -154,15 +179,28 @@ class BellFiles:
     def lock(self, name: str) -> int:
         """Lock one of the files, and make it if need be.
 
-        :return: the descriptor that holds the lock until it is closed; -1: another has it
+        :return: the descriptor that holds the lock until it is let go of; -1: another has it
         """
-        fd = self.open(name, os.O_RDONLY)
+        fd = self.hold(name, os.O_RDONLY)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(fd)
+            self.let_go(fd)
             return -1
         return fd
+
+
+_all: Final[WeakSet[BellFiles]] = WeakSet()
+
+
+def _in_child() -> None:
+    # A fork has a share in every lock: as long as it held one, nobody could take it over.
+    for files in _all:
+        files.let_go(*files.held)
+    _all.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 def bell_of(database: Path, name: object) -> Path:

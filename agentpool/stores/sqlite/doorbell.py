@@ -167,9 +167,8 @@ class Listener:
         self.files: Final = BellFiles(database)
         self._inotify: Inotify | None = None
         self.number: int = -1
-        self._lock = -1
         try:
-            self.number, self._lock = self.files.claim()
+            self.number, _ = self.files.claim()
             self._inotify = Inotify()
             self._inotify.watch(self.files.path_of(self.number), ATTRIB)
             os.close(self.files.open("ear", os.O_RDONLY))
@@ -252,11 +251,11 @@ class Listener:
     def close(self) -> None:
         """Listen no longer; another may take the place."""
         with suppress(OSError):
-            if self._lock >= 0:
+            if self.number >= 0:
                 self.files.write_mask(self.number, 0)
         if self._inotify is not None:
             self._inotify.close()
-        self.files.close(self._lock)
+        self.files.close()
 
 
 def slot_of(pool_id: str, topic: str) -> int:

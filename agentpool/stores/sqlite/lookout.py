@@ -6,8 +6,11 @@ commit can be seen, so the ear looks again and again for a while. That all was t
 number: whoever commits notes the last row of the log in the book of the bells, if all rows before
 its own were noted. When the ear ends, by whatever death, another hears that and is it from then on.
 
-Everybody looks for themselves every few seconds: for when the ear is suspended, or both a writer
-and the bell were. Where no bell can be heard that is the only way, and has to be quick.
+An ear that is suspended ends nothing and hears nothing. So another process, its *deputy*, hears of
+the writes too, but looks only after the ear has had its time, and finds nothing left to tell.
+
+Everybody looks for themselves every few seconds: for when both are suspended, or both a writer and
+the bell were. Where no bell can be heard that is the only way, and has to be quick.
 """
 
 import asyncio
@@ -47,6 +50,8 @@ _AFTER_WRITES: Final = (*[0.001] * 8, *[0.002] * 4, 0.004, 0.008, 0.016, 0.032, 
 for, it takes some milliseconds until a commit can be seen."""
 _AFTER_OURS: Final = (0.008, 0.024)
 """The same when it was most likely one of ours, who rings itself."""
+_AS_DEPUTY: Final = (0.05, 0.1)
+"""The same for the deputy: seldom enough to cost nothing where there are many writes."""
 _OURS_NANOSECONDS: Final = 20_000_000
 _BEHIND_SECONDS: Final = 0.004
 """How long after a ring to look for what is another's turn to take; it may be busy, or gone."""
@@ -147,7 +152,7 @@ class Lookout:
             self._reopen()
         else:
             self._ear.try_to_be()
-            await self._look_at_rows(self._listener, is_ear=self._ear.is_it)
+            await self._look_at_rows(self._listener, hears=self._ear.hears)
 
     def _reopen(self) -> None:
         self._close_listener()
@@ -160,21 +165,21 @@ class Lookout:
             self._version = version
             self._tail.notify()
 
-    async def _look_at_rows(self, listener: Listener, *, is_ear: bool) -> None:
+    async def _look_at_rows(self, listener: Listener, *, hears: bool) -> None:
         """Find rows that nobody was told of.
 
         At the second look only, where one of ours has just written: its ring may be under way.
         """
         told, _ = listener.files.head()
         last = await self._read(log.last_row)
-        if last == told or (last == self._known and not is_ear):
+        if last == told or (last == self._known and not hears):
             self._suspected = None
         elif self._suspected != told and self._is_ours(listener):
             self._suspected = told
         else:
             self._suspected = None
             touched = await self._read(partial(log.touched_after, after=told, last=last))
-            if is_ear:
+            if hears:
                 self._ring_for_others(listener, touched)
                 listener.files.write_told(last)
             self._known = last
@@ -199,7 +204,7 @@ class Lookout:
         if not wrote and not self._pauses:
             wrote = await self._is_news(self._listener, self._ear)
         if wrote:
-            self._pauses = _AFTER_WRITES
+            self._pauses = _AFTER_WRITES if self._ear.is_it else _AS_DEPUTY
         if self._pauses == _AFTER_WRITES[-len(self._pauses) :] and self._is_ours(self._listener):
             self._pauses = _AFTER_OURS
         if self._pauses:
@@ -243,9 +248,9 @@ class Lookout:
 
 
 class Ear:
-    """Whoever of all listeners hears of the writes to the ``-wal`` file.
+    """Whoever of all listeners hears of the writes to the ``-wal`` file, and its deputy.
 
-    :ivar is_it: whether this one does
+    :ivar is_it: whether this one is the ear
     :param told: called when something was written, between `call` and `rest`
     """
 
@@ -257,21 +262,30 @@ class Ear:
         self._inotify: Inotify | None = None
         self._lock = self._alive = -1
 
+    @property
+    def hears(self) -> bool:
+        """Whether this one hears of the writes, as the ear or as its deputy."""
+        return self._inotify is not None
+
     def try_to_be(self) -> None:
-        """Be the ear if nobody else is, and listen to the file that has the name now.
+        """Be the ear, or its deputy, if nobody else is; listen to the file that has the name now.
 
         :raises OSError: the files cannot be used
         """
-        if self._inotify is None:
-            self._lock = self._files.lock("ear")
-            if self._lock < 0:
-                return
+        if not self.is_it and (lock := self._files.lock("ear")) >= 0:
+            self.close()
             # Closed when this process ends, however it does, which the others hear.
-            self._alive = self._files.open("ear", os.O_WRONLY)
-            self._inotify = Inotify()
-        with suppress(FileNotFoundError):
-            self._inotify.watch(self._wal, MODIFY)
-        self.is_it = True
+            self._lock, self._alive = lock, self._files.hold("ear", os.O_WRONLY)
+            self.is_it = True
+            _heard_here.add(self._wal)
+        elif not self.is_it and self._wal in _heard_here:
+            self.close()  # what suspends the one suspends the other
+        elif self._lock < 0:
+            self._lock = self._files.lock("book")
+        if self._lock >= 0:
+            self._inotify = self._inotify or Inotify()
+            with suppress(FileNotFoundError):
+                self._inotify.watch(self._wal, MODIFY)
 
     def take(self) -> bool:
         """Say whether something was written since the last time."""
@@ -288,12 +302,17 @@ class Ear:
             self._inotify.rest()
 
     def close(self) -> None:
-        """Let another be the ear."""
-        self.is_it = False
+        """Let another be the ear, or its deputy."""
+        if self.is_it:
+            self.is_it = False
+            _heard_here.discard(self._wal)
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
-        for fd in (self._lock, self._alive):  # in this order: who hears the second finds it free
-            if fd >= 0:
-                os.close(fd)
+        # In this order: who hears of the second finds the first free.
+        self._files.let_go(self._lock, self._alive)
         self._lock = self._alive = -1
+
+
+_heard_here: Final[set[Path]] = set()
+"""The files of which this process is the ear."""

@@ -47,6 +47,8 @@ MEMBER_RUN: Final = json_field("$.member.run_id")
 WAKE_KEY: Final = json_field("$.stored.condition.idempotency_key")
 POOL_KINDS: Final = "kind <> 'run_message'"
 IS_LONG: Final = f"length(payload_json) > {LONGEST}"
+IS_UTF_8: Final = "agentpool_is_utf_8"
+"""A function that every connection of ours has: SQLite itself takes any bytes for text."""
 
 _DERIVED: Final = (
     f"""
@@ -201,6 +203,15 @@ def set_up_connection(connection: sqlite3.Connection, synchronous: str) -> None:
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE_LIMIT}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # `Backfill` does it
+    connection.create_function(IS_UTF_8, 1, _is_utf_8, deterministic=True)
+
+
+def _is_utf_8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def refuse_foreign_file(connection: sqlite3.Connection, *, allow_tables: bool) -> None:

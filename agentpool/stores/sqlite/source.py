@@ -1,6 +1,7 @@
 """A pool in the file as a transaction finds it, and what is written to it."""
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -21,6 +22,10 @@ from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines
 __all__ = ("AppendedRows", "SqliteSource", "listed_pools")
 
 P = TypeVar("P")
+
+_LOG = logging.getLogger("agentpool")
+
+_DAMAGED_AT_ONCE: Final = 1000
 
 
 class AppendedRows:
@@ -62,6 +67,7 @@ class SqliteSource:
         "_connection",
         "_loaded",
         "_numbers",
+        "_passes_by",
         "_rows_appended",
         "pool_id",
     )
@@ -81,6 +87,7 @@ class SqliteSource:
         self._before_append = before_append
         self._loaded: dict[Index, dict[str, RawRecord | None]] = {}
         self._numbers: dict[str, object] = {}
+        self._passes_by = True
 
     def load(self, wanted: LookUps) -> None:
         # One statement is one stretch without the interpreter lock, which a thread that computes
@@ -261,7 +268,24 @@ class SqliteSource:
         return self._number(statements.NEXT_DUE, name)
 
     def deadlines(self, due_by: int, limit: int) -> list[Row]:
+        asked = (self.pool_id, due_by)
+        if self._connection.execute(statements.ARE_ROWS, (*asked, limit)).fetchone() == (0,):
+            self._pass_by_damaged(asked)
         return self._rows(statements.DEADLINES, due_by, limit)
+
+    def _pass_by_damaged(self, asked: tuple[str, int]) -> None:
+        """Take away some of what is due and no row: it would be due, and in the way, for ever."""
+        if self._passes_by:
+            self._passes_by = False  # once a transaction, so that it stays short
+            query = statements.DELETE_DAMAGED
+            found = self._connection.execute(query, (self.pool_id, *asked, _DAMAGED_AT_ONCE))
+            _LOG.warning(
+                "passed by for good: pool %r: %s rows of kind 'deadline' that are damaged",
+                self.pool_id,
+                found.rowcount,
+                extra={"action": "passed_by"},
+            )
+            self._numbers.pop(statements.NEXT_DEADLINE, None)
 
     def next_deadline(self) -> int | None:
         return self._known(statements.NEXT_DEADLINE)

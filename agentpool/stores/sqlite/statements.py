@@ -6,6 +6,7 @@ from typing import Final
 from agentpool.stores.sqlite.schema import (
     CONDITION_ID,
     IS_LONG,
+    IS_UTF_8,
     MEMBER_RUN,
     MESSAGE_KEY,
     POOL_KINDS,
@@ -15,9 +16,11 @@ from agentpool.stores.sqlite.schema import (
 __all__ = (
     "ALWAYS",
     "ALWAYS_ASKED",
+    "ARE_ROWS",
     "CHECKPOINT",
     "CONDITIONS",
     "DEADLINES",
+    "DELETE_DAMAGED",
     "DELETE_ROWS",
     "DUE",
     "EVENT_SEQUENCE",
@@ -150,12 +153,39 @@ DUE: Final = f"""
     {_ROWS} AND kind = 'inbox' AND name = ? AND due_at > ? AND due_at <= ? ORDER BY due_at LIMIT ?
 """
 # What another program may have put there is no deadline that anybody can carry out.
-_DEADLINE: Final = "kind = 'deadline' AND typeof(due_at) = 'integer' AND typeof(name) = 'text'"
-DEADLINES: Final = f"{_ROWS} AND {_DEADLINE} AND due_at <= ? ORDER BY due_at, name LIMIT ?"
+_DEADLINE: Final = "pool_id = ? AND kind = 'deadline'"
+_IN_ORDER: Final = "due_at <= ? ORDER BY due_at, name LIMIT ?"
+_IS_ROW: Final = f"""
+    typeof(number) = 'integer' AND number >= 0 AND typeof(due_at) = 'integer'
+    AND typeof(name) = 'text' AND {IS_UTF_8}(CAST(name AS BLOB))
+    AND typeof(value) = 'text' AND {IS_UTF_8}(CAST(value AS BLOB))
+"""
+DEADLINES: Final = f"""
+    SELECT kind, name, number, value, due_at FROM agentpool_rows
+    WHERE {_DEADLINE} AND {_IS_ROW} AND {_IN_ORDER}
+"""
+ARE_ROWS: Final = f"""
+    SELECT min(is_row) FROM (
+        SELECT {_IS_ROW} AS is_row FROM agentpool_rows WHERE {_DEADLINE} AND {_IN_ORDER}
+    )
+"""
+DELETE_DAMAGED: Final = f"""
+    DELETE FROM agentpool_rows WHERE {_DEADLINE} AND (name, number) IN (
+        SELECT name, number FROM (
+            SELECT name, number, {_IS_ROW} AS is_row FROM agentpool_rows
+            WHERE {_DEADLINE} AND {_IN_ORDER}
+        ) WHERE NOT is_row
+    )
+"""
 NEXT_DUE: Final = """
     SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'inbox' AND name = ?
 """
-NEXT_DEADLINE: Final = f"SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND {_DEADLINE}"
+# The first row is the first that is due, whatever it holds: to look for one that is well could take
+# long. What is no number comes after all that are, and is never due.
+NEXT_DEADLINE: Final = f"""
+    SELECT CASE WHEN typeof(due_at) IN ('integer', 'real') THEN CAST(due_at AS INTEGER) END
+    FROM agentpool_rows WHERE {_DEADLINE} ORDER BY due_at LIMIT 1
+"""
 PUT_ROWS: Final = _for_many(
     "INSERT OR REPLACE INTO agentpool_rows (pool_id, kind, name, number, value, due_at) VALUES ",
     "(?, ?, ?, ?, ?, ?)",
