@@ -20,7 +20,7 @@ from agentpool.rules.gathering import wanted_members
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember
 from agentpool.rules.messages import RecordStatus
-from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.pool_opening import OpenPool, config_of
 from agentpool.rules.queues import MakeQueue, Queue
 from agentpool.rules.requirements import (
     checked_cursor,
@@ -62,7 +62,7 @@ from agentpool.wire.records import (
 from agentpool.wire.refs import PolicyRef
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
-__all__ = ("AgentPool", "config_of", "opened")
+__all__ = ("AgentPool", "opened")
 
 
 class AgentPool:
@@ -446,26 +446,6 @@ class AgentPool:
         """Narrow a filter to what this pool may see at this moment. It can only shrink."""
         require_type(filter, EventFilter, "filter")
         return await self._opened.query(lambda view: scoped(view, filter))
-
-
-def config_of(
-    message_policy: AgentPoolMessagePolicy | None,
-    wake_policy: AgentPoolWakePolicy | None,
-    policy_refs: Sequence[PolicyRef],
-) -> AgentPoolStoreConfig | None:
-    """Make the config that a pool is to be opened with; ``None``: whatever it has."""
-    refs = checked_sequence(policy_refs, "policy_refs", PolicyRef)
-    if message_policy is not None:
-        require_type(message_policy, AgentPoolMessagePolicy, "message_policy")
-    if wake_policy is not None:
-        require_type(wake_policy, AgentPoolWakePolicy, "wake_policy")
-    if message_policy is None and wake_policy is None and not refs:
-        return None
-    return AgentPoolStoreConfig(
-        message_policy=message_policy or AgentPoolMessagePolicy(),
-        wake_policy=wake_policy or AgentPoolWakePolicy(),
-        policy_refs=refs,
-    )
 
 
 async def opened(
