@@ -16,6 +16,8 @@ from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle
 from agentpool.membership import Membership
 from agentpool.rules.asking import Answers, Asking
+from agentpool.rules.explaining.explanations import Explanation
+from agentpool.rules.explaining.finding import Explainable, explain, what_is_meant
 from agentpool.rules.gathering import wanted_members
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember
@@ -36,7 +38,7 @@ from agentpool.runtime.drafts import Composed
 from agentpool.runtime.events import events_after
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
-from agentpool.stores.base import AgentPoolStore, checked_place
+from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
 from agentpool.stores.tail import follow
 from agentpool.support.clock import millis
 from agentpool.support.opening import Opening, Unopened
@@ -358,6 +360,22 @@ class AgentPool:
             raise InvalidValueError(msg)
         composed = Composed(message, None)
         return await Question(self._opened, composed, Asking(), repeatable=True).answers()
+
+    # --- why things are as they are
+
+    async def explain(self, what: Explainable) -> Explanation:
+        """Say why a run, queue, agent, message or wake is as it is: as data, and in words by `str`.
+
+        It looks up what has that name, in this order, and only reads. What no index finds, message
+        ids that are not the key of their message and the events near a wake, it looks for among the
+        newest records; the explanation says how far.
+
+        :param what: a run id, the name or run id of a queue, a condition id, the idempotency key or
+            id of a message, an agent id; or a message, receipt, registration, member or queue
+        :return: a `NothingFound` where nothing has that name, with what has one that is near
+        """
+        meant = what_is_meant(what)
+        return await self._opened.query(Bulk(partial(explain, meant=meant)))
 
     # --- waits
 
