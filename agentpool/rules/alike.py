@@ -11,9 +11,10 @@ __all__ = ("close_to", "look", "looking_like")
 _INVISIBLE: Final = {"Cf", "Zl", "Zp"}
 """Categories of what takes no room, such as joiners, and what sets the direction of writing."""
 
-_LIKE: Final = 0.75
+_LIKE: Final = 0.7
 _MOST_COMPARED: Final = 16
-"""To compare two names costs the more the longer they are, and each may have 512 bytes."""
+_END: Final = 40
+"""Of long names both ends are compared: what that costs grows with the square of their length."""
 
 
 def look(name: str) -> str:
@@ -33,17 +34,21 @@ def looking_like(name: str, names: Iterable[str]) -> Iterator[str]:
 def close_to(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     """List the names that are nearest to another, the nearest first."""
     matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(name)  # what is known of this one is kept
+    matcher.set_seq2(_ends(name))  # what is known of this one is kept
 
     def at_most_like(other: str) -> float:
-        matcher.set_seq1(other)
+        matcher.set_seq1(_ends(other))
         return matcher.quick_ratio() if matcher.real_quick_ratio() >= _LIKE else 0.0
 
     def like(other: str) -> float:
-        matcher.set_seq1(other)
+        matcher.set_seq1(_ends(other))
         return matcher.ratio()
 
     others = (each for each in dict.fromkeys(names) if each != name)
     candidates = nlargest(_MOST_COMPARED, others, key=at_most_like)
     found = sorted(((like(each), each) for each in candidates), key=lambda pair: -pair[0])
     return [each for ratio, each in found if ratio >= _LIKE][:most]
+
+
+def _ends(name: str) -> str:
+    return name if len(name) <= 2 * _END else name[:_END] + name[-_END:]

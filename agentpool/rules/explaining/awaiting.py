@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain, islice
 from typing import Final
 
 from agentpool.rules.command import PoolView
@@ -45,13 +44,15 @@ class OpenQuestions:
         self._view = view
         self._by_asker: dict[str | None, list[tuple[str, Contract]]] = {}
         self._seen: set[str] = set()
-        owing = chain.from_iterable(
-            view.rows(OWING, each.run_id, limit=MOST_LISTED) for each in members_of(view)
-        )
-        for row in islice(owing, MOST_LOOKED_AT):
-            self._add(row.value)
-        members = len(view.state.members)
-        self.is_all: Final = members <= MOST_LOOKED_AT and next(owing, None) is None
+        left = MOST_LOOKED_AT
+        for each in members_of(view):
+            owing = view.rows(OWING, each.run_id, limit=left)
+            for row in owing:
+                self._add(row.value)
+            left -= len(owing)
+            if not left:
+                break
+        self.is_all: Final = left > 0 and len(view.state.members) <= MOST_LOOKED_AT
 
     def _add(self, message_id: str) -> None:
         if message_id in self._seen:

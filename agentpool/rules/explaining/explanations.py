@@ -109,7 +109,8 @@ class WakeExplanation(Explained, kw_only=True, tag="wake", tag_field="kind"):
     :ivar ended_by: the event that triggered it, where that is kept; ``ended_by_kind``: its kind
     :ivar deadline: when its time is up; ``None``: never, or it has ended
     :ivar presence: whether the run that waits is here; ``process``: who holds it
-    :ivar unseen: what its filter names and cannot end it as things are
+    :ivar unseen: what cannot end it as things are of the first ten runs, and agents, that its
+        filter names
     :ivar looked_after: the events after this record were looked at, up to the end of the wake or
         of the log: the newest, if they are many. ``looked_at``: how many those are
     :ivar near: those of them that came nearest to ending it, the nearest and newest first

@@ -61,9 +61,10 @@ def all_missed(view: PoolView, message: RunMessage, seq: int, to: tuple[str, ...
     )
     missed = [judge.missed(each) for each in candidates if each not in received]
     missed.sort(key=_distance)
-    unseen = max(len(view.state.members) - len(members_of(view)), 0)
+    received.update(candidates)
+    beyond = sum(each not in received for each in view.state.members)
     left_until = None if view.head <= seq + PAGE else seq + PAGE
-    return AllMissed(tuple(missed[:MOST_LISTED]), len(missed) + unseen, left_until)
+    return AllMissed(tuple(missed[:MOST_LISTED]), len(missed) + beyond, left_until)
 
 
 def _named(message: RunMessage) -> Iterator[str]:

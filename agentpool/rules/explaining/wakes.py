@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Placed, PoolView, Row, RowKey, cursor_at
 from agentpool.rules.explaining.awaiting import due_of
-from agentpool.rules.explaining.explanations import MOST_LISTED, WakeExplanation
+from agentpool.rules.explaining.explanations import WakeExplanation
 from agentpool.rules.explaining.names import PAGE, alike_in_pool
 from agentpool.rules.explaining.parts import (
     Alike,
@@ -34,6 +34,8 @@ from agentpool.wire.struct import Include
 __all__ = ("explain_wake",)
 
 _MOST_NEAR: Final = 10
+_MOST_UNSEEN: Final = 10
+"""Of so many of the names in a filter it is said whether anybody has them, or one that is near."""
 
 
 class _Seen(NamedTuple):
@@ -175,7 +177,7 @@ def _unseen(view: PoolView, wanted: EventFilter) -> Iterator[Unseen]:
     """Go through what a filter names and cannot end a wake as things are."""
     config, members = require_open(view), view.state.members
     if isinstance(wanted.run_ids, Include):
-        for run_id in wanted.run_ids.include[:MOST_LISTED]:
+        for run_id in wanted.run_ids.include[:_MOST_UNSEEN]:
             member = members.get(run_id)
             if member is None:
                 yield _nobody(view, NameKind.RUN, run_id)
@@ -185,7 +187,7 @@ def _unseen(view: PoolView, wanted: EventFilter) -> Iterator[Unseen]:
                 yield Unseen(kind=NameKind.RUN, name=run_id, why=why, policy_refs=lacks)
     if isinstance(wanted.agent_ids, Include):
         agents = {each.agent_id for each in members.values()}
-        for agent_id in wanted.agent_ids.include[:MOST_LISTED]:
+        for agent_id in wanted.agent_ids.include[:_MOST_UNSEEN]:
             if agent_id not in agents:
                 yield _nobody(view, NameKind.AGENT, agent_id)
 
