@@ -60,7 +60,7 @@ def all_missed(view: PoolView, message: RunMessage, seq: int, to: tuple[str, ...
         )
     )
     missed = [judge.missed(each) for each in candidates if each not in received]
-    missed.sort(key=_distance)
+    missed.sort(key=lambda each: (_distance(each), each.run_id))
     received.update(candidates)
     beyond = sum(each not in received for each in view.state.members)
     left_until = None if view.head <= seq + PAGE else seq + PAGE
