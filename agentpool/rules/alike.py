@@ -11,7 +11,7 @@ __all__ = ("close_to", "look", "looking_like")
 _INVISIBLE: Final = {"Cf", "Zl", "Zp"}
 """Categories of what takes no room, such as joiners, and what sets the direction of writing."""
 
-_LIKE: Final = 0.7
+_LIKE: Final = 0.75
 _MOST_COMPARED: Final = 16
 _END: Final = 40
 """Of long names both ends are compared: what that costs grows with the square of their length."""

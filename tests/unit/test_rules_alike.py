@@ -26,8 +26,8 @@ def test_a_name_is_not_found_to_look_like_itself() -> None:
 
 
 def test_the_closest_come_first_and_never_the_name_itself() -> None:
-    names = ["run.alpha", "run.alpine", "run.alphb", "agent.x", "run.alphas"]
-    assert close_to("run.alpha", names) == ["run.alphas", "run.alphb", "run.alpine"]
+    names = ["run.alpha", "run.alphabet", "run.alphb", "agent.x", "run.alphas", "run.alphax"]
+    assert close_to("run.alpha", names) == ["run.alphas", "run.alphax", "run.alphb"]
     assert close_to("run.alpha", ["agent.x", "", "run.alpha"]) == []
 
 

@@ -28,12 +28,13 @@ from agentpool import (
     encode,
     include,
 )
+from agentpool.rules.asking import Asking
 from agentpool.rules.command import Command, Decision, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.explaining.finding import explain, what_is_meant
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember
-from agentpool.rules.messages import RecordMessage
+from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.queues import MakeQueue
 from agentpool.rules.rows import OWING, inbox_key
@@ -176,13 +177,33 @@ def test_a_run_whose_leaving_is_long_ago() -> None:
 
 
 def test_a_message_id_that_is_not_its_key_is_found_among_the_newest() -> None:
-    pool = long_pool(300)
-    found = pool.explain("m.299")
+    pool = Counting()
+    for each in ("run.a", "run.b"):
+        pool.carry_out(JoinRun(member(each)))
+    for number in range(200):
+        pool.carry_out(Send(message(f"m.{number}")))
+    found = pool.explain("m.199")
     assert isinstance(found, MessageExplanation)
     nothing = pool.explain("m.1")
     assert isinstance(nothing, NothingFound)
     assert nothing.searched_after > 0
     assert str(nothing.searched_after) in str(nothing)
+
+
+def test_a_question_is_found_by_its_id_however_long_ago() -> None:
+    pool = Counting()
+    for each in ("run.a", "run.b"):
+        pool.carry_out(JoinRun(member(each)))
+    pool.carry_out(Send(message("sent", response_contract=MessageResponseContract(1))))
+    question = message("asked", response_contract=MessageResponseContract(1))
+    pool.carry_out(Send(question, asking=Asking()))
+    pool.carry_out(RecordStatus(question, MessageStatus.RESPONDED, ()))
+    for number in range(200):
+        pool.carry_out(Send(message(f"m.{number}")))
+    for name in ("sent", "asked"):
+        found = pool.explain(name)
+        assert isinstance(found, MessageExplanation)
+        assert found.idempotency_key == f"key.{name}"
 
 
 @pytest.mark.parametrize("what", [None, 1, b"run.a", ["run.a"], "", "a\nb", "x" * 513])

@@ -10,6 +10,7 @@ from agentpool.rules.explaining.names import MOST_LOOKED_AT, members_of
 from agentpool.rules.explaining.parts import AnswerOwed, Awaited
 from agentpool.rules.inboxes import UNREADABLE
 from agentpool.rules.rows import (
+    NEVER,
     OWING,
     OWING_LEFT,
     RESPONSE,
@@ -28,7 +29,7 @@ __all__ = ("OpenQuestions", "awaited_by_wake", "due_of", "owed_by")
 def due_of(view: PoolView, what: str, subject: str) -> int | None:
     """Say when something becomes due; ``None``: never."""
     row = view.row(deadline_key(what, subject))
-    return None if row is None else row.due_at
+    return None if row is None or row.due_at == NEVER else row.due_at
 
 
 class OpenQuestions:

@@ -151,7 +151,7 @@ class RunExplanation(Explained, kw_only=True, tag="run", tag_field="kind"):
     :ivar claims: what is claimed in its inbox, and in queues by its process
     :ivar waits: the wakes that it waits for; ``waits_in_all``: how many there are
     :ivar waits_for: the runs that it waits for
-    :ivar waits_for_in_all: how many there are; ``None``: the pool has too many members to tell
+    :ivar waits_for_in_all: how many there are; ``None``: too much in the pool waits to tell
     :ivar owes: the answers that others wait for; ``owes_in_all``: how many there are
     """
 

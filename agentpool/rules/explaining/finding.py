@@ -12,13 +12,14 @@ from agentpool.rules.command import Placed, PoolView
 from agentpool.rules.explaining.awaiting import OpenQuestions
 from agentpool.rules.explaining.explanations import Explanation, NothingFound
 from agentpool.rules.explaining.messages import explain_message
-from agentpool.rules.explaining.names import PAGE, alike_in_pool, near_names
+from agentpool.rules.explaining.names import PAGE, alike_in_pool, names_of, near_names
 from agentpool.rules.explaining.parts import Alike, NameKind
 from agentpool.rules.explaining.runs import explain_agent, explain_queue, explain_run
 from agentpool.rules.explaining.wakes import explain_wake
 from agentpool.rules.explaining.words import in_words
 from agentpool.rules.queues import Queue, is_queue, queue_run
 from agentpool.rules.requirements import require_open
+from agentpool.rules.rows import Asked, Contract, asked_key, contract_key, load
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -80,10 +81,10 @@ def explain(view: PoolView, meant: Meant) -> Explanation:
     require_open(view)
     kinds = _LOOK_UPS if meant.kind is None else {meant.kind: _LOOK_UPS[meant.kind]}
     named = {kind: there for kind, look in kinds.items() if (there := look(view, meant.name))}
-    for kind, there in named.items():
-        also = tuple(each for each in named if each is not kind)
-        return in_words(replace(there(), also=also))
-    return in_words(_by_message_id(view, meant) or _nothing(view, meant))
+    if not named:
+        return in_words(_by_message_id(view, meant) or _nothing(view, meant))
+    first, *others = named
+    return in_words(replace(named[first](), also=tuple(others)))
 
 
 # --- look-ups by index: each gives what explains it, where there is something of that name
@@ -120,8 +121,17 @@ def _wake(view: PoolView, name: str) -> _Explain | None:
 
 
 def _message(view: PoolView, name: str) -> _Explain | None:
-    known = view.message_by_key(name)
+    known = view.message_by_key(name) or view.message_by_key(_key_of_question(view, name))
     return None if known is None else lambda: explain_message(view, known)
+
+
+def _key_of_question(view: PoolView, message_id: str) -> str:
+    """Find the key of a message that asks for answers, by its id."""
+    contract = load(view, contract_key(message_id), Contract)
+    if contract is not None:
+        return contract.idempotency_key
+    asked = load(view, asked_key(message_id), Asked)
+    return message_id if asked is None else asked.key(message_id)
 
 
 def _agent(view: PoolView, name: str) -> _Explain | None:
@@ -163,6 +173,8 @@ def _by_message_id(view: PoolView, meant: Meant) -> Explanation | None:
 def _nothing(view: PoolView, meant: Meant) -> NothingFound:
     kinds = (meant.kind,) if meant.kind else tuple(NameKind)
     alike: dict[str, Alike] = {}
+    if NameKind.TOPIC in kinds and meant.name in names_of(view, NameKind.TOPIC):
+        alike[meant.name] = Alike(NameKind.TOPIC, meant.name)
     for kind in kinds:
         found = alike_in_pool(view, kind, meant.name)
         if kind is NameKind.MESSAGE:

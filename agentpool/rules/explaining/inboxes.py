@@ -11,6 +11,7 @@ from agentpool.rules.explaining.explanations import MOST_LISTED
 from agentpool.rules.explaining.parts import ClaimSeen, InboxSeen, MessageSeen, RecipientState
 from agentpool.rules.inboxes import UNREADABLE, message_at
 from agentpool.rules.rows import DEAD, NEVER, InboxEntry, value_of
+from agentpool.wire.records import RunMessage
 
 __all__ = ("claims_among", "claims_by", "entry_of", "inbox_seen", "rows_of", "state_of")
 
@@ -69,11 +70,12 @@ def claims_among(view: PoolView, rows: Sequence[Row]) -> Iterator[ClaimSeen]:
         entry = entry_of(row)
         if entry is None or state_of(view, row, entry) is not RecipientState.CLAIMED:
             continue
-        seq = row.key.number
+        message = _message(view, row.key.number)
         yield ClaimSeen(
             inbox=row.key.name,
-            seq=seq,
-            message_id=_message_id(view, seq),
+            seq=row.key.number,
+            message_id=message.message_id if message else None,
+            idempotency_key=message.idempotency_key if message else None,
             process=str(entry.claimed_by),
             attempt=entry.attempt,
             until=row.due_at,
@@ -88,10 +90,16 @@ def claims_by(view: PoolView, process: str, inbox: str) -> Iterator[ClaimSeen]:
 
 
 def _message_seen(view: PoolView, seq: int) -> MessageSeen:
-    return MessageSeen(seq=seq, message_id=_message_id(view, seq), at=view.time_of(seq))
+    message = _message(view, seq)
+    return MessageSeen(
+        seq=seq,
+        message_id=message.message_id if message else None,
+        idempotency_key=message.idempotency_key if message else None,
+        at=view.time_of(seq),
+    )
 
 
-def _message_id(view: PoolView, seq: int) -> str | None:
+def _message(view: PoolView, seq: int) -> RunMessage | None:
     with suppress(*UNREADABLE):
-        return message_at(view, seq).message.message_id
+        return message_at(view, seq).message
     return None

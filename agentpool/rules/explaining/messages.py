@@ -112,7 +112,9 @@ def _recipient(
     told: _Told,
 ) -> Recipient:
     state, entry, until = _stands(view, run_id, stored, delivered.seq if delivered else 0)
-    asks = stored.message.response_contract is not None
+    answered = told.has_answered(run_id) if stored.message.response_contract else None
+    if answered and state is RecipientState.WITHDRAWN:
+        state = RecipientState.ACKED
     return Recipient(
         run_id=run_id,
         state=state,
@@ -120,7 +122,7 @@ def _recipient(
         attempts=entry.attempt if entry else 0,
         process=entry.claimed_by if entry else None,
         until=until,
-        answered=told.has_answered(run_id) if asks else None,
+        answered=answered,
         answer=told.by_run.get(run_id),
     )
 

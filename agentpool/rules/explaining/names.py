@@ -9,7 +9,15 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.explaining.parts import Alike, NameKind
 from agentpool.wire.records import AgentPoolMember
 
-__all__ = ("MOST_LOOKED_AT", "PAGE", "alike_in_pool", "members_of", "near_names", "same_look")
+__all__ = (
+    "MOST_LOOKED_AT",
+    "PAGE",
+    "alike_in_pool",
+    "members_of",
+    "names_of",
+    "near_names",
+    "same_look",
+)
 
 MOST_LOOKED_AT: Final = 1000
 """The most members, wakes or questions that are gone through."""

@@ -3,7 +3,7 @@
 from agentpool.errors import CheckedEnum
 from agentpool.rules.recipients import WhyNot
 from agentpool.wire.event_kinds import EventKind
-from agentpool.wire.ids import EventId, MessageId, RunId, WakeConditionId
+from agentpool.wire.ids import EventId, IdempotencyKey, MessageId, RunId, WakeConditionId
 from agentpool.wire.records import MessageStatus
 from agentpool.wire.refs import PolicyRef
 from agentpool.wire.struct import Wire, written
@@ -58,7 +58,8 @@ class Alike(Wire):
 class StatusSeen(Wire):
     """A status of a message, and the record that says so.
 
-    :ivar at: when that was; ``None``: another implementation appended it, and did not say
+    :ivar at: when that was, as far as it is known: of what another implementation appended, the
+        time before it that is known, or ``None``
     """
 
     status: MessageStatus
@@ -155,7 +156,8 @@ class ClaimSeen(Wire, kw_only=True):
     """A message under a claim.
 
     :ivar inbox: the run in whose inbox it is
-    :ivar message_id: ``None``: its record cannot be read
+    :ivar seq: the record that delivered it
+    :ivar message_id: its id, ``idempotency_key`` its key; ``None``: its record cannot be read
     :ivar process: who claimed it
     :ivar until: when the claim ends unless it is renewed
     """
@@ -163,6 +165,7 @@ class ClaimSeen(Wire, kw_only=True):
     inbox: RunId
     seq: int
     message_id: MessageId | None = None
+    idempotency_key: IdempotencyKey | None = None
     process: str
     attempt: int
     until: int
@@ -171,12 +174,14 @@ class ClaimSeen(Wire, kw_only=True):
 class MessageSeen(Wire, kw_only=True):
     """A message in an inbox.
 
-    :ivar message_id: ``None``: its record cannot be read
+    :ivar seq: the record that delivered it
+    :ivar message_id: its id, ``idempotency_key`` its key; ``None``: its record cannot be read
     :ivar at: when it was delivered; ``None``: that is not known
     """
 
     seq: int
     message_id: MessageId | None = None
+    idempotency_key: IdempotencyKey | None = None
     at: int | None = None
 
 

@@ -8,7 +8,7 @@ from agentpool.rules.explaining.explanations import (
     QueueExplanation,
     RunExplanation,
 )
-from agentpool.rules.explaining.parts import Awaited, ClaimSeen, InboxSeen, Presence
+from agentpool.rules.explaining.parts import Awaited, ClaimSeen, InboxSeen, MessageSeen, Presence
 from agentpool.rules.explaining.phrases import (
     ago,
     alike_words,
@@ -75,20 +75,25 @@ def _inbox(now: int, inbox: InboxSeen) -> str:
         words += ", and more that were not counted"
     if inbox.oldest is not None:
         oldest = inbox.oldest
-        what = "one that cannot be read" if oldest.message_id is None else named(oldest.message_id)
-        words += f"; the oldest is {what}, delivered {ago(now, oldest.at)}"
+        words += f"; the oldest is {_message(oldest)}, delivered {ago(now, oldest.at)}"
     return words
 
 
 def _claims(now: int, claims: tuple[ClaimSeen, ...], own: str) -> Iterator[str]:
     for each in claims[:_MOST_LINES]:
-        what = f"record {each.seq}" if each.message_id is None else named(each.message_id)
         where = "" if each.inbox == own else f" of {named(each.inbox)}"
         yield (
-            f"claimed: {what}{where} by process {each.process}, attempt {each.attempt},"
+            f"claimed: {_message(each)}{where} by process {each.process}, attempt {each.attempt},"
             f" {until_words(now, each.until)}"
         )
     yield from _more("claimed:", len(claims))
+
+
+def _message(seen: MessageSeen | ClaimSeen) -> str:
+    """Name a message by its key, by which it can be found."""
+    if seen.idempotency_key is None:
+        return f"record {seen.seq}, which cannot be read"
+    return named(seen.idempotency_key)
 
 
 def _awaited(now: int, each: Awaited) -> str:

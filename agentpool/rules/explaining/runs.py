@@ -37,6 +37,7 @@ def explain_run(view: PoolView, member: AgentPoolMember, asked: OpenQuestions) -
     wakes = list(view.state.open_wakes.of_run(run_id))
     by_wakes = (each for stored in wakes for each in awaited_by_wake(view, stored))
     awaited = list(islice(chain(asked.awaited_by(run_id), by_wakes), MOST_LOOKED_AT))
+    is_all = asked.is_all and len(awaited) < MOST_LOOKED_AT
     owes, owes_in_all = owed_by(view, run_id)
     config = require_open(view)
     return RunExplanation(
@@ -56,7 +57,7 @@ def explain_run(view: PoolView, member: AgentPoolMember, asked: OpenQuestions) -
         waits=tuple(_wait_seen(view, stored) for stored in wakes[:MOST_LISTED]),
         waits_in_all=len(wakes),
         waits_for=tuple(awaited[:MOST_LISTED]),
-        waits_for_in_all=len(awaited) if asked.is_all else None,
+        waits_for_in_all=len(awaited) if is_all else None,
         owes=owes,
         owes_in_all=owes_in_all,
     )
