@@ -26,6 +26,10 @@ from agentpool.wire.struct import Include
 __all__ = ("OpenQuestions", "awaited_by_wake", "due_of", "owed_by")
 
 
+_MOST_OWED: Final = 5000
+"""The most answers that are owed that are looked at; one question may be owed very many."""
+
+
 def due_of(view: PoolView, what: str, subject: str) -> int | None:
     """Say when something becomes due; ``None``: never."""
     row = view.row(deadline_key(what, subject))
@@ -45,18 +49,20 @@ class OpenQuestions:
         self._view = view
         self._by_asker: dict[str | None, list[tuple[str, Contract]]] = {}
         self._seen: set[str] = set()
-        left = MOST_LOOKED_AT
+        self.is_all: bool = False
+        left = _MOST_OWED
         for each in members_of(view):
             owing = view.rows(OWING, each.run_id, limit=left)
             for row in owing:
                 self._add(row.value)
             left -= len(owing)
-            if not left:
+            if left == 0 or len(self._seen) == MOST_LOOKED_AT:
                 break
-        self.is_all: Final = left > 0 and len(view.state.members) <= MOST_LOOKED_AT
+        else:
+            self.is_all = len(view.state.members) <= MOST_LOOKED_AT
 
     def _add(self, message_id: str) -> None:
-        if message_id in self._seen:
+        if message_id in self._seen or len(self._seen) == MOST_LOOKED_AT:
             return
         self._seen.add(message_id)
         with suppress(*UNREADABLE):

@@ -11,6 +11,7 @@ from agentpool.rules.explaining.phrases import (
     ago,
     alike_words,
     counted,
+    grouped,
     listed,
     named,
     policies,
@@ -86,11 +87,12 @@ def _reached(found: MessageExplanation) -> Iterator[str]:
         yield "it reached nobody"
         if found.status is MessageStatus.FAILED:
             yield "sent again under its key, it goes to whoever is there then"
-    for each in found.recipients[:_MOST_LINES]:
-        yield f"reached {named(each.run_id)}: {_stands(found.now, each)}"
-    more = found.recipients_in_all - _MOST_LINES
-    if more > 0:
-        yield f"reached {more} more"
+    groups = grouped((_stands(found.now, each), each.run_id) for each in found.recipients)
+    told = list(groups.items())[:_MOST_LINES]
+    yield from (f"reached {listed(run_ids)}: {words}" for words, run_ids in told)
+    more = found.recipients_in_all - sum(len(run_ids) for _, run_ids in told)
+    if more:
+        yield f"reached {counted(more, 'more run')}"
 
 
 def _stands(now: int, each: Recipient) -> str:
@@ -117,13 +119,10 @@ def _not_reached(found: MessageExplanation) -> Iterator[str]:
             words = f"{words} {policies(each.policy_refs)}"
         return words if each.alike is None else f"{words}, but has {named(each.alike)}, alike"
 
-    grouped: dict[str, list[str]] = {}
-    for each in found.missed:
-        grouped.setdefault(reason(each), []).append(each.run_id)
-    for words, run_ids in grouped.items():
-        yield f"not {listed(run_ids)}: {words}"
+    groups = grouped((reason(each), each.run_id) for each in found.missed)
+    yield from (f"not {listed(run_ids)}: {words}" for words, run_ids in groups.items())
     more = found.missed_in_all - len(found.missed)
-    if more > 0:
+    if more:
         yield f"not {counted(more, 'more run')}"
     if found.left_until is not None:
         yield f"who has left since was looked for up to record {found.left_until}"

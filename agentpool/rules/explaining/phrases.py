@@ -14,6 +14,7 @@ __all__ = (
     "alike_words",
     "counted",
     "filter_words",
+    "grouped",
     "listed",
     "named",
     "policies",
@@ -66,6 +67,17 @@ def listed(names: Sequence[str], *, last: str = "and", in_all: int | None = None
 def counted(count: int, what: str) -> str:
     """Say how many there are of something."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def grouped(said: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Put the names together of which the same is said.
+
+    :param said: what is said, and of what name
+    """
+    groups: dict[str, list[str]] = {}
+    for words, name in said:
+        groups.setdefault(words, []).append(name)
+    return groups
 
 
 def policies(refs: Iterable[PolicyRef]) -> str:

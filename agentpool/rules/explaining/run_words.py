@@ -1,6 +1,7 @@
 """Explanations of runs, agents and queues in words."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from agentpool.rules.explaining.explanations import (
@@ -13,6 +14,8 @@ from agentpool.rules.explaining.phrases import (
     ago,
     alike_words,
     counted,
+    grouped,
+    listed,
     named,
     policies,
     span,
@@ -35,10 +38,8 @@ def run_words(found: RunExplanation) -> Iterator[str]:
     for wait in found.waits[:_MOST_LINES]:
         until = until_words(found.now, wait.until)
         yield f"waits for {wait.waits_for} by wake {named(wait.condition_id)}, {until}"
-    # Those of wakes are in the words of these.
-    asked = [each for each in found.waits_for if each.message_id is not None]
-    yield from (_awaited(found.now, each) for each in asked[:_MOST_LINES])
-    yield from _more("waits for", found.waits_for_in_all)
+    yield from _more("waits by", found.waits_in_all)
+    yield from _awaited(found)
     for owed in found.owes[:_MOST_LINES]:
         asker = "somebody" if owed.asker is None else f"run {named(owed.asker)}"
         until = until_words(found.now, owed.until)
@@ -96,16 +97,26 @@ def _message(seen: MessageSeen | ClaimSeen) -> str:
     return named(seen.idempotency_key)
 
 
-def _awaited(now: int, each: Awaited) -> str:
-    gone = "" if each.is_member else ", which is no member,"
-    what = f"to answer {named(str(each.message_id))}"
-    return f"waits for run {named(each.run_id)}{gone} {what}, {until_words(now, each.until)}"
+def _awaited(found: RunExplanation) -> Iterator[str]:
+    """Say whose answers are waited for; whose events are, is in the words of wakes."""
+
+    def what(each: Awaited) -> str:
+        gone = "" if each.is_member else ", no member any more,"
+        until = until_words(found.now, each.until)
+        return f"{gone} to answer {named(str(each.message_id))}, {until}"
+
+    asked = (each for each in found.waits_for if each.message_id is not None)
+    groups = grouped((what(each), each.run_id) for each in asked)
+    for words, run_ids in islice(groups.items(), _MOST_LINES):
+        yield f"waits for {listed(run_ids)}{words}"
+    if found.waits_for_in_all is None:
+        yield "it may wait for more: too much in the pool waits to tell"
+    elif found.waits_for_in_all > len(found.waits_for):
+        yield f"waits for {found.waits_for_in_all} in all"
 
 
-def _more(what: str, in_all: int | None) -> Iterator[str]:
-    if in_all is None:
-        yield f"{what} perhaps more: there is too much in the pool to look at"
-    elif in_all > _MOST_LINES:
+def _more(what: str, in_all: int) -> Iterator[str]:
+    if in_all > _MOST_LINES:
         yield f"{what} {in_all - _MOST_LINES} more"
 
 

@@ -36,8 +36,9 @@ def explain_run(view: PoolView, member: AgentPoolMember, asked: OpenQuestions) -
     known, rows = held(view, run_id), rows_of(view, run_id)
     wakes = list(view.state.open_wakes.of_run(run_id))
     by_wakes = (each for stored in wakes for each in awaited_by_wake(view, stored))
-    awaited = list(islice(chain(asked.awaited_by(run_id), by_wakes), MOST_LOOKED_AT))
-    is_all = asked.is_all and len(awaited) < MOST_LOOKED_AT
+    named = list(islice(by_wakes, MOST_LOOKED_AT))
+    awaited = [*asked.awaited_by(run_id), *named]
+    is_all = asked.is_all and len(named) < MOST_LOOKED_AT
     owes, owes_in_all = owed_by(view, run_id)
     config = require_open(view)
     return RunExplanation(

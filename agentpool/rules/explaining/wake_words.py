@@ -18,6 +18,8 @@ from agentpool.wire.records import WakeRegistrationStatus
 
 __all__ = ("wake_words",)
 
+_MOST_LINES: Final = 5
+
 _UNSEEN: Final = {
     WhyUnseen.NOT_A_MEMBER: "its run was no member",
     WhyUnseen.LACKS_POLICIES: "its run does not carry the policies of the pool",
@@ -53,10 +55,10 @@ def _unseen(each: Unseen) -> str:
 
 
 def _events(found: WakeExplanation) -> Iterator[str]:
-    which = "newest " if found.looked_after > found.registered_seq else ""
-    events = counted(found.looked_at, f"{which}event")
-    yield f"looked at {events}, after record {found.looked_after}"
-    yield from (f"near: {_near(each)}" for each in found.near)
+    which = "the newest " if found.looked_after > found.registered_seq else ""
+    events = counted(found.looked_at, "event")
+    yield f"looked at {which}{events}, after record {found.looked_after}"
+    yield from (f"near: {_near(each)}" for each in found.near[:_MOST_LINES])
     if found.refused:
         counts = (f"{each.events} by {each.by}" for each in found.refused)
         yield f"refused: {', '.join(counts)}"
