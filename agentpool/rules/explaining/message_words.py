@@ -26,20 +26,20 @@ __all__ = ("message_words",)
 _MOST_LINES: Final = 10
 
 _STATES: Final = {
-    RecipientState.WAITING: "it waits to be taken",
-    RecipientState.DELAYED: "it is not in the inbox yet",
-    RecipientState.BACKING_OFF: "it was given back and comes again later",
+    RecipientState.WAITING: "waiting to be taken",
+    RecipientState.DELAYED: "delayed: not in the inbox yet",
+    RecipientState.BACKING_OFF: "backing off: it was given back, and comes again later",
     RecipientState.CLAIMED: "claimed",
-    RecipientState.ACKED: "acknowledged",
+    RecipientState.ACKED: "acked: done",
     RecipientState.DEAD: "dead: put aside after too many attempts",
-    RecipientState.WITHDRAWN: "acknowledged, or taken back: it is handed out no more",
-    RecipientState.EXPIRING: "it has expired",
+    RecipientState.WITHDRAWN: "acked, or withdrawn: it is handed out no more",
+    RecipientState.EXPIRING: "expired, which is still to be recorded",
     RecipientState.KEPT: "an answer, kept with its question and not in the inbox",
     RecipientState.COMING: "recorded, and not in the inbox yet",
 }
 
 _REASONS: Final = {
-    WhyNot.NOT_A_MEMBER: "no member when it was sent",
+    WhyNot.NOT_A_MEMBER: "not a member then",
     WhyNot.OTHER_RUN: "it is to another run",
     WhyNot.OTHER_AGENT: "it is to another agent",
     WhyNot.OTHER_POOL: "it is to another pool",
@@ -133,7 +133,8 @@ def _answers(found: MessageExplanation, answers: AnswersSeen) -> Iterator[str]:
     if answers.is_open:
         yield f"{wants} and waits {until_words(found.now, answers.deadline)}"
     else:
-        yield f"{wants} and waits no more"
+        how = "it was withdrawn" if found.status is MessageStatus.CANCELLED else str(found.status)
+        yield f"{wants} and waits no more: {how}"
     if answers.answered:
         yield f"answered by {listed(answers.answered, in_all=answers.answered_in_all)}"
     if answers.missing:

@@ -1,6 +1,7 @@
 """Who did not receive a message, and why."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from agentpool.rules.requirements import require_open
 from agentpool.wire.records import (
     AgentPoolMember,
     AgentTarget,
+    MemberJoined,
     MemberLeft,
     RunMessage,
     RunTarget,
@@ -86,7 +88,7 @@ class _Judge:
     def missed(self, run_id: str) -> Missed:
         """Say why a run is not among the recipients."""
         then = self._view.member_at(run_id, self._seq)
-        if then is None:
+        if then is None or self._had_left(run_id, then.seq):
             return Missed(run_id=run_id, why=WhyNot.NOT_A_MEMBER)
         member = then.stored
         why = self._addressing.why_not(member)
@@ -97,6 +99,22 @@ class _Judge:
         if why is WhyNot.MESSAGE_LACKS_POLICIES:
             return Missed(run_id=run_id, why=why, policy_refs=self._addressing.lacking)
         return Missed(run_id=run_id, why=why, alike=self._alike(member))
+
+    def _had_left(self, run_id: str, joined_at: int) -> bool:
+        """Say whether a run had left again before the message, if that is not too long before."""
+        is_since = self._view.state.joined_at.get(run_id) == joined_at
+        return not is_since and run_id in self._left_before
+
+    @cached_property
+    def _left_before(self) -> set[str]:
+        left: set[str] = set()
+        first = max(self._seq - 1 - PAGE, 0)
+        for _, payload in self._view.records(first, self._seq - 1 - first):
+            if isinstance(payload, MemberLeft):
+                left.add(payload.member.run_id)
+            elif isinstance(payload, MemberJoined):
+                left.discard(payload.member.run_id)
+        return left
 
     def _alike(self, member: AgentPoolMember) -> str | None:
         """Find what a member has that looks like what the message is to."""

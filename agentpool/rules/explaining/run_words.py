@@ -54,7 +54,7 @@ def _presence(found: RunExplanation) -> str:
         case Presence.HERE:
             words = f"is here: joined {since}, held by process {found.process}"
         case Presence.UNHELD:
-            words = f"is a member that no process holds: joined {since}"
+            words = f"is a member that no process holds, away or acted for: joined {since}"
         case Presence.AWAY:
             words = f"is away: its lease ran out {since}, it was held by process {found.process}"
         case _:

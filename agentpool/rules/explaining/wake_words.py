@@ -12,7 +12,7 @@ from agentpool.rules.explaining.phrases import (
     listed,
     named,
     policies,
-    until_words,
+    span,
 )
 from agentpool.wire.records import WakeRegistrationStatus
 
@@ -21,7 +21,7 @@ __all__ = ("wake_words",)
 _MOST_LINES: Final = 5
 
 _UNSEEN: Final = {
-    WhyUnseen.NOT_A_MEMBER: "its run was no member",
+    WhyUnseen.NOT_A_MEMBER: "its run was not a member",
     WhyUnseen.LACKS_POLICIES: "its run does not carry the policies of the pool",
     WhyUnseen.OUT_OF_SCOPE: "its run was not seen at the registration, and has not joined since",
     WhyUnseen.OF_A_WAKE: "what becomes of a wake ends none",
@@ -34,7 +34,7 @@ def wake_words(found: WakeExplanation) -> Iterator[str]:
     yield f"{who} waits for {found.waits_for}"
     yield f"registered by record {found.registered_seq}, {ago(found.now, found.registered_at)}"
     if found.status is WakeRegistrationStatus.REGISTERED:
-        yield f"it still waits, {until_words(found.now, found.deadline)}"
+        yield f"it still waits; deadline: {_deadline(found)}"
         yield from (_unseen(each) for each in found.unseen)
     else:
         yield f"{found.status} by record {found.ended_seq}, {ago(found.now, found.ended_at)}"
@@ -44,6 +44,14 @@ def wake_words(found: WakeExplanation) -> Iterator[str]:
     if found.status is WakeRegistrationStatus.REGISTERED:
         yield from _carried_out(found)
     yield from alike_words(found.alike)
+
+
+def _deadline(found: WakeExplanation) -> str:
+    if found.deadline is None:
+        return "none"
+    if found.deadline <= found.now:
+        return f"{ago(found.now, found.deadline)}, about to be carried out"
+    return f"in {span(found.deadline - found.now)}"
 
 
 def _unseen(each: Unseen) -> str:
@@ -68,15 +76,18 @@ def _near(each: NearEvent) -> str:
     words = f"{each.event_kind} of run {named(each.run_id)}, at record {each.seq}"
     reasons = [f"refused by {', '.join(each.refused_by)}"] if each.refused_by else []
     if each.unseen is not None:
-        reasons.append(f"not seen: {_UNSEEN[each.unseen]}")
+        reasons.append(f"hidden: {_UNSEEN[each.unseen]}")
     return f"{words}: {'; '.join(reasons) or 'it matches, and is about to end it'}"
 
 
 def _carried_out(found: WakeExplanation) -> Iterator[str]:
-    yield "whoever records such an event ends it; a deadline, any process that has the pool open"
+    yield (
+        "whoever records such an event ends it; its deadline is carried out by any process that"
+        " has the pool open"
+    )
     if found.presence is Presence.HERE:
         yield f"run {named(found.run_id)} is held by process {found.process}"
     elif found.presence is Presence.UNHELD:
-        yield f"run {named(found.run_id)} is a member, and no process holds it"
+        yield f"run {named(found.run_id)} is a member that no process holds"
     else:
-        yield f"run {named(found.run_id)} is no member, so it is about to fail"
+        yield f"run {named(found.run_id)} is not a member, so it is about to fail"

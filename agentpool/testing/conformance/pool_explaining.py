@@ -103,11 +103,17 @@ class PoolExplainingTests(PoolKit):
             assert await reasons(pool) == {"run.a": WhyNot.OTHER_RUN, "run.d": WhyNot.OTHER_RUN}
 
     async def test_one_that_had_left_and_came_back_was_no_member(self) -> None:
-        async with self.opened("run.a", "run.b", "run.c") as pool:
+        with_books = a_member("run.b", topics=["books"])
+        async with self.opened("run.a", with_books, "run.c", "run.d") as pool:
             await pool.leave_run("run.c")
-            await pool.send(a_message(to=RunAddress.agent("agent.a")))
-            await pool.join_run(a_member("run.c"))
-            assert await reasons(pool) == {"run.c": WhyNot.NOT_A_MEMBER}
+            await pool.send(a_message(to=TO_BOOKS))
+            await pool.join_run(a_member("run.c", topics=["books"]))
+            await pool.join_run(a_member("run.d", topics=["books"]))
+            assert await reasons(pool) == {
+                "run.a": WhyNot.LACKS_TOPIC,
+                "run.c": WhyNot.NOT_A_MEMBER,
+                "run.d": WhyNot.LACKS_TOPIC,
+            }
 
     async def test_a_broadcast_passes_by_the_sender_and_queues(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
