@@ -22,6 +22,8 @@
 `record_events`         the event that a record is
 `history`               the events of records and hosts, in order
 `deadlines`             what is due
+`explaining`            why things are as they are: a folder of its own
+`alike`                 names that people take for one another
 `consequences`          the driver: works every record, whoever wrote it, into the rows
 ======================= =======================================================================
 """

@@ -108,7 +108,8 @@ class WakeExplanation(Explained, kw_only=True, tag="wake", tag_field="kind"):
     :ivar ended_seq: the record that it ended; ``ended_at``: when that was
     :ivar ended_by: the event that triggered it, where that is kept; ``ended_by_kind``: its kind
     :ivar deadline: when its time is up; ``None``: never, or it has ended
-    :ivar presence: whether the run that waits is here; ``process``: who holds it
+    :ivar presence: whether the run that waits is here; ``process``: who holds it, and renews its
+        lease, which lasts until ``lease_until``
     :ivar unseen: what cannot end it as things are of the first ten runs, and agents, that its
         filter names
     :ivar looked_after: the events after this record were looked at, up to the end of the wake or
@@ -132,6 +133,7 @@ class WakeExplanation(Explained, kw_only=True, tag="wake", tag_field="kind"):
     deadline: int | None = None
     presence: Presence
     process: str | None = None
+    lease_until: int | None = None
     unseen: tuple[Unseen, ...] = ()
     looked_after: int
     looked_at: int

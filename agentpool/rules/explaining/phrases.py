@@ -123,7 +123,7 @@ def filter_words(wanted: EventFilter) -> str:
 
 
 def _values(found: Include[str]) -> str:
-    return listed([str(each) for each in found.include], last="or") or "that is none"
+    return listed([str(each) for each in found.include], last="or") or "nothing"
 
 
 def alike_words(alike: Sequence[Alike]) -> list[str]:

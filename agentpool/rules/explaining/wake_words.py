@@ -13,6 +13,7 @@ from agentpool.rules.explaining.phrases import (
     named,
     policies,
     span,
+    until_words,
 )
 from agentpool.wire.records import WakeRegistrationStatus
 
@@ -86,7 +87,8 @@ def _carried_out(found: WakeExplanation) -> Iterator[str]:
         " has the pool open"
     )
     if found.presence is Presence.HERE:
-        yield f"run {named(found.run_id)} is held by process {found.process}"
+        lease = until_words(found.now, found.lease_until)
+        yield f"run {named(found.run_id)} is held by process {found.process}, {lease}"
     elif found.presence is Presence.UNHELD:
         yield f"run {named(found.run_id)} is a member that no process holds"
     else:

@@ -80,6 +80,7 @@ def explain_wake(view: PoolView, known: Placed[AgentPoolStoredWake]) -> WakeExpl
         deadline=due_of(view, WAKE, condition_id) if waits else None,
         presence=runner.presence,
         process=runner.process,
+        lease_until=runner.until,
         unseen=tuple(_unseen(view, condition.filter)),
         looked_after=after,
         looked_at=len(seen),
