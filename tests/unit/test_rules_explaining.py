@@ -102,7 +102,7 @@ NAMES = ["run.a", "run.b", "work", "agent.a", "key.first", "first", "wake.1", "k
 
 
 def test_a_long_log_costs_no_more_than_a_short_one() -> None:
-    short, long = long_pool(300, 5000), long_pool(600, 6000)
+    short, long = long_pool(270, 5000), long_pool(330, 6000)
     for name in NAMES:
         found = short.explain(name), long.explain(name)
         assert type(found[0]) is type(found[1])
@@ -115,7 +115,7 @@ def test_a_long_log_costs_no_more_than_a_short_one() -> None:
 
 
 def test_lists_are_cut_and_it_is_said_how_much_there_is() -> None:
-    pool = long_pool(300, 5000)
+    pool = long_pool(270, 5000)
     run, owing, queue, wake = map(pool.explain, ("run.a", "run.b", "work", "wake.1"))
     assert isinstance(run, RunExplanation)
     assert (len(run.waits_for), run.waits_for_in_all) == (100, None)

@@ -110,8 +110,8 @@ class WakeExplanation(Explained, kw_only=True, tag="wake", tag_field="kind"):
     :ivar deadline: when its time is up; ``None``: never, or it has ended
     :ivar presence: whether the run that waits is here; ``process``: who holds it, and renews its
         lease, which lasts until ``lease_until``
-    :ivar unseen: what cannot end it as things are of the first ten runs, and agents, that its
-        filter names
+    :ivar unseen: while it waits, what cannot end it as things are of the first ten runs, and
+        agents, that its filter names
     :ivar looked_after: the events after this record were looked at, up to the end of the wake or
         of the log: the newest, if they are many. ``looked_at``: how many those are
     :ivar near: those of them that came nearest to ending it, the nearest and newest first

@@ -52,7 +52,9 @@ class _Told(NamedTuple):
         """Say whether a run has answered in time; ``None``: that is not known."""
         if self.contract is not None:
             return run_id in self.contract.answered
-        return True if run_id in self.by_run else False if self.is_all else None
+        if run_id in self.by_run:
+            return True
+        return False if self.is_all else None
 
 
 def explain_message(view: PoolView, known: Placed[AgentPoolStoredMessage]) -> MessageExplanation:
@@ -93,8 +95,10 @@ def explain_message(view: PoolView, known: Placed[AgentPoolStoredMessage]) -> Me
 def _last_delivered(
     records: Sequence[Placed[AgentPoolStoredMessage]],
 ) -> Placed[AgentPoolStoredMessage] | None:
-    is_it = MessageStatus.DELIVERED
-    return next((each for each in reversed(records) if each.stored.receipt.status is is_it), None)
+    for each in reversed(records):
+        if each.stored.receipt.status is MessageStatus.DELIVERED:
+            return each
+    return None
 
 
 def _status_seen(view: PoolView, placed: Placed[AgentPoolStoredMessage]) -> StatusSeen:

@@ -1,10 +1,11 @@
 """Wakes: what one waits for, how it ended, and which events came near."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
-from agentpool.errors import AgentPoolError
+from agentpool.errors import AgentPoolError, CorruptRecordError
 from agentpool.rules.command import Placed, PoolView, Row, RowKey, cursor_at
 from agentpool.rules.explaining.awaiting import due_of
 from agentpool.rules.explaining.explanations import WakeExplanation
@@ -81,7 +82,7 @@ def explain_wake(view: PoolView, known: Placed[AgentPoolStoredWake]) -> WakeExpl
         presence=runner.presence,
         process=runner.process,
         lease_until=runner.until,
-        unseen=tuple(_unseen(view, condition.filter)),
+        unseen=tuple(_unseen(view, condition.filter)) if waits else (),
         looked_after=after,
         looked_at=len(seen),
         near=tuple(near[:_MOST_NEAR]),
@@ -106,7 +107,7 @@ def _events(view: PoolView, after: int, end: int | None) -> tuple[int, list[_See
     begin = max(after, last - 1 - PAGE)
     numbers = view.event_sequence if end is None else locate(view, cursor_at(end)).events
     first = max(numbers - PAGE, 0)
-    hosts = [_host(row) for row in view.rows(EVENT, "", after=first, limit=PAGE)]
+    hosts = list(_published(view.rows(EVENT, "", after=first, limit=PAGE)))
     if first and hosts:
         begin = max(begin, hosts[0].seq + 1)  # not all that came after that record are here
     published = [each for each in hosts if begin <= each.seq < last]
@@ -114,9 +115,11 @@ def _events(view: PoolView, after: int, end: int | None) -> tuple[int, list[_See
     return begin, sorted((*recorded, *published), key=lambda each: each.seq)
 
 
-def _host(row: Row) -> _Seen:
-    host = value_of(row, HostEvent)
-    return _Seen(host.after, host.envelope, host.visible)
+def _published(rows: Sequence[Row]) -> Iterator[_Seen]:
+    for row in rows:
+        with suppress(CorruptRecordError):
+            host = value_of(row, HostEvent)
+            yield _Seen(host.after, host.envelope, host.visible)
 
 
 def _recorded(view: PoolView, begin: int, last: int) -> Iterator[_Seen]:
@@ -134,9 +137,10 @@ def _near(
     :param first: its registration
     """
     wanted = first.stored.condition.filter
-    for seq, event, visible in seen:
+    for each in seen:
+        event = each.event
         refused_by = wanted.refusing(event)
-        unseen = _why_unseen(view, first, _Seen(seq, event, visible))
+        unseen = _why_unseen(view, first, each)
         if unseen is WhyUnseen.OUT_OF_SCOPE and "run_ids" in refused_by:
             unseen = None  # which says no more than that
         # One that nothing speaks against has ended it, or is about to.
@@ -145,7 +149,7 @@ def _near(
                 event_id=event.event_id,
                 event_kind=event.event_kind,
                 run_id=event.run_id,
-                seq=seq,
+                seq=each.seq,
                 at=event.recorded_at,
                 refused_by=refused_by,
                 unseen=unseen,
