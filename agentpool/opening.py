@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack
 
 from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
-from agentpool.pool import AgentPool, config_of, opened
+from agentpool.pool import AgentPool, opened
+from agentpool.rules.pool_opening import config_of
 from agentpool.rules.requirements import require_type
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.memory import InMemoryAgentPoolStore

@@ -16,11 +16,13 @@ from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle
 from agentpool.membership import Membership
 from agentpool.rules.asking import Answers, Asking
+from agentpool.rules.explaining.explanations import Explanation
+from agentpool.rules.explaining.finding import Explainable, explain, what_is_meant
 from agentpool.rules.gathering import wanted_members
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember
 from agentpool.rules.messages import RecordStatus
-from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.pool_opening import OpenPool, config_of
 from agentpool.rules.queues import MakeQueue, Queue
 from agentpool.rules.requirements import (
     checked_cursor,
@@ -36,7 +38,7 @@ from agentpool.runtime.drafts import Composed
 from agentpool.runtime.events import events_after
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
-from agentpool.stores.base import AgentPoolStore, checked_place
+from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
 from agentpool.stores.tail import follow
 from agentpool.support.clock import millis
 from agentpool.support.opening import Opening, Unopened
@@ -60,7 +62,7 @@ from agentpool.wire.records import (
 from agentpool.wire.refs import PolicyRef
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
-__all__ = ("AgentPool", "config_of", "opened")
+__all__ = ("AgentPool", "opened")
 
 
 class AgentPool:
@@ -361,6 +363,22 @@ class AgentPool:
         composed = Composed(message, None)
         return await Question(self._opened, composed, Asking(), repeatable=True).answers()
 
+    # --- why things are as they are
+
+    async def explain(self, what: Explainable) -> Explanation:
+        """Say why a run, queue, agent, message or wake is as it is: as data, and in words by `str`.
+
+        It looks up what has that name, in this order, and only reads. What no index finds, message
+        ids that are not the key of their message and the events near a wake, it looks for among the
+        newest records; the explanation says how far.
+
+        :param what: a run id, the name or run id of a queue, a condition id, the idempotency key or
+            id of a message, an agent id; or a message, receipt, registration, member or queue
+        :return: a `NothingFound` where nothing has that name, with what has one that is near
+        """
+        meant = what_is_meant(what)
+        return await self._opened.query(Bulk(partial(explain, meant=meant)))
+
     # --- waits
 
     async def suspend_until(
@@ -455,26 +473,6 @@ class AgentPool:
     ) -> CompiledEventFilter:
         """Compile a filter as `scope_filter` narrows it: what is stored with a wake."""
         return (await self.scope_filter(filter)).compile()
-
-
-def config_of(
-    message_policy: AgentPoolMessagePolicy | None,
-    wake_policy: AgentPoolWakePolicy | None,
-    policy_refs: Sequence[PolicyRef],
-) -> AgentPoolStoreConfig | None:
-    """Make the config that a pool is to be opened with; ``None``: whatever it has."""
-    refs = checked_sequence(policy_refs, "policy_refs", PolicyRef)
-    if message_policy is not None:
-        require_type(message_policy, AgentPoolMessagePolicy, "message_policy")
-    if wake_policy is not None:
-        require_type(wake_policy, AgentPoolWakePolicy, "wake_policy")
-    if message_policy is None and wake_policy is None and not refs:
-        return None
-    return AgentPoolStoreConfig(
-        message_policy=message_policy or AgentPoolMessagePolicy(),
-        wake_policy=wake_policy or AgentPoolWakePolicy(),
-        policy_refs=refs,
-    )
 
 
 async def opened(

@@ -1,24 +1,14 @@
 """Names that nobody can use, and names that people take for one another."""
 
 import sqlite3
-import unicodedata
 from collections.abc import Iterator
-from typing import Final
 
 from agentpool.doctor.records import is_unicode, pool_ids
 from agentpool.doctor.report import Finding, Places, broken, note, ok
+from agentpool.rules.alike import look
 from agentpool.rules.replay import PoolState
 
-__all__ = ("Names", "look")
-
-_INVISIBLE: Final = {"Cf", "Zl", "Zp"}
-"""Categories of what takes no room, such as joiners, and what sets the direction of writing."""
-
-
-def look(name: str) -> str:
-    """Say what people see of a name: composed, and without what cannot be seen."""
-    composed = unicodedata.normalize("NFC", name)
-    return "".join(each for each in composed if unicodedata.category(each) not in _INVISIBLE)
+__all__ = ("Names",)
 
 
 class Names:

@@ -9,7 +9,8 @@
 `pool_opening`          opening a pool with its config
 `membership`            joining, with or without a lease, leaving, heartbeats
 `messages`              recording messages and what becomes of them
-`sending`               resolving recipients, sending, and what a delivery means
+`recipients`            who receives a message, and why others do not
+`sending`               sending, and what a delivery means
 `answers`               questions: counting their answers, keeping them for who asked
 `endings`               what becomes of a message when its time is up
 `inboxes`               what is in an inbox, and in which order it is handed out
@@ -21,6 +22,8 @@
 `record_events`         the event that a record is
 `history`               the events of records and hosts, in order
 `deadlines`             what is due
+`explaining`            why things are as they are: a folder of its own
+`alike`                 names that people take for one another
 `consequences`          the driver: works every record, whoever wrote it, into the rows
 ======================= =======================================================================
 """

@@ -32,6 +32,7 @@ __all__ = (
     "on_recipient_back",
     "on_recipient_left",
     "opened",
+    "owed",
     "refuse_used_id",
     "take_in",
 )
@@ -99,31 +100,32 @@ def take_in(view: PoolView, seq: int, answer: RunMessage) -> tuple[str | None, D
     contract = load(view, contract_key(question), Contract)
     # Runs are counted, not messages: one that answers again does not stand in for another.
     if contract is not None and contract.answered < contract.expected:
-        owed = _owed(view, contract, answer.sender)
-        if owed is not None:
-            return contract.asker, _counted(view, contract, seq, answer, owed)
+        owing = owed(view, contract, answer.sender)
+        if owing is not None:
+            return contract.asker, _counted(view, contract, seq, answer, owing)
     asker = _keeper_of_late(view, answer)
     if asker is None:
         return None, Decision(None)
     return asker, Decision(None, puts=(Row(RowKey(LATE, question, seq)),))
 
 
-def _owed(view: PoolView, contract: Contract, run_id: str) -> RowKey | None:
+def owed(view: PoolView, contract: Contract, run_id: str) -> RowKey | None:
+    """Name the row that says that a run has not answered, if there is one."""
     keys = (contract.owed_by(run_id, kind) for kind in (OWING, OWING_LEFT))
     return next((key for key in keys if view.row(key) is not None), None)
 
 
 def _counted(
-    view: PoolView, contract: Contract, seq: int, answer: RunMessage, owed: RowKey
+    view: PoolView, contract: Contract, seq: int, answer: RunMessage, owing: RowKey
 ) -> Decision[Any]:
     question = str(answer.reply_to)
-    left = contract.left - (owed.kind == OWING_LEFT)
+    left = contract.left - (owing.kind == OWING_LEFT)
     counted = replace(contract, answered=contract.answered + 1, left=left)
     puts = [put(contract_key(question), counted)]
     asked = None if contract.asker is None else load(view, asked_key(question), Asked)
     if asked is not None:
         puts.append(_kept(question, asked, seq))
-    return _and_end(view, counted, Decision(None, puts=tuple(puts), deletes=(owed,)))
+    return _and_end(view, counted, Decision(None, puts=tuple(puts), deletes=(owing,)))
 
 
 def _kept(question: str, asked: Asked, seq: int) -> Row:

@@ -14,7 +14,16 @@ from agentpool.rules.transitions import MESSAGE_STEPS
 from agentpool.wire.ids import U64_MAX
 from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessage
 
-__all__ = ("Answers", "Asking", "Withdraw", "answers_so_far", "answers_to", "as_asked", "kept")
+__all__ = (
+    "Answers",
+    "Asking",
+    "Withdraw",
+    "answers_so_far",
+    "answers_to",
+    "as_asked",
+    "in_time",
+    "kept",
+)
 
 _ALL: Final = 2**31
 
@@ -127,7 +136,7 @@ def answers_so_far(
     known = view.message_by_key(idempotency_key)
     if known is None:
         return (), after, False
-    numbers = _in_time(view, known.stored, after)
+    numbers = in_time(view, known.stored, after)
     answers, _ = _read(view, numbers)
     ended = known.stored.receipt.status not in MESSAGE_STEPS
     return answers, numbers[-1] if numbers else after, ended
@@ -139,7 +148,7 @@ def answers_to(view: PoolView, idempotency_key: str) -> Answers | None:
     if known is None or known.stored.receipt.status in MESSAGE_STEPS:
         return None
     stored = known.stored
-    answers, unreadable = _read(view, _in_time(view, stored))
+    answers, unreadable = _read(view, in_time(view, stored))
     late, _ = _read(view, _numbers(view.rows(LATE, stored.message.message_id, limit=_ALL)))
     answered = {each.sender for each in answers}
     missing = tuple(each for each in stored.receipt.delivered_to if each not in answered)
@@ -162,7 +171,7 @@ def _numbers(rows: Sequence[Row]) -> list[int]:
     return [row.key.number for row in rows]
 
 
-def _in_time(view: PoolView, stored: AgentPoolStoredMessage, after: int = 0) -> list[int]:
+def in_time(view: PoolView, stored: AgentPoolStoredMessage, after: int = 0) -> list[int]:
     """List the records of the answers that came in time, in their order."""
     message_id = stored.message.message_id
     asked = load(view, asked_key(message_id), Asked)

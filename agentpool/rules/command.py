@@ -161,6 +161,9 @@ class PoolView(Protocol):
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
         """Look up the latest record of the message that was sent with this idempotency key."""
 
+    def records_of_message(self, key: str, limit: int) -> Sequence[Placed[AgentPoolStoredMessage]]:
+        """List the first records of the message that was sent with this idempotency key."""
+
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
         """Look up the latest record of the wake that was registered with this idempotency key."""
 

@@ -28,9 +28,11 @@ __all__ = (
     "EndHolding",
     "Heartbeat",
     "Holding",
+    "away_since",
     "beat_of",
     "is_held",
     "judge_lease",
+    "lease_end",
     "lease_of",
     "lease_row",
     "look_ups_of",
@@ -83,6 +85,19 @@ def lease_row(run_id: str, lease: Lease, now: int) -> Row:
 
 def _lease_row(run_id: str, lease: Lease, due_at: int) -> Row:
     return deadline(LEASE, run_id, due_at)._replace(value=encode(lease).decode())
+
+
+def lease_end(row: Row) -> int | None:
+    """Say when a lease runs out unless it is renewed; ``None``: never."""
+    if row.due_at == NEVER:
+        return None
+    lease = lease_of(row)
+    return row.due_at if lease.missed else row.due_at + beat_of(lease.millis or _UNTOLD_LEASE)
+
+
+def away_since(row: Row) -> int:
+    """Say when the lease of a run that is away ran out, by its row."""
+    return row.due_at - _KEPT_AWAY
 
 
 def judge_lease(view: PoolView, row: Row) -> Decision[Any]:

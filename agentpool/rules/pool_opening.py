@@ -1,22 +1,46 @@
 """The beginning of a pool: it is opened with a config, and it comes to life."""
 
+from collections.abc import Sequence
 from typing import Final, cast
 
 from agentpool.errors import PoolConfigConflictError
 from agentpool.rules.command import Command, Decision, PoolView, cursor_at
-from agentpool.rules.requirements import require_open, require_type
+from agentpool.rules.requirements import checked_sequence, require_open, require_type
 from agentpool.wire.payload import SealedPayload, seal
 from agentpool.wire.records import (
+    AgentPoolMessagePolicy,
     AgentPoolStoreConfig,
     AgentPoolStoreCursor,
+    AgentPoolWakePolicy,
     PoolCreated,
     PoolOpened,
 )
+from agentpool.wire.refs import PolicyRef
 from agentpool.wire.struct import trusted
 
-__all__ = ("OpenPool", "RecordPoolCreated", "coming_to_life")
+__all__ = ("OpenPool", "RecordPoolCreated", "coming_to_life", "config_of")
 
 _CREATED: Final = (seal(PoolCreated()),)
+
+
+def config_of(
+    message_policy: AgentPoolMessagePolicy | None,
+    wake_policy: AgentPoolWakePolicy | None,
+    policy_refs: Sequence[PolicyRef],
+) -> AgentPoolStoreConfig | None:
+    """Make the config that a pool is to be opened with; ``None``: whatever it has."""
+    refs = checked_sequence(policy_refs, "policy_refs", PolicyRef)
+    if message_policy is not None:
+        require_type(message_policy, AgentPoolMessagePolicy, "message_policy")
+    if wake_policy is not None:
+        require_type(wake_policy, AgentPoolWakePolicy, "wake_policy")
+    if message_policy is None and wake_policy is None and not refs:
+        return None
+    return AgentPoolStoreConfig(
+        message_policy=message_policy or AgentPoolMessagePolicy(),
+        wake_policy=wake_policy or AgentPoolWakePolicy(),
+        policy_refs=refs,
+    )
 
 
 class OpenPool(Command[AgentPoolStoreConfig]):

@@ -18,7 +18,7 @@ from agentpool.wire.records import (
     RunTarget,
 )
 
-__all__ = ("MakeQueue", "Queue", "answering_run", "is_queue", "queue_run")
+__all__ = ("MakeQueue", "Queue", "answering_run", "is_queue", "queue_name", "queue_run")
 
 _TOPIC: Final = "agentpool.queue"
 _PREFIX: Final = "queue."
@@ -46,6 +46,11 @@ def queue_run(name: str) -> str:
     run_id = _PREFIX + name
     check_identifier(run_id, "name")
     return run_id
+
+
+def queue_name(run_id: str) -> str:
+    """Give the name of a queue by its run, which another implementation may have named."""
+    return run_id.removeprefix(_PREFIX)
 
 
 def is_queue(member: AgentPoolMember) -> bool:

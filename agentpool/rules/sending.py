@@ -1,4 +1,4 @@
-"""Sending: who receives a message, and what its delivery means for inboxes and deadlines."""
+"""Sending: what is recorded, and what a delivery means for inboxes and deadlines."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -16,7 +16,7 @@ from agentpool.rules.messages import (
     reached_nobody,
     recorded,
 )
-from agentpool.rules.queues import is_queue
+from agentpool.rules.recipients import recipients
 from agentpool.rules.requirements import require_member, require_open, require_type
 from agentpool.rules.rows import (
     ACCEPTED,
@@ -29,52 +29,15 @@ from agentpool.rules.rows import (
 from agentpool.wire.content import Content
 from agentpool.wire.payload import SealedPayload, readable
 from agentpool.wire.records import (
-    AgentPoolMember,
     AgentPoolStoredMessage,
-    AgentTarget,
     MessageReceipt,
     MessageStatus,
-    PoolTarget,
     RunMessage,
-    RunTarget,
-    TopicTarget,
 )
 
-__all__ = ("Send", "complete", "on_message", "recipients")
+__all__ = ("Send", "complete", "on_message")
 
 _COMPLETED_AFTER_MILLIS: Final = 5000
-
-
-def recipients(view: PoolView, message: RunMessage) -> tuple[str, ...]:
-    """Resolve whom a message is for, in ascending order and each once."""
-    config = require_open(view)
-    if not set(config.message_policy.required_policy_refs) <= set(message.policy_refs):
-        return ()
-    # Both ways: the pool demands policies of a message, a message demands its own of who reads it.
-    needed = set(message.policy_refs)
-    found = (each for each in _addressed(view, message) if needed <= set(each.policy_refs))
-    return tuple(sorted(each.run_id for each in found))
-
-
-def _addressed(view: PoolView, message: RunMessage) -> list[AgentPoolMember]:
-    members = view.state.members
-    match message.to.target:
-        case RunTarget(run_id):
-            return [members[run_id]] if run_id in members else []
-        case AgentTarget(agent_id):
-            return [each for each in members.values() if each.agent_id == agent_id]
-        case TopicTarget(topic_id):
-            return [each for each in members.values() if topic_id in each.topics]
-        case PoolTarget(pool_id):
-            if pool_id != view.pool_id:
-                return []
-            config = require_open(view)
-            with_sender = config.message_policy.include_sender_in_pool_broadcast
-            return [
-                each
-                for each in members.values()
-                if not is_queue(each) and (with_sender or each.run_id != message.sender)
-            ]
 
 
 class Send(Command[MessageReceipt]):

@@ -44,6 +44,7 @@ __all__ = (
     "WakeOutcome",
     "began_at",
     "compile_for",
+    "ends_a_wake",
     "find_cause",
     "find_in_page",
     "find_match",
@@ -88,7 +89,7 @@ def refuse_hopeless(wanted: EventFilter) -> None:
         msg = f"filter: {name} admits nothing, so the wait could never end; leave it out"
         raise InvalidValueError(msg)
     if isinstance(wanted.kinds, Include):
-        ending = set(filter(_ends_a_wake, wanted.kinds.include))
+        ending = set(filter(ends_a_wake, wanted.kinds.include))
         if not ending:
             msg = "filter: what becomes of a wake ends no wait; wait for what ended that wake"
             raise InvalidValueError(msg)
@@ -122,20 +123,21 @@ def find_in_page(
 ) -> tuple[EventEnvelope | None, AgentPoolStoreCursor | None, bool]:
     """Search one page as `find_match` searches all, and say whether there may be more."""
     kinds = wanted.criteria.kinds
-    if isinstance(kinds, Include) and not any(map(_ends_a_wake, kinds.include)):
+    if isinstance(kinds, Include) and not any(map(ends_a_wake, kinds.include)):
         return None, since, False
 
     def worth(kind: EventKind, run_id: str) -> bool:
-        return _ends_a_wake(kind) and may_match(wanted.criteria, kind, run_id)
+        return ends_a_wake(kind) and may_match(wanted.criteria, kind, run_id)
 
     events, place, more = page_of_events(view, since, worth, keep_out_unreadable=True)
     for _, event in events:  # those of hosts too, which `worth` was not asked about
-        if _ends_a_wake(event.event_kind) and wanted.matches_envelope(event):
+        if ends_a_wake(event.event_kind) and wanted.matches_envelope(event):
             return event, place, more
     return None, place, more
 
 
-def _ends_a_wake(kind: EventKind) -> bool:
+def ends_a_wake(kind: EventKind) -> bool:
+    """Say whether an event of this kind can end a wake."""
     # What becomes of a wake ends none: a wake for wakes would end itself, and two each other.
     return not kind.startswith("wake_condition_")
 
@@ -239,7 +241,7 @@ def trigger(
     :param at: when the event was recorded, in milliseconds
     :param seq: the record that the event is; ``None`` for a host event
     """
-    if not _ends_a_wake(kind) or not view.state.open_wakes.may_end(run_id, kind):
+    if not ends_a_wake(kind) or not view.state.open_wakes.may_end(run_id, kind):
         return
     envelope = event()
     if envelope is None:
@@ -306,15 +308,15 @@ def find_cause(
 
     def worth(kind: EventKind, run_id: str) -> bool:
         ended = kind is EventKind.WAKE_CONDITION_TRIGGERED
-        return ended or (_ends_a_wake(kind) and may_match(wanted, kind, run_id))
+        return ended or (ends_a_wake(kind) and may_match(wanted, kind, run_id))
 
     place = cursor_at(first.seq) if since is None else since
     events, place, more = page_of_events(view, place, worth, keep_out_unreadable=True)
     for after, event in events:
         # Of several records that it was triggered the first counts.
-        if event.subject_ref.id == condition_id and not _ends_a_wake(event.event_kind):
+        if event.subject_ref.id == condition_id and not ends_a_wake(event.event_kind):
             return None, place, False
-        if _ends_a_wake(event.event_kind) and wanted.matches(event):
+        if ends_a_wake(event.event_kind) and wanted.matches(event):
             seq = joined_by(event, after.sequence)
             if is_in_scope(view, first.stored, first.seq, event, seq):
                 return _outcome(stored, _cause_of(event)), place, False

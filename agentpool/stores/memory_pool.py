@@ -47,7 +47,7 @@ class MemoryPool:
         self.announced: bool = False
         self._clock = clock
         self._times: list[int] = []
-        self._messages_by_key: dict[str, Placed[AgentPoolStoredMessage]] = {}
+        self._messages_by_key: dict[str, list[Placed[AgentPoolStoredMessage]]] = {}
         self._wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._first_of_wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._wakes_by_key: dict[str, Placed[AgentPoolStoredWake]] = {}
@@ -75,7 +75,11 @@ class MemoryPool:
         return self._times[seq - 1]
 
     def message_by_key(self, key: str) -> Placed[AgentPoolStoredMessage] | None:
-        return self._messages_by_key.get(key)
+        found = self._messages_by_key.get(key)
+        return found[-1] if found else None
+
+    def records_of_message(self, key: str, limit: int) -> Sequence[Placed[AgentPoolStoredMessage]]:
+        return self._messages_by_key.get(key, [])[:limit]
 
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
         return self._wakes_by_key.get(key)
@@ -139,7 +143,8 @@ class MemoryPool:
         self._times.append(self.now)
         match payload:
             case RunMessageRecorded(stored):
-                self._messages_by_key[stored.message.idempotency_key] = Placed(seq, stored)
+                key = stored.message.idempotency_key
+                self._messages_by_key.setdefault(key, []).append(Placed(seq, stored))
             case MemberJoined(member):
                 self._joined.setdefault(member.run_id, []).append(Placed(seq, member))
             case WakeRecorded(wake):

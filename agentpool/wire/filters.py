@@ -4,6 +4,7 @@ Source: ``Compiling and matching a filter`` of the wire format. The fingerprint 
 the filter's canonical JSON, so equal filters have equal fingerprints in every implementation.
 """
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, cast
 
@@ -157,26 +158,48 @@ class EventFilter(Wire, kw_only=True):
 
     def matches(self, envelope: EventEnvelope) -> bool:
         """Say whether every set matches this envelope. Never looks at a payload."""
-        if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
-            msg = f"envelope: expected EventEnvelope, got {type(envelope).__name__}"
-            raise InvalidValueError(msg)
-        destination = envelope.destination
+        _require_envelope(envelope)
+        return self._first_refusing(envelope) is None
+
+    def refusing(self, envelope: EventEnvelope) -> tuple[str, ...]:
+        """List the fields of this filter that refuse an envelope; none: it matches."""
+        _require_envelope(envelope)
+        found: list[str] = []
+        wider = self
+        while refusing := wider._first_refusing(envelope):
+            found.append(refusing)
+            wider = replace(wider, **{refusing: _ADMITS_ALL.get(refusing, "any")})
+        return tuple(found)
+
+    def _first_refusing(self, envelope: EventEnvelope) -> str | None:
+        """Name a field that refuses an envelope; first those that often do."""
+        to = envelope.destination
         return (
-            _has(self.run_ids, envelope.run_id)
-            and _has(self.kinds, envelope.event_kind)
-            and _has(self.session_ids, envelope.session_id)
-            and _has(self.agent_ids, envelope.agent_id)
-            and _has(self.turn_ids, envelope.turn_id)
-            and _has(self.families, envelope.event_family)
-            and _has(self.source_kinds, envelope.source.kind)
-            and _has(self.destination_kinds, destination.kind if destination else None)
-            and _has(self.subject_kinds, envelope.subject_ref.kind)
-            and _has_any(self.related_entity_kinds, [r.kind for r in envelope.related_refs])
-            and _has_any(self.correlation_keys, [e.key for e in envelope.correlation.entries])
-            and _has_any(self.tags, envelope.tags)
-            and _has(self.privacy_classes, envelope.privacy)
-            and _has(self.delivery_semantics, envelope.delivery_semantics)
-            and (not self.terminal_only or envelope.event_kind.is_terminal)
+            (_lacks(self.run_ids, envelope.run_id) and "run_ids")
+            or (_lacks(self.kinds, envelope.event_kind) and "kinds")
+            or (_lacks(self.session_ids, envelope.session_id) and "session_ids")
+            or (_lacks(self.agent_ids, envelope.agent_id) and "agent_ids")
+            or (_lacks(self.turn_ids, envelope.turn_id) and "turn_ids")
+            or (_lacks(self.families, envelope.event_family) and "families")
+            or (_lacks(self.source_kinds, envelope.source.kind) and "source_kinds")
+            or (_lacks(self.destination_kinds, to.kind if to else None) and "destination_kinds")
+            or (_lacks(self.subject_kinds, envelope.subject_ref.kind) and "subject_kinds")
+            or (
+                _lacks_all(self.related_entity_kinds, (r.kind for r in envelope.related_refs))
+                and "related_entity_kinds"
+            )
+            or (
+                _lacks_all(self.correlation_keys, (e.key for e in envelope.correlation.entries))
+                and "correlation_keys"
+            )
+            or (_lacks_all(self.tags, envelope.tags) and "tags")
+            or (_lacks(self.privacy_classes, envelope.privacy) and "privacy_classes")
+            or (
+                _lacks(self.delivery_semantics, envelope.delivery_semantics)
+                and "delivery_semantics"
+            )
+            or (self.terminal_only and not envelope.event_kind.is_terminal and "terminal_only")
+            or None
         )
 
     @classmethod
@@ -210,6 +233,12 @@ class EventFilter(Wire, kw_only=True):
         return compiled
 
 
+def _require_envelope(envelope: EventEnvelope) -> None:
+    if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
+        msg = f"envelope: expected EventEnvelope, got {type(envelope).__name__}"
+        raise InvalidValueError(msg)
+
+
 def _named(values: tuple[str, ...], name: str) -> Include[str]:
     if not values:
         msg = f"{name}: name at least one"
@@ -238,6 +267,8 @@ _INDEXED = {
 
 
 _SETS = frozenset(_INDEXED.values())
+_ADMITS_ALL = {"terminal_only": False}
+"""What a field admits everything by, where that is not ``"any"``."""
 
 
 class CompiledEventFilter(Wire):
@@ -257,7 +288,7 @@ class CompiledEventFilter(Wire):
 
 def may_match(wanted: EventFilter, kind: EventKind, run_id: RunId) -> bool:
     """Say, before its envelope is made, whether an event of this kind and run can match."""
-    return _has(wanted.run_ids, run_id) and _has(wanted.kinds, kind)
+    return not (_lacks(wanted.run_ids, run_id) or _lacks(wanted.kinds, kind))
 
 
 def empty_sets(wanted: EventFilter) -> list[str]:
@@ -269,9 +300,9 @@ def empty_sets(wanted: EventFilter) -> list[str]:
     ]
 
 
-def _has(wanted: FilterSet[Any], value: str | None) -> bool:
-    return not isinstance(wanted, Include) or (value is not None and value in wanted.include)
+def _lacks(wanted: FilterSet[Any], value: str | None) -> bool:
+    return isinstance(wanted, Include) and (value is None or value not in wanted.include)
 
 
-def _has_any(wanted: FilterSet[Any], values: list[Any] | tuple[str, ...]) -> bool:
-    return not isinstance(wanted, Include) or any(value in wanted.include for value in values)
+def _lacks_all(wanted: FilterSet[Any], values: Iterable[str]) -> bool:
+    return isinstance(wanted, Include) and not any(value in wanted.include for value in values)

@@ -67,6 +67,15 @@ async def test_one_value(
 
 
 @pytest.mark.parametrize(("index", "name"), LOOKUPS.values(), ids=LOOKUPS.keys())
+async def test_all_with_one_value(
+    connection: sqlite3.Connection, index: statements.Index, name: str
+) -> None:
+    steps = plan(connection, index.all, POOL, "key.1", 9)
+    assert_uses(steps, name)
+    assert len(steps) == 1  # in the order of the index, nothing is sorted
+
+
+@pytest.mark.parametrize(("index", "name"), LOOKUPS.values(), ids=LOOKUPS.keys())
 async def test_many_values(
     connection: sqlite3.Connection, index: statements.Index, name: str
 ) -> None:

@@ -71,6 +71,15 @@ class PlainSource:
         self._ask("message_by_key")
         return self._last("run_message", lambda p: p.stored.message.idempotency_key == key)
 
+    def records_of_message(self, key: str, limit: int) -> list[RawRecord]:
+        found = [
+            raw
+            for raw in self._ask("records_of_message").log
+            if raw[1] == "run_message"
+            and _opened(self.pool_id, *raw).stored.message.idempotency_key == key
+        ]
+        return found[:limit]
+
     def wake_by_key(self, key: str) -> RawRecord | None:
         self._ask("wake_by_key")
         return self._last("wake", lambda p: p.stored.condition.idempotency_key == key)

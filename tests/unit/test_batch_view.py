@@ -98,6 +98,11 @@ LOOKS: dict[str, Callable[[PoolView], Any]] = {
     "event sequence": lambda view: view.event_sequence,
     "projected": lambda view: view.projected,
     "messages": lambda view: [view.message_by_key(f"key.msg.{each}") for each in NUMBERS],
+    "records of messages": lambda view: [
+        list(view.records_of_message(f"key.msg.{each}", limit))
+        for each in NUMBERS
+        for limit in (1, 9)
+    ],
     "wakes": lambda view: [view.wake(f"wake.{each}") for each in NUMBERS],
     "wakes by key": lambda view: [view.wake_by_key(f"key.wake.{each}") for each in NUMBERS],
     "members at": lambda view: [
@@ -196,7 +201,8 @@ def test_nothing_is_looked_up_twice() -> None:
     append(engine, states, PoolOpened(AgentPoolStoreConfig()), sent(1, MessageStatus.ACCEPTED))
     source = engine.look(POOL)
     view = OverlayView(source, states)
-    once = [name for name in LOOKS if name not in {"members at", "records", "rows", "deadlines"}]
+    lists = {"members at", "records", "records of messages", "rows", "deadlines"}
+    once = [name for name in LOOKS if name not in lists]
     for _ in range(3):
         for name in once:
             LOOKS[name](view)

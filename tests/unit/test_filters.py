@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fixture_files import compact, documents
 from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from samples import envelope
 from strategies import of
@@ -166,6 +167,45 @@ def test_all_sets_have_to_match(name: str) -> None:
     sets["terminal_only"] = True
     assert matches(MATCHING, sets)
     assert not matches(MATCHING, {**sets, name: include(SETS[name][1])})
+
+
+ADMITTED: dict[str, Any] = {
+    "has": lambda has, _: include(has),
+    "both": lambda has, has_not: include(has_not, has),
+    "lacks": lambda _, has_not: include(has_not),
+    "nothing": lambda _, __: Include(include=()),
+}
+CHOICES: Any = {name: st.sampled_from(list(ADMITTED)) for name in SETS}
+
+
+@given(
+    chosen=st.fixed_dictionaries({}, optional=CHOICES),
+    terminal_only=st.booleans(),
+    kind=st.sampled_from([EventKind.RUN_COMPLETED, EventKind.RUN_STARTED]),
+)
+def test_it_is_told_which_fields_refuse_and_none_does_where_it_matches(
+    chosen: dict[str, str], terminal_only: bool, kind: EventKind
+) -> None:
+    event = replace(MATCHING, event_kind=kind)
+    values = {**SETS, "kinds": (kind, EventKind.TOOL_STARTED)}
+    sets: dict[str, Any] = {name: ADMITTED[how](*values[name]) for name, how in chosen.items()}
+    wanted = EventFilter(**sets, terminal_only=terminal_only)
+    refusing = {name for name, how in chosen.items() if how in {"lacks", "nothing"}}
+    if terminal_only and kind is EventKind.RUN_STARTED:
+        refusing.add("terminal_only")
+    assert set(wanted.refusing(event)) == refusing
+    assert wanted.matches(event) is (not refusing)
+
+
+@given(wanted=of(EventFilter), event=of(EventEnvelope))
+def test_an_event_matches_where_no_field_refuses_it(
+    wanted: EventFilter, event: EventEnvelope
+) -> None:
+    refusing = wanted.refusing(event)
+    assert wanted.matches(event) is (refusing == ())
+    assert len(set(refusing)) == len(refusing)
+    wider: dict[str, Any] = {each: False if each == "terminal_only" else "any" for each in refusing}
+    assert replace(wanted, **wider).matches(event)
 
 
 @pytest.mark.parametrize("kind", EventKind)

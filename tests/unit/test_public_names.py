@@ -59,7 +59,10 @@ SIGNATURES = {
 }
 
 
-FOLDERS = {f"agentpool.{name}" for name in ("stores.batch", "rules", "wire", "runtime", "support")}
+FOLDERS = {
+    f"agentpool.{name}"
+    for name in ("stores.batch", "rules", "rules.explaining", "wire", "runtime", "support")
+}
 """Packages that only hold modules."""
 
 

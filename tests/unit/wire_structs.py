@@ -5,14 +5,19 @@ from enum import StrEnum
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from package_tree import is_below
+
 import agentpool
 from agentpool.wire.struct import Include, Wire, trusted
 
+EXPLAINING = "agentpool.rules.explaining"
+
 
 def wire_structs() -> dict[str, type[Wire]]:
-    """Find every public struct, by name."""
+    """Find every public struct, by name, but for explanations, which stand in no document."""
     public = vars(agentpool).values()
-    return {cls.__name__: cls for cls in _below(Wire) if cls in public and cls is not Include}
+    found = (cls for cls in _below(Wire) if not is_below(cls.__module__, EXPLAINING))
+    return {cls.__name__: cls for cls in found if cls in public and cls is not Include}
 
 
 def _below(cls: type[Wire]) -> Iterator[type[Wire]]:

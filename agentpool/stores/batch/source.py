@@ -98,6 +98,9 @@ class Source(Protocol):
     def message_by_key(self, key: str) -> RawRecord | None:
         """Find the latest record of the message with an idempotency key."""
 
+    def records_of_message(self, key: str, limit: int) -> list[RawRecord]:
+        """List the first records of the message with an idempotency key, in order."""
+
     def wake_by_key(self, key: str) -> RawRecord | None:
         """Find the latest record of the wake with an idempotency key."""
 

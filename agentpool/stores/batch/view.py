@@ -165,6 +165,16 @@ class OverlayView:
             found[key] = self._placed(self._source.message_by_key(key))
         return found[key]
 
+    def records_of_message(self, key: str, limit: int) -> Sequence[Placed[AgentPoolStoredMessage]]:
+        stored = [placed(self.pool_id, raw) for raw in self._source.records_of_message(key, limit)]
+        added = [
+            Placed(seq, each.payload.stored)
+            for seq, each in enumerate(self._added, self._stored_head + 1)
+            if isinstance(each.payload, RunMessageRecorded)
+            and each.payload.stored.message.idempotency_key == key
+        ]
+        return [*stored, *added][:limit]
+
     def wake_by_key(self, key: str) -> Placed[AgentPoolStoredWake] | None:
         found = self._wakes_by_key
         if key not in found:

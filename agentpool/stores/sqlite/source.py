@@ -157,6 +157,9 @@ class SqliteSource:
     def message_by_key(self, key: str) -> RawRecord | None:
         return self._find(statements.MESSAGES_BY_KEY, key)
 
+    def records_of_message(self, key: str, limit: int) -> list[RawRecord]:
+        return self._records(statements.MESSAGES_BY_KEY.all, key, limit)
+
     def wake_by_key(self, key: str) -> RawRecord | None:
         return self._find(statements.WAKES_BY_KEY, key)
 

@@ -87,10 +87,12 @@ class Index:
 
     :ivar one: the latest record with a value
     :ivar first: the first of them
+    :ivar all: all of them, in order
     """
 
     one: str
     first: str
+    all: str
     many: str
 
     @classmethod
@@ -99,6 +101,7 @@ class Index:
         return cls(
             one=f"SELECT seq, kind, {_PAYLOAD} {where} = ? ORDER BY seq DESC LIMIT 1",
             first=f"SELECT seq, kind, {_PAYLOAD} {where} = ? ORDER BY seq LIMIT 1",
+            all=f"SELECT seq, kind, {_PAYLOAD} {where} = ? ORDER BY seq LIMIT ?",
             many=f"SELECT {field}, seq, kind, {_PAYLOAD} {where}"
             " IN (SELECT value FROM json_each(?))",
         )

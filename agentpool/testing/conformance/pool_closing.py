@@ -66,6 +66,7 @@ EVERY_CALL: Final[dict[str, Call]] = {
     "join_run": lambda pool: pool.join_run(a_member("run.new")),
     "leave_run": lambda pool: pool.leave_run("run.a"),
     "members": lambda pool: pool.members(),
+    "explain": lambda pool: pool.explain("run.a"),
     "member": _enter,
     "snapshot": lambda pool: pool.snapshot(),
     "send": lambda pool: pool.send(a_message("new")),

@@ -11,6 +11,8 @@ from agentpool.testing.conformance.pool_deferred import PoolDeferredTests
 from agentpool.testing.conformance.pool_endings import PoolEndingTests
 from agentpool.testing.conformance.pool_entering import PoolEnteringTests
 from agentpool.testing.conformance.pool_events import PoolEventTests
+from agentpool.testing.conformance.pool_explaining import PoolExplainingTests
+from agentpool.testing.conformance.pool_explaining_waits import PoolExplainingWaitsTests
 from agentpool.testing.conformance.pool_failing import PoolFailingTests
 from agentpool.testing.conformance.pool_gathering import PoolGatheringTests
 from agentpool.testing.conformance.pool_inbox import PoolInboxTests
@@ -69,6 +71,8 @@ class PoolConformance(
     PoolEventTests,
     PoolPublishingTests,
     PoolOwnEventTests,
+    PoolExplainingTests,
+    PoolExplainingWaitsTests,
     PoolPresenceTests,
     PoolStayingTests,
     PoolWaitingAgainTests,
