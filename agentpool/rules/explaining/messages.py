@@ -197,7 +197,9 @@ def _told(view: PoolView, stored: AgentPoolStoredMessage, to: tuple[str, ...]) -
     asked = load(view, asked_key(message_id), Asked)
     if asked is not None and asked.key(message_id) != key:
         asked = None
-    owing = contract and frozenset(each for each in to if owed(view, contract, each))
+    owing = None
+    if contract is not None:
+        owing = frozenset(each for each in to if owed(view, contract, each))
     answers = in_time(view, stored) if asked else []
     by_run: dict[str, str] = {}
     for seq in answers[:MOST_LISTED]:
