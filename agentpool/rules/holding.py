@@ -136,12 +136,15 @@ def is_held(view: PoolView, holding: Holding) -> bool:
 def _lost(view: PoolView, holding: Holding) -> MembershipLostError:
     now = lease_of(view.row(deadline_key(LEASE, holding.run_id))).process
     if now is not None:
-        how = f"process {now!r} has taken it over"
+        how = (
+            f"process {now!r} has taken it over, for one block at a time holds a run; let this one"
+            " end, or give each a run id of its own"
+        )
     elif _is_away(view, holding):
-        how = "its lease ran out"
+        how = "its lease ran out; join it again"
     else:
-        how = "it was let go"
-    msg = f"run {holding.run_id!r} is not held by this block any more: {how}; join it again"
+        how = "it was let go; join it again"
+    msg = f"run {holding.run_id!r} is not held by this block any more: {how}"
     return MembershipLostError(msg, pool_id=view.pool_id)
 
 

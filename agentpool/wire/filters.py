@@ -241,7 +241,7 @@ def _require_envelope(envelope: EventEnvelope) -> None:
 
 def _named(values: tuple[str, ...], name: str) -> Include[str]:
     if not values:
-        msg = f"{name}: name at least one"
+        msg = f"{name}: name at least one; EventFilter() wants all"
         raise InvalidValueError(msg)
     for each in values:
         check_identifier(each, name)

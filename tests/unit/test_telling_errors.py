@@ -1,0 +1,175 @@
+"""Mistakes that everybody makes once: the error says what is wrong, where, and what to do."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
+
+import pytest
+
+from agentpool import (
+    AgentPool,
+    AgentPoolError,
+    AskOutcome,
+    EventFilter,
+    EventKind,
+    Include,
+    InMemoryAgentPoolStore,
+    InvalidValueError,
+    MemberHandle,
+    MembershipLostError,
+    NoAnswerError,
+    NoRecipientError,
+    NotEnoughMembersError,
+    RunAddress,
+    RunMessage,
+    include,
+    open_pool,
+)
+from agentpool.testing import a_member
+
+A, TO_NOBODY = a_member("run.a"), RunAddress.run("run.nobody")
+STRING: Any = "run.b"
+DICT: Any = {"text": "hello"}
+SENTENCE = "please summarise the report"
+
+Mistake: TypeAlias = Callable[[MemberHandle], object]
+Case: TypeAlias = tuple[Mistake, type[AgentPoolError], tuple[str, ...]]
+
+
+def to_b(content_ref: str, to: RunAddress | None = None) -> RunMessage:
+    return RunMessage(
+        message_id="message.1",
+        sender="run.a",
+        to=RunAddress.run("run.b") if to is None else to,
+        content_ref=content_ref,
+        idempotency_key="key.1",
+    )
+
+
+MISTAKES: dict[str, Case] = {
+    "a run where a filter has several": (
+        lambda _: EventFilter(run_ids=STRING),
+        InvalidValueError,
+        ("EventFilter.run_ids", "write run_ids=include('run.b')"),
+    ),
+    "a string where an address is needed": (
+        lambda me: me.send(STRING, "hello"),
+        InvalidValueError,
+        ("to: expected RunAddress, got str", "write RunAddress.run(id)"),
+    ),
+    "a string where a question goes to": (
+        lambda me: me.ask(STRING, "hello"),
+        InvalidValueError,
+        ("to: expected RunAddress, got str", "write RunAddress.run(id)"),
+    ),
+    "a string where a message goes to": (
+        lambda _: to_b("content.1", to=STRING),
+        InvalidValueError,
+        ("RunMessage.to: expected RunAddress, got str", "write RunAddress.run(id)"),
+    ),
+    "a dict where the ref of a body is": (
+        lambda me: me.send(TO_NOBODY, content_ref=DICT),
+        InvalidValueError,
+        ("content_ref: expected str, got dict", "what is to be said is the body"),
+    ),
+    "a dict where a message has the ref of its body": (
+        lambda _: to_b(DICT),
+        InvalidValueError,
+        ("RunMessage.content_ref: expected str, got dict", "is the body of `send`"),
+    ),
+    "include of nothing": (
+        lambda _: include(),
+        InvalidValueError,
+        ("values: there are none", "leave the field of the filter out"),
+    ),
+    "the events of no run": (
+        lambda _: EventFilter.run(),
+        InvalidValueError,
+        ("run_ids: name at least one", "EventFilter() wants all"),
+    ),
+    "a sentence where a ref is": (
+        lambda me: me.send(TO_NOBODY, content_ref=SENTENCE),
+        InvalidValueError,
+        ("content_ref: that is a text and no ref", "give it as the body"),
+    ),
+    "a filter that admits nothing": (
+        lambda me: me.wait_until(EventFilter(run_ids=Include(include=()))),
+        InvalidValueError,
+        ("filter: run_ids admits nothing", "leave it out"),
+    ),
+    "a filter of what never ends a wait": (
+        lambda me: me.wait_until(EventFilter(kinds=include(EventKind.WAKE_CONDITION_FAILED))),
+        InvalidValueError,
+        ("filter: what becomes of a wake ends no wait", "wait for what ended that wake"),
+    ),
+    "asking one with nobody there": (
+        lambda me: me.ask_one(TO_NOBODY, "hello"),
+        NoAnswerError,
+        ("nobody received the question", "wait for them to join, and ask again"),
+    ),
+    "sending with nobody there": (
+        lambda me: me.send(TO_NOBODY, "hello"),
+        NoRecipientError,
+        ("'run.nobody' is no member", "send it again under the same idempotency key"),
+    ),
+}
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[AgentPool]:
+    async with open_pool("memory:", "pool.test") as pool:
+        await pool.join_run(A)
+        yield pool
+
+
+async def done(call: Callable[[], object]) -> None:
+    made = call()
+    if isinstance(made, Awaitable):
+        await made
+
+
+async def error_of(call: Callable[[], object]) -> AgentPoolError:
+    with pytest.raises(AgentPoolError) as caught:
+        await done(call)
+    return caught.value
+
+
+@pytest.mark.parametrize(("mistake", "type_", "words"), MISTAKES.values(), ids=MISTAKES)
+async def test_a_mistake_is_told_with_what_to_do(
+    pool: AgentPool, mistake: Mistake, type_: type[AgentPoolError], words: tuple[str, ...]
+) -> None:
+    error = await error_of(lambda: mistake(pool.acting_as(A)))
+    assert type(error) is type_
+    assert [each for each in words if each not in str(error)] == []
+    assert SENTENCE not in str(error)
+
+
+async def test_a_quorum_that_cannot_be_reached_is_told_at_once(pool: AgentPool) -> None:
+    await pool.join_run(a_member("run.b"))
+    me = pool.acting_as(A)
+    answers = await me.ask(RunAddress.run("run.b"), "hello", expected=3)
+    assert (answers.outcome, answers.missing) == (AskOutcome.INCOMPLETE, ("run.b",))
+    nobody = await me.ask(TO_NOBODY, "hello")
+    assert (nobody.outcome, nobody.missing) == (AskOutcome.NOBODY, ())
+    too_many = await error_of(lambda: pool.wait_for_members(count=3, timeout=0))
+    assert type(too_many) is NotEnoughMembersError
+
+
+async def test_the_first_of_two_blocks_for_a_run_is_told_what_to_do_in_whatever_it_does() -> None:
+    async with (
+        InMemoryAgentPoolStore() as store,
+        AgentPool.open(store, "pool.test") as pool,
+        pool.member(A) as first,
+        pool.member(A),
+    ):
+        does: list[Callable[[], object]] = [
+            lambda: first.send(RunAddress.run("run.a"), "hello"),
+            lambda: first.ask(RunAddress.run("run.a"), "hello"),
+            lambda: first.publish("build.done"),
+            lambda: first.wait_until(EventFilter.named("build.done")),
+            first.inbox.take,
+        ]
+        for each in does:
+            error = await error_of(each)
+            assert type(error) is MembershipLostError
+            for words in ("'run.a'", "process", "let this one end", "a run id of its own"):
+                assert words in str(error)
