@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentpool import (
+    AgentPoolError,
     IdempotencyConflictError,
     NotAMemberError,
     PoolNotOpenError,
@@ -166,6 +167,35 @@ async def test_errors_of_the_engine_fail_the_batch_but_not_the_next(
     assert await asyncio.gather(*(send(store, number) for number in range(10))) == list(
         range(2, 12)
     )
+
+
+WRONG = {
+    "a trigger that refuses": "BEFORE INSERT ON agent_pool_records WHEN NEW.pool_id = '{pool}'"
+    " BEGIN SELECT RAISE(ABORT, 'no'); END",
+    "a trigger that rolls back": "AFTER INSERT ON agent_pool_records WHEN NEW.pool_id = '{pool}'"
+    " BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+    "a trigger that swallows": "BEFORE INSERT ON agent_pool_records WHEN NEW.pool_id = '{pool}'"
+    " BEGIN SELECT RAISE(IGNORE); END",
+    "a trigger that takes away": "AFTER INSERT ON agent_pool_records WHEN NEW.pool_id = '{pool}'"
+    " BEGIN DELETE FROM agent_pool_records WHERE pool_id = NEW.pool_id; END",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_what_is_wrong_with_one_pool_fails_no_call_in_another(
+    wrong: str, store: SqliteAgentPoolStore, path: Path
+) -> None:
+    for pool_id in (POOL, "pool.harmed"):
+        await store.open_pool(pool_id)
+    with sql(path) as connection:
+        connection.execute(f"CREATE TRIGGER wrong {WRONG[wrong].format(pool='pool.harmed')}")
+    sending = (
+        send(store, number, pool_id) for number in range(10) for pool_id in (POOL, "pool.harmed")
+    )
+    outcomes = await asyncio.gather(*sending, return_exceptions=True)
+    assert all(isinstance(each, AgentPoolError) for each in outcomes[1::2])
+    assert outcomes[0::2] == [*range(2, 12)]
+    assert len(records(path)) == 11
 
 
 async def test_whoever_asks_after_a_cancelled_call_is_told_what_came_of_it(

@@ -22,6 +22,7 @@ from agentpool import (
     SqliteAgentPoolStore,
 )
 from agentpool.support.opening import Unopened
+from agentpool.testing.conformance.pool_kit import ManualClock
 
 CALLS = {call.name: call for call in public_calls()}
 CALLABLE: Any = Callable
@@ -32,8 +33,11 @@ TURNS = 100
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 async def test_what_is_wrong_is_refused_by_its_name(call: Call, tmp_path: Path) -> None:
     on_file = call.owner is SqliteAgentPoolStore
+    clock = ManualClock()  # nothing falls due, nor is renewed, between one look and the next
     store: AbstractAsyncContextManager[AgentPoolStore] = (
-        SqliteAgentPoolStore.open(tmp_path / "pool.db") if on_file else InMemoryAgentPoolStore()
+        SqliteAgentPoolStore.open(tmp_path / "pool.db", clock=clock)
+        if on_file
+        else InMemoryAgentPoolStore(clock=clock)
     )
     async with store as opened, a_world(opened) as world:
         assert [fault async for fault in faults(call, world)] == []

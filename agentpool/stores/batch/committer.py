@@ -65,9 +65,9 @@ class BatchCommitter:
             if len(requests) == 1:
                 raise error.error from error
         except Exception as error:
-            # What the engine itself says, or a limit of the handle, is true of all of them; only a
-            # bug in one command is worth trying the others alone.
-            if len(requests) == 1 or isinstance(error, (AgentPoolError, *engine.errors)):
+            # What the engine itself says, or a limit of the handle, is true of all of them. A bug
+            # in a command is not, nor what is wrong with one of several pools: each is tried alone.
+            if len(requests) == 1 or _is_of_all(error, requests, engine):
                 raise
         return self._one_by_one(engine, requests)
 
@@ -149,3 +149,10 @@ class BatchCommitter:
         for source in sources:
             source.load(LookUps.together(wanted[source.pool_id]))
         return {each.pool_id: OverlayView(each, self.states, at_most) for each in sources}
+
+
+def _is_of_all(error: Exception, requests: Sequence[Request], engine: Engine) -> bool:
+    if isinstance(error, AgentPoolError) and error.pool_id is None:
+        return True
+    is_one_pool = len({request.pool_id for request in requests}) == 1
+    return is_one_pool and isinstance(error, (AgentPoolError, *engine.errors))

@@ -26,7 +26,7 @@ from agentpool.stores.sqlite.backfill import Backfill
 from agentpool.stores.sqlite.bodies import Bodies
 from agentpool.stores.sqlite.connection import read_transaction
 from agentpool.stores.sqlite.doorbell import Ringer
-from agentpool.stores.sqlite.engine import SqliteEngine, Writing
+from agentpool.stores.sqlite.engine import SqliteEngine, Writing, in_our_terms
 from agentpool.stores.sqlite.lookout import Lookout
 from agentpool.stores.sqlite.memory import Memory
 from agentpool.stores.sqlite.opening import (
@@ -332,7 +332,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
             outcomes, touched = self._committer.commit(engine, requests)
             self._ringer.ring(touched, self._writing.rows)
             self._backfill.after_commit(connection)
-            return outcomes, touched
+            return [in_our_terms(each, str(self._file)) for each in outcomes], touched
 
         return await self._writer.run(commit)
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from agentpool import AgentPool, SqliteAgentPoolStore
 from agentpool.testing.faults.attacks import ATTACKS, HARMED, Attack
-from agentpool.testing.faults.victim import OTHER
+from agentpool.testing.faults.victim import BUSIEST, OTHER
 from agentpool.testing.values import a_member
 
 __all__ = ("Hostility", "Judge", "Process", "attack", "hostile", "run")
@@ -29,8 +29,6 @@ __all__ = ("Hostility", "Judge", "Process", "attack", "hostile", "run")
 BOUND: Final = 900.0
 _MEGABYTES: Final = 100
 _MOST_AT_ONCE: Final = 3
-_BUSIEST: Final = 0.5
-"""Of a core, that may go by in doing nothing."""
 _MOST_MEMORY: Final = 100
 _COPIES: Final = 15
 """MiB that a process may take, and how often, beside that, each long text put in its way."""
@@ -191,7 +189,7 @@ class Judge:
             elif "rested" in line:
                 tally.busiest = max(tally.busiest, line["rested"])
                 tally.memory = max(tally.memory, line["peak"])
-                if line["rested"] > _BUSIEST:
+                if line["rested"] > BUSIEST:
                     self.found(f"idle, it took {line['rested']:.0%} of a core")
                 if line["peak"] > self._memory:
                     self.found(f"it took {line['peak']} MiB of memory")
