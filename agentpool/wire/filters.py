@@ -4,9 +4,10 @@ Source: ``Compiling and matching a filter`` of the wire format. The fingerprint 
 the filter's canonical JSON, so equal filters have equal fingerprints in every implementation.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any, cast
+from operator import attrgetter
+from typing import Any, Final, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -37,6 +38,12 @@ __all__ = (
     "empty_sets",
     "may_match",
 )
+
+
+T = TypeVar("T")
+
+_KIND: Final = attrgetter("kind")
+_KEY: Final = attrgetter("key")
 
 
 class PayloadAccessMode(CheckedEnum):
@@ -158,7 +165,8 @@ class EventFilter(Wire, kw_only=True):
 
     def matches(self, envelope: EventEnvelope) -> bool:
         """Say whether every set matches this envelope. Never looks at a payload."""
-        _require_envelope(envelope)
+        if type(envelope) is not EventEnvelope:
+            _require_envelope(envelope)
         return self._first_refusing(envelope) is None
 
     def refusing(self, envelope: EventEnvelope) -> tuple[str, ...]:
@@ -185,14 +193,14 @@ class EventFilter(Wire, kw_only=True):
             or (_lacks(self.destination_kinds, to.kind if to else None) and "destination_kinds")
             or (_lacks(self.subject_kinds, envelope.subject_ref.kind) and "subject_kinds")
             or (
-                _lacks_all(self.related_entity_kinds, (r.kind for r in envelope.related_refs))
+                _lacks_all(self.related_entity_kinds, envelope.related_refs, _KIND)
                 and "related_entity_kinds"
             )
             or (
-                _lacks_all(self.correlation_keys, (e.key for e in envelope.correlation.entries))
+                _lacks_all(self.correlation_keys, envelope.correlation.entries, _KEY)
                 and "correlation_keys"
             )
-            or (_lacks_all(self.tags, envelope.tags) and "tags")
+            or (_lacks_all(self.tags, envelope.tags, str) and "tags")
             or (_lacks(self.privacy_classes, envelope.privacy) and "privacy_classes")
             or (
                 _lacks(self.delivery_semantics, envelope.delivery_semantics)
@@ -234,7 +242,7 @@ class EventFilter(Wire, kw_only=True):
 
 
 def _require_envelope(envelope: EventEnvelope) -> None:
-    if type(envelope) is not EventEnvelope and not issubclass(type(envelope), EventEnvelope):
+    if not issubclass(type(envelope), EventEnvelope):
         msg = f"envelope: expected EventEnvelope, got {type(envelope).__name__}"
         raise InvalidValueError(msg)
 
@@ -304,5 +312,5 @@ def _lacks(wanted: FilterSet[Any], value: str | None) -> bool:
     return isinstance(wanted, Include) and (value is None or value not in wanted.include)
 
 
-def _lacks_all(wanted: FilterSet[Any], values: Iterable[str]) -> bool:
-    return isinstance(wanted, Include) and not any(value in wanted.include for value in values)
+def _lacks_all(wanted: FilterSet[Any], of: Sequence[T], value: Callable[[T], str]) -> bool:
+    return isinstance(wanted, Include) and not any(value(each) in wanted.include for each in of)
