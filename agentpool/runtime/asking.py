@@ -37,8 +37,14 @@ class Question:
 
     async def answers(self) -> Answers:
         """Ask, and wait until it is certain what comes of it."""
-        overdue = self._overdue()
+        try:
+            await self._ask()
+            return await self._until_certain(self._overdue())
+        except BaseException as error:
+            await self._left(error)
+            raise
 
+    async def _until_certain(self, overdue: Overdue) -> Answers:
         def question(view: PoolView) -> Answers | None:
             overdue.look_up(view)
             return answers_to(view, self._key)
@@ -46,18 +52,12 @@ class Question:
         async def look(_touched: bool) -> Answers | None:
             return await self._pool.query(question)
 
-        try:
-            await self._ask()
-            topic = message_topic(self._key)
-            lost = self._pool.lost
-            return await self._pool.waiting.until(topic, look, overdue=overdue, ending=lost)
-        except BaseException as error:
-            await self._left(error)
-            raise
+        topic, lost = message_topic(self._key), self._pool.lost
+        return await self._pool.waiting.until(topic, look, overdue=overdue, ending=lost)
 
     async def each_answer(self) -> AsyncGenerator[RunMessage, None]:
         """Ask, and yield the answers as they come, until it is certain that there are no more."""
-        pool, seen, overdue = self._pool, 0, self._overdue()
+        pool, seen = self._pool, 0
 
         def question(view: PoolView) -> tuple[tuple[RunMessage, ...], bool]:
             overdue.look_up(view)
@@ -65,6 +65,7 @@ class Question:
 
         try:
             asked = await self._ask()
+            overdue = self._overdue()
             topics = message_topic(self._key), answers_topic(asked.message_id)
             with pool.waiting.turns(*topics, ending=pool.lost) as turns:
                 async for _ in turns:
