@@ -1,7 +1,7 @@
 """Asking, as a member does it: for a quorum, for one answer, or for each as it comes."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from agentpool.errors import InvalidValueError, shown
 from agentpool.rules.asking import Answers, Asking
@@ -143,8 +143,8 @@ def _checked_expected(expected: int | Literal["all"]) -> tuple[int, bool]:
 
     :raises InvalidValueError: it is neither a number nor ``"all"``
     """
-    if not isinstance(expected, str):
-        return expected, False
+    if not issubclass(type(expected), str):
+        return cast("int", expected), False
     if type(expected) is not str or expected != "all":
         msg = f"expected: expected an int or 'all', got str {shown(expected)}"
         raise InvalidValueError(msg)

@@ -7,7 +7,7 @@ pool. It is no workflow engine: no graphs, barriers, schedules or retries of wor
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import anyio
 
@@ -105,8 +105,8 @@ class AgentPool:
         :param policy_refs: what members have to carry for others to see their events
         :raises PoolConfigConflictError: the pool was opened before with other policies
         """
-        if isinstance(store, Unopened):
-            store.refuse()
+        if issubclass(type(store), Unopened):
+            cast("Unopened", store).refuse()
         require_type(store, AgentPoolStore, "store")
         check_identifier(pool_id, "pool_id")
         config = config_of(message_policy, wake_policy, policy_refs)

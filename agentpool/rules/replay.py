@@ -55,7 +55,7 @@ async def replay(
     :raises InvalidValueError: they are no records, or not given one after another
     """
     check_identifier(pool_id, "pool_id")
-    if not isinstance(records, AsyncIterable):
+    if not issubclass(type(records), AsyncIterable):
         msg = f"records: expected them from `watch` or the like, got {type(records).__name__}"
         raise InvalidValueError(msg)
     state = ReplayState(pool_id)

@@ -77,13 +77,10 @@ def checked_sequence(values: Sequence[T], name: str, of: type[T]) -> tuple[T, ..
     """
     if type(values) is not tuple:
         type_ = type(values)
-        if not issubclass(type_, Sequence) or issubclass(type_, _TEXTS):
+        if not issubclass(type_, Sequence) or issubclass(type_, _NO_SEQUENCES):
             msg = f"{name}: expected a sequence, got {type_.__name__}"
             raise InvalidValueError(msg)
-        values = tuple(values)
-    for value in values:
-        require_type(value, of, name)
-    return values
+    return tuple(_each_checked(values, name, of))
 
 
 def checked_names(values: Iterable[str], name: str) -> list[str]:
@@ -95,13 +92,25 @@ def checked_names(values: Iterable[str], name: str) -> list[str]:
     if not issubclass(type_, Iterable) or issubclass(type_, str):
         msg = f"{name}: expected several strings, got {type_.__name__}"
         raise InvalidValueError(msg)
-    names = list(values)
-    for each in names:
-        require_type(each, str, name)
-    return names
+    return _each_checked(values, name, str)
 
 
-_TEXTS: Final = (str, bytes, bytearray, memoryview)
+def _each_checked(values: Iterable[T], name: str, of: type[T]) -> list[T]:
+    """Go through values, up to the first that is wrong: there may be no end of them."""
+    found: list[T] = []
+    try:
+        for each in values:
+            require_type(each, of, name)
+            found.append(each)
+    except InvalidValueError:
+        raise
+    except Exception as error:
+        msg = f"{name}: {type(values).__name__} cannot be gone through"
+        raise InvalidValueError(msg) from error
+    return found
+
+
+_NO_SEQUENCES: Final = (str, bytes, bytearray, memoryview, range)
 
 
 def checked_number(number: int, name: str, what: str, *, least: int = 0) -> int:

@@ -39,14 +39,12 @@ class Question:
         """Ask, and wait until it is certain what comes of it."""
         try:
             await self._ask()
-            return await self._outcome()
+            return await self._until_certain(self._overdue())
         except BaseException as error:
             await self._left(error)
             raise
 
-    async def _outcome(self) -> Answers:
-        overdue = self._overdue()
-
+    async def _until_certain(self, overdue: Overdue) -> Answers:
         def question(view: PoolView) -> Answers | None:
             overdue.look_up(view)
             return answers_to(view, self._key)

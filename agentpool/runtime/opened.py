@@ -9,7 +9,7 @@ from agentpool.errors import MembershipLostError
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.gathering import WantedMembers
 from agentpool.rules.holding import AsHolder, Holding
-from agentpool.rules.requirements import require_open
+from agentpool.rules.requirements import require_open, require_type
 from agentpool.rules.rows import WAKE, deadline_key
 from agentpool.rules.topics import MEMBERS, wake_topic
 from agentpool.rules.waits import (
@@ -29,6 +29,7 @@ from agentpool.stores.base import AgentPoolStore, Bulk
 from agentpool.stores.tail import Ending
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
+from agentpool.wire.filters import EventFilter
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -189,6 +190,8 @@ class OpenedPool:
         self, condition: WakeCondition, since: AgentPoolStoreCursor | None
     ) -> tuple[WakeRegistration, AgentPoolStoreCursor | None]:
         """Register a wait, and say up to where the past was searched before."""
+        require_type(condition, WakeCondition, "condition")
+        require_type(condition.filter, EventFilter, "condition.filter")
         refuse_hopeless(condition.filter)
         self.refuse_closed()
 

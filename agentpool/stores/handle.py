@@ -131,7 +131,7 @@ class StoreHandle:
         The store owns it, not a task group: a handle may be opened in one task and closed in
         another, which no task group survives.
         """
-        if not isinstance(coroutine, Coroutine):
+        if not issubclass(type(coroutine), Coroutine):
             msg = f"coroutine: expected one, got {type(coroutine).__name__}"
             raise InvalidValueError(msg)
         task = start(coroutine)

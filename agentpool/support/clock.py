@@ -6,7 +6,7 @@ goes on with what has gone by since, also while the machine slept.
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from agentpool.errors import InvalidValueError, shown
 
@@ -72,7 +72,7 @@ class StoreClock:
     @classmethod
     def of(cls, clock: "Clock | StoreClock") -> "StoreClock":
         """Give a clock as one of a store, unless it is one."""
-        return clock if isinstance(clock, cls) else cls(clock)
+        return cast("StoreClock", clock) if issubclass(type(clock), cls) else cls(clock)
 
     @property
     def began(self) -> int:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar, cast, overload
 import msgspec
 
 from agentpool.errors import InvalidValueError, shown
-from agentpool.wire.content import OCTETS, Content, content_ref, refuse_large
+from agentpool.wire.content import BYTES, OCTETS, Content, content_ref, octets, refuse_large
 
 __all__ = ("JSON", "TEXT", "content_of", "encoded", "json_of", "text_of")
 
@@ -39,9 +39,8 @@ def encoded(body: object, max_body: int) -> tuple[bytes, str]:
     type_ = type(body)
     if issubclass(type_, str):
         data, media_type = _encoded_text(body), TEXT
-    elif isinstance(body, bytes | bytearray | memoryview) and type_ is body.__class__:
-        refuse_large(memoryview(body).nbytes, max_body, "body")
-        data, media_type = bytes(body), OCTETS
+    elif issubclass(type_, BYTES):
+        data, media_type = octets(cast("bytes", body), max_body, "body"), OCTETS
     else:
         data, media_type = _encoded_json(body), JSON
     refuse_large(len(data), max_body, "body")

@@ -9,6 +9,7 @@ of the decoding. Anything else goes through `agentpool.wire.strict`, which looks
 """
 
 import re
+import sys
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar, cast
@@ -16,6 +17,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import msgspec
 
 from agentpool.errors import InvalidValueError, shown
+from agentpool.wire.content import BYTES, octets
 from agentpool.wire.ids import MAX_IDENTIFIER_BYTES
 from agentpool.wire.strict import check_document
 
@@ -24,6 +26,7 @@ __all__ = ("decode", "encode")
 T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
+_type_of: Callable[[object], type[object]] = type  # where a parameter has its name
 _BACKSLASH: Final = 0x5C
 _DEL: Final = 0x7F
 _FIRST_OF_C1: Final = 0xC2
@@ -33,6 +36,8 @@ _MOST_DECODERS: Final = 128
 _Decode: TypeAlias = Callable[[bytes], Any]
 
 # By identity, since a union is slow to hash; the type is kept, so that no other gets its identity.
+_UNENCODABLE: Final = (ValueError, OverflowError, TypeError, RecursionError, BufferError)
+
 _DECODERS: Final[dict[int, tuple[Any, _Decode]]] = {}
 
 
@@ -43,7 +48,7 @@ def encode(value: Any) -> bytes:
     """
     try:
         return _encode(value)
-    except (msgspec.MsgspecError, ValueError, OverflowError, TypeError, RecursionError) as error:
+    except (msgspec.MsgspecError, *_UNENCODABLE) as error:
         msg = f"{type(value).__name__} cannot be encoded: {_cause(error)}"
         raise InvalidValueError(msg) from error
 
@@ -54,7 +59,7 @@ def decode(data: bytes | str, type: type[T]) -> T:  # noqa: A002  # the name tha
     :raises InvalidValueError: saying what is wrong, and at which path of the document
     """
     try:
-        raw = data if data.__class__ is bytes else _as_bytes(data)
+        raw: bytes = data if _type_of(data) is bytes else _as_bytes(data)  # type: ignore[assignment]
         known = _DECODERS.get(id(type))
         value: T = known[1](raw) if known else _new_decoder(type)(raw)
         # As `is_canonical` says it, without a call: whatever is read alone comes by here.
@@ -71,11 +76,12 @@ def decode(data: bytes | str, type: type[T]) -> T:  # noqa: A002  # the name tha
 
 
 def _as_bytes(data: bytes | str) -> bytes:
-    if isinstance(data, str):
-        return str.encode(data)
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data)
-    msg = f"data: expected bytes or text, got {type(data).__name__}"
+    found = type(data)
+    if issubclass(found, str):
+        return str.encode(cast("str", data))
+    if issubclass(found, BYTES):
+        return octets(cast("bytes", data), sys.maxsize, "data")
+    msg = f"data: expected bytes or text, got {found.__name__}"
     raise InvalidValueError(msg)
 
 

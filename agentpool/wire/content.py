@@ -17,6 +17,9 @@ PIECE: Final = 2**18
 """Bytes of the pieces in which large bodies are read, at most."""
 
 
+BYTES: Final = (bytes, bytearray, memoryview)
+
+
 class Content(NamedTuple):
     """A body, what it is, and the ref that it is kept under."""
 
@@ -37,11 +40,24 @@ def checked_content(data: bytes, media_type: str, max_body: int = MAX_BODY) -> b
     :raises InvalidValueError: saying which
     """
     check_identifier(media_type, "media_type")
-    if not isinstance(data, bytes | bytearray | memoryview):
+    if not issubclass(type(data), BYTES):
         msg = f"data: expected bytes, got {type(data).__name__}"
         raise InvalidValueError(msg)
-    refuse_large(data.nbytes if isinstance(data, memoryview) else len(data), max_body, "data")
-    return bytes(data)
+    return octets(data, max_body, "data")
+
+
+def octets(data: bytes | bytearray | memoryview, max_body: int, name: str) -> bytes:
+    """Copy bytes, if they are not too many.
+
+    :raises InvalidValueError: they are, or they cannot be read, as those of a released view
+    """
+    try:
+        with memoryview(data) as view:
+            refuse_large(view.nbytes, max_body, name)
+            return data if type(data) is bytes else bytes(view)
+    except (ValueError, BufferError) as error:
+        msg = f"{name}: these bytes cannot be read: {error}"
+        raise InvalidValueError(msg) from error
 
 
 def refuse_large(size: int, max_body: int, name: str) -> None:

@@ -103,7 +103,7 @@ def check_identifier(value: str, name: str) -> None:
 
     :raises InvalidValueError: naming ``name`` and what is wrong
     """
-    if not isinstance(value, str):
+    if not issubclass(type(value), str):
         msg = f"{name}: expected a string, got {type(value).__name__}"
         raise InvalidValueError(msg)
     problem = identifier_problem(value)

@@ -326,9 +326,20 @@ def _plain(value: Any, field: str, *, deep: bool = True) -> Any:
         msg = f"{field}: {problem}"
         raise InvalidValueError(msg)
     if _is_sequence(type_):
-        return tuple(_plain(e, field) if deep and not _is_sequence(type(e)) else e for e in value)
+        elements = _elements(value, field)
+        return tuple(
+            _plain(e, field) if deep and not _is_sequence(type(e)) else e for e in elements
+        )
     msg = f"{field}: {type_.__name__} is none of the types that it can have"
     raise InvalidValueError(msg)
+
+
+def _elements(value: Any, field: str) -> tuple[Any, ...]:
+    try:
+        return tuple(value)
+    except Exception as error:
+        msg = f"{field}: {type(value).__name__} cannot be gone through"
+        raise InvalidValueError(msg) from error
 
 
 def _is_sequence(type_: type) -> bool:

@@ -25,7 +25,6 @@ from agentpool import (
     RunAddress,
     RunTarget,
 )
-from agentpool.errors import shown
 
 
 def _refuse(*_: object) -> NoReturn:
@@ -64,6 +63,34 @@ class Seconds(float):
     __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __round__ = _refuse
     __repr__ = __str__ = __format__ = __mul__ = __bool__ = _refuse
     __hash__ = float.__hash__
+
+
+class Recluse:
+    """Does not even say of what type it is."""
+
+    __getattribute__ = _refuse
+
+
+class Barred(tuple[Any, ...]):
+    """A sequence that cannot be gone through."""
+
+    __slots__ = ()
+    __iter__ = __len__ = __getitem__ = _refuse
+
+
+def released() -> memoryview:
+    """Make a view of bytes that are gone."""
+    view = memoryview(b"run.a")
+    view.release()
+    return view
+
+
+def deep() -> list[Any]:
+    """Make a list that is nested too deeply to be shown."""
+    found: list[Any] = []
+    for _ in range(5000):
+        found = [found]
+    return found
 
 
 class Pretender:
@@ -145,12 +172,14 @@ WRONG: dict[str, Callable[[], Any]] = {
         AgentPoolMember("run.a", "agent.a"), run_id=Spiteful()
     ),
     "store": InMemoryAgentPoolStore,
+    "recluse": Recluse,
+    "barred": lambda: Barred(("run.a",)),
+    "released": released,
+    "writable memoryview": lambda: memoryview(bytearray(8)).cast("I"),
+    "deep": deep,
+    "endless range": lambda: range(10**18),
     "member's class": lambda: AgentPoolMember,
 }
-
-
-UNSHOWN = {name for name, make in WRONG.items() if shown(make()).startswith("a ")}
-"""Those that cannot be shown."""
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -162,12 +191,13 @@ def fits(value: Any, hint: Any) -> bool:
         types = arguments[:1] if origin is Annotated else arguments
         return any(fits(value, each) for each in types)
     if origin is Literal:
-        return isinstance(value, str)
+        return issubclass(type(value), str)
     kind = origin or hint
     if kind in {Sequence, tuple}:
         return type(value) in {list, tuple, deque} and all(fits(e, arguments[0]) for e in value)
     if kind is Iterable:
-        return not isinstance(value, str | bytes) and hasattr(type(value), "__iter__")
+        type_ = type(value)
+        return hasattr(type_, "__iter__") and not issubclass(type_, str | bytes | Barred)
     return _is_of(value, kind)
 
 
