@@ -174,7 +174,7 @@ class EventFilter(Wire, kw_only=True):
         _require_envelope(envelope)
         found: list[str] = []
         wider = self
-        while refusing := wider._first_refusing(envelope):
+        while (refusing := wider._first_refusing(envelope)) and refusing not in found:
             found.append(refusing)
             wider = replace(wider, **{refusing: _ADMITS_ALL.get(refusing, "any")})
         return tuple(found)

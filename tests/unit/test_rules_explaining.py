@@ -2,9 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rule_views import Pool
 from samples import POOL, condition, envelope, member, message, receipt
 
@@ -17,6 +20,7 @@ from agentpool import (
     MessageReceipt,
     MessageResponseContract,
     MessageStatus,
+    NotAMemberError,
     NothingFound,
     Presence,
     QueueExplanation,
@@ -24,6 +28,7 @@ from agentpool import (
     RunAddress,
     RunExplanation,
     WakeExplanation,
+    WhyNot,
     decode,
     encode,
     include,
@@ -53,6 +58,11 @@ class Counting(Pool):
 
     def carry_out(self, command: Command[Any]) -> None:
         carry_out(self, command)
+
+    def move(self, commands: list[Command[Any]]) -> None:
+        for each in commands:
+            with suppress(NotAMemberError):
+                self.carry_out(each)
 
     def explain(self, what: str | MessageReceipt) -> Explanation:
         self.looks.clear()
@@ -148,6 +158,39 @@ def test_an_explanation_can_be_written_and_read(name: str) -> None:
     assert decode(encode(found), type(found)) == found
     assert found.pool_id == POOL
     assert found.now == 1_000_000
+
+
+TOPICS = st.sampled_from([(), ("topic.1",)])
+RUNS = st.sampled_from(["run.b", "run.c", "run.d"])
+MOVES = st.lists(
+    st.one_of(
+        st.builds(LeaveMember, RUNS),
+        st.builds(lambda run, topics: JoinRun(member(run, topics=topics)), RUNS, TOPICS),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=50)
+@given(before=MOVES, after=MOVES)
+def test_everybody_received_a_message_or_missed_it_for_a_reason_of_then(
+    before: list[Command[Any]], after: list[Command[Any]]
+) -> None:
+    pool = Counting()
+    pool.carry_out(JoinRun(member()))
+    pool.move(before)
+    then = dict(pool.state.members)
+    pool.carry_out(Send(message(to=RunAddress.topic("topic.1"))))
+    pool.move(after)
+    found = pool.explain("key.msg.1")
+    assert isinstance(found, MessageExplanation)
+    received = {each.run_id for each in found.recipients}
+    why = {each.run_id: each.why for each in found.missed}
+    assert received == {each.run_id for each in then.values() if "topic.1" in each.topics}
+    assert why.keys() >= pool.state.members.keys() - received
+    assert why == {
+        run_id: WhyNot.LACKS_TOPIC if run_id in then else WhyNot.NOT_A_MEMBER for run_id in why
+    }
 
 
 def test_a_message_that_another_implementation_accepted_is_coming() -> None:
