@@ -348,9 +348,9 @@ class AgentPool:
         more answers than it has recipients. Only the first answer of each run counts. A run has
         left that is no member any more, be it that its lease ran out; one that ``stays`` has not.
 
-        The answers are kept with the question, out of the inbox: asked again under the same key,
-        in any process, they are the same, also after a crash. What comes later is kept too, as
-        `Answers.late`.
+        The answers are kept with the question, out of the inbox, also those that come while the
+        run that asked is away: asked again under the same key, in any process, they are the same,
+        also after a crash. What comes later is kept too, as `Answers.late`.
 
         :raises InvalidValueError: the message has no response contract
         :raises IdempotencyConflictError: the key was used for another sender, target or content

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from agentpool.errors import IdempotencyConflictError
 from agentpool.rules.command import Decision, PoolView, Row, RowKey
 from agentpool.rules.messages import can_become, record_status
+from agentpool.rules.recipients import Addressing
+from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import (
     ANSWER,
     LATE,
@@ -25,10 +27,11 @@ from agentpool.rules.rows import (
     load,
     put,
 )
-from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessage
+from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessage, RunTarget
 
 __all__ = (
     "end_if_certain",
+    "is_for_absent_asker",
     "on_recipient_back",
     "on_recipient_left",
     "opened",
@@ -107,6 +110,29 @@ def take_in(view: PoolView, seq: int, answer: RunMessage) -> tuple[str | None, D
     if asker is None:
         return None, Decision(None)
     return asker, Decision(None, puts=(Row(RowKey(LATE, question, seq)),))
+
+
+def is_for_absent_asker(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> bool:
+    """Say whether a reply reached nobody only because the run that asked was away.
+
+    It is an answer all the same: whoever comes back, or asks again, is to have it.
+    """
+    answer, receipt = stored.message, stored.receipt
+    if receipt.status is not MessageStatus.FAILED or receipt.delivered_to:
+        return False
+    asker = _asker_of(view, str(answer.reply_to))
+    joined = None if asker is None else view.member_at(asker, seq)
+    if joined is None or answer.to.target != RunTarget(joined.stored.run_id):
+        return False
+    addressing = Addressing(require_open(view), view.pool_id, answer)
+    return addressing.why_not(joined.stored) is None
+
+
+def _asker_of(view: PoolView, question: str) -> str | None:
+    """Say which run has asked what keeps its answers, if anything does."""
+    asked = load(view, asked_key(question), Asked)
+    known = None if asked is None else view.message_by_key(asked.key(question))
+    return None if known is None else known.stored.message.sender
 
 
 def owed(view: PoolView, contract: Contract, run_id: str) -> RowKey | None:

@@ -150,6 +150,9 @@ def answers_to(view: PoolView, idempotency_key: str) -> Answers | None:
     stored = known.stored
     answers, unreadable = _read(view, in_time(view, stored))
     late, _ = _read(view, _numbers(view.rows(LATE, stored.message.message_id, limit=_ALL)))
+    # What came while the asker was away may have been sent again, to reach it.
+    counted = {each.message_id for each in answers}
+    late = tuple(each for each in late if each.message_id not in counted)
     answered = {each.sender for each in answers}
     missing = tuple(each for each in stored.receipt.delivered_to if each not in answered)
     return Answers(answers, _outcome(stored), missing, late, unreadable)

@@ -4,7 +4,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from agentpool.errors import IdempotencyConflictError
-from agentpool.rules.answers import end_if_certain, opened, refuse_used_id, take_in
+from agentpool.rules.answers import (
+    end_if_certain,
+    is_for_absent_asker,
+    opened,
+    refuse_used_id,
+    take_in,
+)
 from agentpool.rules.asking import Asking, as_asked, kept
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
 from agentpool.rules.deferring import defer, noted
@@ -191,6 +197,9 @@ def on_message(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iter
             yield end_if_certain(view, message.message_id)
     elif status is not MessageStatus.ACCEPTED:
         yield Decision(None, deletes=closing(view, stored, status))
+        if message.reply_to is not None and is_for_absent_asker(view, seq, stored):
+            yield from end_if_late(view, message.reply_to, view.time_of(seq) or 0)
+            yield take_in(view, seq, message)[1]
     elif _is_latest(view, seq, message):
         # Another implementation delivers in a transaction of its own; should it not come to that,
         # somebody has to.

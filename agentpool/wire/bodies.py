@@ -19,6 +19,7 @@ JSON: Final = "application/json"
 
 # The same value is the same body, hence has the same ref, whatever the order of a set or dict was.
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_encode_as_it_is = msgspec.json.Encoder().encode
 _TOLD: Final = ("Expected ", "Object missing ")
 """How the errors begin that say what was expected, and nothing of what is there."""
 
@@ -57,7 +58,10 @@ def _encoded_text(text: object) -> bytes:
 
 def _encoded_json(value: object) -> bytes:
     try:
-        return _encode(value)
+        try:
+            return _encode(value)
+        except TypeError:  # also of keys that are no text, which only the other can write
+            return _encode_as_it_is(value)
     except RecursionError:
         reason = ": it is nested too deeply"
     except TypeError as error:  # which type it is that has no JSON

@@ -1,5 +1,6 @@
 """The suite of the coordinator: everything that a user of `AgentPool` may rely on, on any store."""
 
+from agentpool.testing.conformance.pool_absent_asker import PoolAbsentAskerTests
 from agentpool.testing.conformance.pool_asking import PoolAskingTests
 from agentpool.testing.conformance.pool_asking_each import PoolAskingEachTests
 from agentpool.testing.conformance.pool_bodies import PoolBodyTests
@@ -64,6 +65,7 @@ class PoolConformance(
     PoolAskingTests,
     PoolOutcomeTests,
     PoolAskingEachTests,
+    PoolAbsentAskerTests,
     PoolLateAnswerTests,
     PoolWakeTests,
     PoolScopingTests,
