@@ -34,7 +34,7 @@ class PoolAbsentAskerTests(PoolKit):
             again = await pool.ask(question)
             assert (again.outcome, ids(again)) == (AskOutcome.COMPLETE, ["b.1", "c.1"])
 
-    async def test_what_comes_too_late_is_kept_with_the_question(self) -> None:
+    async def test_what_comes_too_late_is_kept_too(self) -> None:
         clock = ManualClock()
         async with self.opened("run.a", *OTHERS, clock=clock) as pool:
             question = a_question(expected=2)

@@ -73,7 +73,7 @@ CASES: Final = (
     Case(True, b"true", JSON, bool),
     Case([1, "two"], b'[1,"two"]', JSON, list),
     Case({"b": 1, "a": [2]}, b'{"a":[2],"b":1}', JSON, dict),
-    Case({2: "b", 1: {3: "c"}}, b'{"2":"b","1":{"3":"c"}}', JSON, dict[int, Any]),
+    Case({2: "b", 1: {3: "c"}}, b'{"2":"b","1":{"3":"c"}}', JSON, dict[int, dict[int, str] | str]),
     Case({"x", "y"}, b'["x","y"]', JSON, set),
     Case(Plan("win", [1, 2]), b'{"goal":"win","steps":[1,2]}', JSON, Plan),
     Case(Point(1, 2), b'{"x":1,"y":2}', JSON, Point),

@@ -112,7 +112,7 @@ class PoolOwnEventTests(PoolKit):
                 error = await refusal(InvalidValueError, me.read(each))
                 assert named in str(error)
 
-    async def test_what_is_refused_keeps_no_body(self) -> None:
+    async def test_an_event_that_is_refused_keeps_no_body(self) -> None:
         async with self.opened(ADA) as pool:
             stranger = pool.acting_as(a_member("run.x"))
             await refusal(NotAMemberError, stranger.publish("build.done", "refused"))
