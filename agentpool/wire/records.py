@@ -311,12 +311,13 @@ class RunMessage(Wire, kw_only=True):
 
 def address_problem(value: object) -> str | None:
     """Say what is wrong with what is given for an address, or ``None`` when it is one."""
-    if issubclass(type(value), RunAddress):
+    type_ = type(value)
+    if issubclass(type_, RunAddress):
         return None
-    return (
-        f"expected RunAddress, got {type(value).__name__}; write RunAddress.run(id), .agent(id),"
-        " .topic(id) or .pool(id)"
-    )
+    write = "RunAddress.run(id), .agent(id), .topic(id) or .pool(id)"
+    if isinstance(vars(type_).get("address"), property):  # a `Queue`, which has one
+        write = f"{type_.__name__.lower()}.address"
+    return f"expected RunAddress, got {type_.__name__}; write {write}"
 
 
 def _shown_target(to: RunAddress) -> str:

@@ -9,6 +9,7 @@ from agentpool import (
     AgentPool,
     AgentPoolError,
     AskOutcome,
+    Draft,
     EventFilter,
     EventKind,
     Include,
@@ -19,6 +20,7 @@ from agentpool import (
     NoAnswerError,
     NoRecipientError,
     NotEnoughMembersError,
+    Queue,
     RunAddress,
     RunMessage,
     include,
@@ -28,6 +30,7 @@ from agentpool.testing import a_member
 
 A, TO_NOBODY = a_member("run.a"), RunAddress.run("run.nobody")
 STRING: Any = "run.b"
+QUEUE: Any = Queue("builds", "queue.builds")
 DICT: Any = {"text": "hello"}
 SENTENCE = "please summarise the report"
 
@@ -55,6 +58,31 @@ MISTAKES: dict[str, Case] = {
         lambda me: me.send(STRING, "hello"),
         InvalidValueError,
         ("to: expected RunAddress, got str", "write RunAddress.run(id)"),
+    ),
+    "a queue where an address is needed": (
+        lambda me: me.send(QUEUE, "hello"),
+        InvalidValueError,
+        ("to: expected RunAddress, got Queue", "write queue.address"),
+    ),
+    "a queue where a question goes to": (
+        lambda me: me.ask(QUEUE, "hello"),
+        InvalidValueError,
+        ("to: expected RunAddress, got Queue", "write queue.address"),
+    ),
+    "a queue where one of many messages goes to": (
+        lambda me: me.send_many([(QUEUE, "hello")]),
+        InvalidValueError,
+        ("to: expected RunAddress, got Queue", "write queue.address"),
+    ),
+    "a queue where a draft goes to": (
+        lambda me: me.send_many([Draft(QUEUE, "hello")]),
+        InvalidValueError,
+        ("to: expected RunAddress, got Queue", "write queue.address"),
+    ),
+    "a queue where a message goes to": (
+        lambda _: to_b("content.1", to=QUEUE),
+        InvalidValueError,
+        ("RunMessage.to: expected RunAddress, got Queue", "write queue.address"),
     ),
     "a string where a question goes to": (
         lambda me: me.ask(STRING, "hello"),
