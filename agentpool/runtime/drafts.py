@@ -14,6 +14,7 @@ from agentpool.runtime.bodies import NO_BODY, KeptBody, ref_and_content, to_keep
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis
 from agentpool.wire.content import PIECE, Content
+from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentTarget,
     MessageReceipt,
@@ -82,6 +83,7 @@ def compose(
         msg = f"to: {problem}"
         raise InvalidValueError(msg)
     require_type(draft.correlation, EventCorrelation, "correlation")
+    _check_ids(draft)
     ref, content = _content(draft.body, draft.content_ref, pool.store.max_body)
     clock = pool.store.clock
     identity = fresh_id("message", clock) if draft.message_id is None else draft.message_id
@@ -188,6 +190,14 @@ def reply_to(
     )
 
 
+def _check_ids(draft: Draft) -> None:
+    """Check the ids that were given: as parts of the message, they would not be named as here."""
+    for name in ("idempotency_key", "message_id", "reply_to"):
+        given = getattr(draft, name)
+        if given is not None:
+            check_identifier(given, name)
+
+
 def _content(body: object, content_ref: str | None, max_body: int) -> tuple[str, Content | None]:
     if body is NO_BODY:
         return _own_ref(content_ref), None
@@ -210,4 +220,5 @@ def _own_ref(ref: str | None) -> str:
     if " " in ref.strip() and not _HAS_SCHEME(ref):
         msg = "content_ref: that is a text and no ref; give it as the body"
         raise InvalidValueError(msg)
+    check_identifier(ref, "content_ref")
     return ref

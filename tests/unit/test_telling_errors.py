@@ -171,6 +171,54 @@ async def test_a_mistake_is_told_with_what_to_do(
     assert SENTENCE not in str(error)
 
 
+TO_A = RunAddress.run("run.a")
+QUESTION = RunMessage(
+    message_id="message.1",
+    sender="run.a",
+    to=TO_A,
+    content_ref="content.1",
+    idempotency_key="key.1",
+)
+NOT_EXPECTED: tuple[Any, ...] = (-1, True, 1.0, None, "two", 2**32)
+NO_IDS: tuple[Any, ...] = ("", 5, "key\n", "\ud800")
+TAKE_IDS: dict[str, Callable[[MemberHandle, Any], object]] = {
+    "idempotency_key": lambda me, id_: me.send(TO_A, "hello", idempotency_key=id_),
+    "idempotency_key of a question": lambda me, id_: me.ask(TO_A, "hello", idempotency_key=id_),
+    "idempotency_key of an answer": lambda me, id_: me.reply(QUESTION, "hi", idempotency_key=id_),
+    "idempotency_key of an event": lambda me, id_: me.publish("done", idempotency_key=id_),
+    "message_id": lambda me, id_: me.send(TO_A, "hello", message_id=id_),
+    "message_id of a question": lambda me, id_: me.ask_one(TO_A, "hello", message_id=id_),
+    "reply_to": lambda me, id_: me.send(TO_A, "hello", reply_to=id_),
+    "content_ref": lambda me, id_: me.send(TO_A, content_ref=id_),
+    "content_ref of a question": lambda me, id_: me.ask(TO_A, content_ref=id_),
+    "content_ref of an answer": lambda me, id_: me.reply(QUESTION, content_ref=id_),
+    "run_id": lambda _, id_: RunAddress.run(id_),
+    "agent_id": lambda _, id_: RunAddress.agent(id_),
+    "topic_id": lambda _, id_: RunAddress.topic(id_),
+    "pool_id": lambda _, id_: RunAddress.pool(id_),
+}
+
+
+@pytest.mark.parametrize("argument", TAKE_IDS)
+async def test_an_argument_that_is_no_id_is_named_as_the_caller_names_it(
+    pool: AgentPool, argument: str
+) -> None:
+    me = pool.acting_as(A)
+    for id_ in NO_IDS:
+        error = await error_of(lambda: TAKE_IDS[argument](me, id_))  # noqa: B023
+        assert type(error) is InvalidValueError
+        assert str(error).startswith(f"{argument.split(maxsplit=1)[0]}: ")
+
+
+@pytest.mark.parametrize("expected", NOT_EXPECTED)
+async def test_what_is_no_number_of_answers_is_told_by_the_name_of_the_argument(
+    pool: AgentPool, expected: Any
+) -> None:
+    error = await error_of(lambda: pool.acting_as(A).ask(TO_A, "hello", expected=expected))
+    assert type(error) is InvalidValueError
+    assert str(error).startswith("expected: ")
+
+
 async def test_a_quorum_that_cannot_be_reached_is_told_at_once(pool: AgentPool) -> None:
     await pool.join_run(a_member("run.b"))
     me = pool.acting_as(A)
