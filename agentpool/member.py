@@ -37,10 +37,10 @@ from agentpool.runtime.drafts import (
     Draft,
     checked_drafts,
     fresh_id,
-    refuse_nobody,
     reply_to,
     send_draft,
     send_drafts,
+    send_to_somebody,
 )
 from agentpool.runtime.opened import OpenedPool
 from agentpool.serving import Handler, Serving
@@ -224,9 +224,7 @@ class MemberHandle(Asker):
             policy_refs,
             deliver_in,
         )
-        receipt = await send_draft(self._pool, self.run_id, draft)
-        refuse_nobody(receipt, to, self._pool.pool_id)
-        return receipt
+        return await send_to_somebody(self._pool, self.run_id, draft)
 
     async def send_many(
         self, messages: Sequence[Draft | tuple[RunAddress, object]]

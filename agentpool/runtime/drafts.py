@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from secrets import token_hex
 from typing import Final, NamedTuple
 
 from agentpool.errors import InvalidValueError
+from agentpool.rules.explaining.nobody import why_nobody
 from agentpool.rules.messages import reached_nobody
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.rules.sending import Send
@@ -16,12 +18,10 @@ from agentpool.support.clock import Clock, millis
 from agentpool.wire.content import PIECE, Content
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
-    AgentTarget,
     MessageReceipt,
     MessageResponseContract,
     RunAddress,
     RunMessage,
-    RunTarget,
     address_problem,
 )
 from agentpool.wire.refs import NO_CORRELATION, EventCorrelation, PolicyRef
@@ -34,10 +34,10 @@ __all__ = (
     "checked_drafts",
     "compose",
     "fresh_id",
-    "refuse_nobody",
     "reply_to",
     "send_draft",
     "send_drafts",
+    "send_to_somebody",
 )
 
 _PAIR: Final = 2
@@ -107,10 +107,26 @@ def compose(
 
 async def send_draft(pool: OpenedPool, sender: str, draft: Draft) -> MessageReceipt:
     """Send what a run has drafted, and its body with it."""
-    message, content = compose(pool, sender, draft)
-    deliver_in = _deliver_in(draft)
-    bodies = await to_keep_with(pool, content)
-    return await pool.execute(Send(message, bodies, deliver_in=deliver_in))
+    return await _send(pool, compose(pool, sender, draft), _deliver_in(draft))
+
+
+async def send_to_somebody(pool: OpenedPool, sender: str, draft: Draft) -> MessageReceipt:
+    """Send what a run has drafted, as `send_draft` does, and not be silent if it reached nobody.
+
+    :raises NoRecipientError: a run, or an agent, did not receive it
+    """
+    composed = compose(pool, sender, draft)
+    receipt = await _send(pool, composed, _deliver_in(draft))
+    if reached_nobody(receipt):
+        why = await pool.query(partial(why_nobody, message=composed.message))
+        if why is not None:
+            raise NoRecipientError.of(receipt, why, pool.pool_id)
+    return receipt
+
+
+async def _send(pool: OpenedPool, composed: Composed, deliver_in: int) -> MessageReceipt:
+    bodies = await to_keep_with(pool, composed.content)
+    return await pool.execute(Send(composed.message, bodies, deliver_in=deliver_in))
 
 
 async def send_drafts(
@@ -152,22 +168,6 @@ def checked_drafts(
             raise InvalidValueError(msg)
         drafts.append(each if isinstance(each, Draft) else Draft(*each))
     return drafts
-
-
-def refuse_nobody(receipt: MessageReceipt, to: RunAddress, pool_id: str) -> None:
-    """Refuse to be silent about a run, or an agent, that a message did not reach.
-
-    :raises NoRecipientError: that is so
-    """
-    if not reached_nobody(receipt):
-        return
-    match to.target:
-        case RunTarget(run_id):
-            raise NoRecipientError.of(receipt, f"run {run_id!r} is no member", pool_id)
-        case AgentTarget(agent_id):
-            raise NoRecipientError.of(receipt, f"agent {agent_id!r} has no member", pool_id)
-        case _:
-            pass  # of those nobody knows whether somebody listens
 
 
 def reply_to(

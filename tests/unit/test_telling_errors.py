@@ -8,6 +8,7 @@ import pytest
 from agentpool import (
     AgentPool,
     AgentPoolError,
+    AgentPoolMessagePolicy,
     AskOutcome,
     Draft,
     EventFilter,
@@ -20,6 +21,7 @@ from agentpool import (
     NoAnswerError,
     NoRecipientError,
     NotEnoughMembersError,
+    PolicyRef,
     Queue,
     RunAddress,
     RunMessage,
@@ -217,6 +219,28 @@ async def test_what_is_no_number_of_answers_is_told_by_the_name_of_the_argument(
     error = await error_of(lambda: pool.acting_as(A).ask(TO_A, "hello", expected=expected))
     assert type(error) is InvalidValueError
     assert str(error).startswith("expected: ")
+
+
+async def test_a_message_that_policies_keep_from_its_recipient_is_told_which() -> None:
+    required, own = PolicyRef(id="policy.required"), PolicyRef(id="policy.own")
+    policy = AgentPoolMessagePolicy(required_policy_refs=(required,))
+    async with open_pool("memory:", "pool.test", message_policy=policy) as pool:
+        await pool.join_run(A)
+        await pool.join_run(a_member("run.b").policy_ref(required))
+        me = pool.acting_as(A)
+        for to in RunAddress.run("run.b"), RunAddress.agent(a_member("run.b").agent_id):
+            key = f"key.{to.destination_ref.id}"
+
+            async def send(*refs: PolicyRef) -> object:
+                return await me.send(to, "hi", idempotency_key=key, policy_refs=refs)  # noqa: B023
+
+            error = await error_of(send)
+            assert "it lacks policy 'policy.required', required in this pool" in str(error)
+            assert "under the same idempotency key, with that in policy_refs=" in str(error)
+            error = await error_of(lambda: send(required, own))
+            assert type(error) is NoRecipientError
+            assert "is there, but without policy 'policy.own' of the message" in str(error)
+            await send(required)  # what was told helps
 
 
 async def test_a_quorum_that_cannot_be_reached_is_told_at_once(pool: AgentPool) -> None:
