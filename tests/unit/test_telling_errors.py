@@ -9,6 +9,7 @@ from agentpool import (
     AgentPool,
     AgentPoolError,
     AgentPoolMessagePolicy,
+    AgentPoolWakePolicy,
     AskOutcome,
     Draft,
     EventFilter,
@@ -22,6 +23,7 @@ from agentpool import (
     NoRecipientError,
     NotEnoughMembersError,
     PolicyRef,
+    PoolConfigConflictError,
     Queue,
     RunAddress,
     RunMessage,
@@ -241,6 +243,46 @@ async def test_a_message_that_policies_keep_from_its_recipient_is_told_which() -
             assert type(error) is NoRecipientError
             assert "is there, but without policy 'policy.own' of the message" in str(error)
             await send(required)  # what was told helps
+
+
+ONE, TWO = PolicyRef(id="policy.1"), PolicyRef(id="policy.2", version="2")
+OTHER_POLICIES: dict[str, tuple[Any, ...]] = {
+    "message_policy.required_policy_refs is [host 'policy.1', host 'policy.2' 2]": (
+        AgentPoolMessagePolicy((TWO, ONE)),
+        AgentPoolWakePolicy(),
+        (ONE,),
+    ),
+    "message_policy.include_sender_in_pool_broadcast is False": (
+        AgentPoolMessagePolicy((ONE, TWO), include_sender_in_pool_broadcast=True),
+        AgentPoolWakePolicy(),
+        (ONE,),
+    ),
+    "wake_policy.envelope_only is True, policy_refs is [host 'policy.1']": (
+        AgentPoolMessagePolicy((ONE, TWO)),
+        AgentPoolWakePolicy(envelope_only=False),
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("differs", OTHER_POLICIES)
+async def test_a_pool_opened_with_other_policies_is_told_what_differs(differs: str) -> None:
+    async with InMemoryAgentPoolStore() as store:
+        policy = AgentPoolMessagePolicy((ONE, TWO))
+        async with AgentPool.open(store, "pool.x", message_policy=policy, policy_refs=(ONE,)):
+            pass
+        message, wake, refs = OTHER_POLICIES[differs]
+
+        async def open_again() -> None:
+            async with AgentPool.open(
+                store, "pool.x", message_policy=message, wake_policy=wake, policy_refs=refs
+            ):
+                pass
+
+        error = await error_of(open_again)
+        assert type(error) is PoolConfigConflictError
+        assert f"with other policies: {differs}; open it with" in str(error)
+        assert "or without any" in str(error)
 
 
 async def test_a_quorum_that_cannot_be_reached_is_told_at_once(pool: AgentPool) -> None:
