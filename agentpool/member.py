@@ -310,11 +310,12 @@ class MemberHandle(Asker):
             summary=summary,
         )
         if body is None:
-            return await self._pool.execute(Publish(event))
+            return await self._pool.execute(Publish(event, key=identity))
         ref, content = ref_and_content(body, store.max_body)
         about = (*event.related_refs, EntityRef(EntityKind.CONTENT, ref))
         bodies = await to_keep_with(self._pool, content)
-        return await self._pool.execute(Publish(replace(event, related_refs=about), bodies))
+        event = replace(event, related_refs=about)
+        return await self._pool.execute(Publish(event, bodies, key=identity))
 
     async def wait_until(
         self,

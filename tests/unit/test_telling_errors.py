@@ -14,6 +14,7 @@ from agentpool import (
     Draft,
     EventFilter,
     EventKind,
+    IdempotencyConflictError,
     Include,
     InMemoryAgentPoolStore,
     InvalidValueError,
@@ -283,6 +284,18 @@ async def test_a_pool_opened_with_other_policies_is_told_what_differs(differs: s
         assert type(error) is PoolConfigConflictError
         assert f"with other policies: {differs}; open it with" in str(error)
         assert "or without any" in str(error)
+
+
+@pytest.mark.parametrize("body", [None, "two"])
+async def test_a_key_of_another_event_is_told_as_it_was_given(
+    pool: AgentPool, body: str | None
+) -> None:
+    me = pool.acting_as(A)
+    await me.publish("build.done", "one", idempotency_key="build.42")
+    error = await error_of(lambda: me.publish("build.done", body, idempotency_key="build.42"))
+    assert type(error) is IdempotencyConflictError
+    assert "idempotency key 'build.42' was used for another event of run 'run.a'" in str(error)
+    assert "event.own." not in str(error)
 
 
 async def test_a_quorum_that_cannot_be_reached_is_told_at_once(pool: AgentPool) -> None:
