@@ -12,7 +12,7 @@ from msgspec import field
 from msgspec.structs import astuple, replace
 
 from agentpool.errors import CheckedEnum, InvalidValueError, shown
-from agentpool.wire.filters import CompiledEventFilter, EventFilter
+from agentpool.wire.filters import CompiledEventFilter, EventFilter, filter_problem
 from agentpool.wire.ids import (
     U32,
     U64,
@@ -359,6 +359,10 @@ class WakeCondition(Wire, kw_only=True):
 
     def __post_init__(self) -> None:
         check_u64(self.timeout_millis, "timeout_millis")
+
+    @classmethod
+    def _misuse(cls, field: str, value: object) -> str | None:
+        return filter_problem(value) if field == "filter" else None
 
 
 class WakeRegistration(Wire):

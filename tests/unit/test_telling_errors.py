@@ -28,6 +28,7 @@ from agentpool import (
     Queue,
     RunAddress,
     RunMessage,
+    WakeCondition,
     include,
     open_pool,
 )
@@ -36,6 +37,8 @@ from agentpool.testing import a_member
 A, TO_NOBODY = a_member("run.a"), RunAddress.run("run.nobody")
 STRING: Any = "run.b"
 QUEUE: Any = Queue("builds", "queue.builds")
+NAME: Any = "build.done"
+KIND: Any = EventKind.RUN_FAILED
 DICT: Any = {"text": "hello"}
 SENTENCE = "please summarise the report"
 
@@ -128,6 +131,23 @@ MISTAKES: dict[str, Case] = {
         lambda me: me.wait_until(EventFilter(run_ids=Include(include=()))),
         InvalidValueError,
         ("filter: run_ids admits nothing", "leave it out"),
+    ),
+    "the name of an event where a filter is": (
+        lambda me: me.wait_until(NAME),
+        InvalidValueError,
+        ("filter: expected EventFilter, got str", "write EventFilter.named('build.done')"),
+    ),
+    "the kind of an event where a filter is": (
+        lambda me: me.wait_until(KIND),
+        InvalidValueError,
+        ("got EventKind", "write EventFilter(kinds=include(EventKind.RUN_FAILED))"),
+    ),
+    "the name of an event where a condition has its filter": (
+        lambda _: WakeCondition(
+            condition_id="wake.1", run_id="run.a", filter=NAME, idempotency_key="key.1"
+        ),
+        InvalidValueError,
+        ("WakeCondition.filter: expected", "write EventFilter.named('build.done')"),
     ),
     "a filter of what never ends a wait": (
         lambda me: me.wait_until(EventFilter(kinds=include(EventKind.WAKE_CONDITION_FAILED))),
@@ -296,6 +316,15 @@ async def test_a_key_of_another_event_is_told_as_it_was_given(
     assert type(error) is IdempotencyConflictError
     assert "idempotency key 'build.42' was used for another event of run 'run.a'" in str(error)
     assert "event.own." not in str(error)
+
+
+async def test_the_name_of_an_event_is_no_subscription_but_a_filter_of_it_is(
+    pool: AgentPool,
+) -> None:
+    for call in (lambda: anext(pool.subscribe(NAME)), lambda: pool.scope_filter(NAME)):
+        error = await error_of(call)
+        assert type(error) is InvalidValueError
+        assert "write EventFilter.named('build.done')" in str(error)
 
 
 async def test_a_quorum_that_cannot_be_reached_is_told_at_once(pool: AgentPool) -> None:
