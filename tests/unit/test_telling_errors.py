@@ -31,6 +31,7 @@ from agentpool import (
     WakeCondition,
     include,
     open_pool,
+    open_store,
 )
 from agentpool.testing import a_member
 
@@ -148,6 +149,16 @@ MISTAKES: dict[str, Case] = {
         ),
         InvalidValueError,
         ("WakeCondition.filter: expected", "write EventFilter.named('build.done')"),
+    ),
+    "no path where a store is opened": (
+        lambda _: open_store(""),
+        InvalidValueError,
+        ("path: '' is no file", "for memory, give open_store or open_pool 'memory:'"),
+    ),
+    "memory as SQLite calls it where a pool is opened": (
+        lambda _: open_pool("sqlite:///:memory:", "pool.test"),
+        InvalidValueError,
+        ("path: ':memory:' is no file", "for memory, give open_store or open_pool 'memory:'"),
     ),
     "a filter of what never ends a wait": (
         lambda me: me.wait_until(EventFilter(kinds=include(EventKind.WAKE_CONDITION_FAILED))),
