@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from secrets import token_hex
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from agentpool.errors import InvalidValueError
 from agentpool.rules.explaining.nobody import why_nobody
 from agentpool.rules.messages import reached_nobody
+from agentpool.rules.queues import Queue
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
@@ -161,13 +162,21 @@ def checked_drafts(
 
     :raises InvalidValueError: there is something else among them
     """
-    drafts = []
-    for each in checked_sequence(messages, "messages", tuple):
-        if not isinstance(each, Draft) and len(each) != _PAIR:
-            msg = f"messages: expected pairs of an address and a body, got {len(each)} values"
-            raise InvalidValueError(msg)
-        drafts.append(each if isinstance(each, Draft) else Draft(*each))
-    return drafts
+    return [_checked_draft(each) for each in checked_sequence(messages, "messages", object)]
+
+
+def _checked_draft(given: object) -> Draft:
+    type_ = type(given)
+    if issubclass(type_, Draft):
+        return cast("Draft", given)
+    found = type_.__name__
+    if issubclass(type_, tuple) and not issubclass(type_, Queue):  # which is one of two as well
+        pair = cast("tuple[RunAddress, object]", given)
+        if len(pair) == _PAIR:
+            return Draft(*pair)
+        found = f"{len(pair)} values"
+    msg = f"messages: expected pairs of an address and a body, or Draft, got {found}"
+    raise InvalidValueError(msg)
 
 
 def reply_to(

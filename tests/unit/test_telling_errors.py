@@ -38,6 +38,8 @@ from agentpool.testing import a_member
 A, TO_NOBODY = a_member("run.a"), RunAddress.run("run.nobody")
 STRING: Any = "run.b"
 QUEUE: Any = Queue("builds", "queue.builds")
+ADDRESS: Any = TO_NOBODY
+PAIR: Any = (TO_NOBODY, "hello")
 NAME: Any = "build.done"
 KIND: Any = EventKind.RUN_FAILED
 DICT: Any = {"text": "hello"}
@@ -159,6 +161,26 @@ MISTAKES: dict[str, Case] = {
         lambda _: open_pool("sqlite:///:memory:", "pool.test"),
         InvalidValueError,
         ("path: ':memory:' is no file", "for memory, give open_store or open_pool 'memory:'"),
+    ),
+    "addresses where many messages are": (
+        lambda me: me.send_many([ADDRESS]),
+        InvalidValueError,
+        ("messages: expected pairs of an address and a body, or Draft, got RunAddress",),
+    ),
+    "one pair where many messages are": (
+        lambda me: me.send_many(PAIR),
+        InvalidValueError,
+        ("messages: expected pairs of an address and a body, or Draft, got RunAddress",),
+    ),
+    "queues where many messages are": (
+        lambda me: me.send_many([QUEUE]),
+        InvalidValueError,
+        ("messages: expected pairs of an address and a body, or Draft, got Queue",),
+    ),
+    "three values where a pair is": (
+        lambda me: me.send_many([(*PAIR, "there")]),
+        InvalidValueError,
+        ("messages: expected pairs of an address and a body, or Draft, got 3 values",),
     ),
     "a filter of what never ends a wait": (
         lambda me: me.wait_until(EventFilter(kinds=include(EventKind.WAKE_CONDITION_FAILED))),
