@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
+from msgspec import Struct
 
 from agentpool import (
     AgentPool,
@@ -358,6 +359,22 @@ async def test_the_name_of_an_event_is_no_subscription_but_a_filter_of_it_is(
         error = await error_of(call)
         assert type(error) is InvalidValueError
         assert "write EventFilter.named('build.done')" in str(error)
+
+
+class Plan(Struct):
+    """What a body is not."""
+
+    step: int
+
+
+async def test_a_body_of_another_type_is_told_the_name_of_the_type(pool: AgentPool) -> None:
+    await pool.acting_as(A).send(TO_A, {"step": "first"})
+    async with await pool.acting_as(A).inbox.take() as delivery:
+        error = await error_of(lambda: delivery.json(Plan))
+        assert type(error) is InvalidValueError
+        assert " is no Plan: Expected `int`" in str(error)
+        error = await error_of(lambda: delivery.json(list[int]))
+        assert " is no list[int]: Expected `array`" in str(error)
 
 
 async def test_a_quorum_that_cannot_be_reached_is_told_at_once(pool: AgentPool) -> None:
