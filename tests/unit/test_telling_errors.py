@@ -380,8 +380,13 @@ async def test_a_body_of_another_type_is_told_the_name_of_the_type(pool: AgentPo
 async def test_a_quorum_that_cannot_be_reached_is_told_at_once(pool: AgentPool) -> None:
     await pool.join_run(a_member("run.b"))
     me = pool.acting_as(A)
-    answers = await me.ask(RunAddress.run("run.b"), "hello", expected=3)
+    to = RunAddress.run("run.b")
+    answers = await me.ask(to, "hello", expected=3, idempotency_key="key.1")
     assert (answers.outcome, answers.missing) == (AskOutcome.INCOMPLETE, ("run.b",))
+    assert repr(answers) == "<Answers incomplete: 0, missing 1; expected 3, 1 received it>"
+    again = await error_of(lambda: me.ask_one(to, "hello", idempotency_key="key.1"))
+    assert type(again) is NoAnswerError
+    assert "expected 3, 1 received it; ask again, under another key" in str(again)
     nobody = await me.ask(TO_NOBODY, "hello")
     assert (nobody.outcome, nobody.missing) == (AskOutcome.NOBODY, ())
     too_many = await error_of(lambda: pool.wait_for_members(count=3, timeout=0))
