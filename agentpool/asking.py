@@ -16,6 +16,8 @@ from agentpool.wire.refs import NO_CORRELATION, EventCorrelation, PolicyRef
 
 __all__ = ("Asker",)
 
+_MOST_EXPECTED: Final = 2**32 - 1
+
 
 class Asker:
     """A run that asks; for `MemberHandle`, which says the rest."""
@@ -143,12 +145,18 @@ def _checked_expected(expected: int | Literal["all"]) -> tuple[int, bool]:
 
     :raises InvalidValueError: it is neither a number nor ``"all"``
     """
-    if not issubclass(type(expected), str):
-        return cast("int", expected), False
-    if type(expected) is not str or expected != "all":
-        msg = f"expected: expected an int or 'all', got str {shown(expected)}"
-        raise InvalidValueError(msg)
-    return 1, True
+    if type(expected) is str and expected == "all":
+        return 1, True
+    type_ = type(expected)
+    if issubclass(type_, int) and type_ is not bool:
+        number = int.__pos__(cast("int", expected))
+        if 0 <= number <= _MOST_EXPECTED:
+            return number, False
+    msg = (
+        f"expected: expected an int from 0 to {_MOST_EXPECTED}, or 'all',"
+        f" got {type_.__name__} {shown(expected)}"
+    )
+    raise InvalidValueError(msg)
 
 
 def _goes_to_inbox(late: Literal["keep", "inbox"]) -> bool:

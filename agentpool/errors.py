@@ -30,7 +30,7 @@ the content of a message.
 
 from copy import copy
 from enum import EnumMeta, StrEnum
-from typing import Any, ClassVar, Final, NoReturn, Self
+from typing import Any, ClassVar, Final, NoReturn, Self, cast
 
 __all__ = (
     "AgentPoolError",
@@ -63,9 +63,12 @@ _SHOWN: Final = 42  # with its quotes
 
 
 def shown(value: object) -> str:
-    """Show a value within a line: both ends of a long one, for ids differ at the end."""
+    """Show a value within a line: both ends of a long one, for ids differ at the end.
+
+    A class is shown by its name.
+    """
     try:
-        text = repr(value)
+        text = str(cast("type", value).__name__) if issubclass(type(value), type) else repr(value)
     except Exception:  # noqa: BLE001  # its own, or of an integer with too many digits to show
         return f"a {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 18]}...{text[-15:]}"

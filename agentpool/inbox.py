@@ -359,7 +359,10 @@ class Inbox:
         return await self._listed(dead_page, limit)
 
     async def retry(self, letter: DeadLetter) -> None:
-        """Put a dead letter back into the inbox, in its place, and count its attempts anew.
+        """Put a dead letter back into the inbox, in its place, to be handed out at once.
+
+        It has all of its ``max_attempts`` again, and the delay after a failure starts anew. The
+        number of the attempt, `Delivery.attempt`, goes on from where it was.
 
         Cancelled, it is back or not; trying again tells, by `InvalidTransitionError`.
 

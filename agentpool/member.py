@@ -37,10 +37,10 @@ from agentpool.runtime.drafts import (
     Draft,
     checked_drafts,
     fresh_id,
-    refuse_nobody,
     reply_to,
     send_draft,
     send_drafts,
+    send_to_somebody,
 )
 from agentpool.runtime.opened import OpenedPool
 from agentpool.serving import Handler, Serving
@@ -224,9 +224,7 @@ class MemberHandle(Asker):
             policy_refs,
             deliver_in,
         )
-        receipt = await send_draft(self._pool, self.run_id, draft)
-        refuse_nobody(receipt, to, self._pool.pool_id)
-        return receipt
+        return await send_to_somebody(self._pool, self.run_id, draft)
 
     async def send_many(
         self, messages: Sequence[Draft | tuple[RunAddress, object]]
@@ -312,11 +310,12 @@ class MemberHandle(Asker):
             summary=summary,
         )
         if body is None:
-            return await self._pool.execute(Publish(event))
+            return await self._pool.execute(Publish(event, key=identity))
         ref, content = ref_and_content(body, store.max_body)
         about = (*event.related_refs, EntityRef(EntityKind.CONTENT, ref))
         bodies = await to_keep_with(self._pool, content)
-        return await self._pool.execute(Publish(replace(event, related_refs=about), bodies))
+        event = replace(event, related_refs=about)
+        return await self._pool.execute(Publish(event, bodies, key=identity))
 
     async def wait_until(
         self,

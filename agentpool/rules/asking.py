@@ -23,6 +23,7 @@ __all__ = (
     "as_asked",
     "in_time",
     "kept",
+    "too_few",
 )
 
 _ALL: Final = 2**31
@@ -50,12 +51,14 @@ class Answers(tuple[RunMessage, ...]):  # noqa: SLOT001  # a tuple can have none
         that is in the inbox
     :ivar unreadable: the records of answers that came in time, but were damaged since; they count
         for the outcome, and their runs, which only they name, are among the missing
+    :ivar expected: how many were expected; ``None``: not known
     """
 
     outcome: AskOutcome
     missing: tuple[str, ...]
     late: tuple[RunMessage, ...]
     unreadable: tuple[int, ...]
+    expected: int | None
 
     def __new__(
         cls,
@@ -64,17 +67,29 @@ class Answers(tuple[RunMessage, ...]):  # noqa: SLOT001  # a tuple can have none
         missing: tuple[str, ...] = (),
         late: tuple[RunMessage, ...] = (),
         unreadable: tuple[int, ...] = (),
+        *,
+        expected: int | None = None,
     ) -> Self:
         made = super().__new__(cls, answers)
         made.outcome, made.missing, made.late = outcome, missing, late
-        made.unreadable = unreadable
+        made.unreadable, made.expected = unreadable, expected
         return made
 
     def __getnewargs__(self) -> tuple[object, ...]:
         return tuple(self), self.outcome, self.missing, self.late, self.unreadable
 
     def __repr__(self) -> str:
-        return f"<Answers {self.outcome}: {len(self)}, missing {len(self.missing)}>"
+        why = too_few(self)
+        why = f"; {why}" if why else ""
+        return f"<Answers {self.outcome}: {len(self)}, missing {len(self.missing)}{why}>"
+
+
+def too_few(answers: Answers) -> str:
+    """Say that more answers were expected than there are recipients; if not so, nothing."""
+    expected, received = answers.expected, len(answers) + len(answers.missing)
+    if expected is None or expected <= received:
+        return ""
+    return f"expected {expected}, {received} received it"
 
 
 # --- the question
@@ -155,7 +170,9 @@ def answers_to(view: PoolView, idempotency_key: str) -> Answers | None:
     late = tuple(each for each in late if each.message_id not in counted)
     answered = {each.sender for each in answers}
     missing = tuple(each for each in stored.receipt.delivered_to if each not in answered)
-    return Answers(answers, _outcome(stored), missing, late, unreadable)
+    contract = stored.message.response_contract
+    expected = None if contract is None else contract.expected_responses
+    return Answers(answers, _outcome(stored), missing, late, unreadable, expected=expected)
 
 
 def _read(view: PoolView, numbers: Sequence[int]) -> tuple[tuple[RunMessage, ...], tuple[int, ...]]:

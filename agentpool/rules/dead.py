@@ -68,7 +68,7 @@ def dead_page(
 
 
 class Retry(Command[None]):
-    """Put a dead letter back into the inbox; its attempts are counted anew.
+    """Put a dead letter back into the inbox; the limit of its attempts, and the delay, start anew.
 
     :raises InvalidTransitionError: it is dead no more, has expired, or was cancelled
     """

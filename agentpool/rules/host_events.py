@@ -36,10 +36,14 @@ class Publish(Command[int]):
     """Publish a host event under the next number; the same event again keeps its number.
 
     :param bodies: what is kept with it, also where the event is known already
+    :param key: what its id was made of, where callers know it by that
     """
 
-    def __init__(self, envelope: EventEnvelope, bodies: tuple[Content, ...] = ()) -> None:
+    def __init__(
+        self, envelope: EventEnvelope, bodies: tuple[Content, ...] = (), *, key: str | None = None
+    ) -> None:
         require_type(envelope, EventEnvelope, "envelope")
+        self._key = key
         self._bodies = bodies
         self._envelope = readable(envelope, EventEnvelope)
         self.looks_up: LookUps = LookUps(rows=(RowKey(EVENT_ID, self._envelope.event_id),))
@@ -96,6 +100,11 @@ class Publish(Command[int]):
             recorded_at=known.recorded_at,
         )
         if known != same:
-            msg = f"event id {self._envelope.event_id!r} was used for another event"
+            msg = f"event id {known.event_id!r} was used for another event"
+            if self._key is not None:
+                msg = (
+                    f"idempotency key {self._key!r} was used for another event of run"
+                    f" {known.run_id!r}; publish this one under a key of its own"
+                )
             raise IdempotencyConflictError(msg, pool_id=view.pool_id)
         return Decision(number, bodies=self._bodies)

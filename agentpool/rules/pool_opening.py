@@ -59,9 +59,34 @@ class OpenPool(Command[AgentPoolStoreConfig]):
         if has is None:
             return Decision(self._config, (self._record,))
         if not self._any and self._config != has:
-            msg = "the pool was opened before with another config"
+            msg = (
+                f"the pool was opened before with other policies: {_differing(has, self._config)};"
+                " open it with those that it has, or without any, which takes them"
+            )
             raise PoolConfigConflictError(msg, pool_id=view.pool_id)
         return Decision(has)
+
+
+def _differing(has: AgentPoolStoreConfig, wanted: AgentPoolStoreConfig) -> str:
+    """List what differs, with what the pool has."""
+    parts = zip(_parts(has), _parts(wanted), strict=True)
+    return ", ".join(f"{name} is {shown}" for (name, shown), (_, other) in parts if shown != other)
+
+
+def _parts(config: AgentPoolStoreConfig) -> tuple[tuple[str, str], ...]:
+    messages, wakes = config.message_policy, config.wake_policy
+    with_sender = messages.include_sender_in_pool_broadcast
+    return (
+        ("message_policy.required_policy_refs", _refs(messages.required_policy_refs)),
+        ("message_policy.include_sender_in_pool_broadcast", str(with_sender)),
+        ("wake_policy.envelope_only", str(wakes.envelope_only)),
+        ("policy_refs", _refs(config.policy_refs)),
+    )
+
+
+def _refs(refs: Sequence[PolicyRef]) -> str:
+    named = (f"{each.kind} {each.id!r} {each.version or ''}".rstrip() for each in refs)
+    return f"[{', '.join(named)}]"
 
 
 def coming_to_life(view: PoolView) -> tuple[SealedPayload, ...]:

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 from agentpool.errors import InvalidValueError, NotAMemberError, shown
 from agentpool.rules.command import PoolView
 from agentpool.rules.replay import not_open
+from agentpool.wire.filters import EventFilter, filter_problem
 from agentpool.wire.ids import U64_MAX
 from agentpool.wire.records import AgentPoolMember, AgentPoolStoreConfig, AgentPoolStoreCursor
 
@@ -55,7 +56,8 @@ def require_type(value: object, type_: type, name: str) -> None:
     """
     found = type(value)  # not what it says of itself: a mock claims to be anything
     if found is not type_ and not issubclass(found, type_):
-        msg = f"{name}: expected {type_.__name__}, got {found.__name__}"
+        problem = filter_problem(value) if type_ is EventFilter else None
+        msg = f"{name}: {problem or f'expected {type_.__name__}, got {found.__name__}'}"
         raise InvalidValueError(msg)
 
 

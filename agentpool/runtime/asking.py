@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 from agentpool.errors import AgentPoolError, AskOutcome, NoAnswerError
-from agentpool.rules.asking import Answers, Asking, Withdraw, answers_so_far, answers_to
+from agentpool.rules.asking import Answers, Asking, Withdraw, answers_so_far, answers_to, too_few
 from agentpool.rules.command import PoolView
 from agentpool.rules.rows import RESPONSE, deadline_key
 from agentpool.rules.sending import Send
@@ -111,6 +111,8 @@ def the_one(answers: Answers, pool_id: str) -> RunMessage:
         msg = f"the answer, record {answers.unreadable[0]}, cannot be read; {_AGAIN}"
         raise NoAnswerError(msg, outcome=answers.outcome, pool_id=pool_id)
     msg = _WHY[answers.outcome].format(missing=", ".join(answers.missing) or "nobody")
+    if answers.outcome is AskOutcome.INCOMPLETE and (why := too_few(answers)):
+        msg = f"it was asked for more answers than can come: {why}; {_AGAIN}"
     raise NoAnswerError(msg, outcome=answers.outcome, pool_id=pool_id)
 
 

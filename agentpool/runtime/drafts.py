@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from secrets import token_hex
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from agentpool.errors import InvalidValueError
+from agentpool.rules.explaining.nobody import why_nobody
 from agentpool.rules.messages import reached_nobody
+from agentpool.rules.queues import Queue
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
@@ -14,13 +17,12 @@ from agentpool.runtime.bodies import NO_BODY, KeptBody, ref_and_content, to_keep
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis
 from agentpool.wire.content import PIECE, Content
+from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
-    AgentTarget,
     MessageReceipt,
     MessageResponseContract,
     RunAddress,
     RunMessage,
-    RunTarget,
     address_problem,
 )
 from agentpool.wire.refs import NO_CORRELATION, EventCorrelation, PolicyRef
@@ -33,10 +35,10 @@ __all__ = (
     "checked_drafts",
     "compose",
     "fresh_id",
-    "refuse_nobody",
     "reply_to",
     "send_draft",
     "send_drafts",
+    "send_to_somebody",
 )
 
 _PAIR: Final = 2
@@ -82,6 +84,7 @@ def compose(
         msg = f"to: {problem}"
         raise InvalidValueError(msg)
     require_type(draft.correlation, EventCorrelation, "correlation")
+    _check_ids(draft)
     ref, content = _content(draft.body, draft.content_ref, pool.store.max_body)
     clock = pool.store.clock
     identity = fresh_id("message", clock) if draft.message_id is None else draft.message_id
@@ -105,10 +108,26 @@ def compose(
 
 async def send_draft(pool: OpenedPool, sender: str, draft: Draft) -> MessageReceipt:
     """Send what a run has drafted, and its body with it."""
-    message, content = compose(pool, sender, draft)
-    deliver_in = _deliver_in(draft)
-    bodies = await to_keep_with(pool, content)
-    return await pool.execute(Send(message, bodies, deliver_in=deliver_in))
+    return await _send(pool, compose(pool, sender, draft), _deliver_in(draft))
+
+
+async def send_to_somebody(pool: OpenedPool, sender: str, draft: Draft) -> MessageReceipt:
+    """Send what a run has drafted, as `send_draft` does, and not be silent if it reached nobody.
+
+    :raises NoRecipientError: a run, or an agent, did not receive it
+    """
+    composed = compose(pool, sender, draft)
+    receipt = await _send(pool, composed, _deliver_in(draft))
+    if reached_nobody(receipt):
+        why = await pool.query(partial(why_nobody, message=composed.message))
+        if why is not None:
+            raise NoRecipientError.of(receipt, why, pool.pool_id)
+    return receipt
+
+
+async def _send(pool: OpenedPool, composed: Composed, deliver_in: int) -> MessageReceipt:
+    bodies = await to_keep_with(pool, composed.content)
+    return await pool.execute(Send(composed.message, bodies, deliver_in=deliver_in))
 
 
 async def send_drafts(
@@ -143,29 +162,21 @@ def checked_drafts(
 
     :raises InvalidValueError: there is something else among them
     """
-    drafts = []
-    for each in checked_sequence(messages, "messages", tuple):
-        if not isinstance(each, Draft) and len(each) != _PAIR:
-            msg = f"messages: expected pairs of an address and a body, got {len(each)} values"
-            raise InvalidValueError(msg)
-        drafts.append(each if isinstance(each, Draft) else Draft(*each))
-    return drafts
+    return [_checked_draft(each) for each in checked_sequence(messages, "messages", object)]
 
 
-def refuse_nobody(receipt: MessageReceipt, to: RunAddress, pool_id: str) -> None:
-    """Refuse to be silent about a run, or an agent, that a message did not reach.
-
-    :raises NoRecipientError: that is so
-    """
-    if not reached_nobody(receipt):
-        return
-    match to.target:
-        case RunTarget(run_id):
-            raise NoRecipientError.of(receipt, f"run {run_id!r} is no member", pool_id)
-        case AgentTarget(agent_id):
-            raise NoRecipientError.of(receipt, f"agent {agent_id!r} has no member", pool_id)
-        case _:
-            pass  # of those nobody knows whether somebody listens
+def _checked_draft(given: object) -> Draft:
+    type_ = type(given)
+    if issubclass(type_, Draft):
+        return cast("Draft", given)
+    found = type_.__name__
+    if issubclass(type_, tuple) and not issubclass(type_, Queue):  # which is one of two as well
+        pair = cast("tuple[RunAddress, object]", given)
+        if len(pair) == _PAIR:
+            return Draft(*pair)
+        found = f"{len(pair)} values"
+    msg = f"messages: expected pairs of an address and a body, or Draft, got {found}"
+    raise InvalidValueError(msg)
 
 
 def reply_to(
@@ -186,6 +197,14 @@ def reply_to(
         correlation=message.correlation,
         policy_refs=message.policy_refs if policy_refs is None else policy_refs,
     )
+
+
+def _check_ids(draft: Draft) -> None:
+    """Check the ids that were given: as parts of the message, they would not be named as here."""
+    for name in ("idempotency_key", "message_id", "reply_to"):
+        given = getattr(draft, name)
+        if given is not None:
+            check_identifier(given, name)
 
 
 def _content(body: object, content_ref: str | None, max_body: int) -> tuple[str, Content | None]:
@@ -210,4 +229,5 @@ def _own_ref(ref: str | None) -> str:
     if " " in ref.strip() and not _HAS_SCHEME(ref):
         msg = "content_ref: that is a text and no ref; give it as the body"
         raise InvalidValueError(msg)
+    check_identifier(ref, "content_ref")
     return ref

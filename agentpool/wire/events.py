@@ -1,6 +1,6 @@
 """The event envelope: what happened, to what, where from, and who may see it; never a payload."""
 
-from agentpool.errors import CheckedEnum
+from agentpool.errors import CheckedEnum, shown
 from agentpool.wire.event_kinds import EventFamily, EventKind
 from agentpool.wire.ids import (
     U16,
@@ -105,3 +105,17 @@ class EventEnvelope(Wire, kw_only=True):
     def content_ref(self) -> str | None:
         """The ref of the body that the event was published with, if there was one."""
         return content_among(self.related_refs)
+
+    def __repr__(self) -> str:
+        about = shown(self.subject_ref)  # changed behind its back
+        if isinstance(self.subject_ref, EntityRef):
+            about = f"{_shown_kind(self.subject_ref.kind)} {shown(self.subject_ref.id)}"
+        kind, run_id = _shown_kind(self.event_kind), shown(self.run_id)
+        return (
+            f"<EventEnvelope {shown(self.event_id)}: {kind} of run {run_id} about {about},"
+            f" tags {shown(self.tags)}>"
+        )
+
+
+def _shown_kind(kind: object) -> str:
+    return str(kind) if isinstance(kind, CheckedEnum) else shown(kind)

@@ -36,6 +36,7 @@ __all__ = (
     "SubscriberOverflowPolicy",
     "SubscriberQueueConfig",
     "empty_sets",
+    "filter_problem",
     "may_match",
 )
 
@@ -314,3 +315,16 @@ def _lacks(wanted: FilterSet[Any], value: str | None) -> bool:
 
 def _lacks_all(wanted: FilterSet[Any], of: Sequence[T], value: Callable[[T], str]) -> bool:
     return isinstance(wanted, Include) and not any(value(each) in wanted.include for each in of)
+
+
+def filter_problem(value: object) -> str | None:
+    """Say what is wrong with what is given for a filter, or ``None`` when it is one."""
+    type_ = type(value)
+    if issubclass(type_, EventFilter):
+        return None
+    write = ""
+    if issubclass(type_, EventKind):
+        write = f"; write EventFilter(kinds=include(EventKind.{cast('EventKind', value).name}))"
+    elif issubclass(type_, str):
+        write = f"; write EventFilter.named({shown(value)}) for the events of that name"
+    return f"expected EventFilter, got {type_.__name__}{write}"

@@ -12,7 +12,7 @@ from msgspec import field
 from msgspec.structs import astuple, replace
 
 from agentpool.errors import CheckedEnum, InvalidValueError, shown
-from agentpool.wire.filters import CompiledEventFilter, EventFilter
+from agentpool.wire.filters import CompiledEventFilter, EventFilter, filter_problem
 from agentpool.wire.ids import (
     U32,
     U64,
@@ -226,7 +226,7 @@ class RunAddress(Wire):
 
 def _address(kind: type[RunAddressTarget], id_: str) -> RunAddress:
     if type(id_) is not str:  # it may be equal to one whose address is known, or have no hash
-        kind(id_)
+        check_identifier(id_, *kind.__struct_fields__)
     return _made(kind, id_)
 
 
@@ -241,7 +241,8 @@ _DESTINATIONS: Final[dict[type[RunAddressTarget], tuple[DestinationKind, EntityK
 @lru_cache(maxsize=1024)
 def _made(kind: type[RunAddressTarget], id_: str) -> RunAddress:
     """Build an address, once for those who write to the same few again and again: it is frozen."""
-    target = kind(id_)  # checks the id, which needs no second check
+    check_identifier(id_, *kind.__struct_fields__)
+    target = trusted(kind, id_)
     destination, entity = _DESTINATIONS[kind]
     address: RunAddress = trusted(
         RunAddress,
@@ -358,6 +359,10 @@ class WakeCondition(Wire, kw_only=True):
 
     def __post_init__(self) -> None:
         check_u64(self.timeout_millis, "timeout_millis")
+
+    @classmethod
+    def _misuse(cls, field: str, value: object) -> str | None:
+        return filter_problem(value) if field == "filter" else None
 
 
 class WakeRegistration(Wire):

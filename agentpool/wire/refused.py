@@ -19,15 +19,11 @@ class NoRecipientError(AgentPoolError):
     receipt: MessageReceipt
 
     @classmethod
-    def of(cls, receipt: MessageReceipt, to: str, pool_id: str) -> "NoRecipientError":
+    def of(cls, receipt: MessageReceipt, why: str, pool_id: str) -> "NoRecipientError":
         """Make the error for a message.
 
-        :param to: whom it was for, in words
+        :param why: it reached nobody, and what to do
         """
-        msg = (
-            f"message {receipt.message_id!r} reached nobody: {to} that may receive it; once there"
-            " is, send it again under the same idempotency key"
-        )
-        error = cls(msg, pool_id=pool_id)
+        error = cls(f"message {receipt.message_id!r} reached nobody: {why}", pool_id=pool_id)
         error.receipt = receipt
         return error

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from samples import condition, member, message, receipt, registration
+from samples import condition, envelope, member, message, receipt, registration
 
 from agentpool import (
     AgentPoolMessagePolicy,
@@ -13,6 +13,9 @@ from agentpool import (
     AgentPoolStoredMessage,
     AgentPoolStoredWake,
     AgentPoolWakePolicy,
+    EntityKind,
+    EntityRef,
+    EventKind,
     RunAddress,
 )
 
@@ -92,4 +95,34 @@ def test_a_long_id_is_shown_by_its_ends(value: Any, most: int) -> None:
 def test_a_message_that_was_changed_behind_its_back_can_still_be_shown(to: Any) -> None:
     shown = repr(replace(message(), to=to, sender=7, message_id="a\nb"))
     assert shown.startswith("<RunMessage 'a\\nb' from 7 to ")
+    assert len(shown.splitlines()) == 1
+
+
+def test_an_event_says_what_happened_to_what_and_no_more() -> None:
+    event = envelope(
+        event_id="event.1",
+        event_kind=EventKind.RUN_FAILED,
+        run_id="run.a",
+        subject_ref=EntityRef(EntityKind.RUN, "run.b", redacted_summary="what anybody may read"),
+        tags=("build.done", "nightly"),
+    )
+    assert repr(event) == (
+        "<EventEnvelope 'event.1': run_failed of run 'run.a' about run 'run.b',"
+        " tags ('build.done', 'nightly')>"
+    )
+
+
+def test_an_event_with_long_ids_and_many_tags_is_one_short_line() -> None:
+    tags = tuple(map(str, range(1000)))
+    event = envelope(event_id=LONG, run_id=LONG, subject_ref=EntityRef(EntityKind.RUN, LONG))
+    shown = repr(replace(event, tags=tags))
+    assert shown.count(".the.end'") == 3
+    assert len(shown) <= 250
+
+
+@pytest.mark.parametrize("wrong", [None, "a\nb", 7])
+def test_an_event_that_was_changed_behind_its_back_can_still_be_shown(wrong: Any) -> None:
+    names = ("event_id", "event_kind", "run_id", "subject_ref", "tags")
+    shown = repr(replace(envelope(), **dict.fromkeys(names, wrong)))
+    assert shown.startswith(f"<EventEnvelope {wrong!r}: {wrong!r} of run {wrong!r} about {wrong!r}")
     assert len(shown.splitlines()) == 1

@@ -1,6 +1,7 @@
 """Answers are counted in the order of the log, however late that is done."""
 
 from collections.abc import Sequence
+from copy import copy
 from random import Random
 from typing import Any, Final
 
@@ -256,3 +257,7 @@ def test_answers_are_a_tuple_that_says_how_it_came_to_them() -> None:
     answers = Answers((answer("run.b"),), AskOutcome.TIMED_OUT, ("run.c",))
     assert answers == (answer("run.b"),)
     assert repr(answers) == "<Answers timed_out: 1, missing 1>"
+    enough = Answers(answers, AskOutcome.INCOMPLETE, ("run.c",), expected=2)
+    assert repr(enough) == "<Answers incomplete: 1, missing 1>"
+    too_few = copy(Answers(answers, AskOutcome.INCOMPLETE, ("run.c",), expected=3))
+    assert repr(too_few) == "<Answers incomplete: 1, missing 1; expected 3, 2 received it>"

@@ -78,7 +78,7 @@ def test_an_address_takes_what_is_an_identifier(text: str) -> None:
 
 @pytest.mark.parametrize("wrong", [7, None, ["run.known"], {}])
 def test_an_address_is_refused_what_has_no_hash_as_well(wrong: Any) -> None:
-    with pytest.raises(InvalidValueError, match="RunTarget"):
+    with pytest.raises(InvalidValueError, match="run_id"):
         RunAddress.run(wrong)
 
 

@@ -77,7 +77,10 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
         raise InvalidValueError(msg)
     checked = Path(name)
     if checked.name in {"", ":memory:"}:
-        msg = f"path: {name!r} is no file; for memory use InMemoryAgentPoolStore"
+        msg = (
+            f"path: {name!r} is no file; for memory, give open_store or open_pool 'memory:',"
+            " or use InMemoryAgentPoolStore"
+        )
         raise InvalidValueError(msg)
     return checked
 
