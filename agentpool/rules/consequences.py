@@ -60,10 +60,12 @@ class CaughtUp(NamedTuple):
 
     :ivar done: nothing of what others appended, and nothing that is due, is left to do
     :ivar passed_by: what could not be carried out, and never will be: told of once
+    :ivar appended: whether records came of it
     """
 
     done: bool
     passed_by: tuple[AgentPoolError, ...] = ()
+    appended: bool = False
 
 
 class CatchUp(Command[CaughtUp]):
@@ -129,11 +131,12 @@ def _catch_up(transaction: PoolTransaction, command: CatchUp, room: int) -> Caug
     if command.seen not in {None, transaction.head}:
         return CaughtUp(done=False)
     _ = transaction.state  # whoever opens the pool has it read, and not the first who sends
+    head = transaction.head
     upkeep = _Upkeep(transaction, min(room, command.room))
     upkeep.pass_by()
     upkeep.carry_out_due(everything=True)
-    done, _ = command.decide(transaction).result
-    return CaughtUp(done, tuple(upkeep.passed_by))
+    done = command.decide(transaction).result.done
+    return CaughtUp(done, tuple(upkeep.passed_by), appended=transaction.head > head)
 
 
 def _refuse_lost(transaction: PoolTransaction, command: Command[Any]) -> None:
@@ -153,19 +156,20 @@ def _refuse_lost(transaction: PoolTransaction, command: Command[Any]) -> None:
 def _carry_out_before(transaction: PoolTransaction, command: Command[Any], room: int) -> None:
     """Carry out what is due before a command: if that is little all of it, in its order.
 
-    And what the command touches in any case: it must not find that still open.
+    And what the command touches in any case: it must not find that still open. But for where others
+    have appended what is not worked in yet: it may have come before.
     """
     due = transaction.next_deadline()
     if due is None or due > transaction.now:
         return
     _Upkeep(transaction, min(room, _LITTLE)).carry_out_due(everything=False)
-    in_turn = transaction.projected == transaction.head
     for key in command.touches(transaction):
+        if transaction.projected != transaction.head:
+            return
         row = transaction.row(key)
         if row is not None and row.due_at <= transaction.now:
             transaction.apply(carry_out_due(transaction, row))
-            if in_turn:
-                _Upkeep(transaction, PIECE).catch_up()
+            _Upkeep(transaction, PIECE).catch_up()
 
 
 class _Upkeep:

@@ -1,11 +1,10 @@
 """What happens when something becomes due. Whoever comes first carries it out."""
 
-from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
 
 from agentpool.errors import CorruptRecordError, UnknownRecordError
-from agentpool.rules.command import Command, Decision, PoolView, Row, RowKey
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
 from agentpool.rules.endings import expire, time_out
 from agentpool.rules.holding import judge_lease
 from agentpool.rules.rows import (
@@ -30,21 +29,25 @@ _NOTHING: Final[Decision[Any]] = Decision(None)
 _MOST_DIGITS: Final = 18
 
 
-class CarryOutDue(Command[None]):
+class CarryOutDue(Command[bool]):
     """Carry out one deadline, if it has passed, before all others that have.
 
     For who waits for it: whoever carries out what is due goes from the earliest on, and may have
-    much to do.
+    much to do. What others have appended comes first, as it may have come before: the result says
+    whether that was done.
     """
 
     def __init__(self, key: RowKey) -> None:
         self._key = key
+        self.looks_up: LookUps = LookUps(rows=(key,))
 
-    def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
-        return (self._key,)
-
-    def decide(self, view: PoolView) -> Decision[None]:  # noqa: ARG002
-        return Decision(None)
+    def decide(self, view: PoolView) -> Decision[bool]:
+        if view.projected != view.head:
+            return Decision(False)  # its result
+        row = view.row(self._key)
+        if row is None or row.due_at > view.now:
+            return Decision(True)
+        return carry_out_due(view, row)._replace(result=True)
 
 
 def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:

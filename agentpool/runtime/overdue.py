@@ -44,7 +44,10 @@ class Overdue:
         if left > 0:
             turns.within(min(left / 1000, _LONGEST_SLEEP))
             return
-        self._at = None
+        at, self._at = self._at, None
         with suppress(AgentPoolError):  # then it is left to the upkeep
-            await self._store.execute(self._pool_id, CarryOutDue(self._key))
-            turns.wake()
+            if await self._store.execute(self._pool_id, CarryOutDue(self._key)):
+                turns.wake()
+            else:  # a part of what comes before was worked in by that
+                self._at = at
+                turns.within(_PATIENCE / 1000)

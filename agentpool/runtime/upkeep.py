@@ -75,6 +75,8 @@ class Upkeep:
         self._told: dict[str, int] = {}
         self._errors: dict[str, str] = {}
         self._bursts: dict[str, _Burst] = {}
+        self._unfinished: set[str] = set()
+        """Where records come of what is to be done there, which are no burst of others."""
         self._rests: dict[str, float] = {}  # until when not to look at a pool, in loop time
         self._turns = Turns()
         self._task: asyncio.Task[None] | None = None
@@ -103,6 +105,7 @@ class Upkeep:
             self._listening.pop(pool_id).__exit__(None, None, None)
             for noted in (self._deadlines, self._told, self._errors, self._bursts, self._rests):
                 noted.pop(pool_id, None)
+            self._unfinished.discard(pool_id)
         if not self._pools and self._task is not None:
             # Whoever comes meanwhile gets a task of their own, so that this one surely ends.
             task, self._task = self._task, None
@@ -161,6 +164,9 @@ class Upkeep:
             elif not due.behind:
                 self._errors.pop(pool_id, None)  # it was put right: told of when it comes again
                 self._bursts.pop(pool_id, None)
+                self._unfinished.discard(pool_id)
+            elif pool_id in self._unfinished:
+                waiting.append((pool_id, CatchUp()))
             elif (burst := self._over(pool_id, due.head)) is not None:
                 waiting.append((pool_id, CatchUp(of_others=True, seen=burst.seen)))
             elif due.next_deadline is not None:  # which does not wait for that
@@ -229,6 +235,10 @@ class Upkeep:
         began = anyio.current_time()
         found = await self._store.execute(pool_id, piece)
         _tell_of(found.passed_by)
+        if found.done:
+            self._unfinished.discard(pool_id)
+        elif found.appended:
+            self._unfinished.add(pool_id)
         # As long as it took, with waiting for the lock: others get half of the time at least, all
         # processes that do this together.
         took = anyio.current_time() - began

@@ -156,7 +156,7 @@ def test_what_is_no_deadline_is_passed_by_and_told_of(
     pool.apply(Decision(None, puts=(Row(key, due_at=0),)))
     carry_out(pool, JoinMember(member("run.c")))
     assert pool.row(key) is not None, "who cannot tell of it leaves it"
-    done, [told] = carry_out(pool, CatchUp())
+    done, [told], _ = carry_out(pool, CatchUp())
     assert done
     assert type(told) is error
     assert pool.row(key) is None

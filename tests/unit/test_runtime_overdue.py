@@ -17,6 +17,7 @@ from agentpool import (
     include,
 )
 from agentpool.rules.deadlines import CarryOutDue
+from agentpool.rules.membership import JoinRun
 from agentpool.rules.rows import WAKE, deadline_key
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.testing import a_condition, a_member
@@ -73,3 +74,14 @@ async def test_what_is_not_due_yet_is_left_alone(pool: AgentPool, me: MemberHand
     await pool.store.execute(POOL, CarryOutDue(deadline_key(WAKE, registration.condition_id)))
     found = await pool.poll_wake(registration.condition_id)
     assert found.status is WakeRegistrationStatus.REGISTERED
+
+
+async def test_what_others_appended_before_comes_first(pool: AgentPool, me: MemberHandle) -> None:
+    """It may hold what ends the wait, which came in time, however much there is of it."""
+    wanted = EventFilter(run_ids=include("run.500"))
+    waiting = asyncio.create_task(me.wait_until(wanted, timeout=0.2))
+    await asyncio.sleep(0.05)
+    appended = pool.store._pools[POOL]  # type: ignore[attr-defined]
+    for number in range(501):
+        appended.apply(JoinRun(a_member(f"run.{number}")).decide(appended))
+    assert (await waiting).triggered

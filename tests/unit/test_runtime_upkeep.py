@@ -8,17 +8,18 @@ import pytest
 from recording_store import Call, RecordingStore
 from virtual_time import settled, virtual_time
 
-from agentpool import AgentPool, InMemoryAgentPoolStore, StoreBusyError, encode
+from agentpool import AgentPool, EventFilter, InMemoryAgentPoolStore, StoreBusyError, encode
 from agentpool.rules.command import Command, Decision, PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.holding import Holding
-from agentpool.rules.membership import HoldRun, JoinMember, JoinRun
+from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.rows import LEASE, Lease, deadline
 from agentpool.rules.topics import DEADLINES
+from agentpool.rules.waits import SuspendUntil
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.tail import Ending
-from agentpool.testing import a_member
+from agentpool.testing import a_condition, a_member
 
 X, Y, Z = "pool.x", "pool.y", "pool.z"
 ALL: Final = (X, Y, Z)
@@ -569,4 +570,25 @@ async def test_opening_does_not_wait_for_all_that_waits_to_be_done() -> None:
         assert store._pools[X].projected != store._pools[X].head
         await asyncio.sleep(10)
         assert store._pools[X].projected == store._pools[X].head
+    await store.aclose()
+
+
+@virtual_time
+async def test_records_that_come_of_what_is_done_are_no_burst_of_others() -> None:
+    it = await kept(X)
+    store = it.store
+    await store.execute(X, JoinRun(a_member("run.waits")))
+    for number in range(1000):
+        waits = a_condition(
+            f"wake.{number}", run_id="run.waits", filter=EventFilter.run("run.none")
+        )
+        await store.execute(X, SuspendUntil(waits))
+    await asyncio.sleep(1)
+    it.forget()
+    pool = store._pools[X]
+    pool.apply(LeaveMember("run.waits").decide(pool))  # as another implementation does
+    store.notify([X])
+    await asyncio.sleep(1)
+    assert pool.projected == pool.head
+    assert not len(pool.state.open_wakes)
     await store.aclose()
