@@ -136,14 +136,19 @@ def _refuse_read_only(path: Path) -> None:
 class Guard:
     """Notices when a file that is open here is no longer the one that others open.
 
+    A folder above it may be moved, with a link left in its place: that leads to the same files.
+
     :param place: open here, and kept open: SQLite lets its own files be for as long as that
     :param file: which one was opened
     """
 
     def __init__(self, place: Place, file: Identity) -> None:
         self._name = place.given
-        self._expected: dict[Path, Identity | None] = {place.given: file, place.path: file}
-        self._expected |= {path: identity(path) for path in map(place.beside, _SHARED)}
+        # Behind a link in the place of the file, others would use the log of another name.
+        given, own = (place.given, place.given != place.path), (place.path, False)
+        self._expected: dict[tuple[Path, bool], Identity | None] = {given: file, own: file}
+        for path in map(place.beside, _SHARED):
+            self._expected[path, False] = identity(path, follow=False)
         self._gone: str | None = None
 
     def look(self) -> bool:
@@ -170,13 +175,13 @@ class Guard:
         self.refuse_gone()
 
     def _what_is_gone(self) -> str | None:
-        for path, expected in self._expected.items():
+        for (path, follow), expected in self._expected.items():
             try:
-                found = identity(path)
+                found = identity(path, follow=follow)
             except OSError:  # it cannot be seen just now
                 continue
             if found is None or found != expected:
-                what = "replaced by another file" if found else "deleted or renamed"
+                what = "replaced by another file or a link" if found else "deleted or renamed"
                 return (
                     f"{self._name}: {path.name} was {what} while it was open here, so nothing more"
                     " is written to it; see to the files, then open the store again"
