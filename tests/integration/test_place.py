@@ -97,8 +97,11 @@ def a_socket(path: Path) -> None:
 SPECIAL: list[Callable[[Path], None]] = [a_pipe, a_socket]
 
 
+BESIDE = ["-wal", "-shm", "-journal"]
+
+
 @pytest.mark.parametrize("special", SPECIAL)
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("suffix", ["", *BESIDE])
 async def test_what_is_no_regular_file_is_refused_and_does_not_block(
     path: Path, special: Callable[[Path], None], suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,14 +115,28 @@ async def test_what_is_no_regular_file_is_refused_and_does_not_block(
     assert listing(path.parent) == before
 
 
-@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-async def test_sqlite_files_are_not_written_through_links(path: Path, suffix: str) -> None:
-    await make(path)
+@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize("suffix", BESIDE)
+async def test_sqlite_files_are_not_written_through_links(
+    path: Path, suffix: str, link: Callable[[Path, Path], None], made: bool
+) -> None:
+    if made:
+        await make(path)
     victim = path.with_name("victim")
     victim.write_bytes(b"as it was")
-    path.with_name(path.name + suffix).symlink_to(victim)
-    await refused(path, "no regular file")
+    link(victim, path.with_name(path.name + suffix))
+    before = listing(path.parent)
+    await refused(path, "no regular file|2 names")
     assert victim.read_bytes() == b"as it was"
+    assert listing(path.parent) == before
+
+
+async def test_an_empty_rollback_journal_is_no_harm(path: Path) -> None:
+    await make(path)
+    path.with_name("pool.db-journal").touch()
+    async with SqliteAgentPoolStore.open(path) as store:
+        assert await send(store, "a") == 2
 
 
 def modes(path: Path) -> set[int]:

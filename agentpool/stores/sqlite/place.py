@@ -15,11 +15,13 @@ from agentpool.errors import IncompatibleStoreError, StoreError
 from agentpool.stores.sqlite.errors import not_opened
 from agentpool.stores.sqlite.forks import Identity, identity
 
-__all__ = ("Guard", "Place", "beside")
+__all__ = ("BESIDE", "Guard", "Place", "beside", "no_file", "unfit")
 
 _MODE: Final = 0o600
 _SHARED: Final = ("-wal", "-shm")
 """What SQLite keeps beside a file, the same for all processes, for as long as one has it open."""
+BESIDE: Final = (*_SHARED, "-journal")
+"""What SQLite reads, writes or deletes beside a file, if it is there when the file is opened."""
 
 _MAKING: Final = threading.Lock()
 
@@ -94,10 +96,9 @@ class Place:
             found = self.path.stat()
         except OSError as error:
             raise not_opened(error, self.given) from error
-        if stat.S_ISDIR(found.st_mode):
-            msg = f"{self.given}: it is a directory; give the path of a file in it"
+        if why := no_file(found):
+            msg = f"{self.given}: {why}"
             raise IncompatibleStoreError(msg)
-        _refuse_special(self.given, found)
         if found.st_nlink > 1:
             msg = (
                 f"{self.given}: the file has {found.st_nlink} names (hard links), and each would"
@@ -105,26 +106,50 @@ class Place:
             )
             raise IncompatibleStoreError(msg)
         _refuse_read_only(self.path)
-        for path in map(self.beside, _SHARED):
-            self._check_beside(path)
+        if not all(map(os.path.lexists, map(self.beside, _SHARED))):
+            _refuse_read_only(self.path.parent)
         return found.st_dev, found.st_ino
 
-    def _check_beside(self, path: Path) -> None:
-        try:
-            found = path.lstat()
-        except FileNotFoundError:
-            _refuse_read_only(path.parent)
-        except OSError as error:
-            raise not_opened(error, path) from error
-        else:
-            _refuse_special(path, found)
+    def check_beside(self) -> None:
+        """Refuse what SQLite would take for its own, wait for, or write through.
+
+        Asked before a file is made, so that one that is refused is not.
+
+        :raises IncompatibleStoreError: it is no regular file, has other names, or cannot be written
+        """
+        for path in map(self.beside, BESIDE):
+            try:
+                found = path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise not_opened(error, path) from error
+            if why := unfit(found):
+                msg = f"{path}: {why}"
+                raise IncompatibleStoreError(msg)
             _refuse_read_only(path)
 
 
-def _refuse_special(path: Path, found: os.stat_result) -> None:
+def no_file(found: os.stat_result) -> str | None:
+    """Say why what a name leads to can be no store; ``None``: it is a file."""
+    if stat.S_ISDIR(found.st_mode):
+        return "it is a directory; give the path of a file in it"
+    return None if stat.S_ISREG(found.st_mode) else "it is no regular file"
+
+
+def unfit(found: os.stat_result) -> str | None:
+    """Say why what lies beside a file cannot be what SQLite keeps there; ``None``: it can.
+
+    :param found: of the name itself, should it be a link
+    """
     if not stat.S_ISREG(found.st_mode):
-        msg = f"{path}: it is no regular file"
-        raise IncompatibleStoreError(msg)
+        return "it is no regular file; remove it"
+    if found.st_nlink > 1:
+        return (
+            f"it has {found.st_nlink} names (hard links), and who opens the store would write to"
+            " all of them; delete the others, or move it away if it is not of this store"
+        )
+    return None
 
 
 def _refuse_read_only(path: Path) -> None:
