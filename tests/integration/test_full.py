@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -166,9 +167,10 @@ async def test_opening_on_a_disk_that_takes_no_more_files(small_disk: Path) -> N
         await store.open_pool(POOL)
     remount(small_disk, "nr_inodes=30")
     fillers = [small_disk / f"filler.{number}" for number in range(30)]
-    with pytest.raises(OSError, match="No space"):
+    with suppress(OSError):
         for filler in fillers:
             filler.touch()
+    assert not fillers[-1].exists()
     for name in (path, small_disk / "another.db"):
         with pytest.raises(StoreFullError, match="as many files as it takes; make room"):
             await SqliteAgentPoolStore.open(name)
