@@ -8,7 +8,7 @@ from pathlib import Path
 from agentpool.doctor.processes import PROC, name_of, openers, workers_on_deleted
 from agentpool.doctor.reading import Way, journal_mode
 from agentpool.doctor.report import Finding, broken, note, ok
-from agentpool.stores.sqlite.place import beside
+from agentpool.stores.sqlite.place import BESIDE, beside, unfit
 from agentpool.stores.sqlite.safety import (
     has_wal_reset_bug,
     is_mounted_alone,
@@ -18,6 +18,7 @@ from agentpool.stores.sqlite.safety import (
 from agentpool.stores.sqlite.schema import set_up_connection
 
 __all__ = (
+    "check_beside",
     "check_journal_mode",
     "check_library",
     "check_links",
@@ -76,6 +77,18 @@ def check_links(path: Path) -> Iterator[Finding]:
         )
     else:
         yield ok("links", "the file has one name")
+
+
+def check_beside(path: Path) -> Iterator[Finding]:
+    """Look for what SQLite would take for its own, wait for, or write through."""
+    for each in (beside(path, suffix) for suffix in BESIDE):
+        try:
+            why = unfit(each.lstat())
+        except FileNotFoundError:
+            continue
+        if why:
+            advice = "stop all processes first; the store is not opened as long as it is there"
+            yield broken("file", f"{each.name} lies beside it: {why}", advice)
 
 
 def check_permissions(path: Path) -> Iterator[Finding]:

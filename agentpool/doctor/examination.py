@@ -1,9 +1,9 @@
 """All checks of a file, in order."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from agentpool.doctor.records import check_records
 from agentpool.doctor.report import Finding, Report, broken, note
 from agentpool.stores.sqlite.connection import is_busy
 from agentpool.stores.sqlite.opening import checked_path
-from agentpool.stores.sqlite.place import beside
+from agentpool.stores.sqlite.place import beside, no_file
 from agentpool.stores.sqlite.time import know_time
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 
@@ -27,7 +27,7 @@ __all__ = ("examine",)
 _TRIES: Final = 3
 
 
-def examine(path: str | PathLike[str], *, clock: Clock = wall_clock) -> Report:
+def examine(path: str | os.PathLike[str], *, clock: Clock = wall_clock) -> Report:
     """Examine a store file, which may be in use, without changing it.
 
     Blocks, and reads the whole file. While it reads a file in use, what others write cannot be
@@ -39,7 +39,7 @@ def examine(path: str | PathLike[str], *, clock: Clock = wall_clock) -> Report:
     """
     named = checked_path(path)
     try:
-        return _report(named, named.resolve(), clock)
+        return _report(named, Path(os.path.realpath(named)), clock)
     except OSError as error:
         what = f"cannot be looked at: {error.strerror or error}"
         advice = "examine it as a user who may read it and its folder"
@@ -47,8 +47,12 @@ def examine(path: str | PathLike[str], *, clock: Clock = wall_clock) -> Report:
 
 
 def _report(path: Path, place: Path, clock: Clock) -> Report:
-    if not place.is_file():
-        return Report(path, (broken("file", "there is no such file", "name another"),))
+    try:
+        why = no_file(place.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        why = "there is no such file"
+    if why:
+        return Report(path, (broken("file", why, "name another"),))
     for _ in range(_TRIES):
         before, way = footprint(place), way_of(place)
         findings = tuple(_examine(place, way, clock))
@@ -65,6 +69,9 @@ def _examine(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
     yield from environment.check_permissions(path)
     yield from environment.check_processes(path)
     yield from file.check_wal(path)
+    if strange := tuple(environment.check_beside(path)):  # reading the file would open it
+        yield from strange
+        return
     if beside(path, "-journal").exists():
         yield broken(
             "file",

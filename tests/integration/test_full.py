@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -120,9 +121,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def enlarge(disk: Path) -> None:
+    remount(disk, "size=16m")
+
+
+def remount(disk: Path, option: str) -> None:
     mount = shutil.which("mount")
     assert mount
-    subprocess.run([mount, "-o", "remount,size=16m", disk], check=True)
+    subprocess.run([mount, "-o", f"remount,{option}", disk], check=True)
 
 
 async def test_a_full_disk(small_disk: Path) -> None:
@@ -153,3 +158,23 @@ async def test_opening_and_closing_on_a_full_disk(small_disk: Path) -> None:
         assert len(await store.read(POOL)) == len(acknowledged) + 1
         assert await send(store, "after") == acknowledged[-1] + 1
     assert is_intact(path)
+
+
+async def test_opening_on_a_disk_that_takes_no_more_files(small_disk: Path) -> None:
+    path = small_disk / "pool.db"
+    enlarge(small_disk)
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+    remount(small_disk, "nr_inodes=30")
+    fillers = [small_disk / f"filler.{number}" for number in range(30)]
+    with suppress(OSError):
+        for filler in fillers:
+            filler.touch()
+    assert not fillers[-1].exists()
+    for name in (path, small_disk / "another.db"):
+        with pytest.raises(StoreFullError, match="as many files as it takes; make room"):
+            await SqliteAgentPoolStore.open(name)
+    for filler in fillers:
+        filler.unlink(missing_ok=True)
+    async with SqliteAgentPoolStore.open(path) as store:
+        assert await send(store, "after") == 2

@@ -97,8 +97,11 @@ def a_socket(path: Path) -> None:
 SPECIAL: list[Callable[[Path], None]] = [a_pipe, a_socket]
 
 
+BESIDE = ["-wal", "-shm", "-journal"]
+
+
 @pytest.mark.parametrize("special", SPECIAL)
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("suffix", ["", *BESIDE])
 async def test_what_is_no_regular_file_is_refused_and_does_not_block(
     path: Path, special: Callable[[Path], None], suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,14 +115,28 @@ async def test_what_is_no_regular_file_is_refused_and_does_not_block(
     assert listing(path.parent) == before
 
 
-@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-async def test_sqlite_files_are_not_written_through_links(path: Path, suffix: str) -> None:
-    await make(path)
+@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize("suffix", BESIDE)
+async def test_sqlite_files_are_not_written_through_links(
+    path: Path, suffix: str, link: Callable[[Path, Path], None], made: bool
+) -> None:
+    if made:
+        await make(path)
     victim = path.with_name("victim")
     victim.write_bytes(b"as it was")
-    path.with_name(path.name + suffix).symlink_to(victim)
-    await refused(path, "no regular file")
+    link(victim, path.with_name(path.name + suffix))
+    before = listing(path.parent)
+    await refused(path, "no regular file|2 names")
     assert victim.read_bytes() == b"as it was"
+    assert listing(path.parent) == before
+
+
+async def test_an_empty_rollback_journal_is_no_harm(path: Path) -> None:
+    await make(path)
+    path.with_name("pool.db-journal").touch()
+    async with SqliteAgentPoolStore.open(path) as store:
+        assert await send(store, "a") == 2
 
 
 def modes(path: Path) -> set[int]:
@@ -251,6 +268,15 @@ def replaced(path: Path) -> None:
     other.rename(path)
 
 
+def moved_behind_a_link(path: Path) -> None:
+    path.rename(path.with_name("moved.db"))
+    path.symlink_to("moved.db")
+
+
+def log_moved_behind_a_link(path: Path) -> None:
+    moved_behind_a_link(path.with_name(f"{path.name}-wal"))
+
+
 def folder_renamed(path: Path) -> None:
     path.parent.rename(path.parent.with_name("elsewhere"))
 
@@ -265,7 +291,8 @@ def index_replaced(path: Path) -> None:
 
 
 WAYS: list[Callable[[Path], None]] = [
-    *(deleted, all_deleted, renamed, replaced, folder_renamed, log_deleted, index_replaced)
+    *(deleted, all_deleted, renamed, replaced, folder_renamed, log_deleted, index_replaced),
+    *(moved_behind_a_link, log_moved_behind_a_link),
 ]
 
 
@@ -368,6 +395,37 @@ async def test_a_link_that_leads_elsewhere_is_noticed_too(tmp_path: Path) -> Non
             await send(store, "a")
     async with SqliteAgentPoolStore.open(link) as store:
         assert await send(store, "a") == 2
+
+
+async def test_a_name_that_leads_to_a_file_by_a_link_may_lead_there_by_another(
+    tmp_path: Path,
+) -> None:
+    await make(tmp_path / "pool.db")
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to("pool.db")
+    link = tmp_path / "link.db"
+    link.symlink_to("one")
+    async with SqliteAgentPoolStore.open(link) as store:
+        link.unlink()
+        link.symlink_to("two")
+        assert await send(store, "a") == 2
+
+
+async def test_a_file_whose_folder_is_moved_behind_a_link_is_one_file_to_all(
+    tmp_path: Path,
+) -> None:
+    async with losing(tmp_path) as (store, _, path):
+        moved_behind_a_link(path.parent)
+        before = len(records(path))
+        for number in range(3):
+            async with worker("append.py", path, f"theirs.{number}", 1, 1) as other:
+                assert await other.line() == "ready"
+                other.tell("go")
+                code, _, errors = await other.finish()
+                assert code == 0, errors
+            await send(store, f"ours.{number}")
+        assert len(await store.read(POOL)) == before + 6
+        assert listing(path.parent) == listing(tmp_path / "moved.db")
 
 
 async def test_what_replaced_a_file_is_left_alone_and_can_be_opened(tmp_path: Path) -> None:

@@ -157,6 +157,24 @@ def test_a_file_that_is_mounted_alone_is_refused(mountinfo: Path) -> None:
     check_mount(Path("/data/other.db"), mountinfo=mountinfo)
 
 
+@pytest.mark.parametrize("line", ["", "7", "1 1 0:1 / /mnt", "1 1 0:1 / /mnt rw -", "- " * 4])
+def test_a_line_that_tells_of_no_mount_is_passed_over(mountinfo: Path, line: str) -> None:
+    mounts(mountinfo, ("/", "ext4"))
+    mountinfo.write_text(f"{line}\n{mountinfo.read_text()}{line}\n")
+    assert mount_type(Path("/mnt/pool.db"), mountinfo) == "ext4"
+
+
+def test_a_mount_may_be_named_like_the_mark_before_its_kind(mountinfo: Path) -> None:
+    mountinfo.write_text("1 1 0:1 - / rw - ext4 none rw\n")
+    assert mount_type(Path("/pool.db"), mountinfo) == "ext4"
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\x0bb", "a\x85b", "a\u2028b", "a\x1cb"])
+def test_only_a_newline_ends_a_line(mountinfo: Path, name: str) -> None:
+    mounts(mountinfo, ("/", "ext4"), (f"/{name}", "nfs"))
+    assert mount_type(Path(f"/{name}/pool.db"), mountinfo) == "nfs"
+
+
 async def test_opening_on_an_unsafe_mount_has_to_be_asked_for(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,10 @@ def ours(error: sqlite3.Error | UnicodeDecodeError, path: str) -> AgentPoolError
     if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN:
         if not _descriptors_are_left():
             return _too_many_files(path)
-        meaning = f"{meaning}: see who may read and write it and its folder"
+        if (why := _why_not_made(Path(path))) is not None:
+            type_, meaning = why
+        else:
+            meaning = f"{meaning}: see who may read and write it and its folder"
     return type_(f"{path}: {meaning} ({error})")
 
 
@@ -92,30 +95,38 @@ _FAILED_WRITES: Final = {
 _PROBE: Final = 2**16
 _LARGEST_WRITE: Final = 2**25  # where it would have ended is not known
 _NO_ROOM: Final = {
-    errno.ENOSPC: "the disk is full; make room",
+    errno.ENOSPC: "the disk is full, or has as many files as it takes; make room",
     errno.EDQUOT: "the quota of this user is used up; make room, or have it raised",
     errno.EFBIG: "the file may not grow any more; see the limits of the file system",
 }
 
 
 def _why_not_written(path: Path) -> tuple[type[AgentPoolError], str] | None:
-    """Find out why a write failed, which the engine does not say, by writing to a file of our own.
+    return _why_not_made(path) or _what_limits(path)
 
-    Not to the database: whoever closes it drops the locks of the engine.
+
+def _why_not_made(path: Path) -> tuple[type[AgentPoolError], str] | None:
+    """Find out what the engine does not say, by making and writing a file of our own beside it.
+
+    Not by the database: whoever closes it drops the locks of the engine.
     """
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with tempfile.TemporaryFile(dir=path.parent) as probe:
             probe.write(bytes(_PROBE))
             probe.flush()
-        largest = max(each.stat().st_size for each in path.parent.glob(f"{escape(path.name)}*"))
     except OSError as error:
         if error.errno in _NO_ROOM:
             return StoreFullError, _NO_ROOM[error.errno]
         if error.errno == errno.EROFS:
             return IncompatibleStoreError, "the disk is mounted for reading only; mount it to write"
-        return None
-    except ValueError:  # nothing is there any more
+    return None
+
+
+def _what_limits(path: Path) -> tuple[type[AgentPoolError], str] | None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        largest = max(each.stat().st_size for each in path.parent.glob(f"{escape(path.name)}*"))
+    except (OSError, ValueError):  # nothing is there any more
         return None
     if limit != resource.RLIM_INFINITY and largest + _LARGEST_WRITE > limit:
         return StoreFullError, "RLIMIT_FSIZE keeps the file from growing; raise it (`ulimit -f`)"

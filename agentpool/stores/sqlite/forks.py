@@ -23,13 +23,14 @@ _open: Final[WeakKeyDictionary[object, Identity | None]] = WeakKeyDictionary()
 _inherited: Final[set[Identity | None]] = set()
 
 
-def identity(path: Path) -> Identity | None:
+def identity(path: Path, *, follow: bool = True) -> Identity | None:
     """Say which file has a name; ``None``: none has.
 
+    :param follow: whether to say where a link leads, rather than which link it is
     :raises OSError: that cannot be seen
     """
     try:
-        found = path.stat()
+        found = path.stat(follow_symlinks=follow)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

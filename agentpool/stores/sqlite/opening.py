@@ -106,6 +106,7 @@ async def connect(options: Options, clock: StoreClock) -> Connected:
         safety.check_mount(options.path)
     for _ in range(_TRIES):
         place = Place.of(options.path)
+        place.check_beside()
         if options.create:
             place.make()
         else:

@@ -15,11 +15,13 @@ from agentpool.errors import IncompatibleStoreError, StoreError
 from agentpool.stores.sqlite.errors import not_opened
 from agentpool.stores.sqlite.forks import Identity, identity
 
-__all__ = ("Guard", "Place", "beside")
+__all__ = ("BESIDE", "Guard", "Place", "beside", "no_file", "unfit")
 
 _MODE: Final = 0o600
 _SHARED: Final = ("-wal", "-shm")
 """What SQLite keeps beside a file, the same for all processes, for as long as one has it open."""
+BESIDE: Final = (*_SHARED, "-journal")
+"""What SQLite reads, writes or deletes beside a file, if it is there when the file is opened."""
 
 _MAKING: Final = threading.Lock()
 
@@ -94,10 +96,9 @@ class Place:
             found = self.path.stat()
         except OSError as error:
             raise not_opened(error, self.given) from error
-        if stat.S_ISDIR(found.st_mode):
-            msg = f"{self.given}: it is a directory; give the path of a file in it"
+        if why := no_file(found):
+            msg = f"{self.given}: {why}"
             raise IncompatibleStoreError(msg)
-        _refuse_special(self.given, found)
         if found.st_nlink > 1:
             msg = (
                 f"{self.given}: the file has {found.st_nlink} names (hard links), and each would"
@@ -105,26 +106,50 @@ class Place:
             )
             raise IncompatibleStoreError(msg)
         _refuse_read_only(self.path)
-        for path in map(self.beside, _SHARED):
-            self._check_beside(path)
+        if not all(map(os.path.lexists, map(self.beside, _SHARED))):
+            _refuse_read_only(self.path.parent)
         return found.st_dev, found.st_ino
 
-    def _check_beside(self, path: Path) -> None:
-        try:
-            found = path.lstat()
-        except FileNotFoundError:
-            _refuse_read_only(path.parent)
-        except OSError as error:
-            raise not_opened(error, path) from error
-        else:
-            _refuse_special(path, found)
+    def check_beside(self) -> None:
+        """Refuse what SQLite would take for its own, wait for, or write through.
+
+        Asked before a file is made, so that one that is refused is not.
+
+        :raises IncompatibleStoreError: it is no regular file, has other names, or cannot be written
+        """
+        for path in map(self.beside, BESIDE):
+            try:
+                found = path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise not_opened(error, path) from error
+            if why := unfit(found):
+                msg = f"{path}: {why}"
+                raise IncompatibleStoreError(msg)
             _refuse_read_only(path)
 
 
-def _refuse_special(path: Path, found: os.stat_result) -> None:
+def no_file(found: os.stat_result) -> str | None:
+    """Say why what a name leads to can be no store; ``None``: it is a file."""
+    if stat.S_ISDIR(found.st_mode):
+        return "it is a directory; give the path of a file in it"
+    return None if stat.S_ISREG(found.st_mode) else "it is no regular file"
+
+
+def unfit(found: os.stat_result) -> str | None:
+    """Say why what lies beside a file cannot be what SQLite keeps there; ``None``: it can.
+
+    :param found: of the name itself, should it be a link
+    """
     if not stat.S_ISREG(found.st_mode):
-        msg = f"{path}: it is no regular file"
-        raise IncompatibleStoreError(msg)
+        return "it is no regular file; remove it"
+    if found.st_nlink > 1:
+        return (
+            f"it has {found.st_nlink} names (hard links), and who opens the store would write to"
+            " all of them; delete the others, or move it away if it is not of this store"
+        )
+    return None
 
 
 def _refuse_read_only(path: Path) -> None:
@@ -136,14 +161,19 @@ def _refuse_read_only(path: Path) -> None:
 class Guard:
     """Notices when a file that is open here is no longer the one that others open.
 
+    A folder above it may be moved, with a link left in its place: that leads to the same files.
+
     :param place: open here, and kept open: SQLite lets its own files be for as long as that
     :param file: which one was opened
     """
 
     def __init__(self, place: Place, file: Identity) -> None:
         self._name = place.given
-        self._expected: dict[Path, Identity | None] = {place.given: file, place.path: file}
-        self._expected |= {path: identity(path) for path in map(place.beside, _SHARED)}
+        # Behind a link in the place of the file, others would use the log of another name.
+        given, own = (place.given, place.given != place.path), (place.path, False)
+        self._expected: dict[tuple[Path, bool], Identity | None] = {given: file, own: file}
+        for path in map(place.beside, _SHARED):
+            self._expected[path, False] = identity(path, follow=False)
         self._gone: str | None = None
 
     def look(self) -> bool:
@@ -170,13 +200,13 @@ class Guard:
         self.refuse_gone()
 
     def _what_is_gone(self) -> str | None:
-        for path, expected in self._expected.items():
+        for (path, follow), expected in self._expected.items():
             try:
-                found = identity(path)
+                found = identity(path, follow=follow)
             except OSError:  # it cannot be seen just now
                 continue
             if found is None or found != expected:
-                what = "replaced by another file" if found else "deleted or renamed"
+                what = "replaced by another file or a link" if found else "deleted or renamed"
                 return (
                     f"{self._name}: {path.name} was {what} while it was open here, so nothing more"
                     " is written to it; see to the files, then open the store again"

@@ -104,16 +104,18 @@ def _innermost(path: Path, mountinfo: Path) -> tuple[Path, str] | None:
     Source: proc(5), section ``/proc/pid/mountinfo``.
     """
     try:
-        lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = mountinfo.read_bytes().decode("utf-8", "surrogateescape").split("\n")
         target = path.resolve()
     except (OSError, RuntimeError):  # links in a circle, say; opening the file will tell
         return None
     found: tuple[Path, str] | None = None
     for line in lines:
         fields = line.split(" ")
+        if "-" not in fields[5:-1]:  # no line of a mount
+            continue
         point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[4]))
         if target.is_relative_to(point) and (
             found is None or len(point.parts) >= len(found[0].parts)
         ):
-            found = point, fields[fields.index("-") + 1]
+            found = point, fields[fields.index("-", 5) + 1]
     return found
