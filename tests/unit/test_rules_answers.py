@@ -11,6 +11,7 @@ from samples import member, message, receipt
 from agentpool import (
     AskOutcome,
     IdempotencyConflictError,
+    InvalidValueError,
     MessageResponseContract,
     MessageStatus,
     RunAddress,
@@ -256,3 +257,21 @@ def test_answers_are_a_tuple_that_says_how_it_came_to_them() -> None:
     answers = Answers((answer("run.b"),), AskOutcome.TIMED_OUT, ("run.c",))
     assert answers == (answer("run.b"),)
     assert repr(answers) == "<Answers timed_out: 1, missing 1>"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("answers", 5),
+        ("answers", None),
+        ("answers", ("msg.a",)),
+        ("outcome", "timed_out"),
+        ("missing", "run.c"),
+        ("late", 5),
+        ("unreadable", ("5",)),
+    ],
+)
+def test_what_is_no_answers_is_refused_by_name(field: str, value: object) -> None:
+    right = {"answers": (answer("run.b"),), "outcome": AskOutcome.TIMED_OUT}
+    with pytest.raises(InvalidValueError, match=field):
+        Answers(**{**right, field: value})  # type: ignore[arg-type]
