@@ -1,6 +1,6 @@
 """The inbox of a member: look, take one message after another, acknowledge."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Container, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self, TypeAlias, TypeGuard, TypeVar, cast, overload
@@ -104,6 +104,11 @@ class Delivery(MessageBody):
         """A name for the claim, with which `Inbox.ack` ends it, in another process too."""
         return token_of(self._inbox.pool.pool_id, self.claim)
 
+    def is_renewed(self) -> bool:
+        """Say whether the claim is renewed still: until its limit, or the closing of its pool."""
+        pool = self._inbox.pool
+        return not pool.ending.closed and (self.limit is None or pool.store.clock() < self.limit)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -150,7 +155,8 @@ class Delivery(MessageBody):
 
         Cancelled, the message is done or not; acknowledging again tells, by `ClaimLostError`.
 
-        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        :raises ClaimLostError: the claim had run out, and another took the message or it expired;
+            or the claim was ended. Nothing has changed
         :raises MembershipLostError: the run was lost; the message is there again for who has it
         """
         await self._end(Acknowledge(self.claim))
@@ -164,7 +170,7 @@ class Delivery(MessageBody):
 
         :param delay: seconds before it can be taken again; ``None``: 1 after the first attempt,
             then 2, 4, ..., at most 300
-        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        :raises ClaimLostError: the claim was lost or ended, see `Delivery.ack`; nothing has changed
         :raises MembershipLostError: the run was lost; the message is there again, without a delay
         """
         after = None if delay is None else millis(delay, "delay")
@@ -318,7 +324,7 @@ class Inbox:
 
         Cancelled, the message is done or not; acknowledging again tells, by `ClaimLostError`.
 
-        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        :raises ClaimLostError: the claim was lost or ended, see `Delivery.ack`; nothing has changed
         :raises InvalidValueError: it is no token, or one from another inbox
         """
         await self._acknowledge([self._claim_of(token, "token")])
@@ -329,7 +335,8 @@ class Inbox:
         Cancelled, all messages are done or none; acknowledging one again tells.
 
         :param deliveries: deliveries from this inbox, or tokens of such
-        :raises ClaimLostError: one of the claims had run out or was ended; nothing has changed
+        :raises ClaimLostError: one of the claims was lost or ended, see `Delivery.ack`; nothing
+            has changed
         :raises InvalidValueError: something else is among them, or from another inbox
         """
         checked = checked_sequence(deliveries, "deliveries", object)
@@ -347,10 +354,24 @@ class Inbox:
 
     async def _acknowledge(self, claims: Iterable[ClaimId]) -> None:
         ended = dict.fromkeys(claims)
-        await self.pool.execute(Acknowledge(*ended))
+        try:
+            await self.pool.execute(Acknowledge(*ended))
+        except MembershipLostError:
+            # Nothing ends them by this handle any more, and whoever has the run is not to wait.
+            await self.pool.put_right(self._give_back(ended))
+            raise
+        self._note_end(ended)
+
+    def _note_end(self, ended: Container[ClaimId]) -> None:
         for delivery in list(self._held):
             if delivery.claim.id in ended:
                 delivery.note_end()
+
+    async def _give_back(self, claims: Collection[ClaimId]) -> None:
+        """Give messages back if that can be done; if not, their claims run out."""
+        self._note_end(claims)
+        with suppress(AgentPoolError):
+            await self.pool.conclude(Unclaim(*claims))
 
     # --- dead letters
 

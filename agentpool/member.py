@@ -106,6 +106,9 @@ class MemberHandle(Asker):
 
         What is claimed is returned. A run that is acted for by `AgentPool.acting_as` stays a
         member. A cancelled close closes all the same.
+
+        :raises StoreClosedError: the store belongs to another event loop, which may still run;
+            nothing has ended
         """
         await self._end()
 
@@ -160,6 +163,7 @@ class MemberHandle(Asker):
 
     async def let_go(self) -> None:
         """Return what was taken from the inbox, and from queues; see `Inbox.let_go`."""
+        self._pool.store.refuse_elsewhere()
         for inbox in (self.inbox, *self._queues.values()):
             await inbox.let_go()
 

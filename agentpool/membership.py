@@ -92,6 +92,7 @@ class Membership(Unopened):
     async def _end(self, ended_by: BaseException | None = None) -> None:
         if self._ended:
             return
+        self._pool.store.refuse_elsewhere()
         self._ended = True
         self._pool.entered.discard(self._end)
         self._pool.heartbeats.remove_holding(self._pool.pool_id, self._holding)

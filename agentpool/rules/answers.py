@@ -69,7 +69,7 @@ def opened(view: PoolView, seq: int, stored: AgentPoolStoredMessage) -> Iterator
     message, contract = stored.message, stored.message.response_contract
     if contract is None or view.row(contract_key(message.message_id)) is not None:
         return
-    key, to = message.idempotency_key, stored.receipt.delivered_to
+    key, to = message.idempotency_key, tuple(dict.fromkeys(stored.receipt.delivered_to))
     asked = load(view, asked_key(message.message_id), Asked)
     is_asked = asked is not None and asked.key(message.message_id) == key
     asker = message.sender if is_asked else None

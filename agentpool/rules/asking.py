@@ -9,6 +9,7 @@ from agentpool.errors import AskOutcome
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row
 from agentpool.rules.inboxes import UNREADABLE, message_at
 from agentpool.rules.messages import can_become, record_status
+from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.rules.rows import ANSWER, LATE, Asked, asked_key, load, put
 from agentpool.rules.transitions import MESSAGE_STEPS
 from agentpool.wire.ids import U64_MAX
@@ -70,9 +71,13 @@ class Answers(tuple[RunMessage, ...]):  # noqa: SLOT001  # a tuple can have none
         *,
         expected: int | None = None,
     ) -> Self:
-        made = super().__new__(cls, answers)
-        made.outcome, made.missing, made.late = outcome, missing, late
-        made.unreadable, made.expected = unreadable, expected
+        made = super().__new__(cls, checked_sequence(answers, "answers", RunMessage))
+        require_type(outcome, AskOutcome, "outcome")
+        made.outcome = outcome
+        made.missing = checked_sequence(missing, "missing", str)
+        made.late = checked_sequence(late, "late", RunMessage)
+        made.unreadable = checked_sequence(unreadable, "unreadable", int)
+        made.expected = expected
         return made
 
     def __getnewargs__(self) -> tuple[object, ...]:

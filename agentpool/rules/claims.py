@@ -1,7 +1,8 @@
 """Claims: a message is with one consumer under a lease, and is acknowledged or comes back.
 
-Acknowledging deletes the row. Fencing: a claim is current while the row has its numbers and its
-lease has not run out; whatever is no longer current changes nothing.
+Acknowledging deletes the row. Fencing: a claim is current while the row has its numbers and names
+who claims it; whatever is no longer current changes nothing. When its lease runs out, others may
+take the message; until one does, the claim counts, for its holder may only have been held up.
 """
 
 from abc import abstractmethod
@@ -276,7 +277,7 @@ class Unclaim(Command[None]):
 
     must_survive_power_cut = False
 
-    def __init__(self, *claims: Claim) -> None:
+    def __init__(self, *claims: Claim | ClaimId) -> None:
         self._claims = claims
         self.looks_up: LookUps = LookUps(rows=_rows_of(self._claims))
 
@@ -363,7 +364,7 @@ def _rows_of(claims: Sequence[Claim | ClaimId]) -> tuple[RowKey, ...]:
 
 def _if_current(view: PoolView, claim: Claim | ClaimId) -> Row | None:
     row = view.row(inbox_key(claim.run_id, claim.seq))
-    if row is None or row.due_at <= view.now:
+    if row is None:
         return None
     entry = value_of(row, InboxEntry)
     is_it = (entry.attempt, entry.undone) == (claim.attempt, claim.undone)

@@ -1,5 +1,6 @@
 """How long a thread that computes may keep the interpreter from a thread that is in a hurry."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ _SECONDS: Final = 0.0005
 """Ten times more often than by default: 0.1 ms a switch would cost those that compute."""
 _HALF_MICROSECOND: Final = 0.5e-6
 
-_counting: Final = threading.Lock()
+_counting = threading.Lock()
 _hurried = 0
 _former = _short = 0.0
 
@@ -38,6 +39,19 @@ def in_a_hurry() -> Iterator[None]:
             _hurried -= 1
             if not _hurried and sys.getswitchinterval() == _short:
                 _set(_former)
+
+
+def _begin_anew() -> None:
+    """Forget, in a child of a fork, the threads that it has not: they will never leave."""
+    global _counting, _hurried  # noqa: PLW0603  # as the setting is
+    _counting = threading.Lock()
+    if _hurried:
+        _hurried = 0
+        _set(_former)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _set(seconds: float) -> float:

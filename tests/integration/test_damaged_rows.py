@@ -16,7 +16,7 @@ from agentpool import (
 from agentpool.testing import a_member, a_message
 from agentpool.testing.conformance.pool_kit import an_event
 
-from .helpers import POOL, sql
+from .helpers import BOUND, POOL, sql
 
 
 async def test_an_answer_that_cannot_be_counted_is_refused_and_not_recorded(path: Path) -> None:
@@ -63,3 +63,81 @@ async def test_what_cannot_be_read_names_its_pool(path: Path, value: str) -> Non
                 await call()
             assert caught.value.pool_id == POOL
             assert str(caught.value).startswith(f"pool {POOL!r}: ")
+
+
+DAMAGED = {
+    "a value that is no text": "value = x'7b7d'",
+    "a value that is no UTF-8": "value = CAST(x'7bff7d' AS TEXT)",
+    "a value that is no JSON": "value = '{'",
+    "a time that is no integer": "due_at = 0.5",
+    "a time before all time": "due_at = -9e999",
+    "a time that is text": "due_at = 'soon'",
+    "a time that is no UTF-8": "due_at = CAST(x'ff' AS TEXT)",
+    "a negative number": "number = -number",
+    "a number that is no integer": "number = number + 0.5",
+    "a number that is no UTF-8": "number = CAST(x'ff' AS TEXT)",
+}
+
+
+@pytest.fixture(params=DAMAGED.values(), ids=[*DAMAGED])
+def damage(request: pytest.FixtureRequest) -> str:
+    return f"UPDATE agentpool_rows SET {request.param}"
+
+
+async def test_what_is_damaged_in_an_inbox_hides_nothing_else(path: Path, damage: str) -> None:
+    """Neither from takes nor from who looks, and who waits behind it waits for the next."""
+    async with (
+        asyncio.timeout(BOUND),
+        SqliteAgentPoolStore.open(path) as store,
+        AgentPool.open(store, POOL) as pool,
+        pool.member(a_member("run.a")) as me,
+    ):
+        for number in range(3):
+            await me.send(RunAddress.run("run.a"), f"body {number}")
+        with sql(path) as connection:
+            first = "SELECT min(number) FROM agentpool_rows WHERE kind = 'inbox'"
+            connection.execute(f"{damage} WHERE kind = 'inbox' AND number = ({first})")
+        assert len(await me.inbox.peek()) == 2
+        await pool.explain("run.a")
+        for number in (1, 2):
+            async with await me.inbox.take() as delivery:
+                assert await delivery.text() == f"body {number}"
+        waiting = asyncio.create_task(me.inbox.take())
+        await asyncio.sleep(0)
+        await me.send(RunAddress.run("run.a"), "the next")
+        async with await waiting as delivery:
+            assert await delivery.text() == "the next"
+
+
+async def test_a_damaged_dead_letter_hides_none_of_the_others(path: Path, damage: str) -> None:
+    async with (
+        SqliteAgentPoolStore.open(path) as store,
+        AgentPool.open(store, POOL) as pool,
+        pool.member(a_member("run.a"), max_attempts=1) as me,
+    ):
+        for number in range(2):
+            await me.send(RunAddress.run("run.a"), f"body {number}")
+            await (await me.inbox.take()).nack()
+        first, second = await me.inbox.dead()
+        with sql(path) as connection:
+            connection.execute(f"{damage} WHERE kind = 'dead' AND number = {first.seq}")
+        assert second in await me.inbox.dead()
+        await me.inbox.retry(second)
+        assert (await me.inbox.take()).message == second.message
+
+
+@pytest.mark.parametrize("value", ["x'7b7d'", "CAST(x'7bff7d' AS TEXT)"])
+async def test_a_row_that_is_looked_up_is_said_to_be_damaged(path: Path, value: str) -> None:
+    async with (
+        SqliteAgentPoolStore.open(path) as store,
+        AgentPool.open(store, POOL) as pool,
+        pool.member(a_member("run.a"), max_attempts=1) as me,
+    ):
+        await me.send(RunAddress.run("run.a"), "body")
+        await (await me.inbox.take()).nack()
+        [letter] = await me.inbox.dead()
+        with sql(path) as connection:
+            connection.execute(f"UPDATE agentpool_rows SET value = {value} WHERE kind = 'dead'")
+        with pytest.raises(CorruptRecordError, match="'dead'") as caught:
+            await me.inbox.retry(letter)
+        assert caught.value.pool_id == POOL

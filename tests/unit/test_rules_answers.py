@@ -12,6 +12,7 @@ from samples import member, message, receipt
 from agentpool import (
     AskOutcome,
     IdempotencyConflictError,
+    InvalidValueError,
     MessageResponseContract,
     MessageStatus,
     RunAddress,
@@ -261,3 +262,21 @@ def test_answers_are_a_tuple_that_says_how_it_came_to_them() -> None:
     assert repr(enough) == "<Answers incomplete: 1, missing 1>"
     too_few = copy(Answers(answers, AskOutcome.INCOMPLETE, ("run.c",), expected=3))
     assert repr(too_few) == "<Answers incomplete: 1, missing 1; expected 3, 2 received it>"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("answers", 5),
+        ("answers", None),
+        ("answers", ("msg.a",)),
+        ("outcome", "timed_out"),
+        ("missing", "run.c"),
+        ("late", 5),
+        ("unreadable", ("5",)),
+    ],
+)
+def test_what_is_no_answers_is_refused_by_name(field: str, value: object) -> None:
+    right = {"answers": (answer("run.b"),), "outcome": AskOutcome.TIMED_OUT}
+    with pytest.raises(InvalidValueError, match=field):
+        Answers(**{**right, field: value})  # type: ignore[arg-type]

@@ -35,7 +35,9 @@ class Delivered:
     def __init__(self, claim: Claim, lease: int) -> None:
         self.claim = claim
         self.lease = lease
-        self.limit: int | None = None
+
+    def is_renewed(self) -> bool:
+        return True
 
 
 class Beating:

@@ -1,5 +1,6 @@
 """While somebody is in a hurry, the interpreter is handed over sooner; then it is as it was."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -58,3 +59,16 @@ def test_what_is_shorter_already_stays() -> None:
     with in_a_hurry():
         assert sys.getswitchinterval() == shorter
     assert sys.getswitchinterval() == shorter
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_of_a_fork_is_in_no_hurry() -> None:
+    with in_a_hurry():
+        child = os.fork()
+        if child == 0:  # where the thread that was in a hurry, or held the lock, is not
+            switching_is = sys.getswitchinterval()
+            with in_a_hurry():
+                pass
+            os._exit(0 if switching_is == sys.getswitchinterval() == 0.02 else 1)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

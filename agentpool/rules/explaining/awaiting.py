@@ -73,15 +73,24 @@ class OpenQuestions:
                 asked.append((message_id, contract))
 
     def awaited_by(self, run_id: str) -> Iterator[Awaited]:
-        """Go through the runs whose answers a run waits for, one for each question."""
+        """Go through the runs whose answers a run waits for, one for each question.
+
+        No more are looked at than is said; then not all were found.
+        """
+        left = MOST_LOOKED_AT
         for message_id, contract in self._by_asker.get(run_id, ()):
             until = due_of(self._view, RESPONSE, contract.idempotency_key)
             known = self._view.message_by_key(contract.idempotency_key)
             for each in known.stored.receipt.delivered_to if known else ():
-                if owed(self._view, contract, each) is None:
-                    continue
-                is_member = each in self._view.state.members
-                yield Awaited(run_id=each, message_id=message_id, is_member=is_member, until=until)
+                if left == 0:
+                    self.is_all = False
+                    return
+                left -= 1
+                if owed(self._view, contract, each) is not None:
+                    is_there = each in self._view.state.members
+                    yield Awaited(
+                        run_id=each, message_id=message_id, is_member=is_there, until=until
+                    )
 
 
 def _asker_of(view: PoolView, contract: Contract) -> str | None:

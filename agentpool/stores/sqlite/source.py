@@ -12,14 +12,15 @@ from agentpool.errors import CorruptRecordError, StoreError
 from agentpool.rules.command import LookUps, Row, RowKey
 from agentpool.stores.batch.source import Changes, Checkpoint, Open, RawRecord, Stretch
 from agentpool.stores.sqlite import content, statements
+from agentpool.stores.sqlite.listing import fetched, listed_rows
 from agentpool.stores.sqlite.promises import refuse_lost
 from agentpool.stores.sqlite.statements import Index
 from agentpool.stores.sqlite.written import count_of, is_there
 from agentpool.support.clock import Clock, wall_clock
-from agentpool.wire.ids import I64_MAX, identifier_problem
+from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import AT_ONCE, Lines, SealedPayload, open_lines
 
-__all__ = ("AppendedRows", "SqliteSource", "listed_pools")
+__all__ = ("AppendedRows", "SqliteSource")
 
 P = TypeVar("P")
 
@@ -258,8 +259,8 @@ class SqliteSource:
     # --- rows
 
     def row(self, key: RowKey) -> Row | None:
-        found = self._connection.execute(statements.ROW, (self.pool_id, *key)).fetchone()
-        return None if found is None else self._row(found)
+        found = fetched(self._connection, statements.ROW, self.pool_id, *key)
+        return self._row(found[0]) if found else None
 
     def rows(self, kind: str, name: str, *, after: int, limit: int) -> list[Row]:
         return self._rows(statements.ROWS, kind, name, after, limit)
@@ -294,8 +295,7 @@ class SqliteSource:
         return self._known(statements.NEXT_DEADLINE)
 
     def _rows(self, sql: str, *values: object) -> list[Row]:
-        found = self._connection.execute(sql, (self.pool_id, *values)).fetchall()
-        return [self._row(each) for each in found]
+        return listed_rows(self._connection, sql, self.pool_id, *values)
 
     def _row(self, found: tuple[Any, ...]) -> Row:
         kind, name, number, value, due_at = found
@@ -393,17 +393,6 @@ class SqliteSource:
         if inserted is None or inserted.rowcount != count:
             msg = "what was inserted is not there: a trigger, or a view, stands in the way; drop it"
             raise StoreError(msg, pool_id=self.pool_id)
-
-
-def listed_pools(connection: sqlite3.Connection) -> list[str]:
-    """List the pools that have records, but for those whose id nobody could name."""
-    raw = [bytes(name) for (name,) in connection.execute(statements.POOLS).fetchall()]
-    ids = [name.decode(errors="replace") for name in raw]
-    return [each for each, name in zip(ids, raw, strict=True) if _is_id(each, name)]
-
-
-def _is_id(pool_id: str, name: bytes) -> bool:
-    return pool_id.encode() == name and identifier_problem(pool_id) is None
 
 
 _NUMBER: Final = itemgetter(0)

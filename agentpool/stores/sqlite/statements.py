@@ -48,6 +48,7 @@ __all__ = (
     "TIME",
     "WAKES_BY_KEY",
     "Index",
+    "with_damaged_as_bytes",
     "with_kind_as_bytes",
     "without_index",
 )
@@ -66,7 +67,13 @@ READABLE: Final = f"""
 _PAYLOAD: Final = f"CASE WHEN {READABLE} THEN CAST(payload_json AS BLOB) END"
 _KIND: Final = "SELECT seq, kind,"
 _RECORDS: Final = f"SELECT seq, kind, {_PAYLOAD} FROM agent_pool_records WHERE pool_id = ?"
-_ROWS: Final = "SELECT kind, name, number, value, due_at FROM agentpool_rows WHERE pool_id = ?"
+_ROW: Final = "SELECT kind, name, number, value, due_at"
+_ROWS: Final = f"{_ROW} FROM agentpool_rows WHERE pool_id = ?"
+# What another program left without a number is nowhere, and without a time is never due. With the
+# sign, no index is chosen by that.
+_IS_KEY: Final = "typeof(number) = 'integer' AND +number >= 0"
+_IS_DUE: Final = f"{_IS_KEY} AND typeof(due_at) = 'integer'"
+_HAS_VALUE: Final = f"typeof(value) = 'text' AND {IS_UTF_8}(CAST(value AS BLOB))"
 
 # --- records
 
@@ -74,6 +81,17 @@ _ROWS: Final = "SELECT kind, name, number, value, due_at FROM agentpool_rows WHE
 def with_kind_as_bytes(sql: str) -> str:
     """Change a statement that reads records to one that reads kinds that are not UTF-8 too."""
     return sql.replace(_KIND, "SELECT seq, CAST(kind AS BLOB),", 1)
+
+
+def with_damaged_as_bytes(sql: str) -> str:
+    """Change a statement that reads rows to one that reads those that are not UTF-8 too."""
+    return sql.replace(
+        _ROW,
+        f"""SELECT kind, name, number,
+        CASE WHEN {_HAS_VALUE} THEN value ELSE CAST(value AS BLOB) END,
+        CASE WHEN typeof(due_at) = 'integer' THEN due_at END""",
+        1,
+    )
 
 
 def without_index(sql: str) -> str:
@@ -149,23 +167,23 @@ INSERT: Final = _for_many(
 # --- rows
 
 ROW: Final = f"{_ROWS} AND kind = ? AND name = ? AND number = ?"
-ROWS: Final = f"{_ROWS} AND kind = ? AND name = ? AND number > ? ORDER BY number LIMIT ?"
+ROWS: Final = f"""
+    {_ROWS} AND kind = ? AND name = ? AND number > ? AND {_IS_KEY} ORDER BY number LIMIT ?
+"""
 # Rows that are due at the same time come by number, as the index holds the rest of the primary key;
 # named in the ORDER BY, SQLite would sort all of them for the first.
 DUE: Final = f"""
-    {_ROWS} AND kind = 'inbox' AND name = ? AND due_at > ? AND due_at <= ? ORDER BY due_at LIMIT ?
+    {_ROWS} AND kind = 'inbox' AND name = ? AND due_at > ? AND due_at <= ? AND {_IS_DUE}
+    ORDER BY due_at LIMIT ?
 """
 # What another program may have put there is no deadline that anybody can carry out.
 _DEADLINE: Final = "pool_id = ? AND kind = 'deadline'"
 _IN_ORDER: Final = "due_at <= ? ORDER BY due_at, name LIMIT ?"
 _IS_ROW: Final = f"""
-    typeof(number) = 'integer' AND number >= 0 AND typeof(due_at) = 'integer'
-    AND typeof(name) = 'text' AND {IS_UTF_8}(CAST(name AS BLOB))
-    AND typeof(value) = 'text' AND {IS_UTF_8}(CAST(value AS BLOB))
+    {_IS_DUE} AND typeof(name) = 'text' AND {IS_UTF_8}(CAST(name AS BLOB)) AND {_HAS_VALUE}
 """
 DEADLINES: Final = f"""
-    SELECT kind, name, number, value, due_at FROM agentpool_rows
-    WHERE {_DEADLINE} AND {_IS_ROW} AND {_IN_ORDER}
+    {_ROW} FROM agentpool_rows WHERE {_DEADLINE} AND {_IS_ROW} AND {_IN_ORDER}
 """
 ARE_ROWS: Final = f"""
     SELECT min(is_row) FROM (
@@ -180,8 +198,10 @@ DELETE_DAMAGED: Final = f"""
         ) WHERE NOT is_row
     )
 """
-NEXT_DUE: Final = """
-    SELECT min(due_at) FROM agentpool_rows WHERE pool_id = ? AND kind = 'inbox' AND name = ?
+NEXT_DUE: Final = f"""
+    SELECT due_at FROM agentpool_rows
+    WHERE pool_id = ? AND kind = 'inbox' AND name = ? AND {_IS_DUE}
+    ORDER BY due_at LIMIT 1
 """
 # The first row is the first that is due, whatever it holds: to look for one that is well could take
 # long. What is no number comes after all that are, and is never due.

@@ -27,6 +27,7 @@ from agentpool.stores.sqlite.bodies import Bodies
 from agentpool.stores.sqlite.connection import read_transaction
 from agentpool.stores.sqlite.doorbell import Ringer
 from agentpool.stores.sqlite.engine import SqliteEngine, Writing, in_our_terms
+from agentpool.stores.sqlite.listing import listed_pools
 from agentpool.stores.sqlite.lookout import Lookout
 from agentpool.stores.sqlite.memory import Memory
 from agentpool.stores.sqlite.opening import (
@@ -38,7 +39,7 @@ from agentpool.stores.sqlite.opening import (
 )
 from agentpool.stores.sqlite.promises import Promises
 from agentpool.stores.sqlite.reads import Reads
-from agentpool.stores.sqlite.source import SqliteSource, listed_pools
+from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop

@@ -10,7 +10,7 @@ from agentpool.member import MemberHandle
 from agentpool.pool import AgentPool
 from agentpool.support.clock import wall_clock
 from agentpool.testing.cancellation import tasks_left
-from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusals
+from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusal, refusals
 from agentpool.testing.conformance.pool_asking import a_question
 from agentpool.testing.conformance.pool_kit import PoolKit, an_event, deliver, events_of
 from agentpool.testing.conformance.pool_wakes import a_wait, waiting
@@ -93,6 +93,23 @@ EVERY_CALL: Final[dict[str, Call]] = {
 
 class PoolClosingTests(PoolKit):
     """``aclose`` of pools and stores."""
+
+    async def test_a_member_that_is_closed_in_another_event_loop_says_so_and_ends_nothing(
+        self,
+    ) -> None:
+        for lease in (30.0, None):
+            async with self.opened("run.a") as pool:
+                await deliver(pool, 1, to=RunAddress.run("run.a"))
+                me = await pool.member(a_member("run.b"), lease=lease)
+                handle = pool.acting_as(a_member("run.a"))
+                held = await handle.inbox.take()
+                for each in (me, handle):
+                    closing = asyncio.to_thread(asyncio.run, each.aclose())
+                    await refusal(StoreClosedError, closing)
+                await held.ack()
+                assert a_member("run.b") in await pool.members()
+                await me.aclose()
+                assert a_member("run.b") not in await pool.members()
 
     async def test_closing_the_store_ends_every_endless_call(self) -> None:
         async with self.opened("run.a", "run.b", clock=wall_clock) as pool:

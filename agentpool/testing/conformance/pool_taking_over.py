@@ -39,10 +39,12 @@ async def _handled(delivery: Delivery) -> None:
         await asyncio.sleep(0)
 
 
-ENDS: Final[dict[str, Callable[[Delivery], Awaitable[object]]]] = {
-    "ack": Delivery.ack,
-    "nack": Delivery.nack,
-    "the end of its block": _handled,
+ENDS: Final[dict[str, Callable[[MemberHandle, Delivery], Awaitable[object]]]] = {
+    "ack": lambda _, held: held.ack(),
+    "nack": lambda _, held: held.nack(),
+    "the end of its block": lambda _, held: _handled(held),
+    "ack_many": lambda me, held: me.inbox.ack_many([held]),
+    "ack by its token": lambda me, held: me.inbox.ack(held.token),
 }
 
 
@@ -70,7 +72,7 @@ class PoolTakingOverTests(PoolKit):
                 await pool.send(a_message(sender="run.b", to=RunAddress.run("run.a")))
                 held = await first.inbox.take()
                 async with pool.member(MEMBER) as second, asyncio.timeout(PATIENCE):
-                    await refusal(MembershipLostError, end(held))
+                    await refusal(MembershipLostError, end(first, held))
                     assert attempts([await second.inbox.take()]) == [("message.1", 1)]
                     await refusal(ClaimLostError, pool.inbox("run.a").ack(held.token))
 
