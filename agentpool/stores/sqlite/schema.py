@@ -178,11 +178,30 @@ _LONG: Final = (
     f"CREATE INDEX agentpool_long_records ON agent_pool_records (pool_id, seq) WHERE {IS_LONG}",
 )
 
+_COUNTED: Final = (
+    # Who is asked, has answered and has left was listed before it was counted.
+    """
+    UPDATE agentpool_rows AS contract SET value = json_set(
+        value,
+        '$.recipients', json_array_length(value, '$.recipients'),
+        '$.answered', ifnull(json_array_length(value, '$.answered'), 0),
+        '$.left', (
+            SELECT count(*) FROM json_each(contract.value, '$.left') AS gone
+            WHERE gone.value NOT IN (
+                SELECT run.value FROM json_each(contract.value, '$.answered') AS run
+            )
+        )
+    )
+    WHERE kind = 'contract' AND CASE WHEN json_valid(value)
+        THEN json_type(value, '$.recipients') = 'array' END
+    """,
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _WIRE_TABLES + _DERIVED,
     _PROMISES,
     _REWRITTEN + _CLOCK,
-    _PIECES + _LONG,
+    _PIECES + _LONG + _COUNTED,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The version that this library writes; it refuses files of a higher one."""
