@@ -132,6 +132,26 @@ async def test_sqlite_files_are_not_written_through_links(
     assert listing(path.parent) == before
 
 
+@pytest.mark.parametrize("suffix", BESIDE)
+async def test_sqlite_files_may_vanish_while_they_are_looked_at(
+    path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(path)
+    one = path.with_name(path.name + suffix)
+    one.touch()
+    access = os.access
+
+    def vanish_first(each: Path, mode: int, *, effective_ids: bool) -> bool:
+        if each == one:
+            one.unlink(missing_ok=True)
+        return access(each, mode, effective_ids=effective_ids)
+
+    monkeypatch.setattr(os, "access", vanish_first)
+    monkeypatch.setattr(os, "supports_effective_ids", {vanish_first})
+    async with SqliteAgentPoolStore.open(path) as store:
+        assert await send(store, "a") == 2
+
+
 async def test_an_empty_rollback_journal_is_no_harm(path: Path) -> None:
     await make(path)
     path.with_name("pool.db-journal").touch()
