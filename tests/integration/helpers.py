@@ -11,7 +11,13 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from agentpool import AgentPoolMember, AgentPoolStore, AgentPoolStoreRecord, MessageStatus
+from agentpool import (
+    AgentPoolMember,
+    AgentPoolStore,
+    AgentPoolStoreRecord,
+    MessageStatus,
+    SqliteAgentPoolStore,
+)
 from agentpool.testing import a_member, a_message, a_receipt
 
 POOL = "pool.test"
@@ -55,6 +61,16 @@ async def take(
     """Wait for the next records of a watcher."""
     async with asyncio.timeout(BOUND):
         return [await anext(watcher) for _ in range(count)]
+
+
+async def make(path: Path) -> None:
+    """Make a store with one record."""
+    async with SqliteAgentPoolStore.open(path) as store:
+        await store.open_pool(POOL)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
 
 
 @contextmanager

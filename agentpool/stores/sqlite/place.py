@@ -127,7 +127,11 @@ class Place:
             if why := unfit(found):
                 msg = f"{path}: {why}"
                 raise IncompatibleStoreError(msg)
-            _refuse_read_only(path)
+            try:
+                _refuse_read_only(path)
+            except IncompatibleStoreError:
+                if os.path.lexists(path):  # else the last process that had it open is through
+                    raise
 
 
 def no_file(found: os.stat_result) -> str | None:
@@ -143,7 +147,9 @@ def unfit(found: os.stat_result) -> str | None:
     :param found: of the name itself, should it be a link
     """
     if not stat.S_ISREG(found.st_mode):
-        return "it is no regular file; remove it"
+        return (
+            "it is no regular file; put back the one that belongs there, or remove it if none does"
+        )
     if found.st_nlink > 1:
         return (
             f"it has {found.st_nlink} names (hard links), and who opens the store would write to"
