@@ -12,7 +12,8 @@ from unittest.mock import ANY
 import anyio
 import pytest
 
-from agentpool import AgentPool, SqliteAgentPoolStore
+from agentpool import AgentPool, SqliteAgentPoolStore, decode
+from agentpool.rules.rows import Contract
 from agentpool.stores.sqlite.schema import SCHEMA_VERSION, prepare_file, refuse_foreign_file
 
 from .cancelling import CancelAt
@@ -130,6 +131,30 @@ async def test_a_file_of_an_earlier_version_works(path: Path) -> None:
             assert len(await pool.inbox("run.b").peek()) == 1
         assert await store.get_content(await store.put_content(b"a body")) == b"a body"
         assert await send(store, "a") == len(await store.read(POOL))
+
+
+async def test_who_was_asked_in_a_file_of_an_earlier_version_is_counted(path: Path) -> None:
+    """Damaged rows, and those of the form that is written now, stay as they are."""
+    before = '{"idempotency_key":"q","expected":2,"recipients":["a","b","c"]'
+    rows = {
+        "all": before + ',"number":7}',
+        "some": before + ',"answered":["b"],"number":7,"left":["b","c"]}',
+        "new": '{"idempotency_key":"q","expected":2,"recipients":3}',
+        "damaged": "{",
+    }
+    with sql(file_of_version_1(path)) as connection:
+        for name, value in rows.items():
+            row = (POOL, name, value)
+            insert = "INSERT INTO agentpool_rows VALUES (?, 'contract', ?, 0, 0, ?)"
+            connection.execute(insert, row)
+    async with SqliteAgentPoolStore.open(path):
+        pass
+    with sql(path) as connection:
+        query = "SELECT name, value FROM agentpool_rows WHERE kind = 'contract'"
+        found = dict(connection.execute(query).fetchall())
+    assert decode(found["all"], Contract) == Contract("q", 2, 3, number=7)
+    assert decode(found["some"], Contract) == Contract("q", 2, 3, answered=1, left=1, number=7)
+    assert (found["new"], found["damaged"]) == (rows["new"], rows["damaged"])
 
 
 def test_a_store_that_comes_to_be_while_a_file_is_looked_at_is_no_foreign_one(path: Path) -> None:
