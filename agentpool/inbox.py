@@ -376,7 +376,11 @@ class Inbox:
     # --- dead letters
 
     async def dead(self, limit: int = 100) -> tuple[DeadLetter, ...]:
-        """List the first messages that were put aside after too many attempts. Changes nothing."""
+        """List the first messages that were put aside after too many attempts. Changes nothing.
+
+        A message whose last attempt ended with its process is put aside by the next take of the
+        inbox that comes upon it, and is in `peek` until then.
+        """
         return await self._listed(dead_page, limit)
 
     async def retry(self, letter: DeadLetter) -> None:

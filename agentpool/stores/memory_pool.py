@@ -46,7 +46,7 @@ class MemoryPool:
         self.projected: int | None = None
         self.announced: bool = False
         self._clock = clock
-        self._times: list[int] = []
+        self._times: list[int | None] = []
         self._messages_by_key: dict[str, list[Placed[AgentPoolStoredMessage]]] = {}
         self._wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
         self._first_of_wakes: dict[str, Placed[AgentPoolStoredWake]] = {}
@@ -140,7 +140,7 @@ class MemoryPool:
         seq = len(self.log) + 1
         self.state.apply(seq, payload)
         self.log.append(record_at(self.pool_id, seq, payload))
-        self._times.append(self.now)
+        self._times.append(None if self.projected is None else self.now)
         match payload:
             case RunMessageRecorded(stored):
                 key = stored.message.idempotency_key

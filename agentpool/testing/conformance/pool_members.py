@@ -120,6 +120,14 @@ class PoolMemberTests(PoolKit):
                 (POOL, 7_000),
             ]
 
+    async def test_a_pool_that_was_only_opened_has_not_changed(self) -> None:
+        async with self.opened("run.a") as pool, AgentPool.open(pool.store, "other") as other:
+            [listed, _] = sorted(await pool.store.pools(), key=lambda each: each.pool_id)
+            assert (listed.pool_id, listed.records, listed.last_change) == ("other", 1, None)
+            await other.join_run(a_member("run.b"))
+            [listed, _] = sorted(await pool.store.pools(), key=lambda each: each.pool_id)
+            assert listed.last_change is not None
+
     async def test_the_records_of_a_pool_can_be_watched(self) -> None:
         async with self.opened("run.a") as pool, aclosing(pool.watch_pool()) as watch:
             seen = await take(watch, 3)
