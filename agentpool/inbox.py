@@ -104,11 +104,6 @@ class Delivery(MessageBody):
         """A name for the claim, with which `Inbox.ack` ends it, in another process too."""
         return token_of(self._inbox.pool.pool_id, self.claim)
 
-    def is_renewed(self) -> bool:
-        """Say whether the claim is renewed still: until its limit, or the closing of its pool."""
-        pool = self._inbox.pool
-        return not pool.ending.closed and (self.limit is None or pool.store.clock() < self.limit)
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -155,8 +150,7 @@ class Delivery(MessageBody):
 
         Cancelled, the message is done or not; acknowledging again tells, by `ClaimLostError`.
 
-        :raises ClaimLostError: the claim had run out, and another took the message or it expired;
-            or the claim was ended. Nothing has changed
+        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         :raises MembershipLostError: the run was lost; the message is there again for who has it
         """
         await self._end(Acknowledge(self.claim))
@@ -170,7 +164,7 @@ class Delivery(MessageBody):
 
         :param delay: seconds before it can be taken again; ``None``: 1 after the first attempt,
             then 2, 4, ..., at most 300
-        :raises ClaimLostError: the claim was lost or ended, see `Delivery.ack`; nothing has changed
+        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         :raises MembershipLostError: the run was lost; the message is there again, without a delay
         """
         after = None if delay is None else millis(delay, "delay")
@@ -324,7 +318,7 @@ class Inbox:
 
         Cancelled, the message is done or not; acknowledging again tells, by `ClaimLostError`.
 
-        :raises ClaimLostError: the claim was lost or ended, see `Delivery.ack`; nothing has changed
+        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
         :raises InvalidValueError: it is no token, or one from another inbox
         """
         await self._acknowledge([self._claim_of(token, "token")])
@@ -335,8 +329,7 @@ class Inbox:
         Cancelled, all messages are done or none; acknowledging one again tells.
 
         :param deliveries: deliveries from this inbox, or tokens of such
-        :raises ClaimLostError: one of the claims was lost or ended, see `Delivery.ack`; nothing
-            has changed
+        :raises ClaimLostError: one of the claims had run out or was ended; nothing has changed
         :raises InvalidValueError: something else is among them, or from another inbox
         """
         checked = checked_sequence(deliveries, "deliveries", object)

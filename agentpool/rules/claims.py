@@ -1,8 +1,7 @@
 """Claims: a message is with one consumer under a lease, and is acknowledged or comes back.
 
-Acknowledging deletes the row. Fencing: a claim is current while the row has its numbers and names
-who claims it; whatever is no longer current changes nothing. When its lease runs out, others may
-take the message; until one does, the claim counts, for its holder may only have been held up.
+Acknowledging deletes the row. Fencing: a claim is current while the row has its numbers and its
+lease has not run out; whatever is no longer current changes nothing.
 """
 
 from abc import abstractmethod
@@ -364,7 +363,7 @@ def _rows_of(claims: Sequence[Claim | ClaimId]) -> tuple[RowKey, ...]:
 
 def _if_current(view: PoolView, claim: Claim | ClaimId) -> Row | None:
     row = view.row(inbox_key(claim.run_id, claim.seq))
-    if row is None:
+    if row is None or row.due_at <= view.now:
         return None
     entry = value_of(row, InboxEntry)
     is_it = (entry.attempt, entry.undone) == (claim.attempt, claim.undone)

@@ -27,7 +27,7 @@ _AFTER_ERROR_MILLIS: Final = 200
 
 
 class Renewable(Protocol):
-    """Something under a claim, whose lease is in milliseconds."""
+    """Something under a claim: its lease is in milliseconds, its limit a time of the clock."""
 
     @property
     def claim(self) -> Claim:
@@ -37,8 +37,9 @@ class Renewable(Protocol):
     def lease(self) -> int:
         """For how long to renew it."""
 
-    def is_renewed(self) -> bool:
-        """Say whether to renew it still, for as long as somebody holds this."""
+    @property
+    def limit(self) -> int | None:
+        """Until when to renew it; ``None``: for as long as somebody holds this."""
 
 
 class _Held(NamedTuple):
@@ -186,8 +187,9 @@ class Heartbeats:
         return (partial(self._renew_claims, pool_id, held) for pool_id, held in claims.items())
 
     def _renewed(self) -> Iterator[tuple[str, Renewable]]:
+        now = self._store.clock()
         for (pool_id, _), delivery in self._deliveries.items():
-            if delivery.is_renewed():
+            if delivery.limit is None or now < delivery.limit:
                 yield pool_id, delivery
 
     async def _renew_leases(self, pool_id: str, holdings: list[Holding]) -> None:

@@ -35,9 +35,7 @@ class Delivered:
     def __init__(self, claim: Claim, lease: int) -> None:
         self.claim = claim
         self.lease = lease
-
-    def is_renewed(self) -> bool:
-        return True
+        self.limit: int | None = None
 
 
 class Beating:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from agentpool.errors import ClaimLostError
 from agentpool.pool import AgentPool
-from agentpool.rules.claims import Claim, ClaimNext, RenewClaims, Unclaim
+from agentpool.rules.claims import Claim, ClaimNext
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.rows import inbox_key
 from agentpool.support.clock import wall_clock
@@ -114,46 +114,14 @@ class PoolClaimTests(PoolKit):
             found = [(each.message.message_id, each.attempt) for each in claims]
             assert found == [("message.1", 1), ("message.2", 1), ("message.1", 2)]
 
-    async def test_a_claim_that_ran_out_counts_until_another_takes_the_message(self) -> None:
-        """Its holder was only held up, and nothing was handed out twice."""
-        clock = ManualClock()
-        async with self.opened("run.a", "run.b", clock=clock) as pool:
-            await deliver(pool, 3)
-            inbox = pool.inbox("run.b", claim_limit=LEASE / 1000)
-            by_itself, by_token, returned = [await inbox.take() for _ in range(3)]
-            clock.advance(10 * LEASE)
-            await by_itself.ack()
-            await inbox.ack(by_token.token)
-            await returned.nack(delay=1)
-            await refusal(ClaimLostError, returned.ack())
-            await nothing_comes(inbox.take(), pool)
-            clock.advance(1000)
-            assert attempts([await inbox.take()]) == [("message.3", 2)]
-
-    async def test_a_claim_that_ran_out_is_renewed_and_undone_until_another_takes_the_message(
-        self,
-    ) -> None:
-        clock = ManualClock()
-        async with self.opened("run.a", "run.b", clock=clock) as pool:
-            await deliver(pool, 2)
-            renewed, undone = [await claimed(pool) for _ in range(2)]
-            clock.advance(10 * LEASE)
-            lost = await pool.store.execute(POOL, RenewClaims({renewed: LEASE}))
-            assert lost == frozenset()
-            await pool.store.execute(POOL, Unclaim(undone))
-            again = await claimed(pool)
-            assert (again.message.message_id, again.attempt) == ("message.2", 1)
-            clock.advance(LEASE)
-            assert (await claimed(pool)).attempt == renewed.attempt + 1
-            lost = await pool.store.execute(POOL, RenewClaims({renewed: LEASE, undone: LEASE}))
-            assert lost == {renewed, undone}
-
     async def test_a_stale_claim_can_neither_acknowledge_nor_return(self) -> None:
         clock = ManualClock()
         async with self.opened("run.a", "run.b", clock=clock) as pool:
             await deliver(pool, 1)
-            stale = await pool.inbox("run.b", claim_limit=LEASE / 1000).take()
+            stale = await pool.inbox("run.b").take()
             clock.advance(LEASE)
+            await refusal(ClaimLostError, stale.ack())
+            await refusal(ClaimLostError, stale.nack())
             current = await pool.inbox("run.b").take()
             await refusal(ClaimLostError, stale.ack())
             await refusal(ClaimLostError, stale.nack())
