@@ -156,20 +156,19 @@ def _refuse_lost(transaction: PoolTransaction, command: Command[Any]) -> None:
 def _carry_out_before(transaction: PoolTransaction, command: Command[Any], room: int) -> None:
     """Carry out what is due before a command: if that is little all of it, in its order.
 
-    And what the command touches in any case: it must not find that still open. But for where others
-    have appended what is not worked in yet: it may have come before.
+    And what the command touches in any case: it must not find that still open.
     """
     due = transaction.next_deadline()
     if due is None or due > transaction.now:
         return
     _Upkeep(transaction, min(room, _LITTLE)).carry_out_due(everything=False)
+    in_turn = transaction.projected == transaction.head
     for key in command.touches(transaction):
-        if transaction.projected != transaction.head:
-            return
         row = transaction.row(key)
         if row is not None and row.due_at <= transaction.now:
             transaction.apply(carry_out_due(transaction, row))
-            _Upkeep(transaction, PIECE).catch_up()
+            if in_turn:
+                _Upkeep(transaction, PIECE).catch_up()
 
 
 class _Upkeep:

@@ -67,9 +67,12 @@ class Scenario:
         return f"wake.{self.number}"
 
 
-def actions_of(random: Random, scenario: Scenario) -> Iterator[Action]:
-    """Make up what happens to one wake; in which process each happens is the caller's choice."""
-    timeout = _PATIENT if random.random() < 0.2 else random.choice(_TIMEOUTS)
+def actions_of(random: Random, scenario: Scenario, *, is_patient: bool) -> Iterator[Action]:
+    """Make up what happens to one wake; in which process each happens is the caller's choice.
+
+    The first registers it.
+    """
+    timeout = _PATIENT if is_patient else random.choice(_TIMEOUTS)
     condition = _condition(random, scenario, timeout)
     yield _action(random, "register", condition, _since(random, scenario))
     if random.random() < 0.3:  # the same again, in the other process perhaps

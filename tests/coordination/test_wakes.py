@@ -1,6 +1,7 @@
 """Random interleavings of all that can happen to a wake, in two processes, killed now and then."""
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -10,7 +11,15 @@ from typing import Final
 
 import pytest
 
-from agentpool import AgentPool, SqliteAgentPoolStore, WakeRegistrationStatus
+from agentpool import (
+    AgentPool,
+    AgentPoolStoreCursor,
+    NotAMemberError,
+    SqliteAgentPoolStore,
+    WakeCondition,
+    WakeRegistrationStatus,
+    decode,
+)
 from agentpool.testing import a_member
 
 from .helpers import BOUND, POOL, SEED, Worker, amount, in_a_minute, process, say
@@ -82,13 +91,26 @@ class Interleavings:
         shares: tuple[list[Action], list[Action]] = ([], [])
         known: dict[str, tuple[Scenario, str]] = {}
         for scenario in scenarios:
-            for action in actions_of(self._random, scenario):
+            # Some are registered before everything else, so that however busy the machine is there
+            # are such as wait for what ends them.
+            is_early = scenario.number % 8 == 0
+            actions = list(actions_of(self._random, scenario, is_patient=is_early))
+            if is_early:
+                await self._register(actions[0])
+            for action in actions:
                 action["id"] = f"a{len(known)}"
                 known[action["id"]] = (scenario, action["do"])
                 self._random.choice(shares).append(action)
         for line in await self._carry_out(shares):
             identity, outcome = line.split(" ", 1)
             self.told.append((*known[identity], outcome))
+
+    async def _register(self, action: Action) -> None:
+        condition = decode(action["value"], WakeCondition)
+        with contextlib.suppress(NotAMemberError):  # the run of a process that was killed
+            await self._pool.suspend_until(
+                condition.run_id, condition, since=AgentPoolStoreCursor(action["since"] or 0)
+            )
 
     async def _scenario(self, number: int) -> Scenario:
         """Let a run of its own wait, or one of a process, which may be killed and lose it."""
