@@ -27,7 +27,7 @@ from .interleavings import HOST, SINK, Action, Ledger, Scenario, actions_of, rea
 
 pytestmark = pytest.mark.slow
 
-SCENARIOS: Final = amount(400, 4_000)
+SCENARIOS: Final = amount(240, 4_000)
 AT_ONCE: Final = 40
 LEASE_MILLIS: Final = 300
 STATUSES: Final = frozenset(map(str, WakeRegistrationStatus))

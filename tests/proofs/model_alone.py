@@ -13,7 +13,7 @@ from agentpool.testing.model.steps import Actor
 from agentpool.wire.records import MessageReceipt, RunMessage
 
 SHORT: Final = settings(
-    max_examples=40,
+    max_examples=28,
     stateful_step_count=25,
     derandomize=True,
     deadline=None,

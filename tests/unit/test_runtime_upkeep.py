@@ -578,7 +578,7 @@ async def test_records_that_come_of_what_is_done_are_no_burst_of_others() -> Non
     it = await kept(X)
     store = it.store
     await store.execute(X, JoinRun(a_member("run.waits")))
-    for number in range(1000):
+    for number in range(300):
         waits = a_condition(
             f"wake.{number}", run_id="run.waits", filter=EventFilter.run("run.none")
         )
