@@ -29,8 +29,8 @@ the content of a message.
 """
 
 from copy import copy
-from enum import EnumMeta, StrEnum
-from typing import Any, ClassVar, Final, NoReturn, Self, cast
+from enum import StrEnum
+from typing import ClassVar, Final, NoReturn, Self, cast
 
 __all__ = (
     "AgentPoolError",
@@ -74,26 +74,13 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 18]}...{text[-15:]}"
 
 
-class _CheckedEnumType(EnumMeta):
-    """Looks first at what it is given: an enum of Python also hashes it, and shows it."""
-
-    def __call__(cls, value: Any, *names: Any, **options: Any) -> Any:
-        if not (names or options or type(value) is cls):
-            value = str.__str__(value) if issubclass(type(value), str) else _refuse(cls, value)
-        return super().__call__(value, *names, **options)
-
-
-class CheckedEnum(StrEnum, metaclass=_CheckedEnumType):
+class CheckedEnum(StrEnum):
     """The base of all enums: a value that is none of theirs is refused with an error of ours."""
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
-        _refuse(cls, value)
-
-
-def _refuse(type_: "_CheckedEnumType", value: object) -> NoReturn:
-    msg = f"value: {shown(value)} is no {type_.__name__}; there are {', '.join(type_)}"
-    raise InvalidValueError(msg)
+        msg = f"value: {shown(value)} is no {cls.__name__}; there are {', '.join(cls)}"
+        raise InvalidValueError(msg)
 
 
 class RetryClassification(CheckedEnum):

@@ -25,6 +25,7 @@ from agentpool import (
     RunAddress,
     RunTarget,
 )
+from agentpool.errors import shown
 
 
 def _refuse(*_: object) -> NoReturn:
@@ -180,6 +181,11 @@ WRONG: dict[str, Callable[[], Any]] = {
     "endless range": lambda: range(10**18),
     "member's class": lambda: AgentPoolMember,
 }
+
+
+_UNSHOWN = {name for name, make in WRONG.items() if shown(make()).startswith("a ")}
+NOT_FOR_ENUMS = _UNSHOWN | {"released", "writable memoryview"}
+"""Those that cannot be shown or hashed, which every enum does before it asks ours."""
 
 
 def fits(value: Any, hint: Any) -> bool:
