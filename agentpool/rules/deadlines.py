@@ -17,6 +17,7 @@ from agentpool.rules.rows import (
     WAKE,
     HostEvent,
     load,
+    number_in,
 )
 from agentpool.rules.sending import complete
 from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger, waits_ended
@@ -26,7 +27,6 @@ from agentpool.wire.records import MessageStatus, WakeRegistrationStatus
 __all__ = ("CarryOutDue", "carry_out_due")
 
 _NOTHING: Final[Decision[Any]] = Decision(None)
-_MOST_DIGITS: Final = 18
 
 
 class CarryOutDue(Command[bool]):
@@ -90,12 +90,13 @@ def _end_wait(view: PoolView, condition_id: str) -> Decision[Any]:
     return end_wake(stored, WakeRegistrationStatus.TIMED_OUT)
 
 
-def _end_more_waits(view: PoolView, number: str, row: Row) -> Decision[Any]:
+def _end_more_waits(view: PoolView, subject: str, row: Row) -> Decision[Any]:
     """End the next of the waits that a host event matches; there were too many for `Publish`."""
-    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
+    number = number_in(subject)
+    if number is None:
         msg = f"deadline {row.key.name!r} names no event"
         raise CorruptRecordError(msg)
-    host = load(view, RowKey(EVENT, "", int(number)), HostEvent)
+    host = load(view, RowKey(EVENT, "", number), HostEvent)
     if host is None:
         return Decision(None, deletes=(row.key,))
     event = host.envelope

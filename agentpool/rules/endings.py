@@ -6,7 +6,7 @@ the deadline before it.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from agentpool.rules.command import Decision, PoolView, Row, RowKey
 from agentpool.rules.inboxes import UNREADABLE, WITHDRAWN, message_at, unheld
@@ -20,13 +20,11 @@ from agentpool.rules.rows import (
     deadline_key,
     inbox_key,
     load,
+    number_in,
 )
 from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessage
 
 __all__ = ("closing", "end_if_late", "expire", "time_out")
-
-
-_MOST_DIGITS: Final = 18
 
 
 def closing(
@@ -40,7 +38,7 @@ def closing(
     expiry = deadline_key(EXPIRY, message.idempotency_key)
     answers = tuple(_what_keeps_open(view, message))
     row = None if message.expires_at_millis is None else view.row(expiry)
-    delivered_at = None if row is None else _delivered_at(row)
+    delivered_at = None if row is None else number_in(row.value)
     left = () if delivered_at is None else tuple(unheld(view, stored, delivered_at))
     if status in WITHDRAWN:
         return (*answers, expiry, *left)
@@ -78,9 +76,9 @@ def expire(view: PoolView, key: str, row: Row) -> Decision[Any]:
 
     :param row: its deadline
     """
-    known, delivered_at = view.message_by_key(key), _delivered_at(row)
+    known, delivered_at = view.message_by_key(key), number_in(row.value)
     if known is None or delivered_at is None:
-        return Decision(None)
+        return Decision(None)  # who takes the message sees that it is over
     # A claimed row counts: its consumer may still fail, and then nobody is to get it again.
     to = known.stored.receipt.delivered_to
     if not any(view.row(inbox_key(run_id, delivered_at)) for run_id in to):
@@ -90,13 +88,6 @@ def expire(view: PoolView, key: str, row: Row) -> Decision[Any]:
         return _end(view, key, MessageStatus.EXPIRED)
     # Or it was answered, say, but some have never taken it.
     return Decision(None, deletes=tuple(unheld(view, known.stored, delivered_at)))
-
-
-def _delivered_at(row: Row) -> int | None:
-    """Read by which record an expiring message was delivered."""
-    if row.value.isascii() and row.value.isdigit() and len(row.value) <= _MOST_DIGITS:
-        return int(row.value)
-    return None  # another program wrote it; who takes the message sees that it is over
 
 
 def end_if_late(view: PoolView, message_id: str, at: int) -> Iterator[Decision[Any]]:

@@ -23,11 +23,14 @@ __all__ = (
     "deadline",
     "deadline_key",
     "inbox_key",
+    "number_in",
     "put",
     "value_of",
 )
 
 W = TypeVar("W", bound=Wire)
+
+_MOST_DIGITS: Final = 18
 
 ANSWER: Final = "answer"
 ASKED: Final = "asked"
@@ -166,6 +169,13 @@ class WakeCause(Wire):
     event_kind: EventKind
     subject_ref: EntityRef
     related_refs: tuple[EntityRef, ...] = ()
+
+
+def number_in(text: str) -> int | None:
+    """Read the number of a record or event that a row names; ``None``: another program wrote it."""
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
+        return int(text)
+    return None
 
 
 def inbox_key(run_id: str, seq: int) -> RowKey:

@@ -35,9 +35,9 @@ _MOST_DECODERS: Final = 128
 
 _Decode: TypeAlias = Callable[[bytes], Any]
 
-# By identity, since a union is slow to hash; the type is kept, so that no other gets its identity.
 _UNENCODABLE: Final = (ValueError, OverflowError, TypeError, RecursionError, BufferError)
 
+# By identity, since a union is slow to hash; the type is kept, so that no other gets its identity.
 _DECODERS: Final[dict[int, tuple[Any, _Decode]]] = {}
 
 

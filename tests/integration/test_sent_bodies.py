@@ -1,6 +1,7 @@
 """A message and its body in a file: one transaction, of which both come or neither."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ def counted(path: Path) -> tuple[int, int]:
     return bodies, messages
 
 
+@contextmanager
+def in_the_way(path: Path, trigger: str) -> Iterator[None]:
+    """Let a trigger of another program be in the way, for the block."""
+    with sql(path) as connection:
+        connection.execute(f"CREATE TRIGGER in_the_way {trigger}")
+    yield
+    with sql(path) as connection:
+        connection.execute("DROP TRIGGER in_the_way")
+
+
 @pytest.mark.parametrize(
     "trigger",
     [
@@ -48,13 +59,10 @@ async def test_where_one_cannot_be_written_neither_is(
     async with AgentPool.open(store, POOL) as pool:
         await pool.join_run(ME)
         me = pool.acting_as(ME)
-        with sql(path) as connection:
-            connection.execute(f"CREATE TRIGGER in_the_way {trigger}")
-        with pytest.raises(StoreError):
-            await me.send(TO, "hello")
-        assert counted(path) == (0, 0)
-        with sql(path) as connection:
-            connection.execute("DROP TRIGGER in_the_way")
+        with in_the_way(path, trigger):
+            with pytest.raises(StoreError):
+                await me.send(TO, "hello")
+            assert counted(path) == (0, 0)
         await me.send(TO, "hello")
         assert counted(path) == (1, 2)
 
@@ -66,16 +74,11 @@ async def test_where_an_event_or_its_body_cannot_be_written_neither_is(
     async with AgentPool.open(store, POOL) as pool:
         await pool.join_run(ME)
         me = pool.acting_as(ME)
-        with sql(path) as connection:
-            connection.execute(
-                f"CREATE TRIGGER in_the_way BEFORE INSERT ON {table}"
-                " BEGIN SELECT RAISE(ABORT, 'no'); END"
-            )
-        with pytest.raises(StoreError):
-            await me.publish("build.done", "hello")
-        assert counted(path) == (0, 0)
-        with sql(path) as connection:
-            connection.execute("DROP TRIGGER in_the_way")
+        trigger = f"BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
+        with in_the_way(path, trigger):
+            with pytest.raises(StoreError):
+                await me.publish("build.done", "hello")
+            assert counted(path) == (0, 0)
         assert await me.publish("build.done", "hello") == 1
         assert counted(path) == (1, 0)
 

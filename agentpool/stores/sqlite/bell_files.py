@@ -163,16 +163,15 @@ class BellFiles:
         file = self.path_of(listener).name
         os.utime(file, dir_fd=self._folder, follow_symlinks=False)
 
-    def claim(self) -> tuple[int, int]:
+    def claim(self) -> int:
         """Become a listener, in the place of one that is gone if there is one.
 
-        :return: its number, and the descriptor that holds it until it is let go of
+        :return: its number, which is held until all is let go of
         :raises OSError: there are too many
         """
         for listener in range(_MOST_LISTENERS):
-            fd = self.lock(str(listener))
-            if fd >= 0:
-                return listener, fd
+            if self.lock(str(listener)) >= 0:
+                return listener
         msg = f"{self._database}: more than {_MOST_LISTENERS} listeners"
         raise OSError(msg)
 

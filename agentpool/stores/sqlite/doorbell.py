@@ -168,7 +168,7 @@ class Listener:
         self._inotify: Inotify | None = None
         self.number: int = -1
         try:
-            self.number, _ = self.files.claim()
+            self.number = self.files.claim()
             self._inotify = Inotify()
             self._inotify.watch(self.files.path_of(self.number), ATTRIB)
             os.close(self.files.open("ear", os.O_RDONLY))

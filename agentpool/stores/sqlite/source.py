@@ -363,24 +363,25 @@ class SqliteSource:
             self._refuse_swallowed(cursor, size)
         if len(puts) < len(changed):
             deletes = [(self.pool_id, *key) for key, row in changed.items() if not row]
-            for _ in self._together(statements.DELETE_ROWS, deletes):
-                pass
+            self._together(statements.DELETE_ROWS, deletes)
 
     def _together(
         self, sql: Mapping[int, str], rows: Sequence[tuple[object, ...]]
-    ) -> Iterator[tuple[int, sqlite3.Cursor]]:
-        """Execute a statement for as many rows at a time as there is one for.
+    ) -> list[tuple[int, sqlite3.Cursor]]:
+        """Execute a statement for as many rows at a time as there is one for, and give each.
 
         One statement is one stretch without the interpreter lock, in which the event loop can run.
         Row by row the threads would hand it to and fro, and one that computes keeps it for
         milliseconds each time, in which nobody else can write.
         """
+        done: list[tuple[int, sqlite3.Cursor]] = []
         start = 0
         for size, together in sql.items():
             while len(rows) - start >= size:
                 values = tuple(chain.from_iterable(rows[start : start + size]))
-                yield size, self._connection.execute(together, values)
+                done.append((size, self._connection.execute(together, values)))
                 start += size
+        return done
 
     def _put(self, sql: str, *values: object) -> None:
         self._refuse_swallowed(self._connection.execute(sql, (self.pool_id, *values)), 1)

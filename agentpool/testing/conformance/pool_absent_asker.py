@@ -5,17 +5,14 @@ import asyncio
 from agentpool.errors import AskOutcome
 from agentpool.testing.conformance.pool_asking import TIMEOUT, a_question, asked
 from agentpool.testing.conformance.pool_kit import ManualClock, PoolKit, a_reply, peeked
+from agentpool.testing.conformance.pool_late_answers import ids
 from agentpool.testing.values import a_member
-from agentpool.wire.records import AgentPoolMessagePolicy, MessageStatus, RunMessage
+from agentpool.wire.records import AgentPoolMessagePolicy, MessageStatus
 from agentpool.wire.refs import PolicyRef
 
 __all__ = ("PoolAbsentAskerTests",)
 
 OTHERS = ("run.b", "run.c")
-
-
-def ids(answers: tuple[RunMessage, ...]) -> list[str]:
-    return [each.message_id.removeprefix("reply.question.run.") for each in answers]
 
 
 class PoolAbsentAskerTests(PoolKit):

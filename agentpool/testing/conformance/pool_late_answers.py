@@ -25,7 +25,7 @@ from agentpool.testing.conformance.pool_kit import (
 from agentpool.testing.values import a_member
 from agentpool.wire.records import MessageStatus, RunAddress, RunMessage
 
-__all__ = ("PoolLateAnswerTests",)
+__all__ = ("PoolLateAnswerTests", "ids")
 
 OTHERS: Final = ("run.b", "run.c", "run.d")
 TO_ALL: Final = RunAddress.pool(POOL)
