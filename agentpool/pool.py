@@ -375,6 +375,8 @@ class AgentPool:
         :param what: a run id, the name or run id of a queue, a condition id, the idempotency key or
             id of a message, an agent id; or a message, receipt, registration, member or queue
         :return: a `NothingFound` where nothing has that name, with what has one that is near
+        :raises InvalidValueError: it is nothing that could be a name, or have one
+        :raises CorruptRecordError: what it is about cannot be read
         """
         meant = what_is_meant(what)
         return await self._opened.query(Bulk(partial(explain, meant=meant)))
