@@ -4,7 +4,8 @@ import os
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack
+from importlib import import_module
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, cast
 
 from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
 from agentpool.pool import AgentPool, opened
@@ -25,14 +26,11 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.refs import PolicyRef
 
-__all__ = ("StoreOptions", "open_pool", "open_store")
+__all__ = ("FileOptions", "StoreOptions", "open_pool", "open_store")
 
 
-class StoreOptions(TypedDict, total=False):
-    """How to open a store; `SqliteAgentPoolStore.open` explains each.
-
-    One in memory has ``clock``, ``max_body`` and ``create`` only.
-    """
+class FileOptions(TypedDict, total=False):
+    """How to open a store on a file; `SqliteAgentPoolStore.open` explains each."""
 
     synchronous: Synchronous
     busy_timeout: float
@@ -43,21 +41,34 @@ class StoreOptions(TypedDict, total=False):
     create: bool
 
 
+class StoreOptions(FileOptions, total=False):
+    """How to open a store of any kind.
+
+    One in memory has ``clock``, ``max_body`` and ``create`` only; one on a server these,
+    ``busy_timeout`` and the following, which `PostgresAgentPoolStore.open` explains.
+    """
+
+    schema: str
+    listen: bool
+    listen_url: str
+
+
 def open_store(
     path: str | os.PathLike[str], **options: Unpack[StoreOptions]
 ) -> Opening[AgentPoolStore]:
     """Open a store by a path or a URL: ``async with`` or ``await`` it.
 
     ``"pool.db"`` and ``"sqlite:///pool.db"`` are a file in the working folder,
-    ``"sqlite:////srv/pool.db"`` is one by its full path, ``"memory:"`` is a new store in memory.
-    Cancelled, it leaves nothing open.
+    ``"sqlite:////srv/pool.db"`` is one by its full path, ``"memory:"`` is a new store in memory,
+    ``"postgresql://user@host/db"`` is one on a server (extra ``postgres``). Cancelled, it leaves
+    nothing open.
 
     :param path: where the store is
     :param options: those that a store of this kind has, see `StoreOptions`; ``create=False``
         refuses a store that is not there
     :raises InvalidValueError: the path, the URL or an option is none
     :raises IncompatibleStoreError: what is there is no store, or nothing is there and it is not to
-        be created, or there is no such kind of store yet
+        be created, or the extra that it needs is not installed
     :raises AgentPoolError: as `SqliteAgentPoolStore.open` says
     """
     return Opening(_opener(path, options), "open_store", "store")
@@ -118,14 +129,13 @@ class _Scheme(NamedTuple):
 
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
-_ALL_OPTIONS: Final = frozenset(StoreOptions.__annotations__)
 
 
 def _opener(path: str | os.PathLike[str], options: StoreOptions) -> _OpenStore:
     """Find out what kind of store it is, and check all that can be checked without it."""
     parts = _SCHEME.fullmatch(path) if type(path) is str else None
     if parts is None or not (parts[1].lower() in _SCHEMES or parts[2].startswith("//")):
-        _refuse_others(options, "a file", _ALL_OPTIONS)
+        _refuse_others(options, "a file", _ON_FILE)
         return _file(path, options)
     name, rest = parts[1].lower(), parts[2]
     if name not in _SCHEMES:
@@ -143,7 +153,7 @@ def _refuse_others(options: StoreOptions, of: str, known: frozenset[str]) -> Non
 
 
 def _file(path: str | os.PathLike[str], options: StoreOptions) -> _OpenStore:
-    opening = SqliteAgentPoolStore.open(path, **options)
+    opening = SqliteAgentPoolStore.open(path, **cast("FileOptions", options))
 
     async def open_() -> AgentPoolStore:
         return await opening
@@ -183,16 +193,29 @@ def _memory(rest: str, options: StoreOptions) -> _OpenStore:
     return open_
 
 
-def _postgres(_rest: str, _options: StoreOptions) -> _OpenStore:
-    msg = (
-        "postgresql: it needs the extra 'postgres', which this version does not have yet; name a"
-        " file, such as pool.db"
-    )
-    raise IncompatibleStoreError(msg)
+def _postgres(rest: str, options: StoreOptions) -> _OpenStore:
+    # Only now: it needs a package that few have, and takes as long to load as all of ours.
+    try:
+        module = import_module("agentpool.stores.postgres")
+    except ImportError as error:
+        msg = f"postgresql: it needs the extra 'postgres' (pip install '...[postgres]'): {error}"
+        raise IncompatibleStoreError(msg) from error
+    opening = module.PostgresAgentPoolStore.open(f"postgresql:{rest}", **options)
 
+    async def open_() -> AgentPoolStore:
+        store: AgentPoolStore = await opening
+        return store
+
+    return open_
+
+
+_IN_MEMORY: Final = frozenset({"clock", "max_body", "create"})
+_ON_FILE: Final = frozenset(FileOptions.__annotations__)
+_SERVER: Final = _IN_MEMORY | {"busy_timeout", "schema", "listen", "listen_url"}
 
 _SCHEMES: Final = {
-    "sqlite": _Scheme(_sqlite, _ALL_OPTIONS),
-    "memory": _Scheme(_memory, frozenset({"clock", "max_body", "create"})),
-    "postgresql": _Scheme(_postgres, _ALL_OPTIONS | {"schema"}),
+    "sqlite": _Scheme(_sqlite, _ON_FILE),
+    "memory": _Scheme(_memory, _IN_MEMORY),
+    "postgresql": _Scheme(_postgres, _SERVER),
+    "postgres": _Scheme(_postgres, _SERVER),
 }

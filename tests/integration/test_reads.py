@@ -11,7 +11,7 @@ import pytest
 from agentpool import SqliteAgentPoolStore, StoreClosedError, StoreError
 from agentpool.rules.command import PoolView
 from agentpool.stores.sqlite.connection import WorkerConnection
-from agentpool.stores.sqlite.reads import Reads
+from agentpool.stores.batch.reads import Reads
 
 from .helpers import BOUND, POOL, member
 

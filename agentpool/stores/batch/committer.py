@@ -44,8 +44,8 @@ class BatchCommitter:
     :ivar states: the pools that it met, as it remembers them
     """
 
-    def __init__(self) -> None:
-        self.states: Final = StateCache()
+    def __init__(self, states: StateCache | None = None) -> None:
+        self.states: Final = StateCache() if states is None else states
 
     def commit(
         self, engine: Engine, requests: Sequence[Request]

@@ -39,6 +39,11 @@ class GroupCommit:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being committed, nor waits for it."""
+        return self._task is None
+
     def submit(self, request: Request) -> "asyncio.Future[Any]":
         """Have a command committed; await the result.
 

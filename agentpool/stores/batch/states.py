@@ -108,6 +108,11 @@ class StateCache:
         """Say how far a log was seen to come, also before it was replaced."""
         return max(self.seen(pool_id), self._lost.get(pool_id, 0))
 
+    def known(self, pool_id: str) -> int | None:
+        """Say up to which record the state of a pool is known; ``None``: it is not."""
+        kept = self._states.get(pool_id)
+        return None if kept is None else kept.state.sequence
+
     def read(self, source: Source, after: int, last: int | None) -> None:
         """Take note of the last record that was read, or that nothing was there after."""
         marked, _ = self._marks.get(source.pool_id, _NOTHING)

@@ -13,10 +13,10 @@ from hashlib import sha256
 from typing import Final, Protocol, TypeVar
 
 from agentpool.errors import ContentNotFoundError, CorruptRecordError
+from agentpool.stores.batch.reads import Reads
 from agentpool.stores.sqlite import content
 from agentpool.stores.sqlite.backfill import Backfill
 from agentpool.stores.sqlite.engine import SqliteEngine
-from agentpool.stores.sqlite.reads import Reads
 from agentpool.wire.content import PIECE, Content, content_ref
 
 __all__ = ("Bodies",)
@@ -38,7 +38,7 @@ class Write(Protocol):
 class Bodies:
     """Keeps bodies and gives them back."""
 
-    def __init__(self, write: Write, reads: Reads, backfill: Backfill) -> None:
+    def __init__(self, write: Write, reads: Reads[sqlite3.Connection], backfill: Backfill) -> None:
         self._write = write
         self._reads = reads
         self._backfill = backfill

@@ -4,29 +4,27 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar
 from weakref import WeakMethod
 
-from agentpool.errors import AgentPoolError, StoreClosedError
-from agentpool.rules.command import Command, PoolView
-from agentpool.rules.replay import not_open
-from agentpool.rules.requirements import checked_sequence, require_callable, require_type
-from agentpool.rules.summary import PoolSummary, summary_of
+from agentpool.errors import StoreClosedError
+from agentpool.rules.requirements import require_type
 from agentpool.rules.topics import AllTouched
-from agentpool.stores.base import AgentPoolStore, Bulk, Due, checked_page, due_in
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
-from agentpool.stores.batch.states import StateCache, refuse_shorter
-from agentpool.stores.batch.view import OverlayView
+from agentpool.stores.batch.reads import Reads
+from agentpool.stores.batch.states import StateCache
+from agentpool.stores.batch.store import BatchStore, Sources
 from agentpool.stores.sqlite import content
 from agentpool.stores.sqlite.backfill import Backfill
 from agentpool.stores.sqlite.bodies import Bodies
 from agentpool.stores.sqlite.connection import read_transaction
 from agentpool.stores.sqlite.doorbell import Ringer
 from agentpool.stores.sqlite.engine import SqliteEngine, Writing, in_our_terms
+from agentpool.stores.sqlite.errors import translated
 from agentpool.stores.sqlite.listing import listed_pools
 from agentpool.stores.sqlite.lookout import Lookout
 from agentpool.stores.sqlite.memory import Memory
@@ -38,29 +36,22 @@ from agentpool.stores.sqlite.opening import (
     connect,
 )
 from agentpool.stores.sqlite.promises import Promises
-from agentpool.stores.sqlite.reads import Reads
 from agentpool.stores.sqlite.source import SqliteSource
-from agentpool.stores.tail import Page
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import MAX_BODY, OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
-from agentpool.wire.payload import open_payloads, records_at
-from agentpool.wire.records import AgentPoolStoreRecord
 
 __all__ = ("SqliteAgentPoolStore",)
 
 R = TypeVar("R")
 
 _GUARD_SECONDS: Final = 0.5
-_POOLS_REMEMBERED: Final = 4096
-_POOLS_AT_ONCE: Final = 32
-_KEEP_UNKNOWN: Final = partial(open_payloads, keep_unknown=True)
 
 
-class SqliteAgentPoolStore(AgentPoolStore):
+class SqliteAgentPoolStore(BatchStore):
     """A handle on a store file. Open it with ``SqliteAgentPoolStore.open(path)``.
 
     Belongs to the event loop and the process that opened it. Any number of handles, in any number
@@ -70,7 +61,7 @@ class SqliteAgentPoolStore(AgentPoolStore):
     def __init__(self, options: Options, clock: StoreClock, connected: Connected) -> None:
         """Take over open connections; for `open` only."""
         require_type(options, Options, "options")
-        super().__init__(clock, options.max_body)
+        super().__init__(clock, options.max_body, StateCache())
         self.path: Final = options.path
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
@@ -86,17 +77,15 @@ class SqliteAgentPoolStore(AgentPoolStore):
             options.synchronous,
             promises,
         )
-        self._reader_states = StateCache()
-        self._reads = Reads(self._reader, str(self.path))
+        self._commits = GroupCommit(self._commit, self.tail.touch)
+        self._reads = Reads(self._reader, str(self.path), translated)
         self._memory = Memory(self._reader_states, self._snapshots.forget, self._replaced)
-        self._checked_pools: set[str] = set()
         # SQLite follows links, and has its own files beside what they lead to.
         self._file = place.path
         self._ringer = Ringer(self._file, self.clock)
         self._backfill = Backfill(self._file)
         self._bodies = Bodies(self._write, self._reads, self._backfill)
         self._lookout: Lookout | None = None
-        self._commits = GroupCommit(self._commit, self.tail.touch)
         self._looking = self._look_later()
 
     @classmethod
@@ -174,43 +163,19 @@ class SqliteAgentPoolStore(AgentPoolStore):
         status = "closed" if self.is_closed else "open"
         return f"<SqliteAgentPoolStore {str(self.path)!r} {status}>"
 
-    def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
-        self._check(pool_id)
-        require_type(command, Command, "command")
-        return self._commits.submit(Request(pool_id, command))
-
-    async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
-        self._check(pool_id)
-        require_callable(question, "question")
-        return (await self._answers([pool_id], question))[0]
-
-    async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
-        for pool_id in checked_sequence(pool_ids, "pool_ids", str):
-            self._check(pool_id)
-        return dict(zip(pool_ids, await self._answers(pool_ids, due_in), strict=True))
-
     async def pool_ids(self) -> list[str]:
         self.refuse_closed()
         await self._commits.decided()
-        return await self._read(listed_pools)
+        return await self._look(listed_pools)
 
-    async def pools(self) -> list[PoolSummary]:
-        ids, found = sorted(await self.pool_ids()), list[PoolSummary]()
-        for start in range(0, len(ids), _POOLS_AT_ONCE):
-            found += await self._answers(ids[start : start + _POOLS_AT_ONCE], Bulk(summary_of))
-        return found
-
-    async def _answers(self, pool_ids: Sequence[str], question: Callable[[PoolView], R]) -> list[R]:
-        """Answer a question of several pools in one read transaction."""
-
-        def answer(connection: sqlite3.Connection) -> list[R]:
+    async def _read(self, work: Callable[[Sources], R], *, bulk: bool = False) -> R:
+        def read(connection: sqlite3.Connection) -> R:
             with self._reading(connection):
-                return [self._answer(connection, each, question) for each in pool_ids]
+                return work(partial(SqliteSource, connection, clock=self.clock))
 
-        await self._commits.decided()
-        return await self._reads.run(answer, bulk=isinstance(question, Bulk))
+        return await self._reads.run(read, bulk=bulk)
 
-    async def _read(self, function: Callable[[sqlite3.Connection], R]) -> R:
+    async def _look(self, function: Callable[[sqlite3.Connection], R]) -> R:
         def read(connection: sqlite3.Connection) -> R:
             with self._reading(connection):
                 return function(connection)
@@ -228,36 +193,6 @@ class SqliteAgentPoolStore(AgentPoolStore):
         # It comes before what was read meanwhile, so nobody takes that for what follows.
         with suppress(RuntimeError):  # the event loop has ended
             self._loop.call_soon_threadsafe(self.tail.replace, pool_ids)
-
-    def _answer(
-        self, connection: sqlite3.Connection, pool_id: str, question: Callable[[PoolView], R]
-    ) -> R:
-        source = SqliteSource(connection, pool_id, self.clock)
-        try:
-            return question(OverlayView(source, self._reader_states))
-        except AgentPoolError as error:
-            error.in_pool(pool_id)
-            raise
-
-    async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
-        self._check(pool_id)
-        after, limit = checked_page(after, limit)
-
-        def fetch(connection: sqlite3.Connection) -> Page:
-            source = SqliteSource(connection, pool_id)
-            with self._reading(connection):
-                page = _page(source, after, limit)
-                last = page.records[-1].cursor.sequence if page.records else None
-                self._reader_states.read(source, after, last)
-                if page.error is None and last is None:
-                    self._check_end(source, after)
-            if last is not None:
-                self._reader_states.saw(pool_id, last)
-            return page
-
-        # A page that is known to be full is of the past.
-        bulk = after + limit <= self._reader_states.seen(pool_id)
-        return await self._reads.run(fetch, bulk=bulk)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
         body = checked_content(data, media_type, self.max_body)
@@ -285,13 +220,6 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self.refuse_elsewhere()
         self._give_up.set()
         await super().aclose()
-
-    def _check(self, pool_id: str) -> None:
-        if type(pool_id) is not str or pool_id not in self._checked_pools:
-            check_identifier(pool_id, "pool_id")
-            if len(self._checked_pools) < _POOLS_REMEMBERED:
-                self._checked_pools.add(pool_id)
-        self.refuse_closed()
 
     def refuse_closed(self) -> None:
         if os.getpid() != self._pid:
@@ -345,20 +273,10 @@ class SqliteAgentPoolStore(AgentPoolStore):
         self.refuse_closed()
         return await self._writer.run(write)
 
-    # --- reading
-
-    def _check_end(self, source: SqliteSource, after: int) -> None:
-        """Tell the end of a log from a pool without one, and from a log that has lost its end."""
-        head, pool_id = source.head(), source.pool_id
-        refuse_shorter(pool_id, head, min(after, self._reader_states.seen_before(pool_id)))
-        source.refuse_lost(after, head)
-        if head == 0:
-            raise not_open(pool_id)
-
     # --- looking for the records of others, while somebody follows a pool
 
     def listen(self) -> None:
-        self._lookout = Lookout(self._file, self._read, self.tail, self._ringer, self.clock)
+        self._lookout = Lookout(self._file, self._look, self.tail, self._ringer, self.clock)
 
     def listen_to(self, pool_id: str, topic: str) -> None:
         super().listen_to(pool_id, topic)
@@ -388,13 +306,3 @@ def _call(method: "WeakMethod[Callable[[], None]]") -> None:
     bound = method()
     if bound is not None:
         bound()
-
-
-def _page(source: SqliteSource, after: int, limit: int) -> Page:
-    records: list[AgentPoolStoreRecord] = []
-    try:
-        for numbers, payloads in source.stretches(after, limit, _KEEP_UNKNOWN):
-            records += records_at(source.pool_id, numbers, payloads)
-    except AgentPoolError as error:
-        return Page(records, error)  # with those before it
-    return Page(records)

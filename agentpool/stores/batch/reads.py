@@ -5,26 +5,35 @@ comes while others read goes over together, in one trip.
 """
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from agentpool.errors import StoreClosedError, own_copy
-from agentpool.stores.sqlite.connection import WorkerConnection
-from agentpool.stores.sqlite.errors import translated
 from agentpool.support.tasks import ended, start
 
-__all__ = ("Reads",)
+__all__ = ("Reads", "Worker")
 
+C = TypeVar("C")
 R = TypeVar("R")
+
+Translated: TypeAlias = Callable[[str], AbstractContextManager[None]]
+"""Turns what an engine raises in a block into errors of ours, which name where that was."""
 
 _TOGETHER: Final = 16
 
 
+class Worker(Protocol[C]):
+    """A connection on a thread of its own."""
+
+    async def run(self, function: Callable[[C], R]) -> R:
+        """Run a function over the connection on its thread."""
+
+
 class _Read(NamedTuple):
-    function: Callable[[sqlite3.Connection], Any]
+    function: Callable[[Any], Any]
     outcome: "asyncio.Future[Any]"
 
 
@@ -32,19 +41,23 @@ class _Failure(NamedTuple):
     error: Exception
 
 
-class Reads:
-    """The queue in front of a connection that only reads."""
+class Reads(Generic[C]):
+    """The queue in front of a connection that only reads.
 
-    def __init__(self, connection: WorkerConnection, path: str) -> None:
+    :param where: what it is connected to
+    """
+
+    def __init__(self, connection: Worker[C], where: str, translated: Translated) -> None:
         self._connection = connection
-        self._path = path
+        self._where = where
+        self._translated = translated
         self._waited_for: deque[_Read] = deque()
         self._bulk: deque[_Read] = deque()
         self._is_turn_of_bulk = False
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def run(self, function: Callable[[sqlite3.Connection], R], *, bulk: bool = False) -> R:
+    async def run(self, function: Callable[[C], R], *, bulk: bool = False) -> R:
         """Run a function on the thread of the connection. Cancelled before its turn, it never runs.
 
         :param bulk: let others go first; of bulk one runs between two turns of the others, in the
@@ -66,7 +79,7 @@ class Reads:
             await ended([self._task])
 
     def _refusal(self) -> StoreClosedError:
-        return StoreClosedError(f"{self._path}: the store is closed")
+        return StoreClosedError(f"{self._where}: the store is closed")
 
     async def _drain(self) -> None:
         batch: list[_Read] = []
@@ -93,9 +106,21 @@ class Reads:
 
     async def _read(self, batch: list[_Read]) -> list[Any]:
         try:
-            return await self._connection.run(partial(_carry_out, batch, self._path))
+            return await self._connection.run(partial(self._carry_out, batch))
         except Exception as error:  # noqa: BLE001  # every caller is told
             return [_Failure(own_copy(error)) for _ in batch]
+
+    def _carry_out(self, batch: list[_Read], connection: C) -> list[Any]:
+        return [self._outcome(read, connection) for read in batch]
+
+    def _outcome(self, read: _Read, connection: C) -> Any:
+        if read.outcome.cancelled():
+            return None  # nobody is left to be told of it
+        try:
+            with self._translated(self._where):
+                return read.function(connection)
+        except Exception as error:  # noqa: BLE001  # its caller is told
+            return _Failure(error)
 
     @staticmethod
     def _tell(read: _Read, outcome: Any) -> None:
@@ -114,17 +139,3 @@ def _next(queue: deque[_Read], most: int) -> list[_Read]:
         if not read.outcome.done():
             found.append(read)
     return found
-
-
-def _carry_out(batch: list[_Read], path: str, connection: sqlite3.Connection) -> list[Any]:
-    return [_outcome(read, path, connection) for read in batch]
-
-
-def _outcome(read: _Read, path: str, connection: sqlite3.Connection) -> Any:
-    if read.outcome.cancelled():
-        return None  # nobody is left to be told of it
-    try:
-        with translated(path):
-            return read.function(connection)
-    except Exception as error:  # noqa: BLE001  # its caller is told
-        return _Failure(error)

@@ -1,0 +1,159 @@
+"""What every store on an engine is: commands in batches, questions on one reader, pages of the log.
+
+A store brings two things: how a batch is committed, and how something is read as of one moment.
+"""
+
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+from agentpool.errors import AgentPoolError
+from agentpool.rules.command import Command, LookUps, PoolView
+from agentpool.rules.replay import not_open
+from agentpool.rules.requirements import checked_sequence, require_callable, require_type
+from agentpool.rules.summary import PoolSummary, summary_of
+from agentpool.stores.base import AgentPoolStore, Bulk, Due, checked_page, due_in
+from agentpool.stores.batch.committer import Request
+from agentpool.stores.batch.source import Source
+from agentpool.stores.batch.states import StateCache, refuse_shorter
+from agentpool.stores.batch.view import OverlayView
+from agentpool.stores.tail import Page
+from agentpool.support.clock import StoreClock
+from agentpool.wire.ids import check_identifier
+from agentpool.wire.payload import open_payloads, records_at
+from agentpool.wire.records import AgentPoolStoreRecord
+
+__all__ = ("BatchStore", "Sources")
+
+R = TypeVar("R")
+
+Sources: TypeAlias = Callable[[str], Source]
+"""Gives a pool inside of a transaction that reads."""
+
+_POOLS_REMEMBERED: Final = 4096
+_POOLS_AT_ONCE: Final = 32
+_KEEP_UNKNOWN: Final = partial(open_payloads, keep_unknown=True)
+
+
+class Commits(Protocol):
+    """The queue of commands in front of a writer; see `GroupCommit`."""
+
+    def submit(self, request: Request) -> Awaitable[Any]:
+        """Have a command committed; await the result."""
+
+    async def decided(self) -> None:
+        """Wait until it is decided what became of commands whose callers were cancelled."""
+
+    async def close(self) -> None:
+        """Let what is being committed finish, and refuse what waits behind it."""
+
+
+class BatchStore(AgentPoolStore):
+    """A handle with a writer, which commits in batches, and a reader.
+
+    Its stores set ``_commits``, the queue in front of the writer.
+
+    :param states: what is remembered of the pools that are read
+    """
+
+    _commits: Commits
+
+    def __init__(self, clock: StoreClock, max_body: int, states: StateCache) -> None:
+        super().__init__(clock, max_body)
+        self._reader_states = states
+        self._checked_pools: set[str] = set()
+
+    # --- what a store brings
+
+    @abstractmethod
+    async def _read(self, work: Callable[[Sources], R], *, bulk: bool = False) -> R:
+        """Work on one state of what is committed, in the turn of the reader."""
+
+    # --- what comes with it
+
+    def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
+        self._check(pool_id)
+        require_type(command, Command, "command")
+        return self._commits.submit(Request(pool_id, command))
+
+    async def query(self, pool_id: str, question: Callable[[PoolView], R]) -> R:
+        self._check(pool_id)
+        require_callable(question, "question")
+        return (await self._answers([pool_id], question))[0]
+
+    async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
+        for pool_id in checked_sequence(pool_ids, "pool_ids", str):
+            self._check(pool_id)
+        return dict(zip(pool_ids, await self._answers(pool_ids, due_in), strict=True))
+
+    async def pools(self) -> list[PoolSummary]:
+        ids, found = sorted(await self.pool_ids()), list[PoolSummary]()
+        for start in range(0, len(ids), _POOLS_AT_ONCE):
+            found += await self._answers(ids[start : start + _POOLS_AT_ONCE], Bulk(summary_of))
+        return found
+
+    async def _answers(self, pool_ids: Sequence[str], question: Callable[[PoolView], R]) -> list[R]:
+        """Answer a question of several pools in one read transaction."""
+        wanted: LookUps | None = getattr(question, "looks_up", None)
+
+        def answer(sources: Sources) -> list[R]:
+            found = [sources(each) for each in pool_ids]
+            if wanted is not None:
+                for source in found:
+                    source.load(wanted)
+            return [self._answer(source, question) for source in found]
+
+        await self._commits.decided()
+        return await self._read(answer, bulk=isinstance(question, Bulk))
+
+    def _answer(self, source: Source, question: Callable[[PoolView], R]) -> R:
+        try:
+            return question(OverlayView(source, self._reader_states))
+        except AgentPoolError as error:
+            error.in_pool(source.pool_id)
+            raise
+
+    async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
+        self._check(pool_id)
+        after, limit = checked_page(after, limit)
+
+        def fetch(sources: Sources) -> Page:
+            source = sources(pool_id)
+            page = _page(source, after, limit)
+            last = page.records[-1].cursor.sequence if page.records else None
+            self._reader_states.read(source, after, last)
+            if page.error is None and last is None:
+                self._check_end(source, after)
+            if last is not None:
+                self._reader_states.saw(pool_id, last)
+            return page
+
+        # A page that is known to be full is of the past.
+        bulk = after + limit <= self._reader_states.seen(pool_id)
+        return await self._read(fetch, bulk=bulk)
+
+    def _check_end(self, source: Source, after: int) -> None:
+        """Tell the end of a log from a pool without one, and from a log that has lost its end."""
+        head, pool_id = source.head(), source.pool_id
+        refuse_shorter(pool_id, head, min(after, self._reader_states.seen_before(pool_id)))
+        source.refuse_lost(after, head)
+        if head == 0:
+            raise not_open(pool_id)
+
+    def _check(self, pool_id: str) -> None:
+        if type(pool_id) is not str or pool_id not in self._checked_pools:
+            check_identifier(pool_id, "pool_id")
+            if len(self._checked_pools) < _POOLS_REMEMBERED:
+                self._checked_pools.add(pool_id)
+        self.refuse_closed()
+
+
+def _page(source: Source, after: int, limit: int) -> Page:
+    records: list[AgentPoolStoreRecord] = []
+    try:
+        for numbers, payloads in source.stretches(after, limit, _KEEP_UNKNOWN):
+            records += records_at(source.pool_id, numbers, payloads)
+    except AgentPoolError as error:
+        return Page(records, error)  # with those before it
+    return Page(records)

@@ -1,0 +1,160 @@
+"""Telling others what a commit has touched, by NOTIFY, and hearing it from them, by LISTEN.
+
+Whoever has committed tells it right after, outside of the transaction: a NOTIFY inside of one makes
+all commits of the server wait for each other. A handle listens in a session of its own.
+
+It is a hint. Who was killed before it told anybody, and who had no connection, is covered by a look
+at the versions of the pools that somebody follows; without LISTEN that is the only way. Source:
+"NOTIFY" in PostgreSQL's documentation.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from agentpool.errors import AgentPoolError
+from agentpool.rules.topics import ANY, AllTouched, is_inbox
+from agentpool.stores.postgres.pipeline import Pipeline, Statement
+from agentpool.stores.tail import Tail
+from agentpool.support.tasks import cancel, start
+
+__all__ = ("Ear", "Ringer", "channel_of")
+
+_LOG = logging.getLogger("agentpool")
+
+NET_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.1
+_FIRST_RETRY_SECONDS: Final = 0.1
+_LAST_RETRY_SECONDS: Final = 5.0
+_MOST_BYTES: Final = 7900
+"""Of a payload, which has to have less than 8,000."""
+_SOME: Final = 0
+
+# It changes nothing that has to survive, so it does not wait for the disk.
+_NOTIFY: Final = Statement(
+    "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1::text, $2::text)"
+)
+_READ: Final = msgspec.json.Decoder(tuple[str, dict[str, dict[str, int]]]).decode
+
+Versions: TypeAlias = Callable[[list[str]], Awaitable[dict[str, int]]]
+"""Looks up how often each of some pools was changed."""
+
+
+def channel_of(schema: str) -> str:
+    """Name the channel of a schema, whose own name may be longer than a channel's."""
+    return f"agentpool_{sha256(schema.encode()).hexdigest()[:16]}"
+
+
+class Ringer:
+    """The telling side of one handle, for the thread of its writer.
+
+    :param name: tells this handle from all others
+    """
+
+    def __init__(self, channel: str, name: str) -> None:
+        self._channel = channel
+        self._name = name
+
+    def ring(self, pipeline: Pipeline, touched: AllTouched) -> None:
+        """Tell others what a commit has touched, and do not wait for it."""
+        for payload in self._payloads(touched):
+            pipeline.ask(_NOTIFY, self._channel, payload)
+        pipeline.send()
+
+    def _payloads(self, touched: AllTouched) -> Iterator[str]:
+        together: AllTouched = {}
+        for pool_id, topics in touched.items():
+            alone = {pool_id: topics}
+            if len(self._written(alone)) > _MOST_BYTES:
+                alone = {pool_id: {ANY: 1}}
+            if together and len(self._written({**together, **alone})) > _MOST_BYTES:
+                yield self._written(together).decode()
+                together = {}
+            together.update(alone)
+        if together:
+            yield self._written(together).decode()
+
+    def _written(self, touched: AllTouched) -> bytes:
+        return msgspec.json.encode((self._name, touched))
+
+
+class Ear:
+    """The hearing side of one handle, from its making, on the event loop, until it is closed.
+
+    :param conninfo: where to listen; ``None``: nowhere, versions are looked at often instead
+    :param name: of this handle, which knows what it has done
+    """
+
+    def __init__(
+        self, conninfo: str | None, channel: str, name: str, tail: Tail, versions: Versions
+    ) -> None:
+        self._channel = channel
+        self._name = name
+        self._tail = tail
+        self._versions = versions
+        self._seen: dict[str, int] = {}
+        self._seconds = POLL_SECONDS if conninfo is None else NET_SECONDS
+        self._tasks = [start(self._look())]
+        if conninfo is not None:
+            self._tasks.append(start(self._listen(conninfo)))
+
+    def close(self) -> None:
+        """Hear no more."""
+        cancel(self._tasks)
+
+    async def _listen(self, conninfo: str) -> None:
+        """Listen, and connect again whenever the connection was lost."""
+        seconds = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                connection: psycopg.AsyncConnection[Any]
+                async with await psycopg.AsyncConnection.connect(
+                    conninfo, autocommit=True
+                ) as connection:
+                    await connection.execute(
+                        sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
+                    )
+                    seconds = _FIRST_RETRY_SECONDS
+                    self._tail.notify()  # what was told before that was not heard
+                    async for notice in connection.notifies():
+                        self._hear(notice.payload)
+            except (psycopg.Error, OSError) as error:
+                _LOG.info(
+                    "not listening to the server for %s s: %s",
+                    seconds,
+                    error,
+                    extra={"action": "not_listening"},
+                )
+            await asyncio.sleep(seconds)
+            seconds = min(2 * seconds, _LAST_RETRY_SECONDS)
+
+    def _hear(self, payload: str) -> None:
+        try:
+            name, heard = _READ(payload)
+        except msgspec.MsgspecError:
+            self._tail.notify()  # of another version, or of somebody else
+            return
+        if name != self._name:
+            self._tail.touch({pool_id: _of_others(topics) for pool_id, topics in heard.items()})
+
+    async def _look(self) -> None:
+        """Look now and then whether there was a change that nobody told of."""
+        while True:
+            with suppress(AgentPoolError):  # the followers find out what is wrong when they look
+                found = await self._versions(list(self._tail.pool_ids))
+                changed = [each for each in found if found[each] != self._seen.get(each)]
+                self._seen = found
+                self._tail.notify(changed)
+            await asyncio.sleep(self._seconds)
+
+
+def _of_others(topics: dict[str, int]) -> dict[str, int]:
+    """Of what came into an inbox, others may have taken any."""
+    return {topic: _SOME if is_inbox(topic) else number for topic, number in topics.items()}

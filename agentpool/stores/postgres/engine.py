@@ -1,0 +1,320 @@
+"""The transactions of one connection to a server: what is read and what is written.
+
+A write transaction locks its pools first, and looks in later statements: in the statement that
+waited for a lock, what it sees is as old as its wait. All that it looks up goes in one trip, all
+that it writes in another, with the COMMIT. When the connection is lost, another is made. Whether a
+COMMIT was carried out that nobody answered, the server says then, by the number of the transaction.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from agentpool.errors import StoreBusyError, StoreClosedError
+from agentpool.rules.command import LookUps
+from agentpool.stores.batch.committer import Outcome, Refusal
+from agentpool.stores.batch.states import StateCache
+from agentpool.stores.postgres import content, statements
+from agentpool.stores.postgres.errors import FOREIGN, is_lock_timeout, ours
+from agentpool.stores.postgres.pipeline import (
+    Answer,
+    LostConnectionError,
+    Pipeline,
+    ServerError,
+    Statement,
+)
+from agentpool.stores.postgres.session import Identity, Place, Session, connect
+from agentpool.stores.postgres.source import PostgresSource
+from agentpool.support.clock import StoreClock
+from agentpool.wire.content import Content
+
+__all__ = ("PoolBusyError", "PostgresEngine", "in_our_terms")
+
+R = TypeVar("R")
+
+_OUTCOME_SECONDS: Final = 30.0
+"""How long to ask what became of a COMMIT; as long as it is not known, nothing may be said."""
+_RETRY_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class PoolBusyError(StoreBusyError):
+    """Raised when another client held a pool for too long.
+
+    :ivar busy_pool: which
+    """
+
+    def __init__(self, pool_id: str, seconds: float) -> None:
+        msg = f"another client held pool {pool_id!r} for {seconds} s; try again"
+        super().__init__(msg)
+        self.busy_pool: Final = pool_id
+
+
+class PostgresEngine:
+    """An `Engine`, and the reads of one connection. For one thread at a time.
+
+    :ivar where: names the place
+    :param lock_seconds: how long a pool is waited for that somebody else holds
+    :param states: the pools that are remembered by whoever uses this connection
+    :param replaced: told of the pools whose logs no longer have what was read of them
+    :param give_up: ends any waiting for a server that is away
+    """
+
+    errors: Final = (ServerError, LostConnectionError)
+
+    def __init__(  # noqa: PLR0917  # for `Connections` only
+        self,
+        place: Place,
+        session: Session,
+        lock_seconds: float,
+        clock: StoreClock,
+        states: StateCache,
+        replaced: Callable[[list[str]], None],
+        give_up: threading.Event,
+    ) -> None:
+        self.where: Final = str(place)
+        self._place = place
+        self._session = session
+        self._lock_seconds = lock_seconds
+        self._clock = clock
+        self._states = states
+        self._replaced = replaced
+        self._give_up = give_up
+        self._numbers: dict[str, int] = {}
+        self._identity: Identity = session.identity
+        self._sources: list[PostgresSource] = []
+        self._locked: list[tuple[Answer, str]] = []
+        self._now: Answer | None = None
+        self._writes = False
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The connection that is there now."""
+        return self._session.pipeline
+
+    # --- writing
+
+    def transact(self, work: Callable[[], R], *, durable: bool) -> R:
+        deadline = time.monotonic() + self._place.patience
+        while True:
+            try:
+                return self._transact(work, durable=durable)
+            except LostConnectionError:
+                self._connect_again(deadline)
+
+    def _transact(self, work: Callable[[], R], *, durable: bool) -> R:
+        """Work in a transaction.
+
+        :raises LostConnectionError: the connection was lost, and nothing was committed
+        """
+        self._begin(statements.BEGIN_WRITING, writes=True)
+        try:
+            done = work()
+            self._put(durable=durable)
+        except LostConnectionError:
+            raise
+        except ServerError as error:
+            self._roll_back()
+            busy = [pool_id for answer, pool_id in self._locked if answer is error.answer]
+            if busy and is_lock_timeout(error):
+                raise PoolBusyError(busy[0], self._lock_seconds) from error
+            raise
+        except BaseException:
+            self._roll_back()
+            raise
+        return done
+
+    def _put(self, *, durable: bool) -> None:
+        """Write what the sources were given, and commit; without any, nothing is committed."""
+        changed = [each for each in self._sources if each.changes is not None]
+        if not changed:
+            self._roll_back()
+            return
+        xid = self._xid()
+        self._put_bodies(changed)
+        has_records = False
+        for source in changed:
+            assert source.changes is not None  # noqa: S101  # see above
+            assert source.number is not None  # noqa: S101  # it was locked
+            source.put(source.changes, source.number)
+            has_records |= bool(source.changes.records)
+        if not (durable or has_records):
+            self.pipeline.ask(statements.WITHOUT_DISK)
+        self.pipeline.ask(statements.COMMIT)
+        self._commit(xid)
+
+    def _commit(self, xid: str) -> None:
+        try:
+            self.pipeline.flush()
+        except LostConnectionError:
+            if not self._was_committed(xid):
+                raise
+        for source in self._sources:
+            if source.number is not None:
+                self._numbers[source.pool_id] = source.number
+
+    def _put_bodies(self, changed: Sequence[PostgresSource]) -> None:
+        bodies: dict[str, Content] = {}
+        for source in changed:
+            assert source.changes is not None  # noqa: S101  # only such are given
+            bodies.update((body.ref, body) for body in source.changes.bodies)
+        if bodies:
+            content.keep(self.pipeline, list(bodies.values()))
+
+    def _roll_back(self) -> None:
+        pipeline = self.pipeline
+        pipeline.forget()
+        pipeline.ask(statements.ROLLBACK)
+        with suppress(LostConnectionError):  # the server does it then
+            pipeline.send()
+
+    def _begin(self, statement: Statement, *, writes: bool) -> None:
+        self._sources, self._locked, self._now, self._writes = [], [], None, writes
+        self.pipeline.forget()
+        self.pipeline.ask(statement)
+        self._session.guard()
+
+    # --- reading
+
+    def read(self, work: Callable[[], R]) -> R:
+        """Work on one state of what is committed.
+
+        :raises StoreBusyError: the server was away for too long
+        """
+        deadline = time.monotonic() + self._place.patience
+        while True:
+            self._begin(statements.BEGIN_READING, writes=False)
+            try:
+                return work()
+            except LostConnectionError:
+                self._connect_again(deadline)
+            finally:
+                self._roll_back()
+
+    def ask(self, work: Callable[[Pipeline], R]) -> R:
+        """Ask something of the server, outside of any transaction that lasts."""
+        deadline = time.monotonic() + self._place.patience
+        while True:
+            self.pipeline.forget()
+            try:
+                return work(self.pipeline)
+            except LostConnectionError:
+                self._connect_again(deadline)
+
+    # --- pools
+
+    def source(self, pool_id: str) -> PostgresSource:
+        if self._writes:
+            number = self._lock(pool_id)
+        else:
+            number = self._numbers.get(pool_id) or self._find(pool_id)
+        source = PostgresSource(self.pipeline, pool_id, number, self._time, self._states)
+        self._sources.append(source)
+        if not self._writes:
+            source.load(LookUps())  # what every look at a pool needs
+        return source
+
+    def _lock(self, pool_id: str) -> int:
+        number = self._numbers.get(pool_id)
+        if number is None:
+            self.pipeline.ask(statements.INSERT_POOL, pool_id)
+        answer = self.pipeline.ask(statements.LOCK, pool_id)
+        self._locked.append((answer, pool_id))
+        if number is None:
+            [(found,)] = answer.rows
+            number = int(found)
+        # Asked for anew with each pool: the last one is locked then.
+        self._now = self.pipeline.ask(statements.NOW)
+        return number
+
+    def _find(self, pool_id: str) -> int | None:
+        row = self.pipeline.ask(statements.FIND_POOL, pool_id).row
+        if row is None:
+            return None
+        number = self._numbers[pool_id] = int(row[0])
+        return number
+
+    def _time(self) -> int:
+        """Tell the time of the server, or of the clock of a test."""
+        if not (self._clock.is_shared and self._writes) or self._now is None:
+            return self._clock()
+        [(millis, _)] = self._now.rows
+        return int(millis)
+
+    def _xid(self) -> str:
+        assert self._now is not None  # noqa: S101  # a pool was locked
+        [(_, xid)] = self._now.rows
+        return str(xid.decode())
+
+    # --- when the server is away
+
+    def _connect_again(self, deadline: float) -> None:
+        """Connect again, as soon as that is possible.
+
+        :raises StoreBusyError: it was not until the deadline
+        """
+        attempts = iter(_RETRY_SECONDS)
+        while True:
+            if self._give_up.is_set():
+                msg = f"{self._place}: the store was closed while the server was away"
+                raise StoreClosedError(msg)
+            try:
+                self._session = connect(self._place, self._lock_seconds)
+                self._compare()
+            except (StoreBusyError, LostConnectionError):
+                if time.monotonic() >= deadline:
+                    raise
+                self._give_up.wait(next(attempts, _RETRY_SECONDS[-1]))
+            else:
+                return
+
+    def _compare(self) -> None:
+        """Forget what is remembered, should the server have another past now."""
+        former, self._identity = self._identity, self._session.identity
+        if former == self._identity:
+            return
+        self._numbers.clear()
+        self._states.forget()
+        self._begin(statements.BEGIN_READING, writes=False)
+        replaced = self._states.replaced(self.source, may_be_shorter=True)
+        self._roll_back()
+        if replaced:
+            self._replaced(replaced)
+
+    def _was_committed(self, xid: str) -> bool:
+        """Find out what became of a transaction whose end nobody answered.
+
+        :raises StoreBusyError: that cannot be told
+        """
+        deadline = time.monotonic() + _OUTCOME_SECONDS
+        while True:
+            self._connect_again(deadline)
+            try:
+                row = self.pipeline.ask(statements.OUTCOME, xid).row
+            except LostConnectionError:
+                continue
+            except ServerError as error:
+                if error.state == "22023":
+                    return False  # another server, which never came that far
+                raise
+            status = None if row is None else row[0]
+            if status != b"in progress":
+                return bool(status == b"committed")
+            if time.monotonic() >= deadline:
+                msg = f"{self._place}: it is not known whether the last commit was carried out"
+                raise StoreBusyError(msg)
+            self._give_up.wait(_RETRY_SECONDS[0])
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.pipeline.close()
+
+
+def in_our_terms(outcome: Outcome, where: str) -> Outcome:
+    """Translate what the engine said of one command of a batch alone; see `translated`."""
+    if not (isinstance(outcome, Refusal) and isinstance(outcome.error, FOREIGN)):
+        return outcome
+    error = ours(outcome.error, where)
+    error.__cause__ = outcome.error
+    return Refusal(error)

@@ -1,0 +1,98 @@
+"""The one border where errors of a server become ours.
+
+Source: Appendix A, "PostgreSQL Error Codes", of its documentation. The whole code decides before
+its class, which is its first two characters.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+
+from agentpool.errors import (
+    AgentPoolError,
+    IncompatibleStoreError,
+    InvalidValueError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+)
+from agentpool.stores.postgres.pipeline import LostConnectionError, ServerError
+
+__all__ = ("FOREIGN", "is_lock_timeout", "not_connected", "ours", "translated")
+
+FOREIGN: Final = (ServerError, LostConnectionError, psycopg.Error)
+"""What the engine raises."""
+
+_AWAY: Final = "the server cannot be reached, or does not answer; try again"
+_RIGHTS: Final = "this role may not do that; see the guide for the rights that it needs"
+_GONE: Final = "the tables of the store are gone, or are others; restore a backup"
+
+_MEANING: Final[dict[str, tuple[type[AgentPoolError], str]]] = {
+    "55P03": (StoreBusyError, "another client held the lock for too long; try again"),
+    "40P01": (StoreBusyError, "two clients waited for each other; try again"),
+    "40001": (StoreBusyError, "another client was in the way; try again"),
+    "57014": (StoreBusyError, "the server took too long, or somebody cancelled it; try again"),
+    "25006": (StoreBusyError, "the server is a standby, or takes no writes for now; try again"),
+    "53100": (StoreFullError, "the disk of the server is full; make room"),
+    "53300": (StoreBusyError, "the server has too many connections; close some, or allow more"),
+    "53": (StoreBusyError, "the server is short of resources; try again"),
+    "42501": (IncompatibleStoreError, _RIGHTS),
+    "42P01": (StoreError, _GONE),
+    "42703": (StoreError, _GONE),
+    "3F000": (StoreError, _GONE),
+    "54": (InvalidValueError, "a value is larger than the server takes"),
+    "22021": (InvalidValueError, "a value has characters that the database cannot hold"),
+    "08": (StoreBusyError, _AWAY),
+    "57": (StoreBusyError, _AWAY),
+    "XX": (StoreError, "the server is damaged, or has a fault"),
+}
+
+_NEEDS_SOMEBODY: Final = (
+    "authentication",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "no password supplied",
+    "invalid ",
+    "certificate",
+)
+"""What an attempt to connect fails of that another attempt will not change, in libpq's words."""
+
+
+def is_lock_timeout(error: Exception) -> bool:
+    """Say whether an error means that another client has the lock."""
+    return isinstance(error, ServerError) and error.state == "55P03"
+
+
+def ours(error: Exception, where: str) -> AgentPoolError:
+    """Say in our terms what the engine raised, naming the server."""
+    if isinstance(error, ServerError):
+        type_, meaning = (
+            _MEANING.get(error.state)
+            or _MEANING.get(error.state[:2])
+            or (StoreError, "the server failed")
+        )
+        return type_(f"{where}: {meaning} ({error})")
+    return StoreBusyError(f"{where}: {_AWAY} ({_in_one_line(error)})")
+
+
+def not_connected(error: psycopg.Error, where: str) -> AgentPoolError:
+    """Say in our terms why there is no connection to a server."""
+    said = _in_one_line(error)
+    if any(each in said for each in _NEEDS_SOMEBODY):
+        return IncompatibleStoreError(f"{where}: the server refuses the connection: {said}")
+    return StoreBusyError(f"{where}: {_AWAY} ({said})")
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn what the engine raises in the block into one of ours, naming the server."""
+    try:
+        yield
+    except FOREIGN as error:
+        raise ours(error, where) from error

@@ -1,0 +1,130 @@
+"""Opening a store on a server: the options, the checks, the two connections."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from agentpool.errors import AgentPoolError, InvalidValueError, shown
+from agentpool.stores.batch.states import StateCache
+from agentpool.stores.postgres import schema as schemas
+from agentpool.stores.postgres import statements
+from agentpool.stores.postgres.engine import PostgresEngine
+from agentpool.stores.postgres.errors import translated
+from agentpool.stores.postgres.pipeline import Pipeline
+from agentpool.stores.postgres.session import Place, checked_url, connect, quoted
+from agentpool.stores.postgres.worker import EngineWorker
+from agentpool.support.clock import Clock, StoreClock, checked_clock, millis
+from agentpool.wire.content import checked_max_body
+
+__all__ = ("Connections", "Options", "prepare")
+
+_LOOKS_AT_CLOCK: Final = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to open a store; `PostgresAgentPoolStore.open` explains them.
+
+    :ivar listen_conninfo: ``None``: not at all
+    """
+
+    place: Place
+    listen_conninfo: str | None
+    clock: Clock
+    max_body: int
+    create: bool
+
+    @classmethod
+    def checked(
+        cls,
+        url: str,
+        schema: str,
+        busy_timeout: float,
+        clock: Clock,
+        max_body: int,
+        *,
+        listen: bool,
+        listen_url: str | None,
+        create: bool,
+    ) -> "Options":
+        """Refuse what is no option.
+
+        :raises InvalidValueError: naming it
+        """
+        for name, given in (("listen", listen), ("create", create)):
+            if type(given) is not bool:
+                msg = f"{name}: expected True or False, got {shown(given)}"
+                raise InvalidValueError(msg)
+        patience = millis(busy_timeout, "busy_timeout") / 1000
+        place = Place(checked_url(url, "url"), quoted(schema), patience)
+        conninfo = place.conninfo if listen_url is None else checked_url(listen_url, "listen_url")
+        checked_clock(clock)
+        return cls(place, conninfo if listen else None, clock, checked_max_body(max_body), create)
+
+
+class Connections:
+    """Connects engines to one store, each on a thread of its own.
+
+    :ivar give_up: ends their waiting for a server that is away
+    :param clock: the time of the store
+    """
+
+    def __init__(self, place: Place, clock: StoreClock) -> None:
+        self.give_up: Final = threading.Event()
+        self._place = place
+        self._clock = clock
+
+    async def start(
+        self,
+        states: StateCache,
+        lock_seconds: float,
+        *,
+        replaced: Callable[[list[str]], None] = lambda _: None,
+        set_up: Callable[[Pipeline], None] = lambda _: None,
+    ) -> EngineWorker:
+        """Connect one. Not to be cancelled half way.
+
+        :param states: the pools that are remembered by whoever uses it
+        :param replaced: told of the pools whose logs no longer have what was read of them
+        :param set_up: what is done first
+        """
+
+        def connected() -> PostgresEngine:
+            with translated(str(self._place)):
+                session = connect(self._place, lock_seconds)
+                try:
+                    set_up(session.pipeline)
+                except BaseException:
+                    session.pipeline.close()
+                    raise
+            return PostgresEngine(
+                self._place, session, lock_seconds, self._clock, states, replaced, self.give_up
+            )
+
+        return await EngineWorker.start(connected, str(self._place))
+
+
+def prepare(options: Options, clock: StoreClock, pipeline: Pipeline) -> None:
+    """Bring a schema to the current version, and give a clock the time of the server."""
+    try:
+        schemas.migrate(pipeline, options.place.schema, create=options.create)
+    except AgentPoolError as error:
+        error.message = f"{options.place}: {error.message}"
+        raise
+    if clock.is_shared:
+        clock.begin_at(_began(pipeline, clock))
+
+
+def _began(pipeline: Pipeline, clock: StoreClock) -> int:
+    """Find out when, by the clock of the server, nothing had gone by yet on this machine.
+
+    The look that took least time tells best.
+    """
+    found: list[tuple[int, int]] = []
+    for _ in range(_LOOKS_AT_CLOCK):
+        before = clock.elapsed()
+        [(now,)] = pipeline.ask(statements.TIME_OF_SERVER).rows
+        after = clock.elapsed()
+        found.append((after - before, int(now) - (before + after) // 2))
+    return min(found)[1]

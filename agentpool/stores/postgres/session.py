@@ -1,0 +1,195 @@
+"""A session on a server: connected, guarded against bad plans, and asked who it is with."""
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
+from agentpool.stores.postgres.errors import not_connected
+from agentpool.stores.postgres.pipeline import Pipeline, Statement
+
+__all__ = ("Identity", "Place", "Session", "checked_url", "connect", "quoted")
+
+_CONNECT_SECONDS: Final = 10
+_SLACK_SECONDS: Final = 5.0
+"""How much longer than for a lock an answer is waited for."""
+_OLDEST: Final = 140000
+_HELD_TOO_LONG: Final = "2s"
+"""How long others wait for what a client holds that was suspended, or cut off."""
+
+# A plan that was made while a table was empty, or was never analysed, scans it for ever. Each
+# statement is written for an index, so the plans are those that go by it, whatever the planner
+# believes of the tables.
+_SETTINGS: Final = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_hashagg": "off",
+    "enable_material": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "idle_in_transaction_session_timeout": _HELD_TOO_LONG,
+    "default_transaction_isolation": "read committed",
+    "client_min_messages": "error",
+}
+
+
+def _settings(*, is_local: bool) -> Statement:
+    """Make the statement that sets all, and how long a lock is waited for, its parameter."""
+    values = {name: f"'{value}'" for name, value in _SETTINGS.items()}
+    values["lock_timeout"] = "$1::text"
+    each = (f"set_config('{name}', {value}, {is_local})" for name, value in values.items())
+    return Statement(f"SELECT {', '.join(each)}")
+
+
+_FOR_SESSION: Final = _settings(is_local=False)
+_FOR_TRANSACTION: Final = _settings(is_local=True)
+
+_WHO: Final = Statement(
+    """
+    SELECT pg_backend_pid(), current_setting('server_encoding'),
+        (SELECT system_identifier FROM pg_control_system()),
+        CASE WHEN pg_is_in_recovery() THEN '' ELSE
+            substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
+        (SELECT oid FROM pg_database WHERE datname = current_database())
+    """
+)
+
+
+class Identity(NamedTuple):
+    """Which server a session is with, and which of its pasts."""
+
+    system: bytes
+    timeline: bytes
+    database: bytes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a store is.
+
+    :ivar conninfo: how to connect to it, as libpq has it
+    :ivar schema: the schema of its tables
+    :ivar patience: seconds that a lock is waited for
+    """
+
+    conninfo: str
+    schema: str
+    patience: float
+
+    def __str__(self) -> str:
+        """Name the place without its password."""
+        known = conninfo_to_dict(self.conninfo)
+        host, port = known.get("host") or "the default host", known.get("port")
+        address = f"{host}:{port}" if port else str(host)
+        return f"{address}/{known.get('dbname') or ''} schema {self.schema}"
+
+
+class Session:
+    """A connection and what is known of the other side.
+
+    :ivar is_pooled: whether a pooler may give each transaction to another process of the server
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, identity: Identity, lock_millis: str, *, is_pooled: bool
+    ) -> None:
+        self.pipeline: Final = pipeline
+        self.identity: Final = identity
+        self.is_pooled: Final = is_pooled
+        self._lock_millis = lock_millis
+
+    def guard(self) -> None:
+        """Guard the transaction that was begun; to be called right after that."""
+        if self.is_pooled:
+            self.pipeline.ask(_FOR_TRANSACTION, self._lock_millis)
+
+
+def checked_url(url: str, name: str) -> str:
+    """Make of a URL how to connect, with what is ours to choose where it says nothing.
+
+    :param name: of the argument
+    :raises InvalidValueError: it is none that libpq can read
+    """
+    if type(url) is not str:
+        msg = f"{name}: expected a URL, got {type(url).__name__}"
+        raise InvalidValueError(msg)
+    try:
+        known = conninfo_to_dict(url)
+    except (psycopg.Error, UnicodeError) as error:
+        msg = f"{name}: {' '.join(str(error).split())}"
+        raise InvalidValueError(msg) from error
+    chosen = {
+        "application_name": "agentpool",
+        "connect_timeout": _CONNECT_SECONDS,
+        "target_session_attrs": "read-write",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+    return make_conninfo(**{**chosen, **known, "client_encoding": "utf8"})
+
+
+def quoted(schema: str) -> str:
+    """Quote the name of a schema.
+
+    :raises InvalidValueError: it can be none
+    """
+    if type(schema) is not str or not 0 < len(schema.encode(errors="replace")) < _LONGEST_NAME:
+        msg = f"schema: expected a name of 1 to {_LONGEST_NAME - 1} bytes, got {shown(schema)}"
+        raise InvalidValueError(msg)
+    if not schema.isprintable() or schema.startswith("pg_"):
+        msg = f"schema: {shown(schema)} can be the name of no schema"
+        raise InvalidValueError(msg)
+    escaped = schema.replace('"', '""')
+    return f'"{escaped}"'
+
+
+_LONGEST_NAME: Final = 64
+
+
+def connect(place: Place, lock_seconds: float) -> Session:
+    """Connect to a server, and set the session up.
+
+    :param lock_seconds: how long the server waits for a lock
+    :raises IncompatibleStoreError: the server refuses that, is too old, or of another encoding
+    :raises StoreBusyError: it cannot be reached
+    """
+    try:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            place.conninfo, autocommit=True, prepare_threshold=None
+        )
+    except psycopg.Error as error:
+        raise not_connected(error, str(place)) from error
+    try:
+        pipeline = Pipeline(connection, place.schema, place.patience + _SLACK_SECONDS)
+        return _set_up(pipeline, place, str(max(round(lock_seconds * 1000), 1)))
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _set_up(pipeline: Pipeline, place: Place, lock_millis: str) -> Session:
+    version = pipeline.pgconn.server_version
+    if version < _OLDEST:
+        msg = f"{place}: the server has version {version // 10000}; it has to be 14 or newer"
+        raise IncompatibleStoreError(msg)
+    pipeline.prepares = False
+    row = pipeline.ask(_WHO).row
+    assert row is not None  # noqa: S101  # it has no FROM
+    process, encoding, *identity = row
+    if encoding != b"UTF8":
+        msg = (
+            f"{place}: the database has encoding {encoding.decode()}, which cannot hold every"
+            " text; create one with ENCODING 'UTF8'"
+        )
+        raise IncompatibleStoreError(msg)
+    is_pooled = int(process) != pipeline.pgconn.backend_pid
+    pipeline.prepares = not is_pooled
+    if not is_pooled:
+        pipeline.ask(_FOR_SESSION, lock_millis)
+        pipeline.flush()
+    return Session(pipeline, Identity(*identity), lock_millis, is_pooled=is_pooled)

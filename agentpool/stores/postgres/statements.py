@@ -1,0 +1,267 @@
+"""The SQL over a pool. Each statement is a point, or some rows in the order of an index.
+
+So its plan is the same on empty tables and on large ones, and it reads what it gives.
+"""
+
+from typing import Final
+
+from agentpool.rules.rows import EXPIRY
+from agentpool.stores.postgres.pipeline import Statement
+from agentpool.wire.payload import LONGEST
+
+__all__ = (
+    "BEGIN_READING",
+    "BEGIN_WRITING",
+    "CHECKPOINT",
+    "COMMIT",
+    "DEADLINES",
+    "DELETE_ROWS",
+    "DUE",
+    "FIRST_OF_WAKE",
+    "FIRST_POOL_RECORD",
+    "FIRST_TO_TAKE",
+    "INSERT_POOL",
+    "INSERT_RECORDS",
+    "LOCK",
+    "MEMBER_BEFORE",
+    "MESSAGES_BY_KEY",
+    "NEXT_DUE",
+    "NOW",
+    "NUMBERS",
+    "PAGE",
+    "POOLS",
+    "POOL_PAGE",
+    "PUT_CHECKPOINT",
+    "PUT_POOL",
+    "PUT_ROWS",
+    "PUT_TIME",
+    "RECORDS_OF_MESSAGE",
+    "ROLLBACK",
+    "ROWS",
+    "ROWS_BY_KEY",
+    "TIME",
+    "WAKES_BY_CONDITION",
+    "WAKES_BY_KEY",
+    "WITHOUT_DISK",
+)
+
+# --- transactions
+
+BEGIN_WRITING: Final = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+BEGIN_READING: Final = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+COMMIT: Final = Statement("COMMIT")
+ROLLBACK: Final = Statement("ROLLBACK")
+WITHOUT_DISK: Final = Statement("SET LOCAL synchronous_commit = off")
+PATIENCE: Final = Statement("SELECT set_config('lock_timeout', $1, true)")
+
+INSERT_POOL: Final = Statement(
+    "INSERT INTO @.pools (pool_id) VALUES ($1) ON CONFLICT (pool_id) DO NOTHING"
+)
+LOCK: Final = Statement("SELECT pool FROM @.pools WHERE pool_id = $1 FOR NO KEY UPDATE")
+FIND_POOL: Final = Statement("SELECT pool FROM @.pools WHERE pool_id = $1")
+
+_MILLIS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+# After the lock: before it, the time would be that at which the waiting began.
+NOW: Final = Statement(f"SELECT {_MILLIS}, pg_current_xact_id()::text")
+TIME_OF_SERVER: Final = Statement(f"SELECT {_MILLIS}")
+OUTCOME: Final = Statement("SELECT pg_xact_status($1::text::xid8)")
+
+# --- what nearly every transaction looks up
+
+_HEAD: Final = "(SELECT seq FROM @.records r WHERE r.pool = {pool} ORDER BY seq DESC LIMIT 1)"
+_NEXT_DEADLINE: Final = """(
+    SELECT due_at FROM @.rows d WHERE d.pool = {pool} AND d.kind = 'deadline'
+    ORDER BY due_at LIMIT 1
+)"""
+NUMBERS: Final = Statement(
+    f"""
+    SELECT {_HEAD.format(pool="$1::bigint")}, event_sequence, projected,
+        {_NEXT_DEADLINE.format(pool="$1::bigint")}
+    FROM @.pools WHERE pool = $1::bigint
+    """
+)
+POOLS: Final = Statement(
+    f"SELECT pool_id FROM @.pools p WHERE {_HEAD.format(pool='p.pool')} IS NOT NULL"
+)
+DUE_OF_POOLS: Final = Statement(
+    f"""
+    SELECT k.pool_id, {_HEAD.format(pool="p.pool")}, p.projected,
+        {_NEXT_DEADLINE.format(pool="p.pool")}
+    FROM unnest($1::text[]) AS k (pool_id) CROSS JOIN LATERAL (
+        SELECT pool, projected FROM @.pools WHERE pool_id = k.pool_id
+    ) p
+    """
+)
+VERSIONS: Final = Statement(
+    """
+    SELECT k.pool_id, p.version
+    FROM unnest($1::text[]) AS k (pool_id) CROSS JOIN LATERAL (
+        SELECT version FROM @.pools WHERE pool_id = k.pool_id
+    ) p
+    """
+)
+
+# --- records
+
+
+def _payload(alias: str) -> str:
+    column = f"{alias}.payload"
+    return f"CASE WHEN octet_length({column}) <= {LONGEST} THEN {column} END"
+
+
+_RECORD: Final = f"SELECT r.seq, r.kind, {_payload('r')} FROM @.records r WHERE r.pool = $1::bigint"
+PAGE: Final = Statement(f"{_RECORD} AND r.seq > $2::bigint ORDER BY r.seq LIMIT $3::bigint")
+_OTHERS: Final = "r.kind <> 'run_message'"
+POOL_PAGE: Final = Statement(
+    f"""
+    {_RECORD} AND {_OTHERS} AND r.seq > $2::bigint AND r.seq <= $3::bigint
+    ORDER BY r.seq LIMIT $4::bigint
+    """
+)
+FIRST_POOL_RECORD: Final = Statement(f"{_RECORD} AND {_OTHERS} ORDER BY r.seq LIMIT 1")
+MEMBER_BEFORE: Final = Statement(
+    f"""
+    {_RECORD} AND r.kind = 'member_joined' AND r.subject = $2::text AND r.seq < $3::bigint
+    ORDER BY r.seq DESC LIMIT 1
+    """
+)
+RECORDS_OF_MESSAGE: Final = Statement(
+    f"""
+    {_RECORD} AND r.kind = 'run_message' AND r.key = $2::text ORDER BY r.seq LIMIT $3::bigint
+    """
+)
+FIRST_OF_WAKE: Final = Statement(
+    f"{_RECORD} AND r.kind = 'wake' AND r.subject = $2::text ORDER BY r.seq LIMIT 1"
+)
+
+
+def _latest(kind: str, column: str) -> Statement:
+    """Find the latest record of a kind for each of many values of a column."""
+    return Statement(
+        f"""
+        SELECT k.value, l.seq, l.kind, l.payload
+        FROM unnest($2::text[]) AS k (value) CROSS JOIN LATERAL (
+            {_RECORD.replace(_payload("r"), f"{_payload('r')} AS payload")}
+            AND r.kind = '{kind}' AND r.{column} = k.value ORDER BY r.seq DESC LIMIT 1
+        ) l
+        """
+    )
+
+
+MESSAGES_BY_KEY: Final = _latest("run_message", "key")
+WAKES_BY_KEY: Final = _latest("wake", "key")
+WAKES_BY_CONDITION: Final = _latest("wake", "subject")
+TIME: Final = Statement(
+    """
+    SELECT millis FROM @.times WHERE pool = $1::bigint AND seq <= $2::bigint
+    ORDER BY seq DESC LIMIT 1
+    """
+)
+CHECKPOINT: Final = Statement("SELECT seq, state FROM @.checkpoints WHERE pool = $1::bigint")
+
+# --- rows
+
+_ROW: Final = "SELECT i.kind, i.name, i.number, i.value, i.due_at FROM @.rows i"
+_IN_POOL: Final = "i.pool = $1::bigint"
+ROWS_BY_KEY: Final = Statement(
+    f"""
+    SELECT l.* FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (kind, name, number)
+    CROSS JOIN LATERAL (
+        {_ROW} WHERE {_IN_POOL} AND i.kind = k.kind AND i.name = k.name AND i.number = k.number
+    ) l
+    """
+)
+ROWS: Final = Statement(
+    f"""
+    {_ROW} WHERE {_IN_POOL} AND i.kind = $2::text AND i.name = $3::text AND i.number > $4::bigint
+    ORDER BY i.number LIMIT $5::bigint
+    """
+)
+DUE: Final = Statement(
+    f"""
+    {_ROW} WHERE {_IN_POOL} AND i.kind = 'inbox' AND i.name = $2::text
+    AND i.due_at > $3::bigint AND i.due_at <= $4::bigint
+    ORDER BY i.due_at, i.number LIMIT $5::bigint
+    """
+)
+NEXT_DUE: Final = Statement(
+    f"""
+    SELECT i.due_at FROM @.rows i WHERE {_IN_POOL} AND i.kind = 'inbox' AND i.name = $2::text
+    ORDER BY i.due_at LIMIT 1
+    """
+)
+DEADLINES: Final = Statement(
+    f"""
+    {_ROW} WHERE {_IN_POOL} AND i.kind = 'deadline' AND i.due_at <= $2::bigint
+    ORDER BY i.due_at, i.name LIMIT $3::bigint
+    """
+)
+FIRST_TO_TAKE: Final = Statement(
+    f"""
+    SELECT i.kind, i.name, i.number, i.value, i.due_at, r.seq, r.kind, {_payload("r")},
+        r.key, l.seq, l.payload, '{EXPIRY} ' || r.key, e.value, e.due_at
+    FROM (
+        {_ROW} WHERE {_IN_POOL} AND i.kind = 'inbox' AND i.name = $2::text AND i.due_at = 0
+        ORDER BY i.number LIMIT $3::bigint
+    ) i
+    LEFT JOIN LATERAL (
+        SELECT * FROM @.records r WHERE r.pool = $1::bigint AND r.seq = i.number
+    ) r ON true
+    LEFT JOIN LATERAL (
+        SELECT o.seq, CASE WHEN o.seq <> r.seq THEN {_payload("o")} END AS payload
+        FROM @.records o
+        WHERE o.pool = $1::bigint AND o.kind = 'run_message' AND o.key = r.key
+        ORDER BY o.seq DESC LIMIT 1
+    ) l ON true
+    LEFT JOIN LATERAL (
+        SELECT d.value, d.due_at FROM @.rows d
+        WHERE d.pool = $1::bigint AND d.kind = 'deadline' AND d.name = '{EXPIRY} ' || r.key
+        AND d.number = 0
+    ) e ON true
+    ORDER BY i.number
+    """
+)
+"""What can be taken first from an inbox, with all that is looked up of it."""
+
+# --- writing
+
+INSERT_RECORDS: Final = Statement(
+    """
+    INSERT INTO @.records (pool, seq, kind, key, subject, payload)
+    SELECT $1::bigint, $2::bigint + k.at - 1, k.kind, k.key, k.subject, k.payload
+    FROM unnest($3::text[], $4::text[], $5::text[], $6::text[])
+    WITH ORDINALITY AS k (kind, key, subject, payload, at)
+    """
+)
+PUT_ROWS: Final = Statement(
+    """
+    INSERT INTO @.rows (pool, kind, name, number, due_at, value)
+    SELECT $1::bigint, k.* FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[],
+        $6::text[]) AS k (kind, name, number, due_at, value)
+    ON CONFLICT (pool, kind, name, number)
+    DO UPDATE SET due_at = excluded.due_at, value = excluded.value
+    """
+)
+DELETE_ROWS: Final = Statement(
+    """
+    DELETE FROM @.rows d USING unnest($2::text[], $3::text[], $4::bigint[])
+    AS k (kind, name, number)
+    WHERE d.pool = $1::bigint AND d.kind = k.kind AND d.name = k.name AND d.number = k.number
+    """
+)
+PUT_POOL: Final = Statement(
+    """
+    UPDATE @.pools SET event_sequence = coalesce($2::bigint, event_sequence),
+        projected = coalesce($3::bigint, projected), version = version + 1
+    WHERE pool = $1::bigint
+    """
+)
+PUT_TIME: Final = Statement(
+    "INSERT INTO @.times (pool, seq, millis) VALUES ($1::bigint, $2::bigint, $3::bigint)"
+)
+PUT_CHECKPOINT: Final = Statement(
+    """
+    INSERT INTO @.checkpoints (pool, seq, state) VALUES ($1::bigint, $2::bigint, $3::text)
+    ON CONFLICT (pool) DO UPDATE SET seq = excluded.seq, state = excluded.state
+    """
+)

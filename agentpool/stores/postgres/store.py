@@ -1,0 +1,259 @@
+"""The store that its users hold: one handle on one schema, a writer and a reader behind it."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
+from uuid import uuid4
+
+from agentpool.errors import StoreClosedError
+from agentpool.rules.requirements import checked_sequence, require_type
+from agentpool.stores.base import Due
+from agentpool.stores.batch.reads import Reads
+from agentpool.stores.batch.states import StateCache
+from agentpool.stores.batch.store import BatchStore, Sources
+from agentpool.stores.postgres import statements
+from agentpool.stores.postgres.bell import Ear, Ringer, channel_of
+from agentpool.stores.postgres.bodies import Bodies
+from agentpool.stores.postgres.engine import PostgresEngine
+from agentpool.stores.postgres.errors import translated
+from agentpool.stores.postgres.lanes import MOMENT, Lanes
+from agentpool.stores.postgres.opening import Connections, Options, prepare
+from agentpool.stores.postgres.pipeline import Pipeline
+from agentpool.stores.postgres.values import texts
+from agentpool.stores.postgres.worker import EngineWorker
+from agentpool.support.clock import Clock, StoreClock, wall_clock
+from agentpool.support.opening import Opening
+from agentpool.support.tasks import uninterrupted
+from agentpool.wire.content import MAX_BODY, OCTETS, checked_content
+from agentpool.wire.ids import check_identifier
+
+__all__ = ("PostgresAgentPoolStore",)
+
+R = TypeVar("R")
+
+
+class _Opened(NamedTuple):
+    """What a store consists of that is open."""
+
+    connections: Connections
+    writer: EngineWorker
+    writer_states: StateCache
+    reader: EngineWorker
+    reader_states: StateCache
+
+
+class PostgresAgentPoolStore(BatchStore):
+    """A handle on a store in a schema of a PostgreSQL database; ``open(url)`` opens it.
+
+    Belongs to the event loop and the process that opened it. Any number of handles, in any number
+    of processes on any machines, may be open on one schema. What is due, and how long a lease
+    lasts, goes by the clock of the server.
+    """
+
+    def __init__(self, options: Options, clock: StoreClock, opened: _Opened) -> None:
+        """Take over open connections; for `open` only."""
+        require_type(options, Options, "options")
+        super().__init__(clock, options.max_body, opened.reader_states)
+        self.url: Final = str(options.place)
+        self._pid = os.getpid()
+        self._options = options
+        self._opened = opened
+        self._name = uuid4().hex
+        self._channel = channel_of(options.place.schema)
+        self._ear: Ear | None = None
+        self._reads = Reads(opened.reader, self.url, translated)
+        self._bodies = Bodies(opened.writer, self._reads)
+        ringer = Ringer(self._channel, self._name)
+        start = partial(opened.connections.start, lock_seconds=options.place.patience)
+        self._commits = Lanes(opened.writer, opened.writer_states, start, ringer, self.tail.touch)
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        schema: str = "agentpool",
+        busy_timeout: float = 5.0,
+        listen: bool = True,
+        listen_url: str | None = None,
+        clock: Clock = wall_clock,
+        max_body: int = MAX_BODY,
+        create: bool = True,
+    ) -> "Opening[PostgresAgentPoolStore]":
+        """Open a store on a server, and create it where it is missing: ``async with`` it, or await.
+
+        Its tables are made, or brought to the current version, in one transaction. Once they are
+        there, the role needs no right to create any. Cancelled, it leaves nothing open.
+
+        :param url: where the database is, as libpq takes it: user, password, TLS, several hosts
+        :param schema: the schema of its tables; several stores may be in one database
+        :param busy_timeout: seconds that a write may wait for other clients, and any call for a
+            server that is away
+        :param listen: whether to hear of the commits of others by LISTEN; without, they are looked
+            for several times a second
+        :param listen_url: where to listen, if ``url`` leads to a pooler, which cannot
+        :param clock: for tests: where it has an ``elapsed()``, that is the time of this handle, and
+            not the server's
+        :param max_body: the most bytes that ``put_content`` takes for a body
+        :param create: whether to create the tables where they are missing; else that is refused
+        :raises InvalidValueError: an argument is not one of the above
+        :raises IncompatibleStoreError: the server refuses the connection, or what it has is no
+            store, not there, of another encoding or from a newer version
+        :raises StoreBusyError: the server cannot be reached
+        :raises StoreError: the tables are damaged
+        """
+        options = Options.checked(
+            url,
+            schema,
+            busy_timeout,
+            clock,
+            max_body,
+            listen=listen,
+            listen_url=listen_url,
+            create=create,
+        )
+        return Opening(partial(cls._open, options), f"{cls.__name__}.open", "store")
+
+    @classmethod
+    async def _open(cls, options: Options) -> "PostgresAgentPoolStore":
+        opened: list[PostgresAgentPoolStore] = []
+
+        async def open_() -> PostgresAgentPoolStore:
+            clock = StoreClock(options.clock)
+            opened.append(cls(options, clock, await _connected(options, clock, opened)))
+            return opened[0]
+
+        try:
+            return await uninterrupted(open_())
+        except asyncio.CancelledError:
+            for store in opened:
+                await store.aclose()
+            raise
+
+    def __repr__(self) -> str:
+        status = "closed" if self.is_closed else "open"
+        return f"<PostgresAgentPoolStore {self.url!r} {status}>"
+
+    async def pool_ids(self) -> list[str]:
+        self.refuse_closed()
+        await self._commits.decided()
+        rows = await self._ask(lambda pipeline: pipeline.ask(statements.POOLS).rows)
+        return [pool_id.decode() for (pool_id,) in rows]
+
+    async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
+        for pool_id in checked_sequence(pool_ids, "pool_ids", str):
+            self._check(pool_id)
+        await self._commits.decided()
+        asked = texts(pool_ids)
+        rows = await self._ask(lambda pipeline: pipeline.ask(statements.DUE_OF_POOLS, asked).rows)
+        found = dict.fromkeys(pool_ids, Due(behind=False, next_deadline=None, head=0))
+        for pool_id, head, projected, due_at in rows:
+            last = int(head or 0)
+            next_deadline = None if due_at is None else int(due_at)
+            found[pool_id.decode()] = Due(int(projected or 0) < last, next_deadline, last)
+        return found
+
+    async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
+        body = checked_content(data, media_type, self.max_body)
+        self.refuse_closed()
+        return await self._bodies.put(body, media_type)
+
+    async def get_content(self, ref: str) -> bytes:
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return await self._bodies.get(ref)
+
+    def open_content(self, ref: str) -> AsyncGenerator[bytes, None]:
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return self._bodies.pieces(ref)
+
+    async def content_type(self, ref: str) -> str:
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return await self._bodies.media_type(ref)
+
+    async def aclose(self) -> None:
+        if os.getpid() != self._pid:
+            return  # the connections are the parent's
+        self.refuse_elsewhere()
+        self._opened.connections.give_up.set()
+        await super().aclose()
+
+    def refuse_closed(self) -> None:
+        if os.getpid() != self._pid:
+            msg = "the store was opened before a fork; open it again in this process"
+            raise StoreClosedError(msg)
+        super().refuse_closed()
+
+    # --- writing and reading
+
+    async def _read(self, work: Callable[[Sources], R], *, bulk: bool = False) -> R:
+        return await self._reads.run(partial(_read, work), bulk=bulk)
+
+    async def _ask(self, work: Callable[[Pipeline], R]) -> R:
+        return await self._reads.run(lambda engine: engine.ask(work))
+
+    # --- looking for what others do, while somebody follows a pool
+
+    def listen(self) -> None:
+        conninfo = self._options.listen_conninfo
+        self._ear = Ear(conninfo, self._channel, self._name, self.tail, self._versions)
+
+    def stop_listening(self) -> None:
+        if self._ear is not None:
+            self._ear.close()
+            self._ear = None
+
+    async def _versions(self, pool_ids: list[str]) -> dict[str, int]:
+        asked = texts(pool_ids)
+        rows = await self._ask(lambda pipeline: pipeline.ask(statements.VERSIONS, asked).rows)
+        return {pool_id.decode(): int(version) for pool_id, version in rows}
+
+    async def finish(self) -> None:
+        try:
+            await self._commits.close()
+            await self._reads.close()
+        finally:
+            self.stop_listening()
+            try:
+                await self._opened.writer.close()
+            finally:
+                await self._opened.reader.close()
+
+
+def _read(work: Callable[[Sources], R], engine: PostgresEngine) -> R:
+    return engine.read(lambda: work(engine.source))
+
+
+async def _connected(
+    options: Options, clock: StoreClock, stores: Sequence[PostgresAgentPoolStore]
+) -> _Opened:
+    """Connect a writer and a reader, and bring the schema to the current version.
+
+    :param stores: will hold the store, which is told of pools whose logs were replaced
+    """
+    loop = asyncio.get_running_loop()
+
+    def tell(pool_ids: list[str]) -> None:
+        for store in stores:
+            store.tail.replace(pool_ids)
+
+    def replaced(pool_ids: list[str]) -> None:
+        with suppress(RuntimeError):  # the event loop has ended
+            loop.call_soon_threadsafe(tell, pool_ids)
+
+    connections = Connections(options.place, clock)
+    states, reader_states = StateCache(), StateCache()
+    set_up = partial(prepare, options, clock)
+    writer = await connections.start(states, MOMENT, set_up=set_up)
+    try:
+        patience = options.place.patience
+        reader = await connections.start(reader_states, patience, replaced=replaced)
+    except BaseException:
+        await writer.close()
+        raise
+    return _Opened(connections, writer, states, reader, reader_states)
