@@ -9,6 +9,8 @@ import pytest
 
 pytest.register_assert_rewrite("agentpool.testing")
 
+pytest_plugins = ["postgres.fixtures"]
+
 from hypothesis import HealthCheck, settings  # noqa: E402  # after the rewrite is registered
 
 settings.register_profile(
