@@ -141,7 +141,7 @@ class Claiming(Command[R]):
         passed = _PassedBy(view, self._max_attempts)
         claims: list[Claim] = []
         puts: list[Row] = []
-        for row in islice(in_turn(view, self._run_id), ROWS_AT_ONCE):
+        for row in islice(in_turn(view, self._run_id, limit), ROWS_AT_ONCE):
             entry = passed.entry_of(row)
             if entry is None or passed.by_its_row(row, entry):
                 continue
@@ -203,6 +203,7 @@ class ClaimMany(Claiming[tuple[Claim, ...] | None]):
     ) -> None:
         super().__init__(run_id, claimant, lease, max_attempts)
         self._limit = min(limit, CLAIMS_AT_ONCE)
+        self.looks_up = LookUps(inboxes=(run_id,) * self._limit)
 
     @staticmethod
     def claims(result: tuple[Claim, ...] | None) -> Sequence[Claim]:

@@ -7,7 +7,7 @@ said in `agentpool.rules`, so a store need not know.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -34,6 +34,7 @@ __all__ = (
     "Placed",
     "PoolTransaction",
     "PoolView",
+    "Question",
     "Read",
     "Row",
     "RowKey",
@@ -97,7 +98,8 @@ class LookUps(NamedTuple):
     :ivar wake_keys: idempotency keys of wakes
     :ivar condition_ids: conditions of wakes
     :ivar rows: rows by their keys
-    :ivar inboxes: runs of whom the first message that can be taken is looked up
+    :ivar inboxes: runs of whom the first message that can be taken is looked up; as often as
+        messages may be taken
     """
 
     message_keys: tuple[str, ...] = ()
@@ -108,13 +110,12 @@ class LookUps(NamedTuple):
 
     @classmethod
     def together(cls, declared: Sequence["LookUps"]) -> "LookUps":
-        """Put the look-ups of several commands together, each once."""
-        if len(declared) == 1:
-            return declared[0]
-        kinds: list[Any] = [
-            tuple(dict.fromkeys(chain(*each))) for each in zip(*declared, strict=True)
-        ]
-        return cls(*kinds)
+        """Put the look-ups of several commands together, each once but for messages to take."""
+        if len(declared) <= 1:
+            return declared[0] if declared else cls()
+        *kinds, inboxes = zip(*declared, strict=True)
+        once: list[Any] = [tuple(dict.fromkeys(chain(*each))) for each in kinds]
+        return cls(*once, inboxes=tuple(chain(*inboxes)))
 
 
 class PoolView(Protocol):
@@ -197,6 +198,17 @@ class PoolView(Protocol):
 
     def next_deadline(self) -> int | None:
         """Find the earliest ``due_at`` of the rows of kind `DEADLINE`."""
+
+
+class Question(Generic[R]):
+    """A question that declares what it looks up, so that a store can fetch it with the rest."""
+
+    def __init__(self, ask: Callable[[PoolView], R], looks_up: LookUps) -> None:
+        self._ask = ask
+        self.looks_up: Final = looks_up
+
+    def __call__(self, view: PoolView) -> R:
+        return self._ask(view)
 
 
 class Decision(NamedTuple, Generic[R]):

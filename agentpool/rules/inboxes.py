@@ -52,19 +52,22 @@ UNREADABLE: Final = (CorruptRecordError, UnknownRecordError)
 _BACK_AT_ONCE: Final = 64
 
 
-def in_turn(view: PoolView, run_id: str) -> Iterator[Row]:
-    """List what can be taken, in order of the log, but for very much that comes back at once."""
+def in_turn(view: PoolView, run_id: str, expected: int) -> Iterator[Row]:
+    """List what can be taken, in order of the log, but for very much that comes back at once.
+
+    :param expected: how much is likely to be enough
+    """
     # What comes back is few, as a rule; of more than a few, those that came back first.
     back = view.due(run_id, after=0, due_by=view.now, limit=_BACK_AT_ONCE)
-    there = _there(view, run_id)
+    there = _there(view, run_id, expected)
     return merge(sorted(back, key=_number), there, key=_number) if back else there
 
 
-def _there(view: PoolView, run_id: str) -> Iterator[Row]:
-    first = view.due(run_id, due_by=0, limit=1)  # which is taken, as a rule
-    if first:
-        yield first[0]
-        yield from view.due(run_id, due_by=0, limit=ROWS_AT_ONCE)[1:]
+def _there(view: PoolView, run_id: str, expected: int) -> Iterator[Row]:
+    first = view.due(run_id, due_by=0, limit=expected)  # which are taken, as a rule
+    yield from first
+    if len(first) == expected:
+        yield from view.due(run_id, due_by=0, limit=ROWS_AT_ONCE)[expected:]
 
 
 def next_available(view: PoolView, run_id: str) -> int | None:

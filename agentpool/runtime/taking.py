@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 import anyio
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.claims import Claim, Claiming, ClaimMany, ClaimNext, ClaimTerms, Unclaim
-from agentpool.rules.command import PoolView
+from agentpool.rules.command import LookUps, Question
 from agentpool.rules.inboxes import next_available
 from agentpool.rules.topics import inbox_topic
 from agentpool.runtime.opened import OpenedPool
@@ -35,6 +36,8 @@ class Taking:
         self._run_id = run_id
         self._terms = terms
         self._flows = False  # whether the last message was there at once
+        next_message = partial(next_available, run_id=run_id)
+        self._when = Question(next_message, LookUps(inboxes=(run_id,)))
 
     async def one(self, seconds: float | None) -> Claim | None:
         """Claim the next message; ``None``: the time is up."""
@@ -79,9 +82,6 @@ class Taking:
         )
         self._flows = claimed is not None
         return claimed
-
-    def _when(self, view: PoolView) -> int | None:
-        return next_available(view, self._run_id)
 
     async def _claim(self, command: Claiming[R | None]) -> R | None:
         """Claim what is first, and see to it that a cancelled take keeps nothing."""

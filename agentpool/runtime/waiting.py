@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Final, TypeAlias, TypeVar
 
-from agentpool.rules.command import PoolView
+from agentpool.rules.command import LookUps, PoolView, Question
 from agentpool.runtime.overdue import Overdue
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.tail import Ending, Turns
@@ -127,7 +127,9 @@ class Waiting:
         return found
 
     async def _is_there(self, when: When, queue: "_Queue | None" = None) -> bool:
-        now, at = await self._store.query(self._pool_id, lambda view: (view.now, when(view)))
+        looks_up = getattr(when, "looks_up", LookUps())
+        question = Question(lambda view: (view.now, when(view)), looks_up)
+        now, at = await self._store.query(self._pool_id, question)
         if at is not None and at > now:
             if queue is not None:
                 queue.look_at(at)

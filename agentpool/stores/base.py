@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from agentpool.rules.command import Command, PoolView
+from agentpool.rules.command import Command, LookUps, PoolView, Question
 from agentpool.rules.host_events import NextEventSequence
 from agentpool.rules.membership import JoinMember, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordMessages
@@ -319,7 +319,8 @@ class AgentPoolStore(StoreHandle, ABC):
             known = view.message_by_key(idempotency_key)
             return known.stored.receipt if known else None
 
-        return await self.query(pool_id, find)
+        looks_up = LookUps(message_keys=(idempotency_key,))
+        return await self.query(pool_id, Question(find, looks_up))
 
     async def record_message(
         self, pool_id: str, message: RunMessage, receipt: MessageReceipt
@@ -359,7 +360,8 @@ class AgentPoolStore(StoreHandle, ABC):
             known = view.wake_by_key(idempotency_key)
             return known.stored.registration if known else None
 
-        return await self.query(pool_id, find)
+        looks_up = LookUps(wake_keys=(idempotency_key,))
+        return await self.query(pool_id, Question(find, looks_up))
 
     async def wake(self, pool_id: str, condition_id: str) -> AgentPoolStoredWake | None:
         """Look up a wake by its condition; ``None`` when there is none."""
@@ -370,7 +372,8 @@ class AgentPoolStore(StoreHandle, ABC):
             known = view.wake(condition_id)
             return known.stored if known else None
 
-        return await self.query(pool_id, find)
+        looks_up = LookUps(condition_ids=(condition_id,))
+        return await self.query(pool_id, Question(find, looks_up))
 
     async def record_wake(
         self,

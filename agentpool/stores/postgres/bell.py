@@ -100,10 +100,11 @@ class Ear:
         self._tail = tail
         self._versions = versions
         self._seen: dict[str, int] = {}
-        self._seconds = POLL_SECONDS if conninfo is None else NET_SECONDS
-        self._tasks = [start(self._look())]
-        if conninfo is not None:
-            self._tasks.append(start(self._listen(conninfo)))
+        self._listens = False
+        if conninfo is None:
+            self._tasks = [start(self._look_every(POLL_SECONDS))]
+        else:
+            self._tasks = [start(self._look_every(NET_SECONDS)), start(self._listen(conninfo))]
 
     def close(self) -> None:
         """Hear no more."""
@@ -121,7 +122,7 @@ class Ear:
                     await connection.execute(
                         sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
                     )
-                    seconds = _FIRST_RETRY_SECONDS
+                    seconds, self._listens = _FIRST_RETRY_SECONDS, True
                     self._tail.notify()  # what was told before that was not heard
                     async for notice in connection.notifies():
                         self._hear(notice.payload)
@@ -132,6 +133,7 @@ class Ear:
                     error,
                     extra={"action": "not_listening"},
                 )
+            self._listens = False
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, _LAST_RETRY_SECONDS)
 
@@ -144,15 +146,20 @@ class Ear:
         if name != self._name:
             self._tail.touch({pool_id: _of_others(topics) for pool_id, topics in heard.items()})
 
-    async def _look(self) -> None:
+    async def _look_every(self, seconds: float) -> None:
         """Look now and then whether there was a change that nobody told of."""
         while True:
+            await asyncio.sleep(seconds)
             with suppress(AgentPoolError):  # the followers find out what is wrong when they look
                 found = await self._versions(list(self._tail.pool_ids))
-                changed = [each for each in found if found[each] != self._seen.get(each)]
+                changed = [each for each in found if self._is_news(each, found[each])]
                 self._seen = found
                 self._tail.notify(changed)
-            await asyncio.sleep(self._seconds)
+
+    def _is_news(self, pool_id: str, version: int) -> bool:
+        seen = self._seen.get(pool_id)
+        # Who listens has heard of all that came since somebody follows the pool.
+        return not self._listens if seen is None else seen != version
 
 
 def _of_others(topics: dict[str, int]) -> dict[str, int]:

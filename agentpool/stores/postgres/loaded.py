@@ -16,8 +16,8 @@ __all__ = ("Loaded", "Numbers", "columns_of", "record_of", "row_of")
 
 _POOL_RECORDS: Final = 100
 _BACK: Final = 8
-_ONE_MORE: Final = 1
-"""Than there may be taken: so that it is known that there is no more."""
+_AT_ONCE: Final = (1, 16, 64, 256)
+"""How much may be listed of an inbox, by how much is taken, as `MergedRows` does."""
 
 _Take: TypeAlias = Callable[[list[Tuple]], None]
 
@@ -86,9 +86,11 @@ class Loaded:
             take_rows = partial(self._take_rows, wanted.rows)
             self._ask(take_rows, statements.ROWS_BY_KEY, *columns_of(wanted.rows))
         for run_id, wanting in groupby(sorted(wanted.inboxes)):
-            self._ask_for_inbox(run_id, len(list(wanting)) + _ONE_MORE)
+            count = len(list(wanting))
+            self._ask_for_inbox(run_id, next((each for each in _AT_ONCE if each >= count), count))
 
-    def _ask_for_inbox(self, run_id: str, limit: int) -> None:
+    def _ask_for_inbox(self, run_id: str, expected: int) -> None:
+        limit = expected + 1  # so that it is known whether there is more
         inbox = self._inboxes[run_id] = _Inbox(limit)
         self._ask(partial(self._take_messages, inbox), statements.FIRST_TO_TAKE, run_id, limit)
         self._ask(inbox.take_back, statements.DUE, run_id, 0, I64_MAX, _BACK)
@@ -186,6 +188,12 @@ class Loaded:
         inbox = self._inboxes.get(name)
         return None if inbox is None else inbox.due(after, due_by, limit)
 
+    def next_due(self, name: str) -> tuple[int | None] | None:
+        """Say when something of an inbox is due first; ``None``: that is not known here."""
+        self._arrive()
+        inbox = self._inboxes.get(name)
+        return None if inbox is None else (inbox.next_due,)
+
 
 class _Inbox:
     """What can be taken first from an inbox, and what comes back to it first.
@@ -201,6 +209,12 @@ class _Inbox:
     def take_back(self, rows: list[Tuple]) -> None:
         """Keep what comes back."""
         self._back = [row_of(row) for row in rows]
+
+    @property
+    def next_due(self) -> int | None:
+        """When something is due first; ``None``: nothing will ever be."""
+        rows = self.there or self._back
+        return rows[0].due_at if rows else None
 
     def due(self, after: int, due_by: int, limit: int) -> list[Row] | None:
         """List rows as `Source.due` does; ``None``: not all of them are here."""

@@ -160,6 +160,9 @@ class PostgresSource:
         return [row_of(each) for each in rows]
 
     def next_due(self, name: str) -> int | None:
+        loaded = self._loaded.next_due(name)
+        if loaded is not None:
+            return loaded[0]
         rows = self._rows(statements.NEXT_DUE, name)
         return int(rows[0][0]) if rows else None
 
