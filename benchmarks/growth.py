@@ -9,6 +9,7 @@ from statistics import median
 from typing import Final, NamedTuple, TypeAlias
 
 from agentpool import AgentPool, SqliteAgentPoolStore
+from agentpool.rules.consequences import CatchUp
 from benchmarks import growth_of_load
 from benchmarks.bench import Bench, make_filled, run_bounded, sync
 from benchmarks.checks import expect
@@ -85,11 +86,9 @@ def _filled(path: Path, records: int) -> Path:
 
 
 async def _coordinate(path: Path) -> None:
-    async with (
-        SqliteAgentPoolStore.open(path, synchronous="NORMAL") as store,
-        AgentPool.open(store, POOL),
-    ):
-        pass
+    async with SqliteAgentPoolStore.open(path, synchronous="NORMAL") as store:
+        while not (await store.execute(POOL, CatchUp())).done:
+            pass
 
 
 # --- the calls

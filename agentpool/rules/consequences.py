@@ -77,11 +77,14 @@ class CatchUp(Command[CaughtUp]):
 
     :param of_others: there is nothing to do but that
     :param seen: the record that the log ended with; where others have gone on, nothing is done
+    :param alone: nobody has appended anything for a while, so nobody fails of a longer piece
     """
 
-    def __init__(self, *, of_others: bool = False, seen: int | None = None) -> None:
+    def __init__(
+        self, *, of_others: bool = False, seen: int | None = None, alone: bool = False
+    ) -> None:
         self.must_survive_power_cut: bool = not of_others
-        self.room: Final = _SHORT if of_others else PIECE
+        self.room: Final = _SHORT if of_others and not alone else PIECE
         self.seen: Final = seen
 
     def decide(self, view: PoolView) -> Decision[CaughtUp]:

@@ -34,6 +34,7 @@ _LEAST_REST_SECONDS: Final = 0.005
 _AT_OPENING_SECONDS: Final = 0.5
 _QUIET_SECONDS: Final = 0.05
 _LONGEST_BURST_SECONDS: Final = 1.0
+_NOBODY_WRITES_SECONDS: Final = 1.0
 _LOOK_AT_ALL_EVERY: Final = 30.0
 """Seconds after which pools are looked at that nobody told of: a writer killed before it rang."""
 _LONGEST_SLEEP: Final = 5.0
@@ -51,6 +52,10 @@ class _Burst(NamedTuple):
     def over(self) -> float:
         """When it is over, unless it grows before."""
         return min(self.grew + _QUIET_SECONDS, self.began + _LONGEST_BURST_SECONDS)
+
+    def is_past(self, moment: float) -> bool:
+        """Say whether nothing was appended for so long that nobody is about to."""
+        return moment - self.grew >= _NOBODY_WRITES_SECONDS
 
     @property
     def seen(self) -> int | None:
@@ -142,7 +147,7 @@ class Upkeep:
     async def _keep_up(self, turns: Turns) -> None:
         everything_at = 0.0
         async for _ in turns:
-            if turns.told:
+            if turns.told - self._rests.keys():
                 await anyio.sleep(_COALESCE_SECONDS)  # many commits, one look
                 self._changed |= turns.told
                 turns.told.clear()
@@ -168,7 +173,8 @@ class Upkeep:
             elif pool_id in self._unfinished:
                 waiting.append((pool_id, CatchUp()))
             elif (burst := self._over(pool_id, due.head)) is not None:
-                waiting.append((pool_id, CatchUp(of_others=True, seen=burst.seen)))
+                piece = CatchUp(of_others=True, seen=burst.seen, alone=burst.is_past(moment))
+                waiting.append((pool_id, piece))
             elif due.next_deadline is not None:  # which does not wait for that
                 at = moment + (due.next_deadline - now) / 1000
                 self._rests[pool_id] = min(self._rests[pool_id], at)

@@ -592,3 +592,20 @@ async def test_records_that_come_of_what_is_done_are_no_burst_of_others() -> Non
     assert pool.projected == pool.head
     assert not len(pool.state.open_wakes)
     await store.aclose()
+
+
+@virtual_time
+async def test_what_nobody_adds_to_is_worked_in_soon_and_in_longer_pieces() -> None:
+    it = await kept(X)
+    pool = it.store._pools[X]
+    await append_as_others(it, 20_000)
+    await asyncio.sleep(1.2)
+    left = pool.head - (pool.projected or 0)
+    it.forget()
+    while pool.projected != pool.head:
+        await asyncio.sleep(0.01)
+    pieces = it.since("CatchUp")
+    assert len(pieces) <= left / 200 + 5
+    gaps = [b - a for a, b in zip(pieces, pieces[1:], strict=False)]
+    assert max(gaps) < 20, "its own commits are not what it waits for to settle"
+    await it.store.aclose()
