@@ -115,7 +115,7 @@ class LookUps(NamedTuple):
             return declared[0] if declared else cls()
         *kinds, inboxes = zip(*declared, strict=True)
         once: list[Any] = [tuple(dict.fromkeys(chain(*each))) for each in kinds]
-        return cls(*once, inboxes=tuple(chain(*inboxes)))
+        return cls(*once, tuple(chain(*inboxes)))
 
 
 class PoolView(Protocol):

@@ -10,8 +10,9 @@ import pytest
 
 from agentpool import SqliteAgentPoolStore, StoreClosedError, StoreError
 from agentpool.rules.command import PoolView
-from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.batch.reads import Reads
+from agentpool.stores.sqlite.connection import WorkerConnection
+from agentpool.stores.sqlite.errors import translated
 
 from .helpers import BOUND, POOL, member
 
@@ -20,7 +21,7 @@ class Held:
     """Reads that are held up by the first of them, and note the others."""
 
     def __init__(self, connection: WorkerConnection) -> None:
-        self.reads = Reads(connection, "pool.db")
+        self.reads = Reads(connection, "pool.db", translated)
         self.seen: list[str] = []
         self.go_on = threading.Event()
         self._began = asyncio.Event()

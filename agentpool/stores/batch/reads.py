@@ -17,6 +17,7 @@ from agentpool.support.tasks import ended, start
 __all__ = ("Reads", "Worker")
 
 C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
 R = TypeVar("R")
 
 Translated: TypeAlias = Callable[[str], AbstractContextManager[None]]
@@ -25,10 +26,10 @@ Translated: TypeAlias = Callable[[str], AbstractContextManager[None]]
 _TOGETHER: Final = 16
 
 
-class Worker(Protocol[C]):
+class Worker(Protocol[C_co]):
     """A connection on a thread of its own."""
 
-    async def run(self, function: Callable[[C], R]) -> R:
+    async def run(self, function: Callable[[C_co], R]) -> R:
         """Run a function over the connection on its thread."""
 
 

@@ -205,6 +205,7 @@ class PostgresEngine:
     # --- pools
 
     def source(self, pool_id: str) -> PostgresSource:
+        number: int | None
         if self._writes:
             number = self._lock(pool_id)
         else:

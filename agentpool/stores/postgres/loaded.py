@@ -125,7 +125,7 @@ class Loaded:
     ) -> None:
         found = self._latest.setdefault(statement, {})
         found.update(dict.fromkeys(values))
-        found.update((value.decode(), record_of(row)) for value, *row in rows)
+        found.update((row[0].decode(), record_of(row[1:])) for row in rows)
 
     def _take_rows(self, keys: tuple[RowKey, ...], rows: list[Tuple]) -> None:
         self._rows.update(dict.fromkeys(keys))

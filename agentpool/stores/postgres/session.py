@@ -122,7 +122,7 @@ def checked_url(url: str, name: str) -> str:
     except (psycopg.Error, UnicodeError) as error:
         msg = f"{name}: {' '.join(str(error).split())}"
         raise InvalidValueError(msg) from error
-    chosen = {
+    chosen: dict[str, Any] = {
         "application_name": "agentpool",
         "connect_timeout": _CONNECT_SECONDS,
         "target_session_attrs": "read-write",

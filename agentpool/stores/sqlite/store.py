@@ -58,6 +58,8 @@ class SqliteAgentPoolStore(BatchStore):
     of processes of one machine, may be open on one file.
     """
 
+    _commits: GroupCommit
+
     def __init__(self, options: Options, clock: StoreClock, connected: Connected) -> None:
         """Take over open connections; for `open` only."""
         require_type(options, Options, "options")
