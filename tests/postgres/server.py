@@ -115,12 +115,16 @@ class Server:
         )
         return self.url(name)
 
-    def start_again(self) -> None:
-        """Start it after it was stopped or killed, on the same port; wait until it answers."""
+    def start_again(self, **settings: Setting) -> None:
+        """Start it after it was stopped or killed, on the same port; wait until it answers.
+
+        It keeps its settings but for those given.
+        """
         if self.running:
             msg = "the server is running"
             raise PostgresError(msg)
         self._over()
+        self._settings |= settings
         who = owner()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -175,6 +179,7 @@ class Server:
                 "--host", self.home, "--port", self.port, "--username", USER,
             )  # fmt: skip
             standby.start_again()
+            standby.wait_for_standby("")  # what was copied from here may name one
             if synchronous:
                 standby._ending.callback(self._wait_for_none)
                 self.wait_for_standby(standby.name)

@@ -1,6 +1,7 @@
 """The server that the tests start."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def test_a_server_has_what_was_committed_after_each_kind_of_end(
     server = another_postgres()
     url = server.url(tcp=True)
     fill(server)
-    for end in (lambda: server.stop("immediate"), server.kill, server.stop):
+    ends: list[Callable[[], None]] = [lambda: server.stop("immediate"), server.kill, server.stop]
+    for end in ends:
         end()
         assert not server.running
         server.start_again()
