@@ -114,8 +114,9 @@ class LookUps(NamedTuple):
         if len(declared) <= 1:
             return declared[0] if declared else cls()
         *kinds, inboxes = zip(*declared, strict=True)
-        once: list[Any] = [tuple(dict.fromkeys(chain(*each))) for each in kinds]
-        return cls(*once, tuple(chain(*inboxes)))
+        together: list[Any] = [tuple(dict.fromkeys(chain(*each))) for each in kinds]
+        together.append(tuple(chain(*inboxes)))
+        return cls(*together)
 
 
 class PoolView(Protocol):

@@ -14,6 +14,7 @@ LAYERS = {
     "stores": "rules wire errors support",
     "stores.batch": "stores rules wire errors support",
     "stores.sqlite": "stores stores.batch rules wire errors support",
+    "stores.postgres": "stores stores.batch rules wire errors support",
     "runtime": "stores rules wire errors support",
     "inbox": "runtime stores rules wire errors support",
     "asking": "runtime stores rules wire errors support",
