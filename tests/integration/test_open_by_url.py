@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,13 @@ async def test_a_store_that_is_awaited_is_closed_by_its_user() -> None:
         await store.pools()
 
 
-async def test_postgresql_is_told_to_need_what_is_not_there_yet() -> None:
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "PostgreSQL"])
+async def test_a_server_is_told_to_need_an_extra_where_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "agentpool.stores.postgres", None)
     with pytest.raises(IncompatibleStoreError, match="extra 'postgres'") as caught:
-        open_store("postgresql://ada:secret@db/pools")
+        open_store(f"{scheme}://ada:secret@db/pools")
     assert "secret" not in str(caught.value)
 
 
