@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-__all__ = ("ATTRIB", "CLOSE_WRITE", "MODIFY", "Inotify")
+__all__ = ("ATTRIB", "CLOSE_WRITE", "DELETE_SELF", "MODIFY", "MOVE_SELF", "Inotify")
 
 MODIFY: Final = 0x2
 ATTRIB: Final = 0x4
 CLOSE_WRITE: Final = 0x8
+DELETE_SELF: Final = 0x400
+MOVE_SELF: Final = 0x800
 _DONT_FOLLOW: Final = 0x2000000
 _FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
 _EVENT: Final = struct.Struct("iIII")

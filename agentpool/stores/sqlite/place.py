@@ -182,6 +182,11 @@ class Guard:
             self._expected[path, False] = identity(path, follow=False)
         self._gone: str | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """What it looks at."""
+        return [path for path, _ in self._expected]
+
     def look(self) -> bool:
         """Look whether the file is still there; costs a few microseconds. For any thread."""
         if self._gone is None:

@@ -36,6 +36,7 @@ from agentpool.stores.sqlite.opening import (
     connect,
 )
 from agentpool.stores.sqlite.promises import Promises
+from agentpool.stores.sqlite.sentry import Sentry
 from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
@@ -47,8 +48,6 @@ from agentpool.wire.ids import check_identifier
 __all__ = ("SqliteAgentPoolStore",)
 
 R = TypeVar("R")
-
-_GUARD_SECONDS: Final = 0.5
 
 
 class SqliteAgentPoolStore(BatchStore):
@@ -88,7 +87,7 @@ class SqliteAgentPoolStore(BatchStore):
         self._backfill = Backfill(self._file)
         self._bodies = Bodies(self._write, self._reads, self._backfill)
         self._lookout: Lookout | None = None
-        self._looking = self._look_later()
+        self._sentry = Sentry(self._guard, WeakMethod(self._file_gone))
 
     @classmethod
     def open(
@@ -243,16 +242,8 @@ class SqliteAgentPoolStore(BatchStore):
         except RuntimeError:
             return running_loop() is self._loop  # says what is wrong
 
-    def _look_later(self) -> asyncio.TimerHandle:
-        # Weakly: it must not keep a store alive that nobody closed.
-        return self._loop.call_later(_GUARD_SECONDS, _call, WeakMethod(self._look_after_file))
-
-    def _look_after_file(self) -> None:
-        """Look now and then whether the file is still there, for who only reads or waits."""
-        if self._guard.look():
-            self._looking = self._look_later()
-        else:
-            self.notify()
+    def _file_gone(self) -> None:
+        self.notify()  # those who wait look, and are refused
 
     # --- writing
 
@@ -295,16 +286,10 @@ class SqliteAgentPoolStore(BatchStore):
             await self._commits.close()
             await self._reads.close()
         finally:
-            self._looking.cancel()
+            self._sentry.close()
             self.stop_listening()
             self._ringer.close()
             try:
                 await self._writer.close()
             finally:
                 await self._reader.close()
-
-
-def _call(method: "WeakMethod[Callable[[], None]]") -> None:
-    bound = method()
-    if bound is not None:
-        bound()
