@@ -5,6 +5,9 @@ Start with `open_pool`, or with `open_store` and `AgentPool.open`. What stores p
 `agentpool.wire.records`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 # What users open
 from agentpool.opening import open_pool, open_store
 
@@ -189,6 +192,9 @@ from agentpool.wire.snapshot import AgentPoolSnapshot
 # The version of the distribution
 from agentpool.support.version import __version__ as __version__
 
+if TYPE_CHECKING:
+    from agentpool.stores.postgres import PostgresAgentPoolStore as PostgresAgentPoolStore
+
 __all__ = (
     "MAX_IDENTIFIER_BYTES",
     "START",
@@ -343,3 +349,11 @@ __all__ = (
     "open_store",
     "replay",
 )
+
+
+def __getattr__(name: str) -> Any:
+    """Load the store on a server when it is asked for: it needs an extra that few have."""
+    if name == "PostgresAgentPoolStore":
+        return import_module("agentpool.stores.postgres").PostgresAgentPoolStore
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,5 +1,7 @@
 """The parts of the store on a server that can be tried alone, or with nothing but a connection."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import psycopg
@@ -226,3 +228,19 @@ def test_each_code_has_an_error_that_names_the_server(
     assert type(error) is type_
     assert "the place" in str(error)
     assert "it says so" in str(error)
+
+
+# --- the package
+
+LAZY: str = """
+import sys, agentpool
+assert "psycopg" not in sys.modules
+from agentpool import PostgresAgentPoolStore
+assert "psycopg" in sys.modules
+assert issubclass(PostgresAgentPoolStore, agentpool.AgentPoolStore)
+assert not hasattr(agentpool, "MariaStore")
+"""
+
+
+def test_who_needs_no_server_loads_nothing_for_it() -> None:
+    subprocess.run([sys.executable, "-c", LAZY], check=True, timeout=60)

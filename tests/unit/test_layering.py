@@ -27,7 +27,8 @@ LAYERS = {
     "testing": "* opening pool membership member asking serving inbox runtime stores stores.batch"
     " stores.sqlite rules wire errors support",
     "__main__": "doctor",
-    "": "opening pool member asking inbox runtime stores stores.sqlite rules wire errors support",
+    "": "opening pool member asking inbox runtime stores stores.sqlite stores.postgres rules wire"
+    " errors support",
 }
 """Each folder, or module of the root, with those that it may import. ``*`` is the root itself."""
 
