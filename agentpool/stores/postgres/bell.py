@@ -15,6 +15,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
+import anyio
 import msgspec
 import psycopg
 from psycopg import sql
@@ -124,8 +125,7 @@ class Ear:
                     )
                     seconds, self._listens = _FIRST_RETRY_SECONDS, True
                     self._tail.notify()  # what was told before that was not heard
-                    async for notice in connection.notifies():
-                        self._hear(notice.payload)
+                    await self._hear_all(connection)
             except (psycopg.Error, OSError) as error:
                 _LOG.info(
                     "not listening to the server for %s s: %s",
@@ -137,7 +137,34 @@ class Ear:
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, _LAST_RETRY_SECONDS)
 
-    def _hear(self, payload: str) -> None:
+    async def _hear_all(self, connection: "psycopg.AsyncConnection[Any]") -> None:
+        """Hear what comes, until the connection is lost.
+
+        Straight from the socket: for each notification, psycopg's own way costs several tasks.
+
+        :raises psycopg.Error: the connection is lost
+        """
+        loop, lost = asyncio.get_running_loop(), anyio.Event()
+        pgconn, socket = connection.pgconn, connection.pgconn.socket
+
+        def take() -> None:
+            try:
+                pgconn.consume_input()
+            except psycopg.Error:
+                loop.remove_reader(socket)
+                lost.set()
+            while (notice := pgconn.notifies()) is not None:
+                self._hear(notice.extra)
+
+        loop.add_reader(socket, take)
+        try:
+            take()
+            await lost.wait()
+        finally:
+            loop.remove_reader(socket)
+        pgconn.consume_input()  # says what is wrong
+
+    def _hear(self, payload: bytes) -> None:
         try:
             name, heard = _READ(payload)
         except msgspec.MsgspecError:
