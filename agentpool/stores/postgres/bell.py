@@ -11,7 +11,8 @@ at the versions of the pools that somebody follows; without LISTEN that is the o
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
@@ -44,6 +45,7 @@ _NOTIFY: Final = Statement(
 )
 _READ: Final = msgspec.json.Decoder(tuple[str, dict[str, dict[str, int]]]).decode
 
+_Connection: TypeAlias = "psycopg.Connection[Any]"
 Versions: TypeAlias = Callable[[list[str]], Awaitable[dict[str, int]]]
 """Looks up how often each of some pools was changed."""
 
@@ -116,16 +118,10 @@ class Ear:
         seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
-                connection: psycopg.AsyncConnection[Any]
-                async with await psycopg.AsyncConnection.connect(
-                    conninfo, autocommit=True
-                ) as connection:
-                    await connection.execute(
-                        sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
-                    )
+                with closing(await _listening(conninfo, self._channel)) as connection:
                     seconds, self._listens = _FIRST_RETRY_SECONDS, True
                     self._tail.notify()  # what was told before that was not heard
-                    await self._hear_all(connection)
+                    await self._hear_all(connection.pgconn)
             except (psycopg.Error, OSError) as error:
                 _LOG.info(
                     "not listening to the server for %s s: %s",
@@ -137,15 +133,12 @@ class Ear:
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, _LAST_RETRY_SECONDS)
 
-    async def _hear_all(self, connection: "psycopg.AsyncConnection[Any]") -> None:
+    async def _hear_all(self, pgconn: "psycopg.pq.abc.PGconn") -> None:
         """Hear what comes, until the connection is lost.
 
-        Straight from the socket: for each notification, psycopg's own way costs several tasks.
-
-        :raises psycopg.Error: the connection is lost
+        :raises psycopg.Error: that it is
         """
-        loop, lost = asyncio.get_running_loop(), anyio.Event()
-        pgconn, socket = connection.pgconn, connection.pgconn.socket
+        loop, lost, socket = asyncio.get_running_loop(), anyio.Event(), pgconn.socket
 
         def take() -> None:
             try:
@@ -192,3 +185,34 @@ class Ear:
 def _of_others(topics: dict[str, int]) -> dict[str, int]:
     """Of what came into an inbox, others may have taken any."""
     return {topic: _SOME if is_inbox(topic) else number for topic, number in topics.items()}
+
+
+async def _listening(conninfo: str, channel: str) -> _Connection:
+    """Connect on a thread, and listen; what was cancelled is closed when it is there.
+
+    Not by psycopg's own connections for asyncio: cancelled, most versions leave tasks behind, and
+    for each notification they make several.
+    """
+    executor = ThreadPoolExecutor(1, "agentpool-listens")
+    connecting = executor.submit(_connect, conninfo, channel)
+    executor.shutdown(wait=False)
+    try:
+        return await asyncio.wrap_future(connecting)
+    except asyncio.CancelledError:
+        connecting.add_done_callback(_close)
+        raise
+
+
+def _connect(conninfo: str, channel: str) -> _Connection:
+    connection: _Connection = psycopg.connect(conninfo, autocommit=True)
+    try:
+        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _close(connecting: "Future[_Connection]") -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
