@@ -64,7 +64,6 @@ _MILLIS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # After the lock: before it, the time would be that at which the waiting began.
 NOW: Final = Statement(f"SELECT {_MILLIS}, pg_current_xact_id()::text")
 TIME_OF_SERVER: Final = Statement(f"SELECT {_MILLIS}")
-OUTCOME: Final = Statement("SELECT pg_xact_status($1::text::xid8)")
 
 # --- what nearly every transaction looks up
 
