@@ -14,7 +14,7 @@ from agentpool.stores.postgres.pipeline import Statement
 
 from .proxy import Proxy, When
 from .server import Server
-from .working import POOL, Work, come, go, left_by, names, opened, pattern, rounds, send
+from .working import HELLO, POOL, Work, come, go, left_by, names, opened, pattern, rounds, send
 
 ROUNDS = rounds("CUT_ROUNDS", 1)
 """How often all cuts are made that there are."""
@@ -23,8 +23,6 @@ PLACES: dict[str, Statement] = {
     "the commit": statements.COMMIT,
 }
 MOMENTS: tuple[When, ...] = ("before", "after", "answered")
-HELLO = b"application_name"
-"""What a client sends first."""
 
 
 @pytest.mark.parametrize("work", [send, go])

@@ -20,6 +20,8 @@ from agentpool.testing import a_member, a_message, a_receipt
 from .server import Server
 
 POOL: Final = "pool.test"
+HELLO: Final = b"application_name"
+"""What a client sends first."""
 BOUND: Final = 200.0
 """Seconds after which a wait is a failure."""
 
