@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
@@ -15,7 +15,7 @@ from agentpool import (
     RetryClassification,
     StoreError,
 )
-from agentpool.stores.postgres import statements
+from agentpool.stores.postgres import PostgresAgentPoolStore, statements
 
 from .fixtures import StartServer
 from .proxy import Proxy
@@ -154,27 +154,46 @@ def use_up_numbers(primary: Server, standby: Server) -> None:
     raise AssertionError
 
 
-@pytest.mark.parametrize("work", [send, go])
+async def lose_commit(store: PostgresAgentPoolStore, proxy: Proxy, pool_id: str, work: Work) -> int:
+    """Work, and be away from when the COMMIT was sent until the proxy leads elsewhere."""
+    cut = proxy.cut_at(pattern(store, statements.COMMIT), "after")
+    for _ in range(1000):
+        proxy.cut_at(HELLO)
+    working = asyncio.ensure_future(work(store, "a", pool_id))
+    await asyncio.to_thread(cut.wait)
+    async with asyncio.timeout(BOUND):
+        return await working
+
+
 async def test_the_number_of_a_lost_transaction_is_not_taken_for_another_one_s(
-    another_postgres: StartServer, work: Work
+    another_postgres: StartServer,
 ) -> None:
     primary = another_postgres()
     standby = primary.standby()
-    with Proxy(primary.port) as proxy:
-        async with opened(primary.url(port=proxy.port), "agentpool") as store:
-            await come(store, "a")
-            await asyncio.to_thread(detach, primary, standby)
-            cut = proxy.cut_at(pattern(store, statements.COMMIT), "after")
-            for _ in range(1000):
-                proxy.cut_at(HELLO)
-            working = asyncio.ensure_future(work(store, "a"))
-            await asyncio.to_thread(cut.wait)
-            await until(
-                lambda: left_by(work, "a").items() <= names(primary, "agentpool").items(),
-                "the commit that is going to be lost",
+    works: dict[str, Work] = {"pool.send": send, "pool.go": go}
+    async with AsyncExitStack() as stack:
+        proxies = [stack.enter_context(Proxy(primary.port)) for _ in works]
+        urls = [primary.url(port=proxy.port) for proxy in proxies]
+        stores = [await stack.enter_async_context(opened(url, "agentpool")) for url in urls]
+        for store, pool_id in zip(stores, works, strict=True):
+            await store.open_pool(pool_id)
+            await come(store, "a", pool_id)
+        await asyncio.to_thread(detach, primary, standby)
+        lost = [
+            asyncio.create_task(lose_commit(*each))
+            for each in zip(stores, proxies, works, works.values(), strict=True)
+        ]
+
+        def all_are_there() -> bool:
+            return all(
+                left_by(work, "a").items() <= names(primary, "agentpool", pool_id).items()
+                for pool_id, work in works.items()
             )
-            await asyncio.to_thread(use_up_numbers, primary, standby)
+
+        await until(all_are_there, "the commits that are going to be lost")
+        await asyncio.to_thread(use_up_numbers, primary, standby)
+        for proxy in proxies:
             proxy.lead_to(standby.port)
-            async with asyncio.timeout(BOUND):
-                assert await working == 3
-    assert names(standby, "agentpool") == left_by(come, "a") | left_by(work, "a")
+        assert await asyncio.gather(*lost) == [3, 3]
+    for pool_id, work in works.items():
+        assert names(standby, "agentpool", pool_id) == left_by(come, "a") | left_by(work, "a")

@@ -8,9 +8,9 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from agentpool import AgentPoolStore, MessageStatus
 from agentpool.stores.postgres import PostgresAgentPoolStore
@@ -25,7 +25,13 @@ HELLO: Final = b"application_name"
 BOUND: Final = 200.0
 """Seconds after which a wait is a failure."""
 
-Work = Callable[[AgentPoolStore, str], Awaitable[int]]
+
+class Work(Protocol):
+    """Appends a record that has a name, and gives its number."""
+
+    def __call__(
+        self, store: AgentPoolStore, name: str, pool_id: str = POOL
+    ) -> Coroutine[Any, Any, int]: ...
 
 
 def rounds(name: str, usual: int) -> int:
