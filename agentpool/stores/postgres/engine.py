@@ -19,6 +19,7 @@ from agentpool.stores.batch.committer import Outcome, Refusal
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
 from agentpool.stores.postgres.errors import FOREIGN, is_lock_timeout, ours, translated
+from agentpool.stores.postgres.loaded import ReplacedError
 from agentpool.stores.postgres.outcome import is_written, was_committed
 from agentpool.stores.postgres.pasts import Pasts
 from agentpool.stores.postgres.pipeline import (
@@ -92,6 +93,7 @@ class PostgresEngine:
         self._seen_elsewhere = seen_elsewhere
         self._numbers: dict[str, int] = {}
         self._identity: Identity = session.identity
+        self._is_replaced = False
         self._sources: list[PostgresSource] = []
         self._locked: list[tuple[Answer, str]] = []
         self._now: Answer | None = None
@@ -265,10 +267,11 @@ class PostgresEngine:
         while True:
             try:
                 return call()
-            except LostConnectionError as error:
+            except (LostConnectionError, ReplacedError) as error:
                 if not is_first and time.monotonic() >= deadline:
                     raise ours(error, self.where) from error
                 is_first = False
+                self._is_replaced |= isinstance(error, ReplacedError)
             self._connect_again(deadline)
 
     def _connect_again(self, deadline: float) -> None:
@@ -295,11 +298,12 @@ class PostgresEngine:
                 return
 
     def _compare(self) -> None:
-        """Forget what is remembered, should the server have another past now."""
+        """Forget what is remembered, should the server have another past now, or other tables."""
         found = self._session.identity
-        if found == self._identity:
+        if found != self._identity:
+            self._pasts.met(self._identity, found, self.where)
+        elif not self._is_replaced:
             return
-        self._pasts.met(self._identity, found, self.where)
         self._numbers.clear()
         self._states.forget()
         for pool_id, head in self._seen_elsewhere().items():
@@ -309,7 +313,7 @@ class PostgresEngine:
         except BaseException:
             self.pipeline.close()  # so that it is done once there is another connection
             raise
-        self._identity = found
+        self._identity, self._is_replaced = found, False
         if replaced:
             self._replaced(replaced)
 

@@ -120,7 +120,8 @@ class Connections:
 def prepare(options: Options, clock: StoreClock, pipeline: Pipeline) -> None:
     """Bring a schema to the current version, and give a clock the time of the server."""
     try:
-        schemas.migrate(pipeline, options.place.schema, create=options.create)
+        place = options.place
+        schemas.migrate(pipeline, place.schema, place.patience, create=options.create)
     except AgentPoolError as error:
         error.message = f"{options.place}: {error.message}"
         raise

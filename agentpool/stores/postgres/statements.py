@@ -52,7 +52,6 @@ BEGIN_READING: Final = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONL
 COMMIT: Final = Statement("COMMIT")
 ROLLBACK: Final = Statement("ROLLBACK")
 WITHOUT_DISK: Final = Statement("SET LOCAL synchronous_commit = off")
-PATIENCE: Final = Statement("SELECT set_config('lock_timeout', $1, true)")
 
 INSERT_POOL: Final = Statement(
     "INSERT INTO @.pools (pool_id) VALUES ($1) ON CONFLICT (pool_id) DO NOTHING"
@@ -75,7 +74,7 @@ _NEXT_DEADLINE: Final = """(
 NUMBERS: Final = Statement(
     f"""
     SELECT {_HEAD.format(pool="$1::bigint")}, event_sequence, projected,
-        {_NEXT_DEADLINE.format(pool="$1::bigint")}
+        {_NEXT_DEADLINE.format(pool="$1::bigint")}, pool_id
     FROM @.pools WHERE pool = $1::bigint
     """
 )
