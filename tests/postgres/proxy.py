@@ -96,6 +96,15 @@ class Proxy:
         self._do(lambda: self._cuts.append(cut))
         return cut
 
+    def lead_to(self, port: int) -> None:
+        """Connect whoever comes from now on to another port, and cut nobody any more."""
+
+        def turn() -> None:
+            self._target = (HOST, port)
+            self._cuts.clear()
+
+        self._do(turn)
+
     def freeze(self) -> None:
         """Pass nothing on and accept nobody, as a network that is down; no side is told."""
         self._do(lambda: self._set_frozen(frozen=True))

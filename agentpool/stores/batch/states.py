@@ -108,6 +108,14 @@ class StateCache:
         """Say how far a log was seen to come, also before it was replaced."""
         return max(self.seen(pool_id), self._lost.get(pool_id, 0))
 
+    def all_seen(self) -> dict[str, int]:
+        """Say of all logs how far they were seen to come, also before they were replaced.
+
+        From any thread, while another one uses the rest.
+        """
+        seen, lost = self._heads.copy(), self._lost.copy()
+        return {**seen, **{each: max(last, seen.get(each, 0)) for each, last in lost.items()}}
+
     def known(self, pool_id: str) -> int | None:
         """Say up to which record the state of a pool is known; ``None``: it is not."""
         kept = self._states.get(pool_id)

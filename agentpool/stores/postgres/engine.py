@@ -8,16 +8,20 @@ COMMIT was carried out that nobody answered, the server says then, by the number
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
-from agentpool.errors import StoreBusyError, StoreClosedError
+from agentpool.errors import AgentPoolError, StoreBusyError, StoreClosedError, StoreError
 from agentpool.rules.command import LookUps
 from agentpool.stores.batch.committer import Outcome, Refusal
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
-from agentpool.stores.postgres.errors import FOREIGN, is_lock_timeout, ours
+from agentpool.stores.postgres.errors import FOREIGN, is_lock_timeout, ours, translated
+from agentpool.stores.postgres.loaded import ReplacedError
+from agentpool.stores.postgres.outcome import is_written, was_committed
+from agentpool.stores.postgres.pasts import Pasts
 from agentpool.stores.postgres.pipeline import (
     Answer,
     LostConnectionError,
@@ -59,6 +63,8 @@ class PostgresEngine:
     :param states: the pools that are remembered by whoever uses this connection
     :param replaced: told of the pools whose logs no longer have what was read of them
     :param give_up: ends any waiting for a server that is away
+    :param pasts: told of a server that has another one
+    :param seen_elsewhere: how far the other connections of the handle saw logs to come
     """
 
     errors: Final = (ServerError, LostConnectionError)
@@ -72,6 +78,8 @@ class PostgresEngine:
         states: StateCache,
         replaced: Callable[[list[str]], None],
         give_up: threading.Event,
+        pasts: Pasts,
+        seen_elsewhere: Callable[[], Mapping[str, int]],
     ) -> None:
         self.where: Final = str(place)
         self._place = place
@@ -81,8 +89,11 @@ class PostgresEngine:
         self._states = states
         self._replaced = replaced
         self._give_up = give_up
+        self._pasts = pasts
+        self._seen_elsewhere = seen_elsewhere
         self._numbers: dict[str, int] = {}
         self._identity: Identity = session.identity
+        self._is_replaced = False
         self._sources: list[PostgresSource] = []
         self._locked: list[tuple[Answer, str]] = []
         self._now: Answer | None = None
@@ -96,12 +107,7 @@ class PostgresEngine:
     # --- writing
 
     def transact(self, work: Callable[[], R], *, durable: bool) -> R:
-        deadline = time.monotonic() + self._place.patience
-        while True:
-            try:
-                return self._transact(work, durable=durable)
-            except LostConnectionError:
-                self._connect_again(deadline)
+        return self._persistently(lambda: self._transact(work, durable=durable))
 
     def _transact(self, work: Callable[[], R], *, durable: bool) -> R:
         """Work in a transaction.
@@ -142,17 +148,17 @@ class PostgresEngine:
         if not (durable or has_records):
             self.pipeline.ask(statements.WITHOUT_DISK)
         self.pipeline.ask(statements.COMMIT)
-        self._commit(xid)
+        self._commit(xid, changed)
+        for source in changed:
+            assert source.number is not None  # noqa: S101  # see above
+            self._numbers[source.pool_id] = source.number
 
-    def _commit(self, xid: str) -> None:
+    def _commit(self, xid: str, changed: Sequence[PostgresSource]) -> None:
         try:
             self.pipeline.flush()
         except LostConnectionError:
-            if not self._was_committed(xid):
+            if not self._was_committed(xid, changed):
                 raise
-        for source in self._sources:
-            if source.number is not None:
-                self._numbers[source.pool_id] = source.number
 
     def _put_bodies(self, changed: Sequence[PostgresSource]) -> None:
         bodies: dict[str, Content] = {}
@@ -182,25 +188,26 @@ class PostgresEngine:
 
         :raises StoreBusyError: the server was away for too long
         """
-        deadline = time.monotonic() + self._place.patience
-        while True:
-            self._begin(statements.BEGIN_READING, writes=False)
-            try:
-                return work()
-            except LostConnectionError:
-                self._connect_again(deadline)
-            finally:
-                self._roll_back()
+        return self._persistently(lambda: self._read(work))
+
+    def _read(self, work: Callable[[], R]) -> R:
+        self._begin(statements.BEGIN_READING, writes=False)
+        try:
+            return work()
+        finally:
+            self._roll_back()
 
     def ask(self, work: Callable[[Pipeline], R]) -> R:
-        """Ask something of the server, outside of any transaction that lasts."""
-        deadline = time.monotonic() + self._place.patience
-        while True:
+        """Ask something of the server, outside of any transaction that lasts.
+
+        :raises StoreBusyError: the server was away for too long
+        """
+
+        def ask() -> R:
             self.pipeline.forget()
-            try:
-                return work(self.pipeline)
-            except LostConnectionError:
-                self._connect_again(deadline)
+            return work(self.pipeline)
+
+        return self._persistently(ask)
 
     # --- pools
 
@@ -250,20 +257,40 @@ class PostgresEngine:
 
     # --- when the server is away
 
+    def _persistently(self, call: Callable[[], R]) -> R:
+        """Do something again on another connection when one was lost: once, and while time is left.
+
+        :raises StoreBusyError: the server was away for too long
+        """
+        deadline = time.monotonic() + self._place.patience
+        is_first = True
+        while True:
+            try:
+                return call()
+            except (LostConnectionError, ReplacedError) as error:
+                if not is_first and time.monotonic() >= deadline:
+                    raise ours(error, self.where) from error
+                is_first = False
+                self._is_replaced |= isinstance(error, ReplacedError)
+            self._connect_again(deadline)
+
     def _connect_again(self, deadline: float) -> None:
         """Connect again, as soon as that is possible.
 
         :raises StoreBusyError: it was not until the deadline
+        :raises StoreClosedError: the store is being closed
         """
+        self.pipeline.close()
         attempts = iter(_RETRY_SECONDS)
         while True:
-            if self._give_up.is_set():
-                msg = f"{self._place}: the store was closed while the server was away"
-                raise StoreClosedError(msg)
             try:
-                self._session = connect(self._place, self._lock_seconds)
-                self._compare()
-            except (StoreBusyError, LostConnectionError):
+                with translated(self.where):
+                    self._session = connect(self._place, self._lock_seconds)
+                    self._compare()
+            except StoreBusyError as error:
+                if self._give_up.is_set():
+                    msg = f"{self.where}: the store was closed while the server was away"
+                    raise StoreClosedError(msg) from error
                 if time.monotonic() >= deadline:
                     raise
                 self._give_up.wait(next(attempts, _RETRY_SECONDS[-1]))
@@ -271,41 +298,54 @@ class PostgresEngine:
                 return
 
     def _compare(self) -> None:
-        """Forget what is remembered, should the server have another past now."""
-        former, self._identity = self._identity, self._session.identity
-        if former == self._identity:
+        """Forget what is remembered, should the server have another past now, or other tables."""
+        found = self._session.identity
+        if found != self._identity:
+            self._pasts.met(self._identity, found, self.where)
+        elif not self._is_replaced:
             return
         self._numbers.clear()
         self._states.forget()
-        self._begin(statements.BEGIN_READING, writes=False)
-        replaced = self._states.replaced(self.source, may_be_shorter=True)
-        self._roll_back()
+        for pool_id, head in self._seen_elsewhere().items():
+            self._states.saw(pool_id, head)
+        try:
+            replaced = self._read(partial(self._states.replaced, self.source, may_be_shorter=True))
+        except BaseException:
+            self.pipeline.close()  # so that it is done once there is another connection
+            raise
+        self._identity, self._is_replaced = found, False
         if replaced:
             self._replaced(replaced)
 
-    def _was_committed(self, xid: str) -> bool:
+    def _was_committed(self, xid: str, written: Sequence[PostgresSource]) -> bool:
         """Find out what became of a transaction whose end nobody answered.
 
-        :raises StoreBusyError: that cannot be told
+        :raises StoreError: that cannot be told
         """
+        former = self._session
         deadline = time.monotonic() + _OUTCOME_SECONDS
         while True:
-            self._connect_again(deadline)
             try:
-                row = self.pipeline.ask(statements.OUTCOME, xid).row
-            except LostConnectionError:
-                continue
-            except ServerError as error:
-                if error.state == "22023":
-                    return False  # another server, which never came that far
-                raise
-            status = None if row is None else row[0]
-            if status != b"in progress":
-                return bool(status == b"committed")
+                if self.pipeline.is_broken:
+                    self._connect_again(deadline)
+                ask = was_committed if self._session.is_as(former) else is_written
+                found = ask(self.pipeline, xid, written)
+            except (AgentPoolError, ServerError, LostConnectionError) as error:
+                if isinstance(error, AgentPoolError) or time.monotonic() >= deadline:
+                    raise self._unknown() from error
+                found = None
+            if found is not None:
+                return found
             if time.monotonic() >= deadline:
-                msg = f"{self._place}: it is not known whether the last commit was carried out"
-                raise StoreBusyError(msg)
-            self._give_up.wait(_RETRY_SECONDS[0])
+                raise self._unknown()
+            time.sleep(_RETRY_SECONDS[0])
+
+    def _unknown(self) -> AgentPoolError:
+        msg = (
+            f"{self.where}: the connection was lost during a commit, and it is not known whether"
+            " that was carried out; look before you do it again, or give it an idempotency key"
+        )
+        return (StoreClosedError if self._give_up.is_set() else StoreError)(msg)
 
     def close(self) -> None:
         """Let go of the connection."""

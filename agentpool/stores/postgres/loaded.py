@@ -12,7 +12,7 @@ from agentpool.stores.postgres.pipeline import Answer, Pipeline, Statement, Tupl
 from agentpool.stores.postgres.values import Parameter, bigints, texts
 from agentpool.wire.ids import I64_MAX
 
-__all__ = ("Loaded", "Numbers", "columns_of", "record_of", "row_of")
+__all__ = ("Loaded", "Numbers", "ReplacedError", "columns_of", "record_of", "row_of")
 
 _POOL_RECORDS: Final = 100
 _BACK: Final = 8
@@ -40,6 +40,10 @@ def columns_of(keys: Iterable[RowKey]) -> tuple[Parameter, Parameter, Parameter]
     return texts(kinds), texts(names), bigints(numbers)
 
 
+class ReplacedError(Exception):
+    """The number of a pool stands for it no more: the tables are others than before."""
+
+
 class Numbers(NamedTuple):
     """What nearly every transaction looks up of a pool; see `Source`."""
 
@@ -55,8 +59,9 @@ class Loaded:
     :param number: what stands for the pool; ``None``: it is not there
     """
 
-    def __init__(self, pipeline: Pipeline, number: int | None) -> None:
+    def __init__(self, pipeline: Pipeline, pool_id: str, number: int | None) -> None:
         self._pipeline = pipeline
+        self._pool_id = pool_id
         self._number = number
         self._asked: list[tuple[Answer, _Take]] = []
         self._numbers: Numbers | None = None if number is not None else Numbers()
@@ -108,10 +113,12 @@ class Loaded:
     # --- what came
 
     def _take_numbers(self, rows: list[Tuple]) -> None:
-        head, event_sequence, projected, due = rows[0] if rows else (None,) * 4
+        if not rows or rows[0][-1].decode() != self._pool_id:
+            raise ReplacedError(self._pool_id)
+        head, event_sequence, projected, due, _ = rows[0]
         self._numbers = Numbers(
             int(head or 0),
-            int(event_sequence or 0),
+            int(event_sequence),
             None if projected is None else int(projected),
             None if due is None else int(due),
         )

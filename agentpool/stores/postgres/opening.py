@@ -1,7 +1,7 @@
 """Opening a store on a server: the options, the checks, the two connections."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ from agentpool.stores.postgres import schema as schemas
 from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.engine import PostgresEngine
 from agentpool.stores.postgres.errors import translated
+from agentpool.stores.postgres.pasts import Pasts
 from agentpool.stores.postgres.pipeline import Pipeline
 from agentpool.stores.postgres.session import Place, checked_url, connect, quoted
 from agentpool.stores.postgres.worker import EngineWorker
@@ -74,6 +75,7 @@ class Connections:
         self.give_up: Final = threading.Event()
         self._place = place
         self._clock = clock
+        self._pasts = Pasts()
 
     async def start(
         self,
@@ -81,12 +83,14 @@ class Connections:
         lock_seconds: float,
         *,
         replaced: Callable[[list[str]], None] = lambda _: None,
+        seen_elsewhere: Callable[[], Mapping[str, int]] = dict,
         set_up: Callable[[Pipeline], None] = lambda _: None,
     ) -> EngineWorker:
         """Connect one. Not to be cancelled half way.
 
         :param states: the pools that are remembered by whoever uses it
         :param replaced: told of the pools whose logs no longer have what was read of them
+        :param seen_elsewhere: how far the other connections of the handle saw logs to come
         :param set_up: what is done first
         """
 
@@ -99,7 +103,15 @@ class Connections:
                     session.pipeline.close()
                     raise
             return PostgresEngine(
-                self._place, session, lock_seconds, self._clock, states, replaced, self.give_up
+                self._place,
+                session,
+                lock_seconds,
+                self._clock,
+                states,
+                replaced,
+                self.give_up,
+                self._pasts,
+                seen_elsewhere,
             )
 
         return await EngineWorker.start(connected, str(self._place))
@@ -108,7 +120,8 @@ class Connections:
 def prepare(options: Options, clock: StoreClock, pipeline: Pipeline) -> None:
     """Bring a schema to the current version, and give a clock the time of the server."""
     try:
-        schemas.migrate(pipeline, options.place.schema, create=options.create)
+        place = options.place
+        schemas.migrate(pipeline, place.schema, place.patience, create=options.create)
     except AgentPoolError as error:
         error.message = f"{options.place}: {error.message}"
         raise

@@ -110,10 +110,14 @@ _COMMIT: Final = Statement("COMMIT")
 _ROLLBACK: Final = Statement("ROLLBACK")
 # One migrates, the others wait for it, and then find that it is done.
 _LOCK: Final = Statement("SELECT pg_advisory_xact_lock(hashtextextended('agentpool' || $1, 0))")
+_PATIENCE: Final = Statement("SELECT set_config('lock_timeout', $1, true)")
 _IS_MISSING: Final = Statement("SELECT to_regnamespace($1) IS NULL")
 _IS_THERE: Final = Statement(
     """
-    SELECT to_regclass($1 || '.meta') IS NOT NULL,
+    SELECT 2 = (
+            SELECT count(*) FROM pg_attribute
+            WHERE attrelid = to_regclass($1 || '.meta') AND attname IN ('one', 'version')
+        ),
         (SELECT min(relname) FROM pg_class WHERE relnamespace = to_regnamespace($1))
     """
 )
@@ -146,10 +150,11 @@ def version_of(pipeline: Pipeline, schema: str) -> int | None:
     return version
 
 
-def migrate(pipeline: Pipeline, schema: str, *, create: bool) -> None:
+def migrate(pipeline: Pipeline, schema: str, patience: float, *, create: bool) -> None:
     """Bring a schema to the current version, in one transaction.
 
     :param schema: quoted
+    :param patience: seconds for which to wait for others who do that
     :raises IncompatibleStoreError: it is not there and is not to be created, or is no store, or
         this role may not
     """
@@ -160,7 +165,7 @@ def migrate(pipeline: Pipeline, schema: str, *, create: bool) -> None:
         msg = f"there is no store in the schema {schema}; leave out create=False to create one"
         raise IncompatibleStoreError(msg)
     try:
-        _migrate(pipeline, schema)
+        _migrate(pipeline, schema, patience)
     except ServerError as error:
         if error.state == "42501":
             msg = f"this role may not create the tables of the schema {schema}: {error}"
@@ -172,8 +177,9 @@ def migrate(pipeline: Pipeline, schema: str, *, create: bool) -> None:
         pipeline.flush()
 
 
-def _migrate(pipeline: Pipeline, schema: str) -> None:
+def _migrate(pipeline: Pipeline, schema: str, patience: float) -> None:
     pipeline.ask(_BEGIN)
+    pipeline.ask(_PATIENCE, str(max(round(patience * 1000), 1)))
     pipeline.ask(_LOCK, schema).rows  # noqa: B018  # what is looked at next is as of now
     version = version_of(pipeline, schema)
     if pipeline.ask(_IS_MISSING, schema).rows == [(b"t",)]:

@@ -54,7 +54,8 @@ _WHO: Final = Statement(
         (SELECT system_identifier FROM pg_control_system()),
         CASE WHEN pg_is_in_recovery() THEN '' ELSE
             substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
-        (SELECT oid FROM pg_database WHERE datname = current_database())
+        (SELECT oid FROM pg_database WHERE datname = current_database()),
+        extract(epoch FROM pg_postmaster_start_time())
     """
 )
 
@@ -65,6 +66,10 @@ class Identity(NamedTuple):
     system: bytes
     timeline: bytes
     database: bytes
+
+    def __str__(self) -> str:
+        system, timeline, database = (each.decode() for each in self)
+        return f"system {system} timeline {timeline} database {database}"
 
 
 @dataclass(frozen=True)
@@ -91,16 +96,28 @@ class Place:
 class Session:
     """A connection and what is known of the other side.
 
+    :ivar started: when the server was
     :ivar is_pooled: whether a pooler may give each transaction to another process of the server
     """
 
     def __init__(
-        self, pipeline: Pipeline, identity: Identity, lock_millis: str, *, is_pooled: bool
+        self,
+        pipeline: Pipeline,
+        identity: Identity,
+        started: bytes,
+        lock_millis: str,
+        *,
+        is_pooled: bool,
     ) -> None:
         self.pipeline: Final = pipeline
         self.identity: Final = identity
+        self.started: Final = started
         self.is_pooled: Final = is_pooled
         self._lock_millis = lock_millis
+
+    def is_as(self, former: "Session") -> bool:
+        """Tell whether the server has not been started anew, nor replaced, since a session."""
+        return (self.identity, self.started) == (former.identity, former.started)
 
     def guard(self) -> None:
         """Guard the transaction that was begun; to be called right after that."""
@@ -180,7 +197,7 @@ def _set_up(pipeline: Pipeline, place: Place, lock_millis: str) -> Session:
     pipeline.prepares = False
     row = pipeline.ask(_WHO).row
     assert row is not None  # noqa: S101  # it has no FROM
-    process, encoding, *identity = row
+    process, encoding, *identity, started = row
     if encoding != b"UTF8":
         msg = (
             f"{place}: the database has encoding {encoding.decode()}, which cannot hold every"
@@ -192,4 +209,4 @@ def _set_up(pipeline: Pipeline, place: Place, lock_millis: str) -> Session:
     if not is_pooled:
         pipeline.ask(_FOR_SESSION, lock_millis)
         pipeline.flush()
-    return Session(pipeline, Identity(*identity), lock_millis, is_pooled=is_pooled)
+    return Session(pipeline, Identity(*identity), started, lock_millis, is_pooled=is_pooled)

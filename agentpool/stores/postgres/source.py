@@ -48,7 +48,7 @@ class PostgresSource:
         self.number: Final = number
         self._clock = clock
         self._states = states
-        self._loaded = Loaded(pipeline, number)
+        self._loaded = Loaded(pipeline, pool_id, number)
         self.changes: Changes | None = None
 
     def load(self, wanted: LookUps) -> None:

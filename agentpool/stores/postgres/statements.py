@@ -52,7 +52,6 @@ BEGIN_READING: Final = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONL
 COMMIT: Final = Statement("COMMIT")
 ROLLBACK: Final = Statement("ROLLBACK")
 WITHOUT_DISK: Final = Statement("SET LOCAL synchronous_commit = off")
-PATIENCE: Final = Statement("SELECT set_config('lock_timeout', $1, true)")
 
 INSERT_POOL: Final = Statement(
     "INSERT INTO @.pools (pool_id) VALUES ($1) ON CONFLICT (pool_id) DO NOTHING"
@@ -64,7 +63,6 @@ _MILLIS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # After the lock: before it, the time would be that at which the waiting began.
 NOW: Final = Statement(f"SELECT {_MILLIS}, pg_current_xact_id()::text")
 TIME_OF_SERVER: Final = Statement(f"SELECT {_MILLIS}")
-OUTCOME: Final = Statement("SELECT pg_xact_status($1::text::xid8)")
 
 # --- what nearly every transaction looks up
 
@@ -76,7 +74,7 @@ _NEXT_DEADLINE: Final = """(
 NUMBERS: Final = Statement(
     f"""
     SELECT {_HEAD.format(pool="$1::bigint")}, event_sequence, projected,
-        {_NEXT_DEADLINE.format(pool="$1::bigint")}
+        {_NEXT_DEADLINE.format(pool="$1::bigint")}, pool_id
     FROM @.pools WHERE pool = $1::bigint
     """
 )

@@ -252,7 +252,9 @@ async def _connected(
     writer = await connections.start(states, MOMENT, set_up=set_up)
     try:
         patience = options.place.patience
-        reader = await connections.start(reader_states, patience, replaced=replaced)
+        reader = await connections.start(
+            reader_states, patience, replaced=replaced, seen_elsewhere=states.all_seen
+        )
     except BaseException:
         await writer.close()
         raise

@@ -1,0 +1,80 @@
+"""What became of a COMMIT that nobody answered.
+
+The server says it by the number of the transaction, unless it went down or another one took over:
+then the number may be somebody else's by now, who began after what was lost of the write-ahead log.
+So of what was appended the log has the last word.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from agentpool.rules.command import Row, RowKey
+from agentpool.stores.postgres import statements
+from agentpool.stores.postgres.loaded import columns_of, row_of
+from agentpool.stores.postgres.pipeline import Pipeline, ServerError, Statement
+from agentpool.stores.postgres.source import PostgresSource
+
+__all__ = ("is_written", "was_committed")
+
+_NEVER_BEGUN: Final = "22023"
+
+_STATUS: Final = Statement("SELECT pg_xact_status($1::text::xid8)")
+_RECORD: Final = Statement(
+    """
+    SELECT r.seq FROM @.pools p JOIN @.records r ON r.pool = p.pool
+    WHERE p.pool_id = $1 AND r.seq = $2::bigint AND r.kind = $3::text AND r.payload = $4::text
+    AND r.xmin = $5::text::xid8::xid
+    """
+)
+_POOL: Final = Statement("SELECT pool, xmin = $2::text::xid8::xid FROM @.pools WHERE pool_id = $1")
+
+
+def was_committed(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool | None:
+    """Ask the server that carried a transaction out; ``None``: it has not ended yet.
+
+    :param written: the pools that it changed
+    """
+    try:
+        row = pipeline.ask(_STATUS, xid).row
+    except ServerError as error:
+        if error.state == _NEVER_BEGUN:  # the server went down before it kept any of it
+            return False
+        raise
+    status = None if row is None else row[0]
+    if status == b"in progress":
+        return None
+    if status == b"aborted":
+        return False
+    return not _records(written) or is_written(pipeline, xid, written)
+
+
+def _records(written: Sequence[PostgresSource]) -> bool:
+    return any(source.changes is not None and source.changes.records for source in written)
+
+
+def is_written(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool:
+    """Look whether what a transaction wrote is there: any of it, since all of it would be.
+
+    What it appended stays as it was. Without that, its pool is as it left it, or its rows are.
+    """
+    for source in written:
+        changes = source.changes
+        if changes is not None and changes.records:
+            first = changes.records[0]
+            asked = source.pool_id, changes.first, first.kind, first.payload_json, xid
+            return pipeline.ask(_RECORD, *asked).row is not None
+    return any(_is_as_left(pipeline, xid, source) for source in written)
+
+
+def _is_as_left(pipeline: Pipeline, xid: str, source: PostgresSource) -> bool:
+    row = pipeline.ask(_POOL, source.pool_id, xid).row
+    if row is None or source.changes is None:
+        return False
+    number, is_last = int(row[0]), row[1] == b"t"
+    rows = source.changes.rows
+    return is_last or (bool(rows) and _found(pipeline, number, list(rows)) == dict(rows))
+
+
+def _found(pipeline: Pipeline, number: int, keys: list[RowKey]) -> dict[RowKey, Row | None]:
+    rows = map(row_of, pipeline.ask(statements.ROWS_BY_KEY, number, *columns_of(keys)).rows)
+    return {**dict.fromkeys(keys), **{row.key: row for row in rows}}

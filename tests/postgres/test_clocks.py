@@ -1,0 +1,48 @@
+"""Clients whose clocks are an hour off: leases and deadlines are as ever, by the server's clock."""
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from integration.helpers import worker
+
+from agentpool import AgentPool, AgentPoolMember, MemberLeft, RunAddress
+
+from .server import Server
+from .working import BOUND, POOL, opened
+
+WORKER = Path(__file__).parent / "workers" / "other_clock.py"
+HOUR = 3600
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+async def test_what_a_client_with_another_clock_holds_is_held_as_long(
+    postgres: Server, schema: str, seconds: int
+) -> None:
+    me = AgentPoolMember("run.me", "agent.a")
+    async with (
+        opened(postgres.url(), schema) as store,
+        AgentPool.open(store, POOL) as pool,
+        asyncio.timeout(BOUND),
+    ):
+        for run_id in ("run.me", "run.far", "run.near"):
+            await pool.join_run(AgentPoolMember(run_id, "agent.a"))
+            address = RunAddress.run(run_id)
+            await pool.acting_as(me).send(address, content_ref=run_id, expires_in=HOUR / 2)
+        async with worker(str(WORKER), postgres.url(), schema, POOL, seconds) as other:
+            told = int(await other.line())
+            assert abs(told - store.clock()) < HOUR * 1000 / 10
+            assert [await other.line() for _ in range(2)] == ["run.far", "run.near"]
+            assert "run.other" in {each.run_id for each in await pool.members()}
+            other.kill()
+        near = await pool.inbox("run.near").take()
+        assert near.message.content_ref == "run.near"
+        assert await pool.inbox("run.far").take(timeout=0.1) is None
+        async with aclosing(pool.watch_pool()) as watcher:
+            async for record in watcher:
+                if isinstance(record.payload, MemberLeft):
+                    assert record.payload.member.run_id == "run.other"
+                    break
+        [(now,)] = postgres.sql("SELECT extract(epoch FROM clock_timestamp())::float8")
+        assert abs(now * 1000 - store.clock()) < HOUR * 1000 / 10

@@ -1,0 +1,157 @@
+"""A server that is stopped at once while tasks work: what was acknowledged is there, once."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from itertools import count
+
+import pytest
+
+from agentpool import (
+    AgentPool,
+    AgentPoolMember,
+    AgentPoolStore,
+    ClaimLostError,
+    RetryClassification,
+    RunAddress,
+    StoreBusyError,
+)
+from agentpool.stores.postgres import PostgresAgentPoolStore
+
+from .fixtures import StartServer
+from .server import Server
+from .working import BOUND, POOL, names, opened, pages, rounds, send, until
+
+STOPS = rounds("STOPS", 2)
+BEFORE_EACH = 12
+"""Messages that have to come through before the next stop."""
+
+
+class Progress:
+    """Counts what was acknowledged, and lets others wait for some of it."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._came = asyncio.Condition()
+
+    async def note(self, name: str) -> None:
+        async with self._came:
+            self.names.append(name)
+            self._came.notify_all()
+
+    async def wait_for(self, count: int) -> None:
+        async with asyncio.timeout(BOUND), self._came:
+            await self._came.wait_for(lambda: len(self.names) >= count)
+
+
+async def stop_now_and_then(server: Server, *progress: Progress) -> None:
+    for _ in range(STOPS):
+        for each in progress:
+            await each.wait_for(len(each.names) + BEFORE_EACH)
+        await asyncio.to_thread(server.stop, "immediate")
+        await asyncio.to_thread(server.start_again)
+    for each in progress:
+        await each.wait_for(len(each.names) + BEFORE_EACH)
+
+
+async def test_a_server_is_stopped_at_once_while_tasks_send_and_take(
+    another_postgres: StartServer,
+) -> None:
+    server = another_postgres()
+    reader = AgentPoolMember("run.reader", "agent.r")
+    sent, taken, over = Progress(), Progress(), asyncio.Event()
+    watched: list[int] = []
+
+    async def sending(pool: AgentPool, task: int) -> None:
+        me = AgentPoolMember(f"run.{task}", "agent.s")
+        await pool.join_run(me)
+        for number in count():
+            if over.is_set():
+                return
+            name = f"message.{task}.{number}"
+            await pool.acting_as(me).send(RunAddress.run("run.reader"), content_ref=name)
+            await sent.note(name)
+
+    async def taking(pool: AgentPool) -> None:
+        async for delivery in pool.inbox("run.reader", lease=BOUND):
+            # A claim need not survive that, so another one may have it by now.
+            with suppress(ClaimLostError):
+                await delivery.ack()
+                await taken.note(delivery.message.content_ref)
+
+    async def watching(store: AgentPoolStore) -> None:
+        async with aclosing(store.watch(POOL)) as watcher:
+            async for record in watcher:
+                watched.extend([record.cursor.sequence])
+
+    async with (
+        opened(server.url(tcp=True), "agentpool") as first,
+        opened(server.url(tcp=True), "agentpool") as second,
+        AgentPool.open(first, POOL) as pool,
+        AgentPool.open(second, POOL) as other,
+    ):
+        await pool.join_run(reader)
+        senders = [
+            asyncio.create_task(sending(each, number))
+            for number, each in enumerate((pool, pool, other))
+        ]
+        takers = [asyncio.create_task(taking(each)) for each in (pool, other)]
+        watcher = asyncio.create_task(watching(second))
+        await stop_now_and_then(server, sent, taken)
+        over.set()
+        await asyncio.gather(*senders)
+        await taken.wait_for(len(sent.names))
+        head = len(pages(server, "agentpool"))
+        await until(lambda: watched[-1:] == [head], "the watcher to come to the end")
+        for task in (*takers, watcher):
+            task.cancel()
+        ended = await asyncio.gather(*takers, watcher, return_exceptions=True)
+    assert {type(each) for each in ended} == {asyncio.CancelledError}
+    assert watched == list(range(1, head + 1))
+    assert len(sent.names) == len(set(sent.names)) > STOPS * BEFORE_EACH
+    assert sorted(taken.names) == sorted(sent.names)
+    refs = [
+        ref
+        for _, text in pages(server, "agentpool")
+        if (ref := json.loads(text).get("stored", {}).get("message", {}).get("content_ref"))
+        and json.loads(text)["stored"]["receipt"]["status"] == "delivered"
+    ]
+    assert sorted(refs) == sorted(sent.names)
+
+
+async def test_a_server_that_stays_away_is_a_typed_error_and_nothing_is_harmed(
+    another_postgres: StartServer,
+) -> None:
+    server = another_postgres()
+    async with (
+        opened(server.url(tcp=True), "agentpool", busy_timeout=0.3) as store,
+        aclosing(store.watch(POOL)) as watcher,
+    ):
+        body = await store.put_content(b"kept")
+        assert (await anext(watcher)).cursor.sequence == 1
+        waiting = asyncio.create_task(anext(watcher))
+        await asyncio.to_thread(server.stop, "immediate")
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: send(store, "a"),
+            lambda: store.next_event_sequence(POOL),
+            lambda: store.read(POOL),
+            lambda: store.snapshot(POOL),
+            store.pool_ids,
+            lambda: store.due([POOL]),
+            lambda: store.put_content(b"new"),
+            lambda: store.get_content(body),
+        ]
+        for call in calls:
+            with pytest.raises(StoreBusyError) as busy:
+                await call()
+            assert busy.value.retry is RetryClassification.RETRYABLE
+        with pytest.raises(StoreBusyError):
+            await PostgresAgentPoolStore.open(server.url(tcp=True))
+        await asyncio.to_thread(server.start_again)
+        for call in calls:
+            await call()
+        with suppress(StoreBusyError):  # it looked while the server was away
+            async with asyncio.timeout(BOUND):
+                assert (await waiting).cursor.sequence == 2
+    assert names(server, "agentpool") == {"a": 1}
