@@ -18,23 +18,15 @@ from agentpool.stores.sqlite.connection import is_busy
 from agentpool.stores.sqlite.opening import checked_path
 from agentpool.stores.sqlite.place import beside, no_file
 from agentpool.stores.sqlite.time import know_time
-from agentpool.support.clock import Clock, StoreClock, wall_clock
+from agentpool.support.clock import Clock, StoreClock
 
-__all__ = ("examine",)
+__all__ = ("examine_file",)
 
 _TRIES: Final = 3
 
 
-def examine(path: str | os.PathLike[str], *, clock: Clock = wall_clock) -> Report:
-    """Examine a store file, which may be in use, without changing it.
-
-    Blocks, and reads the whole file. While it reads a file in use, what others write cannot be
-    moved from the write-ahead log to the file. If the file is not in use, do not open a store on
-    it in this process meanwhile; a process of its own (``python -m agentpool doctor``) is free of
-    that.
-
-    :param clock: gives the time that leases and deadlines are compared with
-    """
+def examine_file(path: str | os.PathLike[str], clock: Clock) -> Report:
+    """Examine a store file; see `agentpool.doctor.examine`."""
     named = checked_path(path)
     try:
         return _report(named, Path(os.path.realpath(named)), clock)

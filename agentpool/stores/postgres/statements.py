@@ -196,6 +196,7 @@ DEADLINES: Final = Statement(
     ORDER BY i.due_at, i.name LIMIT $3::bigint
     """
 )
+# A kind that is no constant: else the index of deadlines would do, whose names are in no order.
 FIRST_TO_TAKE: Final = Statement(
     f"""
     SELECT i.kind, i.name, i.number, i.value, i.due_at, r.seq, r.kind, {_payload("r")},
@@ -215,7 +216,8 @@ FIRST_TO_TAKE: Final = Statement(
     ) l ON true
     LEFT JOIN LATERAL (
         SELECT d.value, d.due_at FROM @.rows d
-        WHERE d.pool = $1::bigint AND d.kind = 'deadline' AND d.name = '{EXPIRY} ' || r.key
+        WHERE d.pool = $1::bigint AND d.kind = (SELECT 'deadline')
+        AND d.name = '{EXPIRY} ' || r.key
         AND d.number = 0
     ) e ON true
     ORDER BY i.number
