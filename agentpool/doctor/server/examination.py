@@ -7,7 +7,8 @@ from typing import Final, TypeAlias
 
 from psycopg.conninfo import make_conninfo
 
-from agentpool.doctor.pools import check_pools, guarded
+from agentpool.doctor.pools import Told, check_pools, guarded
+from agentpool.doctor.records import check_records
 from agentpool.doctor.report import Finding, Report, broken, note, ok
 from agentpool.doctor.server import activity, plans, settings, tables
 from agentpool.doctor.server.keys import Keys
@@ -16,7 +17,6 @@ from agentpool.doctor.server.visit import Visit
 from agentpool.errors import AgentPoolError, StoreBusyError
 from agentpool.stores.postgres.errors import ours, translated
 from agentpool.stores.postgres.pipeline import LostConnectionError, ServerError
-from agentpool.stores.postgres.schema import SCHEMA_VERSION
 from agentpool.stores.postgres.session import Place, Session, checked_url, connect, quoted
 from agentpool.stores.postgres.statements import TIME_OF_SERVER
 from agentpool.support.clock import Clock, StoreClock
@@ -81,14 +81,33 @@ def _examine(visit: Visit, clock: Clock) -> Iterator[Finding]:
     version = visit.pipeline.pgconn.server_version
     yield ok("server", f"PostgreSQL {version // 10000}.{version % 10000}")
     yield from _checked(visit, _OF_SERVER)
-    if _is_store(visit):
+    told = partial(_told, visit)
+    with visit.looking():
+        is_store, is_whole = tables.has_records(visit), _is_whole(visit)
+    if is_whole:
         yield from _checked(visit, _OF_STORE)
+    if is_store:
         with visit.looking():
-            reader = ServerReader(visit.pipeline, visit.place.schema)
-            keys, now = Keys(reader), _time_of(visit, clock)
-            told = partial(_told, visit)
-            yield from check_pools(reader, now, told, (keys,))
-            yield from guarded("keys", keys.findings, told)
+            yield from _of_pools(visit, clock, told) if is_whole else _of_records(visit, told)
+
+
+def _is_whole(visit: Visit) -> bool:
+    try:
+        return tables.is_whole(visit)
+    except ServerError:
+        return False  # which the check of the schema has told
+
+
+def _of_pools(visit: Visit, clock: Clock, told: Told) -> Iterator[Finding]:
+    reader = ServerReader(visit.pipeline, visit.place.schema)
+    keys, now = Keys(reader), _time_of(visit, clock)
+    yield from check_pools(reader, now, told, (keys,))
+    yield from guarded("keys", keys.findings, told)
+
+
+def _of_records(visit: Visit, told: Told) -> Iterator[Finding]:
+    reader = ServerReader(visit.pipeline, visit.place.schema)
+    yield from guarded("records", partial(check_records, reader), told)
 
 
 def _checked(visit: Visit, checks: tuple[tuple[str, _Check], ...]) -> Iterator[Finding]:
@@ -96,16 +115,6 @@ def _checked(visit: Visit, checks: tuple[tuple[str, _Check], ...]) -> Iterator[F
     for name, check in checks:
         with visit.looking():
             yield from guarded(name, partial(check, visit), partial(_told, visit))
-
-
-def _is_store(visit: Visit) -> bool:
-    """Say whether there are tables that this version knows and this role may read."""
-    with visit.looking():
-        try:
-            version = tables.version_of(visit)
-        except ServerError:
-            return False
-        return version is not None and 0 < version <= SCHEMA_VERSION
 
 
 def _time_of(visit: Visit, clock: Clock) -> int:

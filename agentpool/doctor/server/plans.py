@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from types import ModuleType
 from typing import Any, Final
+from uuid import uuid4
 
-from agentpool.doctor.report import Finding, Places, note, ok
+from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.doctor.server.visit import Visit
 from agentpool.stores.postgres import content, statements
-from agentpool.stores.postgres.pipeline import Statement
+from agentpool.stores.postgres.pipeline import ServerError, Statement
 
 __all__ = ("check_plans", "complaints")
 
@@ -18,6 +20,7 @@ _OF_ALL_POOLS: Final = (statements.POOLS,)
 """What goes through a whole table, as it has to."""
 
 
+_NO_RIGHT: Final = "42501"
 _UNIQUE: Final = """
     SELECT relname, indnkeyatts FROM pg_index JOIN pg_class c ON c.oid = indexrelid
     WHERE indisunique AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
@@ -26,20 +29,30 @@ _UNIQUE: Final = """
 
 def check_plans(visit: Visit) -> Iterator[Finding]:
     """Look at the plan of every statement, as our sessions would have it."""
-    found, count = Places(), 0
+    found, refused, seen = Places(), Places(), 0
     unique = {name: int(width) for name, width in visit.ask(_UNIQUE, visit.schema)}
-    for module in (statements, content):
-        for name, statement in _statements(module):
-            count += 1
-            for complaint in complaints(_plan(visit, statement), unique):
-                found.add(f"{name.lstrip('_')}: {complaint}")
+    for name, statement in chain(_statements(statements), _statements(content)):
+        try:
+            plan = _plan(visit, statement)
+        except ServerError as error:
+            visit.begin_again()
+            if error.state != _NO_RIGHT:  # which another check tells
+                refused.add(f"{name.lstrip('_')}: {error}")
+            continue
+        seen += 1
+        for complaint in complaints(plan, unique):
+            found.add(f"{name.lstrip('_')}: {complaint}")
+    yield from _said(found, refused, seen)
+
+
+def _said(found: Places, refused: Places, seen: int) -> Iterator[Finding]:
+    advice = "create the indexes that are missing, drop those that are others'"
+    if refused:
+        yield broken("plans", f"statements that cannot be carried out: {refused}", advice)
     if found:
-        what = f"statements that read more than they give: {found}"
-        yield note(
-            "plans", what, "create the indexes that are missing, drop those that are others'"
-        )
-    else:
-        yield ok("plans", f"all {count} statements go by an index")
+        yield note("plans", f"statements that read more than they give: {found}", advice)
+    elif not refused:
+        yield ok("plans", f"{seen} statements go by an index")
 
 
 def _statements(module: ModuleType) -> Iterator[tuple[str, Statement]]:
@@ -49,13 +62,16 @@ def _statements(module: ModuleType) -> Iterator[tuple[str, Statement]]:
 
 
 def _plan(visit: Visit, statement: Statement) -> dict[str, Any]:
+    """Ask for the plan that a session would keep, whatever its parameters are.
+
+    :raises ServerError: it cannot be carried out
+    """
     count = max(map(int, _PARAMETER.findall(statement.sql)), default=0)
     given = f"({', '.join(['NULL'] * count)})" if count else ""
-    visit.ask(f"PREPARE agentpool_doctor AS {statement.sql}")
-    try:
-        [[plan]] = visit.ask(f"EXPLAIN (FORMAT JSON) EXECUTE agentpool_doctor{given}")
-    finally:
-        visit.pipeline.ask(Statement("DEALLOCATE agentpool_doctor"))
+    name = f"agentpool_{uuid4().hex}"  # a pooler may keep what was prepared
+    visit.ask(f"PREPARE {name} AS {statement.sql}")
+    [[plan]] = visit.ask(f"EXPLAIN (FORMAT JSON) EXECUTE {name}{given}")
+    visit.pipeline.ask(Statement(f"DEALLOCATE {name}"))
     found: dict[str, Any] = json.loads(plan)[0]["Plan"]
     return found
 

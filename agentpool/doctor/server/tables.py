@@ -10,7 +10,7 @@ from agentpool.doctor.report import Finding, broken, note, ok
 from agentpool.doctor.server.visit import Visit
 from agentpool.stores.postgres.schema import MIGRATIONS, SCHEMA_VERSION
 
-__all__ = ("RIGHTS", "check_rights", "check_schema", "expected", "version_of")
+__all__ = ("RIGHTS", "check_rights", "check_schema", "expected", "has_records", "is_whole")
 
 RIGHTS: Final = {
     "meta": "SELECT",
@@ -76,7 +76,7 @@ def expected(version: int) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
     return tables, frozenset(indexes)
 
 
-def version_of(visit: Visit) -> int | None:
+def _version(visit: Visit) -> int | None:
     """Give the version of a schema; ``None``: there is no store in it that this role may read.
 
     :raises ServerError: its version cannot be read
@@ -99,7 +99,7 @@ def check_schema(visit: Visit) -> Iterator[Finding]:
         what = f"no store: the schema {visit.schema!r} is of something else"
         yield broken("schema", what, "name another schema: --schema")
         return
-    version = version_of(visit)
+    version = _version(visit)
     if version is None:
         what = f"this role may not use the schema {visit.schema!r}"
         yield broken("schema", what, f'GRANT USAGE ON SCHEMA "{visit.schema}" TO it')
@@ -140,12 +140,35 @@ def _in_the_way(visit: Visit, relations: dict[str, list[str]]) -> list[str]:
     return sorted(strange)
 
 
+def has_records(visit: Visit) -> bool:
+    """Say whether there are tables of records and of pools, for this role to use."""
+    names = {name for name, *_ in visit.ask(_RELATIONS, visit.schema)}
+    return {"records", "pools"} <= names and visit.ask(_MAY, visit.schema) == [("t",)]
+
+
+def is_whole(visit: Visit) -> bool:
+    """Say whether there are all tables of a version that is known here, for this role to use.
+
+    :raises ServerError: its version cannot be read
+    """
+    version = _version(visit)
+    return version is not None and 0 < version <= SCHEMA_VERSION and not _lost(visit, version)
+
+
+def _lost(visit: Visit, version: int) -> list[str]:
+    """List the tables and columns that are missing."""
+    columns = {(table, column) for table, column, *_ in visit.ask(_COLUMNS, visit.schema)}
+    there = {table for table, _ in columns}
+    lost = []
+    for table, wanted in expected(version)[0].items():
+        gone = [f"{table}.{each}" for each in sorted(wanted) if (table, each) not in columns]
+        lost += gone if table in there else [table]
+    return lost
+
+
 def _missing(visit: Visit, relations: dict[str, list[str]], version: int) -> list[str]:
     tables, indexes = expected(version)
-    columns = {(table, column) for table, column, *_ in visit.ask(_COLUMNS, visit.schema)}
-    missing = [name for name in tables if name not in relations]
-    for table in tables.keys() & relations.keys():
-        missing += [f"{table}.{each}" for each in tables[table] if (table, each) not in columns]
+    missing = _lost(visit, version)
     for name in (*indexes, *(f"{table}_pkey" for table in tables)):
         if name not in relations:
             missing.append(f"the index {name}")
