@@ -13,7 +13,7 @@ from agentpool.doctor.report import Finding, Report, broken, note, ok
 from agentpool.doctor.server import activity, plans, settings, tables
 from agentpool.doctor.server.keys import Keys
 from agentpool.doctor.server.reader import ServerReader
-from agentpool.doctor.server.visit import Visit
+from agentpool.doctor.server.visit import PASSING, Visit
 from agentpool.errors import AgentPoolError, StoreBusyError
 from agentpool.stores.postgres.errors import ours, translated
 from agentpool.stores.postgres.pipeline import LostConnectionError, ServerError
@@ -132,7 +132,7 @@ def _told(visit: Visit, name: str, error: Exception) -> Finding:
     if isinstance(error, ServerError):
         # What failed has ended the transaction.
         visit.begin_again()
-        if error.state in {"55P03", "57014", "25P04"}:
+        if error.state in PASSING:
             return note(name, f"took too long, or is locked: {error}", "examine it again")
         if error.state == "42501":
             return note(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from agentpool.doctor.report import Finding, Places, broken, note, ok
-from agentpool.doctor.server.visit import Visit
+from agentpool.doctor.server.visit import PASSING, Visit
 from agentpool.stores.postgres import content, statements
 from agentpool.stores.postgres.pipeline import ServerError, Statement
 
@@ -35,6 +35,8 @@ def check_plans(visit: Visit) -> Iterator[Finding]:
         try:
             plan = _plan(visit, statement)
         except ServerError as error:
+            if error.state in PASSING:
+                raise
             visit.begin_again()
             if error.state != _NO_RIGHT:  # which another check tells
                 refused.add(f"{name.lstrip('_')}: {error}")

@@ -13,10 +13,13 @@ from agentpool.stores.postgres.session import Place, Session
 from agentpool.stores.postgres.statements import BEGIN_READING, ROLLBACK
 from agentpool.stores.postgres.values import Parameter
 
-__all__ = ("Values", "Visit")
+__all__ = ("PASSING", "Values", "Visit")
 
 Values: TypeAlias = tuple[str, ...]
 """A row as text; what is null is an empty one."""
+
+PASSING: Final = {"55P03", "57014", "25P04"}
+"""What is told of a statement that waited for others, or took too long."""
 
 _STATEMENT_SECONDS: Final = 60
 _BOUNDS: Final = Statement(

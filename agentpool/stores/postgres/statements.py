@@ -119,10 +119,16 @@ POOL_PAGE: Final = Statement(
     """
 )
 FIRST_POOL_RECORD: Final = Statement(f"{_RECORD} AND {_OTHERS} ORDER BY r.seq LIMIT 1")
+# The one before it in the order of the index by subject, which no other index gives: else that of
+# all records of the pool would do, where the runs are mixed.
 MEMBER_BEFORE: Final = Statement(
     f"""
-    {_RECORD} AND r.kind = 'member_joined' AND r.subject = $2::text AND r.seq < $3::bigint
-    ORDER BY r.seq DESC LIMIT 1
+    SELECT seq, kind, payload FROM (
+        {_RECORD.replace(_payload("r"), f"{_payload('r')} AS payload, r.subject")}
+        AND r.subject IS NOT NULL
+        AND (r.kind, r.subject, r.seq) < ('member_joined', $2::text, $3::bigint)
+        ORDER BY r.kind DESC, r.subject DESC, r.seq DESC LIMIT 1
+    ) before WHERE kind = 'member_joined' AND subject = $2::text
     """
 )
 RECORDS_OF_MESSAGE: Final = Statement(
