@@ -88,8 +88,8 @@ def test_a_server_that_goes_away_is_no_fault_of_the_store(
 # --- rights
 
 
-def url_of(postgres: Server, role: str) -> str:
-    return f"postgresql://{role}@127.0.0.1:{postgres.port}/postgres"
+def url_of(postgres: Server, role: str, database: str = "postgres") -> str:
+    return f"postgresql://{role}@127.0.0.1:{postgres.port}/{database}"
 
 
 @pytest.fixture

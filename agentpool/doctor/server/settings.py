@@ -8,7 +8,7 @@ from agentpool.doctor.server.visit import Visit
 
 __all__ = ("check_connections", "check_encoding", "check_recovery", "check_settings")
 
-FEWEST_FREE: Final = 6
+FEWEST_FREE: Final = 7
 """Connections that a handle has at most."""
 
 _SAFE: Final = {
