@@ -1,9 +1,8 @@
-"""The command line: ``python -m agentpool doctor FILE``."""
+"""The command line: ``python -m agentpool doctor FILE|URL``."""
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from agentpool.doctor import examine
 
@@ -20,12 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     doctor = commands.add_parser(
         "doctor",
-        help="examine a store file, without changing it",
-        description="Examine a store file, also one that is in use, without changing it.",
+        help="examine a store, without changing it",
+        description="Examine a store, also one that is in use, without changing it.",
         epilog=_EXIT_CODES,
     )
-    doctor.add_argument("file", type=Path, metavar="FILE", help="the database, such as pool.db")
-    report = examine(parser.parse_args(arguments).file)
+    place = "the database: a file such as pool.db, or postgresql://user@host/database"
+    doctor.add_argument("place", metavar="FILE|URL", help=place)
+    doctor.add_argument("--schema", default="agentpool", help="of the store, on a server")
+    asked = parser.parse_args(arguments)
+    report = examine(asked.place, schema=asked.schema)
     sys.stdout.write(f"{report}\n")
     return report.exit_code
 

@@ -1,27 +1,21 @@
 """Kept states against what the records replay to."""
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from agentpool.doctor.reader import Part, Reader, pools
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.states import state_at
-from agentpool.stores.sqlite.source import SqliteSource
 
 __all__ = ("Checkpoints",)
-
-_ORPHANS = """
-    SELECT pool_id FROM agentpool_checkpoints AS kept WHERE NOT EXISTS
-    (SELECT 1 FROM agent_pool_records AS record WHERE record.pool_id = kept.pool_id)
-"""
 
 
 class Checkpoints:
     """Observes the records until each comes to the place of its pool's checkpoint."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         self._count = 0
         self._unreadable, self._wrong = Places(), Places()
         self._kept: PoolState | None = None
@@ -29,7 +23,7 @@ class Checkpoints:
     def begin(self, pool_id: str) -> None:
         """Read the checkpoint of a pool."""
         self._kept = None
-        checkpoint = SqliteSource(self._connection, pool_id).checkpoint()
+        checkpoint = self._reader.source(pool_id).checkpoint()
         if checkpoint is None:
             return
         self._count += 1
@@ -56,9 +50,10 @@ class Checkpoints:
 
     def findings(self) -> Iterator[Finding]:
         """Say what was found."""
-        for [pool_id] in self._connection.execute(_ORPHANS):
-            self._wrong.add(f"pool {pool_id!r}, which has no records")
-        remedy = "stop all processes, then: sqlite3 FILE 'DELETE FROM agentpool_checkpoints'"
+        for pool_id in pools(self._reader, Part.CHECKPOINTS):
+            if not self._reader.head(pool_id):
+                self._wrong.add(f"pool {pool_id!r}, which has no records")
+        remedy = f"stop all processes, then: {self._reader.clear_checkpoints}"
         if self._wrong:
             what = f"not what the records replay to: {self._wrong}"
             yield broken("checkpoints", what, f"{remedy}; they are made anew")

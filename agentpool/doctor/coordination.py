@@ -1,17 +1,15 @@
 """The rows of a pool against its records, and the other way round."""
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 from agentpool.doctor.look import Look
-from agentpool.doctor.records import head, pools
+from agentpool.doctor.reader import Part, Reader, pools
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.doctor.rows import CHECKS, FOLLOWING, check_of, complaint
 from agentpool.rules.command import Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.rules.rows import EXPIRY, RESPONSE, WAKE, contract_key, deadline_key
-from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.wire.records import AgentPoolStoredMessage, MessageStatus, RunMessageRecorded
 
 __all__ = ("Coordination",)
@@ -24,8 +22,8 @@ class Coordination:
     another implementation may have appended some since.
     """
 
-    def __init__(self, connection: sqlite3.Connection, now: int) -> None:
-        self._connection, self._now = connection, now
+    def __init__(self, reader: Reader, now: int) -> None:
+        self._reader, self._now = reader, now
         self._projected: int | None = None
         self._head = 0
         self._wrong = {check: Places() for check in CHECKS}
@@ -34,8 +32,8 @@ class Coordination:
 
     def begin(self, pool_id: str) -> None:
         """Look how far the records of a pool have been worked in."""
-        self._projected, self._head = None, head(self._connection, pool_id)
-        self._projected = SqliteSource(self._connection, pool_id).projected()
+        self._projected, self._head = None, self._reader.head(pool_id)
+        self._projected = self._reader.source(pool_id).projected()
 
     def record(self, seq: int, payload: Any, state: PoolState) -> None:
         """Look whether what a message waits for stands in the rows."""
@@ -44,7 +42,7 @@ class Coordination:
         stored = payload.stored
         wanted = list(self._owed(stored))
         if wanted and stored.receipt.status is MessageStatus.DELIVERED:
-            look = Look(self._connection, state, self._now)
+            look = Look(self._reader, state, self._now)
             if look.is_latest(stored.message.idempotency_key, seq):
                 for check, key in wanted:
                     self._require(look, check, key)
@@ -65,7 +63,7 @@ class Coordination:
 
     def end(self, state: PoolState, *, intact: bool) -> None:
         """Go through the rows of a pool."""
-        projected, look = self._projected, Look(self._connection, state, self._now)
+        projected, look = self._projected, Look(self._reader, state, self._now)
         place = f"pool {look.pool_id!r}: {projected} of {self._head}"
         if projected is not None and projected > self._head:
             self._ahead.add(place)
@@ -121,10 +119,10 @@ class Coordination:
         return ok("projection", "every record of a coordinated pool is worked in")
 
     def _find_orphans(self) -> None:
-        for pool_id in pools(self._connection, "agentpool_rows"):
-            if not head(self._connection, pool_id):
+        for pool_id in pools(self._reader, Part.ROWS):
+            if not self._reader.head(pool_id):
                 self._wrong["inboxes"].add(f"pool {pool_id!r} has rows, but no records")
-        for pool_id in pools(self._connection, "agentpool_pools"):
+        for pool_id in pools(self._reader, Part.POOLS):
             self.begin(pool_id)
             if not self._head and self._projected:
                 self._ahead.add(f"pool {pool_id!r}: {self._projected} of 0")

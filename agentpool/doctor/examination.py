@@ -2,17 +2,15 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from agentpool.doctor import environment, file
-from agentpool.doctor.checkpoints import Checkpoints
-from agentpool.doctor.coordination import Coordination
-from agentpool.doctor.derived import check_bodies, check_pieces, check_promises, check_times
-from agentpool.doctor.liveness import check_claims, check_dead, check_overdue
-from agentpool.doctor.names import Names
+from agentpool.doctor.file_reader import FileReader
+from agentpool.doctor.pools import check_pools, guarded
+from agentpool.doctor.promises import check_promises
 from agentpool.doctor.reading import Way, footprint, looking, way_of
 from agentpool.doctor.records import check_records
 from agentpool.doctor.report import Finding, Report, broken, note
@@ -20,23 +18,15 @@ from agentpool.stores.sqlite.connection import is_busy
 from agentpool.stores.sqlite.opening import checked_path
 from agentpool.stores.sqlite.place import beside, no_file
 from agentpool.stores.sqlite.time import know_time
-from agentpool.support.clock import Clock, StoreClock, wall_clock
+from agentpool.support.clock import Clock, StoreClock
 
-__all__ = ("examine",)
+__all__ = ("examine_file",)
 
 _TRIES: Final = 3
 
 
-def examine(path: str | os.PathLike[str], *, clock: Clock = wall_clock) -> Report:
-    """Examine a store file, which may be in use, without changing it.
-
-    Blocks, and reads the whole file. While it reads a file in use, what others write cannot be
-    moved from the write-ahead log to the file. If the file is not in use, do not open a store on
-    it in this process meanwhile; a process of its own (``python -m agentpool doctor``) is free of
-    that.
-
-    :param clock: gives the time that leases and deadlines are compared with
-    """
+def examine_file(path: str | os.PathLike[str], clock: Clock) -> Report:
+    """Examine a store file; see `agentpool.doctor.examine`."""
     named = checked_path(path)
     try:
         return _report(named, Path(os.path.realpath(named)), clock)
@@ -79,7 +69,7 @@ def _examine(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
             "let it end; if none is running: sqlite3 FILE 'SELECT count(*) FROM sqlite_master'",
         )
         return
-    yield from _guarded("file", lambda: _examine_content(path, way, clock))
+    yield from guarded("file", lambda: _examine_content(path, way, clock), _told)
 
 
 def _examine_content(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
@@ -87,8 +77,8 @@ def _examine_content(path: Path, way: Way, clock: Clock) -> Iterator[Finding]:
         yield from environment.check_journal_mode(connection, path, way)
         yield from environment.check_synchronous(connection)
         connection.execute("BEGIN")  # from here on, all is looked at as of one moment
-        yield from _guarded("schema", lambda: file.check_schema(connection))
-        yield from _guarded("pages", lambda: file.check_pages(connection))
+        yield from guarded("schema", lambda: file.check_schema(connection), _told)
+        yield from guarded("pages", lambda: file.check_pages(connection), _told)
         if file.is_store(connection):
             yield from _examine_store(connection, _time_of(connection, clock))
 
@@ -102,34 +92,15 @@ def _time_of(connection: sqlite3.Connection, clock: Clock) -> int:
 
 
 def _examine_store(connection: sqlite3.Connection, now: int) -> Iterator[Finding]:
+    reader = FileReader(connection)
     if not file.has_our_tables(connection):
-        yield from _guarded("records", lambda: check_records(connection))
+        yield from guarded("records", lambda: check_records(reader), _told)
         return
-    checkpoints, coordination = Checkpoints(connection), Coordination(connection, now)
-    names = Names(connection)
-    for name, check in (
-        ("records", lambda: check_records(connection, (checkpoints, coordination, names))),
-        ("names", names.findings),
-        ("checkpoints", checkpoints.findings),
-        ("rows", coordination.findings),
-        ("times", lambda: check_times(connection)),
-        ("promises", lambda: check_promises(connection)),
-        ("bodies", lambda: check_bodies(connection)),
-        ("pieces", lambda: check_pieces(connection)),
-        ("claims", lambda: check_claims(connection, now)),
-        ("dead letters", lambda: check_dead(connection)),
-        ("overdue", lambda: check_overdue(connection, now)),
-    ):
-        yield from _guarded(name, check)
+    yield from check_pools(reader, now, _told)
+    yield from guarded("promises", lambda: check_promises(connection), _told)
 
 
-def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Carry out a check; where it cannot read what it looks at, that is the finding."""
-    try:
-        yield from check()
-    # A damaged file can bring out anything, and what else is to be told must be told.
-    except Exception as error:  # noqa: BLE001
-        if isinstance(error, sqlite3.OperationalError) and is_busy(error):
-            yield note(name, f"another process kept it locked: {error}", "examine it again")
-        else:
-            yield broken(name, f"cannot be read: {error}", "restore a backup")
+def _told(name: str, error: Exception) -> Finding:
+    if isinstance(error, sqlite3.OperationalError) and is_busy(error):
+        return note(name, f"another process kept it locked: {error}", "examine it again")
+    return broken(name, f"cannot be read: {error}", "restore a backup")

@@ -4,49 +4,77 @@ A process that has a pool open carries out what is due within a fraction of a se
 much older shows that nobody has.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
+from agentpool.doctor.reader import Part, Reader, pools
 from agentpool.doctor.report import Finding, Places, note, ok
+from agentpool.errors import AgentPoolError
+from agentpool.rules.command import DEADLINE, INBOX, Row
+from agentpool.rules.rows import DEAD, LEASE, InboxEntry, value_of
 
 __all__ = ("check_claims", "check_dead", "check_overdue")
 
 GRACE_MILLIS: Final = 10_000
 
-_CLAIMS: Final = """
-    SELECT pool_id, name, count(*), min(due_at) FROM agentpool_rows
-    WHERE kind = 'inbox' AND due_at > 0 AND due_at < ?
-    AND CASE WHEN json_valid(value) THEN json_extract(value, '$.claimed_by') END IS NOT NULL
-    GROUP BY pool_id, name
-"""
-_DEAD: Final = """
-    SELECT pool_id, name, count(*) FROM agentpool_rows WHERE kind = 'dead' GROUP BY pool_id, name
-"""
-_OVERDUE: Final = """
-    SELECT pool_id, name LIKE 'lease %' AS is_lease, count(*), min(due_at) FROM agentpool_rows
-    WHERE kind = 'deadline' AND due_at < ? GROUP BY pool_id, is_lease
-"""
 _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
 
 
-def check_claims(connection: sqlite3.Connection, now: int) -> Iterator[Finding]:
+class _Late:
+    """Counts what is late by where it is, and since when."""
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+        self._found: dict[str, tuple[int, int]] = {}
+
+    def add(self, place: str, due_at: int) -> None:
+        count, since = self._found.get(place, (0, due_at))
+        self._found[place] = count + 1, min(since, due_at)
+
+    def places(self) -> Places:
+        places = Places()
+        for place, (count, since) in self._found.items():
+            places.add(f"{place}: {count}, for {_age(self._now - since)}")
+        return places
+
+
+def _rows(reader: Reader, kind: str) -> Iterator[tuple[str, Row]]:
+    """List the rows of a kind that have the types of one, with their pools."""
+    for pool_id in pools(reader, Part.ROWS):
+        for row in reader.rows(pool_id, kind):
+            if isinstance(row.key.name, str) and isinstance(row.due_at, int):
+                yield pool_id, row
+
+
+def check_claims(reader: Reader, now: int) -> Iterator[Finding]:
     """Look for claims that ran out and that nobody took over."""
-    found = Places()
-    for pool_id, run_id, count, since in connection.execute(_CLAIMS, (now - GRACE_MILLIS,)):
-        found.add(f"pool {pool_id!r}, run {run_id!r}: {count}, for {_age(now - since)}")
-    if found:
+    late = _Late(now)
+    for pool_id, row in _rows(reader, INBOX):
+        if 0 < row.due_at < now - GRACE_MILLIS and _is_claimed(row):
+            late.add(f"pool {pool_id!r}, run {row.key.name!r}", row.due_at)
+    if found := late.places():
         what = f"messages whose claim ran out and that nobody took again: {found}"
         yield note("claims", what, "start a consumer of these inboxes")
     else:
         yield ok("claims", "none ran out and was left lying")
 
 
-def check_dead(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _is_claimed(row: Row) -> bool:
+    try:
+        return value_of(row, InboxEntry).claimed_by is not None
+    except (AgentPoolError, TypeError):  # damaged, and told of elsewhere
+        return False
+
+
+def check_dead(reader: Reader) -> Iterator[Finding]:
     """Look for messages that failed too often and were put aside."""
+    counts: dict[str, int] = {}
+    for pool_id, row in _rows(reader, DEAD):
+        place = f"pool {pool_id!r}, run {row.key.name!r}"
+        counts[place] = counts.get(place, 0) + 1
     found = Places()
-    for pool_id, run_id, count in connection.execute(_DEAD):
-        found.add(f"pool {pool_id!r}, run {run_id!r}: {count}")
+    for place, count in counts.items():
+        found.add(f"{place}: {count}")
     if found:
         what = f"messages that failed too often and were put aside: {found}"
         yield note("dead letters", what, "see Inbox.dead(); retry() or discard() them")
@@ -54,18 +82,20 @@ def check_dead(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield ok("dead letters", "no message was put aside")
 
 
-def check_overdue(connection: sqlite3.Connection, now: int) -> Iterator[Finding]:
+def check_overdue(reader: Reader, now: int) -> Iterator[Finding]:
     """Look for leases of members and for deadlines that nobody carried out."""
-    dead, late = Places(), Places()
-    for pool_id, is_lease, count, since in connection.execute(_OVERDUE, (now - GRACE_MILLIS,)):
-        (dead if is_lease else late).add(f"pool {pool_id!r}: {count}, for {_age(now - since)}")
+    dead, late = _Late(now), _Late(now)
+    for pool_id, row in _rows(reader, DEADLINE):
+        if row.due_at < now - GRACE_MILLIS:
+            is_lease = row.key.name.startswith(f"{LEASE} ")
+            (dead if is_lease else late).add(f"pool {pool_id!r}", row.due_at)
     remedy = "nobody keeps these pools: AgentPool.open() in any process does"
-    if dead:
-        yield note("dead members", f"members whose lease ran out: {dead}", remedy)
+    if gone := dead.places():
+        yield note("dead members", f"members whose lease ran out: {gone}", remedy)
     else:
         yield ok("dead members", "no member has outlived its lease")
-    if late:
-        yield note("overdue", f"deadlines that nobody carried out: {late}", remedy)
+    if overdue := late.places():
+        yield note("overdue", f"deadlines that nobody carried out: {overdue}", remedy)
     else:
         yield ok("overdue", "no deadline is overdue")
 

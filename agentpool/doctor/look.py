@@ -1,17 +1,14 @@
 """A pool as the checks of its rows see it: look-ups that remember nothing."""
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
+from agentpool.doctor.reader import Reader
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Placed, Row, RowKey
 from agentpool.rules.replay import PoolState
 from agentpool.rules.transitions import MESSAGE_STEPS
-from agentpool.stores.batch.source import placed
-from agentpool.stores.sqlite.source import SqliteSource
-from agentpool.wire.ids import I64_MIN
+from agentpool.stores.batch.source import Source, placed
 from agentpool.wire.payload import open_payload
 from agentpool.wire.records import (
     AgentPoolStoredMessage,
@@ -22,23 +19,16 @@ from agentpool.wire.records import (
 
 __all__ = ("Look",)
 
-_PAGE: Final = 500
-_ROWS: Final = """
-    SELECT name, number, value, due_at FROM agentpool_rows
-    WHERE pool_id = ? AND kind = ? AND (name, number) > (?, ?) ORDER BY name, number LIMIT ?
-"""
-_KINDS: Final = "SELECT min(kind) FROM agentpool_rows WHERE pool_id = ? AND kind > ?"
-
 
 @dataclass(frozen=True)
 class Look:
-    """One pool of a file.
+    """One pool of a store.
 
     :ivar state: what its records replay to
     :ivar now: the time, in milliseconds of the Unix epoch
     """
 
-    connection: sqlite3.Connection
+    reader: Reader
     state: PoolState
     now: int
 
@@ -48,25 +38,16 @@ class Look:
         return self.state.pool_id
 
     @property
-    def _source(self) -> SqliteSource:
-        return SqliteSource(self.connection, self.pool_id)
+    def _source(self) -> Source:
+        return self.reader.source(self.pool_id)
 
     def kinds(self) -> Iterator[str]:
         """List the kinds of the pool's rows."""
-        kind = ""
-        while kind is not None:
-            [kind] = self.connection.execute(_KINDS, (self.pool_id, kind)).fetchone()
-            if kind is not None:
-                yield kind
+        return self.reader.kinds(self.pool_id)
 
     def rows(self, kind: str) -> Iterator[Row]:
         """Read the rows of a kind, page by page."""
-        name, number = "", I64_MIN
-        while page := self.connection.execute(
-            _ROWS, (self.pool_id, kind, name, number, _PAGE)
-        ).fetchall():
-            for name, number, value, due_at in page:
-                yield Row(RowKey(kind, name, number), value, due_at)
+        return self.reader.rows(self.pool_id, kind)
 
     def row(self, key: RowKey) -> Row | None:
         """Look up a row."""
@@ -97,14 +78,14 @@ class Look:
 
     def message_at(self, seq: int) -> AgentPoolStoredMessage | None:
         """Read the message that a record holds, if it does and can be read."""
-        for found, kind, raw in self._source.page(seq - 1, 1):
-            try:
-                payload = open_payload(self.pool_id, found, kind, raw)
-            except AgentPoolError:
-                return None
-            if found == seq and isinstance(payload, RunMessageRecorded):
-                return payload.stored
-        return None
+        record = self._source.record_at(seq)
+        if record is None or record[0] != seq:
+            return None
+        try:
+            payload = open_payload(self.pool_id, *record)
+        except AgentPoolError:
+            return None
+        return payload.stored if isinstance(payload, RunMessageRecorded) else None
 
     def delivered_at(self, seq: int) -> AgentPoolStoredMessage | None:
         """Read the message that a record delivered."""

@@ -1,9 +1,8 @@
 """Names that nobody can use, and names that people take for one another."""
 
-import sqlite3
 from collections.abc import Iterator
 
-from agentpool.doctor.records import is_unicode, pool_ids
+from agentpool.doctor.reader import Part, Reader, is_unicode
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.rules.alike import look
 from agentpool.rules.replay import PoolState
@@ -14,8 +13,8 @@ __all__ = ("Names",)
 class Names:
     """Observes the pools, and of each the runs, agents and topics of its members."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         self._pools: list[str] = []
         self._alike = Places()
 
@@ -49,7 +48,7 @@ class Names:
         """Say what was found."""
         self._compare("pools", self._pools)
         unusable = Places()
-        for each in pool_ids(self._connection, "agent_pool_records"):
+        for each in self._reader.pool_ids(Part.RECORDS):
             if not (isinstance(each, str) and is_unicode(each)):
                 unusable.add(repr(each))
         if unusable:

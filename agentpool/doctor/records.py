@@ -1,13 +1,13 @@
 """Checks of the log: every record of every pool is read once, in order.
 
 Who wants to know more about the records than whether they can be read is an `Observer`, so that
-a large file is read only once. Pages keep the memory bounded.
+a large store is read only once.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from agentpool.doctor.reader import Reader, is_unicode, pools
 from agentpool.doctor.report import Finding, Places, broken, note, ok
 from agentpool.errors import (
     AgentPoolError,
@@ -17,18 +17,9 @@ from agentpool.errors import (
 )
 from agentpool.rules.replay import PoolState
 from agentpool.stores.batch.source import RawRecord
-from agentpool.stores.sqlite.statements import PAGE, without_index
-from agentpool.wire.ids import I64_MAX, I64_MIN
 from agentpool.wire.payload import open_payload
 
-__all__ = ("Observer", "check_records", "head", "is_unicode", "pool_ids", "pools")
-
-_AT_ONCE: Final = 500
-_PAGE: Final = without_index(PAGE)  # which an earlier version has not made
-_HEAD: Final = f"""
-    SELECT max(seq) FROM agent_pool_records
-    WHERE pool_id = ? AND seq <= {I64_MAX} AND typeof(seq) = 'integer'
-"""
+__all__ = ("Observer", "check_records")
 
 
 class Observer(Protocol):
@@ -44,56 +35,25 @@ class Observer(Protocol):
         """See the last state of the pool, and whether all records could be replayed."""
 
 
-def pools(connection: sqlite3.Connection, table: str = "agent_pool_records") -> Iterator[str]:
-    """List the pools that a table has rows of; those whose ids are no text can never be opened."""
-    for pool_id in pool_ids(connection, table):
-        if isinstance(pool_id, str) and is_unicode(pool_id):
-            yield pool_id
-
-
-def pool_ids(connection: sqlite3.Connection, table: str) -> Iterator[object]:
-    """List whatever stands for a pool in a table, looking up one after another."""
-    [pool_id] = connection.execute(f"SELECT min(pool_id) FROM {table}").fetchone()
-    while pool_id is not None:
-        yield pool_id
-        is_text = isinstance(pool_id, str)
-        # As bytes: text that is no UTF-8 could not be given back as text.
-        after = pool_id.encode(errors="surrogateescape") if is_text else pool_id
-        given = "CAST(? AS TEXT)" if is_text else "?"
-        [pool_id] = connection.execute(
-            f"SELECT min(pool_id) FROM {table} WHERE pool_id > {given}", (after,)
-        ).fetchone()
-
-
-def is_unicode(text: str) -> bool:
-    """Say whether a text was UTF-8; what was not is read with surrogates in place of its bytes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def head(connection: sqlite3.Connection, pool_id: str) -> int:
-    """Find the number of the last record of a pool, 0 for none; what is no number is passed by."""
-    [seq] = connection.execute(_HEAD, (pool_id,)).fetchone()
-    return int(seq or 0)
-
-
-def check_records(
-    connection: sqlite3.Connection, observers: Sequence[Observer] = ()
-) -> Iterator[Finding]:
+def check_records(reader: Reader, observers: Sequence[Observer] = ()) -> Iterator[Finding]:
     """Read all records."""
-    reading = _Reading(connection, observers)
-    for pool_id in pools(connection):
+    reading = _Reading(reader, observers)
+    for pool_id in pools(reader):
         reading.read(pool_id)
     yield from reading.findings()
 
 
 class _Reading:
-    def __init__(self, connection: sqlite3.Connection, observers: Sequence[Observer]) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader, observers: Sequence[Observer]) -> None:
+        self._reader = reader
         self._observers = observers
+        self._survived: tuple[type[Exception], ...] = (
+            AgentPoolError,
+            *reader.errors,
+            ArithmeticError,
+            TypeError,
+            ValueError,
+        )
         self._records = self._pools = 0
         self._unreadable, self._unknown, self._gaps = Places(), Places(), Places()
         self._conflicts, self._unopened = Places(), Places()
@@ -118,7 +78,7 @@ class _Reading:
         """Let an observer look; what it cannot read must not keep the records from being read."""
         try:
             observe()
-        except (AgentPoolError, sqlite3.Error, ArithmeticError, TypeError, ValueError) as error:
+        except self._survived as error:
             self._beside.add(f"pool {state.pool_id!r}: {error}")
 
     def _faults(self) -> int:
@@ -126,17 +86,14 @@ class _Reading:
         return sum(map(len, faults))
 
     def _in_order(self, pool_id: str) -> Iterator[RawRecord]:
-        # Not by way of a source, which refuses a page with numbers that are none: here all before
-        # them is to be read.
-        expected, after = 1, I64_MIN
-        while rows := self._connection.execute(_PAGE, (pool_id, after, _AT_ONCE)).fetchall():
-            for row in rows:
-                if row[0] != expected:
-                    self._gaps.add(f"pool {pool_id!r} has {row[0]!r} where {expected} was due")
-                if not isinstance(row[0], int):
-                    return
-                after, expected = row[0], row[0] + 1
-                yield row
+        expected = 1
+        for row in self._reader.records(pool_id):
+            if row[0] != expected:
+                self._gaps.add(f"pool {pool_id!r} has {row[0]!r} where {expected} was due")
+            if not isinstance(row[0], int):
+                return
+            expected = row[0] + 1
+            yield row
 
     def _take(self, state: PoolState, row: RawRecord) -> None:
         seq, kind, raw = row

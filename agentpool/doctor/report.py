@@ -70,9 +70,12 @@ class Places:
 
 @dataclass(frozen=True)
 class Report:
-    """All findings about a file."""
+    """All findings about a store.
 
-    path: Path
+    :ivar path: where it is: a file, or a server in words
+    """
+
+    path: Path | str
     findings: tuple[Finding, ...]
 
     @property

@@ -16,7 +16,7 @@ from agentpool import (
     RunAddress,
     SqliteAgentPoolStore,
 )
-from agentpool.doctor import Finding, Level, Report, examination, examine, file, reading
+from agentpool.doctor import Finding, Level, Report, examination, examine, file, pools, reading
 from agentpool.doctor.processes import locks, openers
 from agentpool.stores.sqlite.schema import SCHEMA_VERSION
 
@@ -194,7 +194,7 @@ async def test_a_file_that_changes_under_an_examination_is_examined_again(
             broken_by(path, "CREATE TABLE something_else (x)")
         yield from ()
 
-    monkeypatch.setattr(examination, "check_records", meddling)
+    monkeypatch.setattr(pools, "check_records", meddling)
     assert levels(examined(path)) == {Level.OK}
     assert looks == [0, 1]
 

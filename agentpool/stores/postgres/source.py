@@ -21,7 +21,7 @@ from agentpool.wire.records import (
     WakeRecorded,
 )
 
-__all__ = ("PostgresSource",)
+__all__ = ("PostgresSource", "looked_up_by")
 
 P = TypeVar("P")
 
@@ -229,7 +229,7 @@ def _first(records: Sequence[RawRecord]) -> RawRecord | None:
 
 def _sealed(first: int, records: Sequence[SealedPayload]) -> tuple[Parameter, ...]:
     """Make the parameters that are records, with what each is looked up by."""
-    keys, subjects = zip(*(_looked_up_by(each.payload) for each in records), strict=True)
+    keys, subjects = zip(*(looked_up_by(each.payload) for each in records), strict=True)
     return (
         first,
         texts(each.kind for each in records),
@@ -239,7 +239,7 @@ def _sealed(first: int, records: Sequence[SealedPayload]) -> tuple[Parameter, ..
     )
 
 
-def _looked_up_by(payload: AgentPoolStoreRecordPayload) -> tuple[str | None, str | None]:
+def looked_up_by(payload: AgentPoolStoreRecordPayload) -> tuple[str | None, str | None]:
     """Give the key and the subject of a record."""
     match payload:
         case RunMessageRecorded(stored):

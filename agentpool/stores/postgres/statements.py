@@ -117,10 +117,16 @@ POOL_PAGE: Final = Statement(
     """
 )
 FIRST_POOL_RECORD: Final = Statement(f"{_RECORD} AND {_OTHERS} ORDER BY r.seq LIMIT 1")
+# The one before it in the order of the index by subject, which no other index gives: else that of
+# all records of the pool would do, where the runs are mixed.
 MEMBER_BEFORE: Final = Statement(
     f"""
-    {_RECORD} AND r.kind = 'member_joined' AND r.subject = $2::text AND r.seq < $3::bigint
-    ORDER BY r.seq DESC LIMIT 1
+    SELECT seq, kind, payload FROM (
+        {_RECORD.replace(_payload("r"), f"{_payload('r')} AS payload, r.subject")}
+        AND r.subject IS NOT NULL
+        AND (r.kind, r.subject, r.seq) < ('member_joined', $2::text, $3::bigint)
+        ORDER BY r.kind DESC, r.subject DESC, r.seq DESC LIMIT 1
+    ) before WHERE kind = 'member_joined' AND subject = $2::text
     """
 )
 RECORDS_OF_MESSAGE: Final = Statement(
@@ -194,6 +200,7 @@ DEADLINES: Final = Statement(
     ORDER BY i.due_at, i.name LIMIT $3::bigint
     """
 )
+# A kind that is no constant: else the index of deadlines would do, whose names are in no order.
 FIRST_TO_TAKE: Final = Statement(
     f"""
     SELECT i.kind, i.name, i.number, i.value, i.due_at, r.seq, r.kind, {_payload("r")},
@@ -213,7 +220,8 @@ FIRST_TO_TAKE: Final = Statement(
     ) l ON true
     LEFT JOIN LATERAL (
         SELECT d.value, d.due_at FROM @.rows d
-        WHERE d.pool = $1::bigint AND d.kind = 'deadline' AND d.name = '{EXPIRY} ' || r.key
+        WHERE d.pool = $1::bigint AND d.kind = (SELECT 'deadline')
+        AND d.name = '{EXPIRY} ' || r.key
         AND d.number = 0
     ) e ON true
     ORDER BY i.number
