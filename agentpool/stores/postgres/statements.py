@@ -19,6 +19,7 @@ __all__ = (
     "DUE",
     "FIRST_OF_WAKE",
     "FIRST_POOL_RECORD",
+    "FIRST_ROWS",
     "FIRST_TO_TAKE",
     "INSERT_POOL",
     "INSERT_RECORDS",
@@ -171,6 +172,17 @@ ROWS_BY_KEY: Final = Statement(
     ) l
     """
 )
+FIRST_ROWS: Final = Statement(
+    f"""
+    SELECT l.* FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (kind, name, number)
+    CROSS JOIN LATERAL (
+        {_ROW} WHERE {_IN_POOL} AND i.kind = k.kind AND i.name = k.name AND i.number > k.number
+        ORDER BY i.number LIMIT $5::bigint
+    ) l
+    """
+)
+"""The first rows of each of many names after a number."""
+
 ROWS: Final = Statement(
     f"""
     {_ROW} WHERE {_IN_POOL} AND i.kind = $2::text AND i.name = $3::text AND i.number > $4::bigint
