@@ -112,7 +112,9 @@ class Loaded:
     def _ask_for_inbox(self, run_id: str, expected: int) -> None:
         limit = expected + 1  # so that it is known whether there is more
         inbox = self._inboxes[run_id] = Inbox(limit)
-        self._ask(partial(self._take_messages, inbox), statements.FIRST_TO_TAKE, run_id, limit)
+        self._ask(
+            partial(self._take_messages, inbox), statements.FIRST_TO_TAKE, run_id, limit, DEADLINE
+        )
         self._ask(inbox.take_back, statements.DUE, run_id, 0, I64_MAX, BACK)
 
     def _ask(self, take: _Take, statement: Statement, *parameters: Parameter) -> None:
