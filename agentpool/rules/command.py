@@ -100,6 +100,12 @@ class LookUps(NamedTuple):
     :ivar rows: rows by their keys
     :ivar inboxes: runs of whom the first message that can be taken is looked up; as often as
         messages may be taken
+    :ivar likely_keys: idempotency keys of messages that are looked up if what is found first names
+        them, as most of it does
+    :ivar listings: kinds and names of which the first rows after a number are listed; as often as
+        another one of them is looked at
+    :ivar read_after: numbers of records after which all are read
+    :ivar deadlines: deadlines that are set or taken away, so that another one may come next
     """
 
     message_keys: tuple[str, ...] = ()
@@ -107,16 +113,20 @@ class LookUps(NamedTuple):
     condition_ids: tuple[str, ...] = ()
     rows: tuple[RowKey, ...] = ()
     inboxes: tuple[str, ...] = ()
+    likely_keys: tuple[str, ...] = ()
+    listings: tuple[RowKey, ...] = ()
+    read_after: tuple[int, ...] = ()
+    deadlines: tuple[RowKey, ...] = ()
 
     @classmethod
     def together(cls, declared: Sequence["LookUps"]) -> "LookUps":
-        """Put the look-ups of several commands together, each once but for messages to take."""
+        """Put the look-ups of several commands together, each once but for those that count."""
         if len(declared) <= 1:
             return declared[0] if declared else cls()
-        *kinds, inboxes = zip(*declared, strict=True)
-        together: list[Any] = [tuple(dict.fromkeys(chain(*each))) for each in kinds]
-        together.append(tuple(chain(*inboxes)))
-        return cls(*together)
+        every: list[Any] = [tuple(chain(*each)) for each in zip(*declared, strict=True)]
+        once = cls(*(tuple(dict.fromkeys(each)) for each in every))
+        found = cls(*every)
+        return once._replace(inboxes=found.inboxes, listings=found.listings)
 
 
 class PoolView(Protocol):

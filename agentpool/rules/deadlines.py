@@ -39,7 +39,7 @@ class CarryOutDue(Command[bool]):
 
     def __init__(self, key: RowKey) -> None:
         self._key = key
-        self.looks_up: LookUps = LookUps(rows=(key,))
+        self.looks_up: LookUps = LookUps(rows=(key,), deadlines=(key,))
 
     def decide(self, view: PoolView) -> Decision[bool]:
         if view.projected != view.head:

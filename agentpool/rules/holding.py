@@ -14,6 +14,7 @@ from agentpool.rules.rows import (
     AWAY,
     LEASE,
     NEVER,
+    OWING,
     Lease,
     deadline,
     deadline_key,
@@ -163,7 +164,8 @@ class Heartbeat(Command[dict[Holding, MembershipLostError]]):
 
     def __init__(self, holdings: Sequence[Holding]) -> None:
         self._holdings = holdings
-        self.looks_up: LookUps = look_ups_of(*(each.run_id for each in holdings))
+        leases = look_ups_of(*(each.run_id for each in holdings))
+        self.looks_up: LookUps = leases._replace(deadlines=leases.rows)
 
     def decide(self, view: PoolView) -> Decision[dict[Holding, MembershipLostError]]:
         lost: dict[Holding, MembershipLostError] = {}
@@ -224,7 +226,9 @@ class EndHolding(Command[None]):
 
     def __init__(self, holding: Holding) -> None:
         self._holding = holding
-        self.looks_up: LookUps = look_ups_of(holding.run_id)
+        lease = look_ups_of(holding.run_id)
+        owing = () if holding.stays else (RowKey(OWING, holding.run_id),)
+        self.looks_up: LookUps = lease._replace(listings=owing, deadlines=lease.rows)
 
     def decide(self, view: PoolView) -> Decision[None]:
         run_id = self._holding.run_id

@@ -2,11 +2,11 @@
 
 from typing import cast
 
-from agentpool.rules.command import Command, Decision, LookUps, PoolView, cursor_at
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, RowKey, cursor_at
 from agentpool.rules.holding import Holding, lease_of, lease_row, look_ups_of
 from agentpool.rules.pool_opening import coming_to_life
 from agentpool.rules.requirements import require_member, require_open, require_type
-from agentpool.rules.rows import AWAY, LEASE, Lease, deadline_key
+from agentpool.rules.rows import AWAY, LEASE, OWING, OWING_LEFT, Lease, deadline_key
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.payload import seal
 from agentpool.wire.records import (
@@ -33,6 +33,7 @@ class JoinMember(Command[AgentPoolStoreCursor]):
         require_type(member, AgentPoolMember, "member")
         self._record = seal(trusted(MemberJoined, member))
         self._member = cast("MemberJoined", self._record.payload).member
+        self.looks_up: LookUps = LookUps(listings=(RowKey(OWING_LEFT, member.run_id),))
 
     def decide(self, view: PoolView) -> Decision[AgentPoolStoreCursor]:
         require_open(view)
@@ -51,7 +52,10 @@ class JoinRun(Command[None]):
     def __init__(self, member: AgentPoolMember, lease: int | None = None) -> None:
         self._join = JoinMember(member)
         self._run_id, self._lease = member.run_id, lease
-        self.looks_up: LookUps = look_ups_of(member.run_id)
+        lease_look_ups = look_ups_of(member.run_id)
+        self.looks_up: LookUps = lease_look_ups._replace(
+            listings=self._join.looks_up.listings, deadlines=lease_look_ups.rows
+        )
 
     def decide(self, view: PoolView) -> Decision[None]:
         joined = self._join.decide(view)
@@ -73,6 +77,9 @@ class HoldRun(Command[None]):
     def __init__(self, holding: Holding) -> None:
         self._join = JoinMember(holding.member)
         self._holding = holding
+        self.looks_up: LookUps = self._join.looks_up._replace(
+            deadlines=tuple(deadline_key(each, holding.run_id) for each in (LEASE, AWAY))
+        )
 
     def decide(self, view: PoolView) -> Decision[None]:
         holding = self._holding
@@ -92,6 +99,9 @@ class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):
     def __init__(self, run_id: str) -> None:
         check_identifier(run_id, "run_id")
         self._run_id = run_id
+        self.looks_up: LookUps = LookUps(
+            listings=(RowKey(OWING, run_id),), deadlines=(deadline_key(LEASE, run_id),)
+        )
 
     def decide(self, view: PoolView) -> Decision[tuple[AgentPoolMember, AgentPoolStoreCursor]]:
         require_open(view)

@@ -14,7 +14,15 @@ from agentpool.rules.requirements import (
     require_open,
     require_type,
 )
-from agentpool.rules.rows import EXPIRY, RESPONSE, asked_key, contract_key, deadline_key
+from agentpool.rules.rows import (
+    ACCEPTED,
+    EXPIRY,
+    OWING,
+    RESPONSE,
+    asked_key,
+    contract_key,
+    deadline_key,
+)
 from agentpool.rules.transitions import MESSAGE_STEPS, is_step, require_step
 from agentpool.wire.payload import SealedPayload, readable, seal, seal_known
 from agentpool.wire.records import (
@@ -85,18 +93,35 @@ def reached_nobody(receipt: MessageReceipt) -> bool:
 
 def look_ups_of(message: RunMessage, status: MessageStatus = MessageStatus.DELIVERED) -> LookUps:
     """Say what is looked up to record a message with a status, and to work that in."""
+    key = message.idempotency_key
     rows: tuple[RowKey, ...] = ()
+    deadlines: tuple[RowKey, ...] = ()
     if status is MessageStatus.DELIVERED:
         rows = (DEFERRED_KEY,)
+        if message.expires_at_millis is not None:
+            deadlines = (deadline_key(EXPIRY, key),)
+    else:
+        ends = (ACCEPTED,) if status is MessageStatus.ACCEPTED else (RESPONSE, EXPIRY)
+        deadlines = tuple(deadline_key(each, key) for each in ends)
     if message.response_contract is not None:
-        rows += (
-            asked_key(message.message_id),
-            contract_key(message.message_id),
-            deadline_key(RESPONSE, message.idempotency_key),
-        )
-    if message.reply_to is not None:
-        rows += (contract_key(message.reply_to), asked_key(message.reply_to))
-    return LookUps((message.idempotency_key,), rows=rows)
+        due = deadline_key(RESPONSE, key)
+        rows += (asked_key(message.message_id), contract_key(message.message_id), due)
+        deadlines += (due,)
+    found = LookUps((key,), rows=rows, deadlines=deadlines)
+    if message.reply_to is None:
+        return found
+    return LookUps.together([found, _look_ups_of_answer(message.reply_to, message.sender)])
+
+
+def _look_ups_of_answer(question: str, run_id: str) -> LookUps:
+    # The key of most messages is their id; what another one has is looked up when it is known.
+    due = (deadline_key(RESPONSE, question), deadline_key(EXPIRY, question))
+    return LookUps(
+        rows=(contract_key(question), asked_key(question), *due),
+        likely_keys=(question,),
+        listings=(RowKey(OWING, run_id),),
+        deadlines=due,
+    )
 
 
 def ends_by_time(view: PoolView, key: str) -> tuple[RowKey, ...]:

@@ -4,10 +4,11 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from agentpool.errors import IdempotencyConflictError
-from agentpool.rules.command import Command, Decision, PoolView
+from agentpool.rules.command import Command, Decision, LookUps, PoolView, RowKey
 from agentpool.rules.membership import JoinMember
 from agentpool.rules.pool_opening import coming_to_life
 from agentpool.rules.requirements import require_open
+from agentpool.rules.rows import OWING_LEFT
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -79,6 +80,7 @@ class MakeQueue(Command[Queue]):
 
     def __init__(self, name: str) -> None:
         self._queue = Queue(name, queue_run(name))
+        self.looks_up: LookUps = LookUps(listings=(RowKey(OWING_LEFT, self._queue.run_id),))
 
     def decide(self, view: PoolView) -> Decision[Queue]:
         config, run_id = require_open(view), self._queue.run_id

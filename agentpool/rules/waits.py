@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from agentpool.errors import InvalidTransitionError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey, cursor_at
-from agentpool.rules.history import is_member, is_visible, joined_by, page_of_events
+from agentpool.rules.history import EventCursor, is_member, is_visible, joined_by, page_of_events
 from agentpool.rules.requirements import require_member, require_open, require_type
-from agentpool.rules.rows import CAUSE, WAKE, WakeCause, deadline, deadline_key, load, put
+from agentpool.rules.rows import CAUSE, EVENT, WAKE, WakeCause, deadline, deadline_key, load, put
 from agentpool.rules.scoping import is_in_scope, scoped
 from agentpool.rules.transitions import WAKE_STEPS, is_step
-from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, recorded_wake
+from agentpool.rules.wakes import earlier_wake, end_wake, known_wake, look_ups_of, recorded_wake
 from agentpool.wire.event_kinds import TERMINAL_EVENT_KINDS, EventKind
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import (
@@ -156,9 +156,10 @@ class SuspendUntil(Command[WakeRegistration]):
     ) -> None:
         require_type(condition, WakeCondition, "condition")
         self._condition, self._since, self._match = condition, since, match
-        self.looks_up: LookUps = LookUps(
-            wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
-        )
+        self.looks_up: LookUps = look_ups_of(condition)
+        if match is None and isinstance(since, EventCursor):
+            hosts = (RowKey(EVENT, "", since.events),)
+            self.looks_up = self.looks_up._replace(listings=hosts, read_after=(since.sequence,))
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
         known = view.wake_by_key(self._condition.idempotency_key)
@@ -196,7 +197,9 @@ class _OfWake(Command[WakeRegistration]):
     def __init__(self, condition_id: str) -> None:
         check_identifier(condition_id, "condition_id")
         self._condition_id = condition_id
-        self.looks_up: LookUps = LookUps(condition_ids=(condition_id,))
+        self.looks_up: LookUps = LookUps(
+            condition_ids=(condition_id,), deadlines=(_end_of(condition_id),)
+        )
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
         return (_end_of(self._condition_id),)

@@ -20,7 +20,15 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.struct import trusted
 
-__all__ = ("RecordWake", "earlier_wake", "end_wake", "known_wake", "on_wake", "recorded_wake")
+__all__ = (
+    "RecordWake",
+    "earlier_wake",
+    "end_wake",
+    "known_wake",
+    "look_ups_of",
+    "on_wake",
+    "recorded_wake",
+)
 
 
 def earlier_wake(view: PoolView, condition: WakeCondition) -> Placed[AgentPoolStoredWake] | None:
@@ -44,6 +52,17 @@ def earlier_wake(view: PoolView, condition: WakeCondition) -> Placed[AgentPoolSt
         )
         raise IdempotencyConflictError(msg, pool_id=view.pool_id, seq=known.seq)
     return known
+
+
+def look_ups_of(condition: WakeCondition) -> LookUps:
+    """Say what is looked up to record a wake, and to work that in."""
+    due = (deadline_key(WAKE, condition.condition_id),)
+    return LookUps(
+        wake_keys=(condition.idempotency_key,),
+        condition_ids=(condition.condition_id,),
+        rows=() if condition.timeout_millis is None else due,
+        deadlines=due,
+    )
 
 
 def known_wake(view: PoolView, condition_id: str) -> AgentPoolStoredWake:
@@ -81,9 +100,7 @@ class RecordWake(Command[AgentPoolStoreCursor]):
             raise InvalidValueError(msg)
         sealed = cast("WakeRecorded", self._record.payload).stored
         self._condition, self._registration = sealed.condition, sealed.registration
-        self.looks_up: LookUps = LookUps(
-            wake_keys=(condition.idempotency_key,), condition_ids=(condition.condition_id,)
-        )
+        self.looks_up: LookUps = look_ups_of(condition)
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002
         return (deadline_key(WAKE, self._condition.condition_id),)

@@ -23,6 +23,7 @@ from agentpool.rules.holding import Heartbeat
 from agentpool.rules.membership import JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage
 from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.rows import ACCEPTED, WAKE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.rules.topics import LOG, AllTouched
 from agentpool.rules.wakes import RecordWake
@@ -134,7 +135,20 @@ def test_what_is_declared_is_loaded_for_the_whole_batch_once() -> None:
         message_keys=("key.msg.2", "key.msg.1"),
         wake_keys=("key.wake.1",),
         condition_ids=("wake.1",),
+        deadlines=(
+            deadline_key(ACCEPTED, "key.msg.2"),
+            deadline_key(ACCEPTED, "key.msg.1"),
+            deadline_key(WAKE, "wake.1"),
+        ),
     )
+
+
+def test_what_is_due_after_the_last_command_is_not_loaded() -> None:
+    store = Store(A)
+    store.commit((A, wait(1)))
+    [loaded] = store.engine.sources
+    assert loaded.wanted.condition_ids == ("wake.1",)
+    assert loaded.wanted.deadlines == ()
 
 
 def test_an_error_of_the_engine_fails_all_and_leaves_nothing() -> None:

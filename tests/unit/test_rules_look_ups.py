@@ -27,7 +27,7 @@ from agentpool.rules.claims import (
     ReturnMessage,
     Unclaim,
 )
-from agentpool.rules.command import Command, LookUps, Placed, Row, RowKey
+from agentpool.rules.command import DEADLINE, Command, Decision, LookUps, Placed, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.dead import Discard, Retry
 from agentpool.rules.deadlines import CarryOutDue
@@ -37,7 +37,7 @@ from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordMessages, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.queues import MakeQueue
-from agentpool.rules.rows import OWING, OWING_LEFT, WAKE, deadline_key
+from agentpool.rules.rows import EVENT, OWING, OWING_LEFT, WAKE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
 from agentpool.rules.waits import CancelWake, PollWake, SuspendUntil
@@ -50,6 +50,7 @@ class Noting(Pool):
     def __init__(self) -> None:
         super().__init__()
         self.noted: set[Any] = set()
+        self.changed_deadlines: set[RowKey] = set()
         self.answered = False
 
     def message_by_key(self, key: str) -> Placed[Any] | None:
@@ -65,12 +66,16 @@ class Noting(Pool):
         return super().wake(condition_id)
 
     def row(self, key: RowKey) -> Row | None:
-        # Of a question show only with its answer: its deadlines, whose key it is nobody can know,
-        # and the record that delivered it, which numbers what its recipients owe.
-        of_question = key.name.endswith(" key.msg.q") or key.kind in {OWING, OWING_LEFT}
-        if not (of_question and self.answered):
-            self.noted.add(key)
+        # What a recipient owes is numbered by the record that delivered the question, which shows
+        # only with its answer; so what it owes is listed.
+        of_question = key.kind in {OWING, OWING_LEFT} and self.answered
+        self.noted.add(("listing", key.kind, key.name) if of_question else key)
         return super().row(key)
+
+    def rows(self, kind: str, name: str, **which: Any) -> Any:
+        if kind != EVENT:  # from where on they are listed, only a cursor between events says
+            self.noted.add(("listing", kind, name))
+        return super().rows(kind, name, **which)
 
     def next_due(self, name: str) -> int | None:
         self.noted.add(("inbox", name))
@@ -80,9 +85,15 @@ class Noting(Pool):
         self.noted.add(("inbox", name))
         return super().due(name, **which)
 
+    def apply(self, decision: Decision[Any]) -> None:
+        changed = {*(row.key for row in decision.puts), *decision.deletes}
+        self.changed_deadlines |= {key for key in changed if key.kind == DEADLINE}
+        super().apply(decision)
+
     def do(self, command: Command[Any]) -> Any:
         """Carry out a command with its consequences, and note what that looks up."""
         self.noted.clear()
+        self.changed_deadlines.clear()
         return carry_out(self, command)
 
 
@@ -99,13 +110,23 @@ def declared(looks_up: LookUps) -> set[Any]:
         *(("wake", key) for key in looks_up.wake_keys),
         *(("condition", key) for key in looks_up.condition_ids),
         *(("inbox", run_id) for run_id in looks_up.inboxes),
+        *(("listing", key.kind, key.name) for key in looks_up.listings),
         *looks_up.rows,
     }
 
 
+def likely(looks_up: LookUps) -> set[Any]:
+    return {("message", key) for key in looks_up.likely_keys}
+
+
 def question(message_id: str = "msg.q", expected: int = 2) -> RunMessage:
     contract = MessageResponseContract(expected, 1000)
-    return message(message_id, to=RunAddress.agent("agent.a"), response_contract=contract)
+    return message(
+        message_id,
+        to=RunAddress.agent("agent.a"),
+        response_contract=contract,
+        idempotency_key=message_id,
+    )
 
 
 def answer(message_id: str = "msg.r") -> RunMessage:
@@ -166,7 +187,7 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "catch up": lambda _: CatchUp(),
     "join member": lambda _: JoinMember(member("run.c")),
     "join run": lambda _: JoinRun(member("run.c"), 1000),
-    "hold run": lambda _: HoldRun(HELD),
+    "hold run": lambda _: HoldRun(HELD._replace(member=member("run.c"))),
     "as holder": lambda pool: AsHolder(Send(message("msg.held")), held(pool)),
     "end holding": lambda pool: EndHolding(held(pool)),
     "leave": lambda _: LeaveMember("run.a"),
@@ -196,7 +217,7 @@ COMMANDS: dict[str, Callable[[Noting], Command[Any]]] = {
     "retry": lambda pool: Retry(*dead(pool), "key.msg.claimed"),
     "discard": lambda pool: Discard(*dead(pool)),
     "renew claims": lambda pool: RenewClaims({claimed(pool): 1000}),
-    "withdraw": lambda _: Withdraw("key.msg.q"),
+    "withdraw": lambda _: Withdraw("msg.q"),
     "record a wake": lambda _: recorded_wake(),
     "suspend": lambda _: SuspendUntil(condition()),
     "poll a wait": lambda pool: PollWake(waiting(pool)),
@@ -212,7 +233,15 @@ def test_all_that_is_looked_up_was_declared(prepare: Callable[[Noting], Command[
     pool = coordinated()
     command = prepare(pool)
     pool.do(command)
-    assert pool.noted <= declared(command.looks_up)
+    assert pool.noted <= declared(command.looks_up) | likely(command.looks_up)
+
+
+@pytest.mark.parametrize("prepare", COMMANDS.values(), ids=COMMANDS)
+def test_all_deadlines_that_change_were_declared(prepare: Callable[[Noting], Command[Any]]) -> None:
+    pool = coordinated()
+    command = prepare(pool)
+    pool.do(command)
+    assert pool.changed_deadlines <= set(command.looks_up.deadlines)
 
 
 ASKING = {"ask", "ask again"}

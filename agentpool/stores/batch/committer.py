@@ -147,8 +147,13 @@ class BatchCommitter:
             wanted.setdefault(pool_id, []).append(command.looks_up)
         sources = [engine.source(pool_id) for pool_id in sorted(wanted)]
         for source in sources:
-            source.load(LookUps.together(wanted[source.pool_id]))
+            source.load(_together(wanted[source.pool_id]))
         return {each.pool_id: OverlayView(each, self.states, at_most) for each in sources}
+
+
+def _together(declared: Sequence[LookUps]) -> LookUps:
+    # What is due next is looked at before a command: after the last one, nobody does.
+    return declared[0]._replace(deadlines=()) if len(declared) == 1 else LookUps.together(declared)
 
 
 def _is_of_all(error: Exception, requests: Sequence[Request], engine: Engine) -> bool:

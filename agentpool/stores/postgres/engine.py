@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final, TypeVar
 
 from agentpool.errors import AgentPoolError, StoreBusyError, StoreClosedError, StoreError
-from agentpool.rules.command import LookUps
 from agentpool.stores.batch.committer import Outcome, Refusal
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
@@ -219,8 +218,6 @@ class PostgresEngine:
             number = self._numbers.get(pool_id) or self._find(pool_id)
         source = PostgresSource(self.pipeline, pool_id, number, self._time, self._states)
         self._sources.append(source)
-        if not self._writes:
-            source.load(LookUps())  # what every look at a pool needs
         return source
 
     def _lock(self, pool_id: str) -> int:

@@ -1,5 +1,6 @@
 """What a batch declared to look up of a pool: asked for at once, and sorted when it has come."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import groupby
@@ -10,12 +11,15 @@ from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.pipeline import Answer, Pipeline, Statement, Tuple
 from agentpool.stores.postgres.values import Parameter, bigints, texts
+from agentpool.stores.postgres.windows import BACK, Inbox, Listing, row_of
 from agentpool.wire.ids import I64_MAX
 
-__all__ = ("Loaded", "Numbers", "ReplacedError", "columns_of", "record_of", "row_of")
+__all__ = ("Loaded", "Numbers", "ReplacedError", "columns_of", "record_of")
 
 _POOL_RECORDS: Final = 100
-_BACK: Final = 8
+_LISTED: Final = 16
+_NEW_RECORDS: Final = 64
+_BEFORE_ALL: Final = -1
 _AT_ONCE: Final = (1, 16, 64, 256)
 """How much may be listed of an inbox, by how much is taken, as `MergedRows` does."""
 
@@ -26,12 +30,6 @@ def record_of(row: Tuple) -> RawRecord:
     """Make a record of a row of its table."""
     seq, kind, payload = row
     return int(seq), kind.decode(), payload
-
-
-def row_of(row: Tuple) -> Row:
-    """Make a row of one of its table."""
-    kind, name, number, value, due_at = row
-    return Row(RowKey(kind.decode(), name.decode(), int(number)), value.decode(), int(due_at))
 
 
 def columns_of(keys: Iterable[RowKey]) -> tuple[Parameter, Parameter, Parameter]:
@@ -56,6 +54,7 @@ class Numbers(NamedTuple):
 class Loaded:
     """What was asked for of one pool in one trip; nothing, of a pool that is not there.
 
+    :ivar was_asked: whether anything was asked for
     :param number: what stands for the pool; ``None``: it is not there
     """
 
@@ -64,11 +63,16 @@ class Loaded:
         self._pool_id = pool_id
         self._number = number
         self._asked: list[tuple[Answer, _Take]] = []
+        self.was_asked = False
         self._numbers: Numbers | None = None if number is not None else Numbers()
         self._records: dict[int, RawRecord] = {}
         self._rows: dict[RowKey, Row | None] = {}
         self._latest: dict[Statement, dict[str, RawRecord | None]] = {}
-        self._inboxes: dict[str, _Inbox] = {}
+        self._inboxes: dict[str, Inbox] = {}
+        self._listings: dict[tuple[str, str], Listing] = {}
+        self._deadlines: Listing | None = None
+        self._reads_page = False
+        self._page: tuple[int, list[RawRecord]] | None = None
         self._new: tuple[int, list[RawRecord]] | None = None
 
     def ask(self, wanted: LookUps, known: int | None) -> None:
@@ -76,12 +80,13 @@ class Loaded:
 
         :param known: the record up to which the state of the pool is known; ``None``: it is not
         """
+        self.was_asked = True
         self._ask(self._take_numbers, statements.NUMBERS)
         if known is not None:
             take_new = partial(self._take_new, known)
             self._ask(take_new, statements.POOL_PAGE, known, I64_MAX, _POOL_RECORDS)
         for statement, values in (
-            (statements.MESSAGES_BY_KEY, wanted.message_keys),
+            (statements.MESSAGES_BY_KEY, _all_keys(wanted)),
             (statements.WAKES_BY_KEY, wanted.wake_keys),
             (statements.WAKES_BY_CONDITION, wanted.condition_ids),
         ):
@@ -90,15 +95,32 @@ class Loaded:
         if wanted.rows:
             take_rows = partial(self._take_rows, wanted.rows)
             self._ask(take_rows, statements.ROWS_BY_KEY, *columns_of(wanted.rows))
+        if wanted.listings:
+            self._ask_for_listings(wanted.listings)
+        if wanted.read_after:
+            after, self._reads_page = min(*wanted.read_after, I64_MAX), True
+            self._ask(partial(self._take_page, after), statements.PAGE, after, _NEW_RECORDS)
+        if wanted.deadlines:
+            limit = _at_once(len(wanted.deadlines) + 1)
+            take = partial(self._take_deadlines, limit)
+            self._ask(take, statements.DEADLINES, I64_MAX, limit)
         for run_id, wanting in groupby(sorted(wanted.inboxes)):
-            count = len(list(wanting))
-            self._ask_for_inbox(run_id, next((each for each in _AT_ONCE if each >= count), count))
+            self._ask_for_inbox(run_id, _at_once(len(list(wanting))))
+
+    def _ask_for_listings(self, wanted: tuple[RowKey, ...]) -> None:
+        counts = Counter((key.kind, key.name) for key in wanted)
+        limit = _at_once(max(_LISTED, *counts.values()))
+        first = {(key.kind, key.name): key for key in sorted(wanted, reverse=True)}.values()
+        self._listings = {(key.kind, key.name): Listing(key.number, limit) for key in first}
+        self._ask(self._take_listings, statements.FIRST_ROWS, *columns_of(first), limit)
 
     def _ask_for_inbox(self, run_id: str, expected: int) -> None:
         limit = expected + 1  # so that it is known whether there is more
-        inbox = self._inboxes[run_id] = _Inbox(limit)
-        self._ask(partial(self._take_messages, inbox), statements.FIRST_TO_TAKE, run_id, limit)
-        self._ask(inbox.take_back, statements.DUE, run_id, 0, I64_MAX, _BACK)
+        inbox = self._inboxes[run_id] = Inbox(limit)
+        self._ask(
+            partial(self._take_messages, inbox), statements.FIRST_TO_TAKE, run_id, limit, DEADLINE
+        )
+        self._ask(inbox.take_back, statements.DUE, run_id, 0, I64_MAX, BACK)
 
     def _ask(self, take: _Take, statement: Statement, *parameters: Parameter) -> None:
         if self._number is not None:
@@ -138,7 +160,20 @@ class Loaded:
         self._rows.update(dict.fromkeys(keys))
         self._rows.update((row.key, row) for row in map(row_of, rows))
 
-    def _take_messages(self, inbox: "_Inbox", rows: list[Tuple]) -> None:
+    def _take_listings(self, rows: list[Tuple]) -> None:
+        for row in map(row_of, rows):
+            self._rows[row.key] = row
+            self._listings[row.key.kind, row.key.name].rows.append(row)
+
+    def _take_page(self, after: int, rows: list[Tuple]) -> None:
+        if len(rows) < _NEW_RECORDS:  # else there may be more of them
+            self._page = after, [record_of(row) for row in rows]
+
+    def _take_deadlines(self, limit: int, rows: list[Tuple]) -> None:
+        self._deadlines = Listing(_BEFORE_ALL, limit)
+        self._deadlines.rows += map(row_of, rows)
+
+    def _take_messages(self, inbox: Inbox, rows: list[Tuple]) -> None:
         """Keep what can be taken, the records, the latest of each message, and its expiry."""
         inbox.there = [row_of(row[:5]) for row in rows]
         latest = self._latest.setdefault(statements.MESSAGES_BY_KEY, {})
@@ -159,10 +194,7 @@ class Loaded:
     def numbers(self) -> Numbers:
         """What nearly every transaction looks up."""
         self._arrive()
-        if self._numbers is None:
-            self._ask(self._take_numbers, statements.NUMBERS)
-            self._arrive()
-        assert self._numbers is not None  # noqa: S101  # they have come
+        assert self._numbers is not None  # noqa: S101  # they were asked for
         return self._numbers
 
     @property
@@ -177,6 +209,27 @@ class Loaded:
         self._arrive()
         return self._rows
 
+    def row(self, key: RowKey) -> tuple[Row | None] | None:
+        """Give a row, or ``None`` in it where there is none; ``None``: that is not known here."""
+        rows = self.rows
+        if key not in rows:
+            listing = self._listings.get((key.kind, key.name))
+            if listing is None or not listing.covers(key.number):
+                return None
+        return (rows.get(key),)
+
+    def listed(self, kind: str, name: str, after: int, limit: int) -> list[Row] | None:
+        """List rows of a name as `Source.rows` does; ``None``: not all of them are here."""
+        self._arrive()
+        listing = self._listings.get((kind, name))
+        return None if listing is None else listing.first(after, limit)
+
+    def deadlines(self, due_by: int, limit: int) -> list[Row] | None:
+        """List deadlines as `Source.deadlines` does; ``None``: not all of them are here."""
+        self._arrive()
+        found = None if self._deadlines is None else self._deadlines.first(_BEFORE_ALL, limit)
+        return None if found is None else [row for row in found if row.due_at <= due_by]
+
     def latest(self, statement: Statement) -> dict[str, RawRecord | None]:
         """Give what was found by one kind of key; others may be added."""
         self._arrive()
@@ -188,6 +241,16 @@ class Loaded:
         if self._new is None or self._new[0] != after:
             return None
         return self._new[1]
+
+    def page(self, after: int, limit: int) -> list[RawRecord] | None:
+        """List records after a number; ``None``: they are not here."""
+        if limit == 1 and (known := self.records.get(after + 1)):
+            return [known]
+        if self._reads_page:
+            self._arrive()
+        if self._page is None or after < self._page[0]:
+            return None
+        return [record for record in self._page[1] if record[0] > after][:limit]
 
     def due(self, name: str, after: int, due_by: int, limit: int) -> list[Row] | None:
         """List rows of an inbox as `Source.due` does; ``None``: they are not here."""
@@ -202,34 +265,9 @@ class Loaded:
         return None if inbox is None else (inbox.next_due,)
 
 
-class _Inbox:
-    """What can be taken first from an inbox, and what comes back to it first.
+def _all_keys(wanted: LookUps) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*wanted.message_keys, *wanted.likely_keys)))
 
-    :param limit: how much was asked for of the one
-    """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._back: list[Row] = []
-        self.there: list[Row] = []
-
-    def take_back(self, rows: list[Tuple]) -> None:
-        """Keep what comes back."""
-        self._back = [row_of(row) for row in rows]
-
-    @property
-    def next_due(self) -> int | None:
-        """When something is due first; ``None``: nothing will ever be."""
-        rows = self.there or self._back
-        return rows[0].due_at if rows else None
-
-    def due(self, after: int, due_by: int, limit: int) -> list[Row] | None:
-        """List rows as `Source.due` does; ``None``: not all of them are here."""
-        if after < 0 and due_by == 0:
-            rows, is_all = self.there, len(self.there) < self._limit
-        elif after == 0:
-            rows = [row for row in self._back if row.due_at <= due_by]
-            is_all = len(rows) < len(self._back) or len(self._back) < _BACK
-        else:
-            return None
-        return rows[:limit] if is_all or limit <= len(rows) else None
+def _at_once(count: int) -> int:
+    return next((each for each in _AT_ONCE if each >= count), count)

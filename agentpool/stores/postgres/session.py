@@ -28,6 +28,7 @@ _SETTINGS: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_hashagg": "off",
+    "enable_sort": "off",
     "enable_material": "off",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",

@@ -8,9 +8,10 @@ from agentpool.rules.command import LookUps, Row, RowKey
 from agentpool.stores.batch.source import Changes, Checkpoint, Open, RawRecord, Stretch
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.postgres import statements
-from agentpool.stores.postgres.loaded import Loaded, columns_of, record_of, row_of
+from agentpool.stores.postgres.loaded import Loaded, Numbers, columns_of, record_of
 from agentpool.stores.postgres.pipeline import Answer, Pipeline, Statement, Tuple
 from agentpool.stores.postgres.values import Parameter, bigints, texts
+from agentpool.stores.postgres.windows import row_of
 from agentpool.support.clock import Clock
 from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import SealedPayload
@@ -54,17 +55,22 @@ class PostgresSource:
     def load(self, wanted: LookUps) -> None:
         self._loaded.ask(wanted, self._states.known(self.pool_id))
 
+    def _numbers(self) -> Numbers:
+        if not self._loaded.was_asked:
+            self.load(LookUps())  # what every look at a pool needs
+        return self._loaded.numbers
+
     def now(self) -> int:
         return self._clock()
 
     def head(self) -> int:
-        return self._loaded.numbers.head
+        return self._numbers().head
 
     def event_sequence(self) -> int:
-        return self._loaded.numbers.event_sequence
+        return self._numbers().event_sequence
 
     def projected(self) -> int | None:
-        return self._loaded.numbers.projected
+        return self._numbers().projected
 
     # --- records
 
@@ -97,9 +103,9 @@ class PostgresSource:
 
     def page(self, after: int, limit: int) -> list[RawRecord]:
         """Read records after a number, in order."""
-        known = self._loaded.records.get(after + 1)
-        if limit == 1 and known is not None:
-            return [known]
+        known = self._loaded.page(after, limit)
+        if known is not None:
+            return known
         rows = self._records(statements.PAGE, min(after, I64_MAX), limit)
         if rows:
             self._loaded.records[rows[-1][0]] = rows[-1]
@@ -142,13 +148,17 @@ class PostgresSource:
     # --- rows
 
     def row(self, key: RowKey) -> Row | None:
-        found = self._loaded.rows
-        if key not in found:
-            rows = self._rows(statements.ROWS_BY_KEY, *columns_of([key]))
-            found[key] = row_of(rows[0]) if rows else None
-        return found[key]
+        known = self._loaded.row(key)
+        if known is not None:
+            return known[0]
+        rows = self._rows(statements.ROWS_BY_KEY, *columns_of([key]))
+        found = self._loaded.rows[key] = row_of(rows[0]) if rows else None
+        return found
 
     def rows(self, kind: str, name: str, *, after: int, limit: int) -> list[Row]:
+        loaded = self._loaded.listed(kind, name, after, limit)
+        if loaded is not None:
+            return loaded
         rows = self._rows(statements.ROWS, kind, name, min(after, I64_MAX), limit)
         return [row_of(each) for each in rows]
 
@@ -167,11 +177,14 @@ class PostgresSource:
         return int(rows[0][0]) if rows else None
 
     def deadlines(self, due_by: int, limit: int) -> list[Row]:
+        loaded = self._loaded.deadlines(due_by, limit)
+        if loaded is not None:
+            return loaded
         rows = self._rows(statements.DEADLINES, min(due_by, I64_MAX), limit)
         return [row_of(each) for each in rows]
 
     def next_deadline(self) -> int | None:
-        return self._loaded.numbers.next_deadline
+        return self._numbers().next_deadline
 
     # --- writing
 

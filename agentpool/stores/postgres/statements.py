@@ -1,6 +1,8 @@
 """The SQL over a pool. Each statement is a point, or some rows in the order of an index.
 
-So its plan is the same on empty tables and on large ones, and it reads what it gives.
+So its plan is the same on empty tables and on large ones, and it reads what it gives. Points for
+many keys at once have a ``LIMIT``: with it, the keys are gone through one by one. Without, all of a
+pool was read and compared to each of them, as long as the tables were not analysed.
 """
 
 from typing import Final
@@ -19,6 +21,7 @@ __all__ = (
     "DUE",
     "FIRST_OF_WAKE",
     "FIRST_POOL_RECORD",
+    "FIRST_ROWS",
     "FIRST_TO_TAKE",
     "INSERT_POOL",
     "INSERT_RECORDS",
@@ -86,7 +89,7 @@ DUE_OF_POOLS: Final = Statement(
     SELECT k.pool_id, {_HEAD.format(pool="p.pool")}, p.projected,
         {_NEXT_DEADLINE.format(pool="p.pool")}
     FROM unnest($1::text[]) AS k (pool_id) CROSS JOIN LATERAL (
-        SELECT pool, projected FROM @.pools WHERE pool_id = k.pool_id
+        SELECT pool, projected FROM @.pools WHERE pool_id = k.pool_id LIMIT 1
     ) p
     """
 )
@@ -94,7 +97,7 @@ VERSIONS: Final = Statement(
     """
     SELECT k.pool_id, p.version
     FROM unnest($1::text[]) AS k (pool_id) CROSS JOIN LATERAL (
-        SELECT version FROM @.pools WHERE pool_id = k.pool_id
+        SELECT version FROM @.pools WHERE pool_id = k.pool_id LIMIT 1
     ) p
     """
 )
@@ -117,16 +120,13 @@ POOL_PAGE: Final = Statement(
     """
 )
 FIRST_POOL_RECORD: Final = Statement(f"{_RECORD} AND {_OTHERS} ORDER BY r.seq LIMIT 1")
-# The one before it in the order of the index by subject, which no other index gives: else that of
-# all records of the pool would do, where the runs are mixed.
+# In an order that the index by subject has, and no other one: by the number alone, all records that
+# are no messages were gone through backwards.
 MEMBER_BEFORE: Final = Statement(
     f"""
-    SELECT seq, kind, payload FROM (
-        {_RECORD.replace(_payload("r"), f"{_payload('r')} AS payload, r.subject")}
-        AND r.subject IS NOT NULL
-        AND (r.kind, r.subject, r.seq) < ('member_joined', $2::text, $3::bigint)
-        ORDER BY r.kind DESC, r.subject DESC, r.seq DESC LIMIT 1
-    ) before WHERE kind = 'member_joined' AND subject = $2::text
+    {_RECORD} AND r.kind = 'member_joined' AND r.subject >= $2::text
+    AND (r.subject, r.seq) < ($2::text, $3::bigint)
+    ORDER BY r.subject DESC, r.seq DESC LIMIT 1
     """
 )
 RECORDS_OF_MESSAGE: Final = Statement(
@@ -167,14 +167,21 @@ CHECKPOINT: Final = Statement("SELECT seq, state FROM @.checkpoints WHERE pool =
 
 _ROW: Final = "SELECT i.kind, i.name, i.number, i.value, i.due_at FROM @.rows i"
 _IN_POOL: Final = "i.pool = $1::bigint"
+_KEYS: Final = "unnest($2::text[], $3::text[], $4::bigint[]) AS k (kind, name, number)"
+_BY_KEY: Final = f"{_IN_POOL} AND i.kind = k.kind AND i.name = k.name AND i.number = k.number"
 ROWS_BY_KEY: Final = Statement(
+    f"SELECT l.* FROM {_KEYS} CROSS JOIN LATERAL ({_ROW} WHERE {_BY_KEY} LIMIT 1) l"
+)
+FIRST_ROWS: Final = Statement(
     f"""
-    SELECT l.* FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (kind, name, number)
-    CROSS JOIN LATERAL (
-        {_ROW} WHERE {_IN_POOL} AND i.kind = k.kind AND i.name = k.name AND i.number = k.number
+    SELECT l.* FROM {_KEYS} CROSS JOIN LATERAL (
+        {_ROW} WHERE {_IN_POOL} AND i.kind = k.kind AND i.name = k.name AND i.number > k.number
+        ORDER BY i.number LIMIT $5::bigint
     ) l
     """
 )
+"""The first rows of each of many names after a number."""
+
 ROWS: Final = Statement(
     f"""
     {_ROW} WHERE {_IN_POOL} AND i.kind = $2::text AND i.name = $3::text AND i.number > $4::bigint
@@ -210,7 +217,7 @@ FIRST_TO_TAKE: Final = Statement(
         ORDER BY i.number LIMIT $3::bigint
     ) i
     LEFT JOIN LATERAL (
-        SELECT * FROM @.records r WHERE r.pool = $1::bigint AND r.seq = i.number
+        SELECT * FROM @.records r WHERE r.pool = $1::bigint AND r.seq = i.number LIMIT 1
     ) r ON true
     LEFT JOIN LATERAL (
         SELECT o.seq, CASE WHEN o.seq <> r.seq THEN {_payload("o")} END AS payload
@@ -220,14 +227,17 @@ FIRST_TO_TAKE: Final = Statement(
     ) l ON true
     LEFT JOIN LATERAL (
         SELECT d.value, d.due_at FROM @.rows d
-        WHERE d.pool = $1::bigint AND d.kind = (SELECT 'deadline')
-        AND d.name = '{EXPIRY} ' || r.key
-        AND d.number = 0
+        WHERE d.pool = $1::bigint AND d.kind = $4::text AND d.name = '{EXPIRY} ' || r.key
+        AND d.number = 0 LIMIT 1
     ) e ON true
     ORDER BY i.number
     """
 )
-"""What can be taken first from an inbox, with all that is looked up of it."""
+"""What can be taken first from an inbox, with all that is looked up of it.
+
+The kind of a deadline is a parameter, so that it is found by its key: the index of the kind alone
+is in another order.
+"""
 
 # --- writing
 
@@ -248,11 +258,14 @@ PUT_ROWS: Final = Statement(
     DO UPDATE SET due_at = excluded.due_at, value = excluded.value
     """
 )
+# By where they are, which is looked up first: nobody else changes rows of a pool that is locked.
 DELETE_ROWS: Final = Statement(
-    """
-    DELETE FROM @.rows d USING unnest($2::text[], $3::text[], $4::bigint[])
-    AS k (kind, name, number)
-    WHERE d.pool = $1::bigint AND d.kind = k.kind AND d.name = k.name AND d.number = k.number
+    f"""
+    DELETE FROM @.rows WHERE ctid = ANY(ARRAY(
+        SELECT l.ctid FROM {_KEYS} CROSS JOIN LATERAL (
+            SELECT i.ctid FROM @.rows i WHERE {_BY_KEY} LIMIT 1
+        ) l
+    ))
     """
 )
 PUT_POOL: Final = Statement(
