@@ -10,6 +10,7 @@ from typing import Final
 
 from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.replay import PoolState
+from agentpool.stores.batch.raw import refuse_incomplete
 from agentpool.stores.batch.source import Checkpoint, RawRecord, Source
 from agentpool.wire.codec import decode, encode
 from agentpool.wire.payload import open_each, open_payload
@@ -88,7 +89,9 @@ class StateCache:
         """Find the number of the last record of a pool, 0 for none.
 
         :raises StoreError: the log is shorter than this connection has seen it
+        :raises PoolNotOpenError: the pool is not whole, since it is being copied
         """
+        refuse_incomplete(source)
         head, pool_id = source.head(), source.pool_id
         # A backup that was restored, a power cut: what was decided on the lost records must not go
         # on.

@@ -15,6 +15,7 @@ from agentpool.rules.requirements import checked_sequence, require_callable, req
 from agentpool.rules.summary import PoolSummary, summary_of
 from agentpool.stores.base import AgentPoolStore, Bulk, Due, checked_page, due_in
 from agentpool.stores.batch.committer import Request
+from agentpool.stores.batch.raw import RawPool, refuse_incomplete
 from agentpool.stores.batch.source import Source
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
@@ -70,6 +71,20 @@ class BatchStore(AgentPoolStore):
     async def _read(self, work: Callable[[Sources], R], *, bulk: bool = False) -> R:
         """Work on one state of what is committed, in the turn of the reader."""
 
+    @abstractmethod
+    async def look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+        """Work on a pool as it is kept, as of one moment; others may be answered first."""
+
+    @abstractmethod
+    async def rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+        """Work on a pool as it is kept, in a transaction that may write. Nobody is told of it.
+
+        The work may be carried out twice, also after it was committed.
+
+        :param durable: whether it has to survive a power cut by itself; it does with the next that
+            has to
+        """
+
     # --- what comes with it
 
     def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
@@ -120,6 +135,7 @@ class BatchStore(AgentPoolStore):
 
         def fetch(sources: Sources) -> Page:
             source = sources(pool_id)
+            refuse_incomplete(source)
             page = _page(source, after, limit)
             last = page.records[-1].cursor.sequence if page.records else None
             self._reader_states.read(source, after, last)

@@ -6,7 +6,9 @@ So its plan is the same on empty tables and on large ones, and it reads what it 
 from typing import Final
 
 from agentpool.rules.rows import EXPIRY
+from agentpool.stores.batch.raw import INCOMING
 from agentpool.stores.postgres.pipeline import Statement
+from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import LONGEST
 
 __all__ = (
@@ -81,7 +83,13 @@ NUMBERS: Final = Statement(
     """
 )
 POOLS: Final = Statement(
-    f"SELECT pool_id FROM @.pools p WHERE {_HEAD.format(pool='p.pool')} IS NOT NULL"
+    f"""
+    SELECT pool_id FROM @.pools p WHERE {_HEAD.format(pool="p.pool")} IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM @.records m
+        WHERE m.pool = p.pool AND m.seq = {I64_MAX} AND m.kind = '{INCOMING}'
+    )
+    """
 )
 DUE_OF_POOLS: Final = Statement(
     f"""
