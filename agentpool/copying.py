@@ -174,8 +174,8 @@ class _Copy:
 
     def _refuse_source(self, pool: RawPool) -> None:
         """Refuse what cannot be copied, or not now."""
-        refuse_incomplete(pool.source)
         head = pool.source.head()
+        refuse_incomplete(pool.source, head)
         if head == 0:
             raise not_open(self._pool_id)
         if head == I64_MAX:

@@ -110,12 +110,13 @@ def mark_of(source: Source) -> Item | None:
     return (*raw[:1], INCOMING.encode(), raw[2], 0) if raw and raw[1] == INCOMING else None
 
 
-def refuse_incomplete(source: Source) -> None:
+def refuse_incomplete(source: Source, head: int) -> None:
     """Refuse a pool that is not whole.
 
+    :param head: the number of its last record
     :raises PoolNotOpenError: it is not
     """
-    if mark_of(source) is not None:
+    if head == I64_MAX and mark_of(source) is not None:
         msg = (
             "this pool is being copied into this store and is not whole; wait for the copy, or run"
             " it again if it was interrupted: it goes on where it was"

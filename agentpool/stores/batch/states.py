@@ -91,8 +91,8 @@ class StateCache:
         :raises StoreError: the log is shorter than this connection has seen it
         :raises PoolNotOpenError: the pool is not whole, since it is being copied
         """
-        refuse_incomplete(source)
         head, pool_id = source.head(), source.pool_id
+        refuse_incomplete(source, head)
         # A backup that was restored, a power cut: what was decided on the lost records must not go
         # on.
         refuse_shorter(pool_id, head, self.seen(pool_id))

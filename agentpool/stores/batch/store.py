@@ -135,7 +135,7 @@ class BatchStore(AgentPoolStore):
 
         def fetch(sources: Sources) -> Page:
             source = sources(pool_id)
-            refuse_incomplete(source)
+            refuse_incomplete(source, source.head())
             page = _page(source, after, limit)
             last = page.records[-1].cursor.sequence if page.records else None
             self._reader_states.read(source, after, last)

@@ -42,6 +42,7 @@ class Stream:
         self._part = part
         self._after = part.start
         self._items: deque[Item] = deque()
+        self._has_ended = False
         self.tally: Tally = Tally()
 
     async def first(self) -> Item | None:
@@ -59,10 +60,13 @@ class Stream:
         return self.tally
 
     async def _fetch(self) -> bool:
+        if self._has_ended:
+            return False  # what came since was put there by whoever reads this
         items, self.tally = await self._store.look_at(self._pool_id, self._page)
         if items:
             self._after = items[-1][: self._part.width]
             self._items.extend(items)
+        self._has_ended = not items
         return bool(items)
 
     def _page(self, pool: RawPool) -> tuple[list[Item], Tally]:
