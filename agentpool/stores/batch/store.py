@@ -72,18 +72,12 @@ class BatchStore(AgentPoolStore):
         """Work on one state of what is committed, in the turn of the reader."""
 
     @abstractmethod
-    async def look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
-        """Work on a pool as it is kept, as of one moment; others may be answered first."""
+    async def _look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+        """Work on a pool as `look_at` does."""
 
     @abstractmethod
-    async def rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
-        """Work on a pool as it is kept, in a transaction that may write. Nobody is told of it.
-
-        The work may be carried out twice, also after it was committed.
-
-        :param durable: whether it has to survive a power cut by itself; it does with the next that
-            has to
-        """
+    async def _rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+        """Work on a pool as `rewrite` does."""
 
     # --- what comes with it
 
@@ -128,6 +122,25 @@ class BatchStore(AgentPoolStore):
         except AgentPoolError as error:
             error.in_pool(source.pool_id)
             raise
+
+    async def look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+        """Work on a pool as it is kept, as of one moment; others may be answered first."""
+        self._check(pool_id)
+        require_callable(work, "work")
+        return await self._look_at(pool_id, work)
+
+    async def rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+        """Work on a pool as it is kept, in a transaction that may write. Nobody is told of it.
+
+        The work may be carried out twice, also after it was committed.
+
+        :param durable: whether it has to survive a power cut by itself; it does with the next that
+            has to
+        """
+        self._check(pool_id)
+        require_callable(work, "work")
+        require_type(durable, bool, "durable")
+        return await self._rewrite(pool_id, work, durable=durable)
 
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         self._check(pool_id)

@@ -204,20 +204,18 @@ class PostgresAgentPoolStore(BatchStore):
 
     # --- a pool as it is kept
 
-    async def look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+    async def _look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
         def look(engine: PostgresEngine) -> R:
             return engine.read(lambda: work(_raw(engine, engine.source(pool_id))))
 
-        self._check(pool_id)
         return await self._reads.run(look, bulk=True)
 
-    async def rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+    async def _rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
         def rewrite(engine: PostgresEngine) -> R:
             return engine.rewrite(
                 pool_id, lambda source: work(_raw(engine, source)), durable=durable
             )
 
-        self._check(pool_id)
         return await self._opened.writer.run(rewrite)
 
     # --- looking for what others do, while somebody follows a pool

@@ -279,23 +279,21 @@ class SqliteAgentPoolStore(BatchStore):
 
     # --- a pool as it is kept
 
-    async def look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+    async def _look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
         def look(connection: sqlite3.Connection) -> R:
             with self._reading(connection):
                 source = SqliteSource(connection, pool_id, clock=self.clock)
                 return work(SqliteRawPool(connection, source))
 
-        self._check(pool_id)
         return await self._reads.run(look, bulk=True)
 
-    async def rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+    async def _rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
         def rewrite(engine: SqliteEngine) -> R:
             pool = partial(SqliteRawPool, engine.connection)
             done = engine.transact(lambda: work(pool(engine.source(pool_id))), durable=durable)
             self._backfill.after_commit(engine.connection)
             return done
 
-        self._check(pool_id)
         return await self._write(rewrite)
 
     # --- looking for the records of others, while somebody follows a pool
