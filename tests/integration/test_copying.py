@@ -27,12 +27,13 @@ ODD = {
 """Kinds and payloads as other programs may write them."""
 
 
-def put_odd_record(path: str, name: str) -> None:
+def put_odd_record(path: str, what: str) -> None:
+    """Append a record of `ODD`, or of these kind and payload."""
     with sql(Path(path)) as connection:
         connection.create_function("agentpool_is_utf_8", 1, lambda _: True, deterministic=True)
         connection.execute(
             "INSERT INTO agent_pool_records SELECT ?, max(seq) + 1,"
-            f" {ODD[name]} FROM agent_pool_records WHERE pool_id = ?",
+            f" {ODD.get(what, what)} FROM agent_pool_records WHERE pool_id = ?",
             (POOL, POOL),
         )
 

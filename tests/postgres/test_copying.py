@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.copying_cases import CopyingCases
+from integration.copying_cases import CopyingCases, fill, open_place
+from integration.helpers import POOL
+from integration.test_copying import ODD, dump, put_odd_record
+
+from agentpool import AgentPool, AgentPoolMember, CorruptRecordError, RunAddress
+from agentpool.copying import copy_pools
 
 from .server import Server
 
@@ -34,3 +39,50 @@ class TestFromServerToServer(CopyingCases):
     @pytest.fixture
     def places(self, servers: tuple[str, str]) -> tuple[str, str]:
         return servers
+
+    async def test_a_file_is_the_same_when_it_comes_back(
+        self, places: tuple[str, str], tmp_path: Path
+    ) -> None:
+        before, after = str(tmp_path / "before.db"), str(tmp_path / "after.db")
+        async with open_place(before) as source:
+            async with AgentPool.open(source, POOL) as pool:
+                for name in ("ada", "bob"):
+                    member = AgentPoolMember(f"run.{name}", f"agent.{name}")
+                    async with pool.member(member, stays=True) as me:
+                        await me.send(RunAddress.run(f"run.{name}"), "\0 \ue000 \U00010000")
+                        await me.publish("done", {"at": 1})
+            for name in ("unknown", "no JSON"):
+                put_odd_record(before, name)
+            async with open_place(places[0]) as server, open_place(places[1]) as another:
+                await copy_pools(source, server)
+                await copy_pools(server, another)
+                async with open_place(after) as target:
+                    await copy_pools(another, target)
+        assert dump(after) == dump(before)
+
+    @pytest.mark.parametrize("name", sorted(ODD.keys() - {"unknown", "no JSON"}))
+    async def test_a_server_takes_nothing_but_text(
+        self, places: tuple[str, str], tmp_path: Path, name: str
+    ) -> None:
+        path = str(tmp_path / "source.db")
+        async with open_place(path) as source, open_place(places[0]) as target:
+            await fill(source, 3)
+            put_odd_record(path, name)
+            with pytest.raises(CorruptRecordError, match="no text of UTF-8") as caught:
+                await copy_pools(source, target)
+            assert (caught.value.pool_id, caught.value.seq) == (POOL, 5)
+            assert await target.pool_ids() == []
+
+    async def test_what_can_be_read_in_parts_is_looked_up_as_in_a_file(
+        self, places: tuple[str, str], tmp_path: Path
+    ) -> None:
+        path = str(tmp_path / "source.db")
+        half = """'run_message', '{"stored":{"message":{"idempotency_key":"key.half"}}}'"""
+        async with open_place(path) as source, open_place(places[0]) as target:
+            await fill(source, 3)
+            put_odd_record(path, half)
+            await copy_pools(source, target)
+            for store in (source, target):
+                with pytest.raises(CorruptRecordError) as caught:
+                    await store.message_receipt(POOL, "key.half")
+                assert caught.value.seq == 5
