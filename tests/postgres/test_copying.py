@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from integration.copying_cases import CopyingCases, fill, open_place
+from integration.copying_cases import CopyingCases, fill, open_place, raw
 from integration.helpers import POOL
 from integration.test_copying import ODD, dump, put_odd_record
 
 from agentpool import AgentPool, AgentPoolMember, CorruptRecordError, RunAddress
 from agentpool.copying import copy_pools
 
+from .proxy import Proxy, When
 from .server import Server
 
 
@@ -86,3 +88,22 @@ class TestFromServerToServer(CopyingCases):
                 with pytest.raises(CorruptRecordError) as caught:
                     await store.message_receipt(POOL, "key.half")
                 assert caught.value.seq == 5
+
+    async def test_a_copy_survives_connections_that_are_lost(
+        self, places: tuple[str, str], postgres: Server
+    ) -> None:
+        """A piece may have been committed then, and is written again."""
+        schema = places[1].partition(" ")[2]
+        async with open_place(places[0]) as source, open_place(places[1]) as target:
+            await fill(source)
+            await target.open_pool("pool.other")
+            with Proxy(postgres.port) as proxy:
+                through = postgres.url(port=proxy.port)
+                cuts = [
+                    proxy.cut_at(f'"key.{number}"'.encode(), when)
+                    for number, when in enumerate(get_args(When), 300)
+                ]
+                async with open_place(f"{through} {schema}") as cut_off:
+                    await copy_pools(source, cut_off, [POOL])
+                assert all(cut.happened for cut in cuts)
+            assert await raw(target) == await raw(source)
