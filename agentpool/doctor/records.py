@@ -16,6 +16,7 @@ from agentpool.errors import (
     UnknownRecordError,
 )
 from agentpool.rules.replay import PoolState
+from agentpool.stores.batch.raw import INCOMING
 from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.sqlite.statements import PAGE, without_index
 from agentpool.wire.ids import I64_MAX, I64_MIN
@@ -97,7 +98,7 @@ class _Reading:
         self._records = self._pools = 0
         self._unreadable, self._unknown, self._gaps = Places(), Places(), Places()
         self._conflicts, self._unopened = Places(), Places()
-        self._beside = Places()
+        self._beside, self._incoming = Places(), Places()
 
     def read(self, pool_id: str) -> None:
         """Read the records of a pool."""
@@ -122,7 +123,7 @@ class _Reading:
             self._beside.add(f"pool {state.pool_id!r}: {error}")
 
     def _faults(self) -> int:
-        faults = (self._unreadable, self._unknown, self._gaps, self._conflicts)
+        faults = (self._unreadable, self._unknown, self._gaps, self._conflicts, self._incoming)
         return sum(map(len, faults))
 
     def _in_order(self, pool_id: str) -> Iterator[RawRecord]:
@@ -131,6 +132,9 @@ class _Reading:
         expected, after = 1, I64_MIN
         while rows := self._connection.execute(_PAGE, (pool_id, after, _AT_ONCE)).fetchall():
             for row in rows:
+                if row[:2] == (I64_MAX, INCOMING):
+                    self._incoming.add(repr(pool_id))
+                    return
                 if row[0] != expected:
                     self._gaps.add(f"pool {pool_id!r} has {row[0]!r} where {expected} was due")
                 if not isinstance(row[0], int):
@@ -178,6 +182,9 @@ class _Reading:
         if self._beside:
             what = f"what stands beside the records cannot be read: {self._beside}"
             yield broken("rows", what, "restore a backup; the records themselves are well")
+        if self._incoming:
+            what = f"being copied into this file, and not whole: pool {self._incoming}"
+            yield note("copies", what, "run the copy again to its end; it goes on where it was")
         if self._unknown:
             what = f"of kinds that this version does not know: {self._unknown}"
             yield note("kinds", what, "use the version that wrote them, or a newer one")

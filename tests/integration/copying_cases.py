@@ -95,6 +95,21 @@ class StopError(Exception):
     """Raised in the middle of a copy."""
 
 
+async def copy_in_part(
+    monkeypatch: pytest.MonkeyPatch, source: AgentPoolStore, target: AgentPoolStore, pieces: int
+) -> None:
+    """Interrupt a copy of a pool after so many pieces, the mark not counted."""
+
+    async def stop(count: int) -> None:
+        if count == 1 + pieces:
+            raise StopError
+
+    with monkeypatch.context() as patched:
+        hook(patched, target, stop)
+        with pytest.raises(StopError):
+            await copy_pools(source, target, [POOL])
+
+
 async def refuses_all_of(store: AgentPoolStore, pool_id: str = POOL) -> None:
     """Assert that a pool that is not whole is none."""
     assert pool_id not in await store.pool_ids()
@@ -274,17 +289,9 @@ class CopyingCases:
     async def test_what_is_left_of_another_copy_is_replaced(
         self, places: tuple[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def stop(count: int) -> None:
-            if count == 3:
-                raise StopError
-
         async with open_place(places[0]) as source, open_place(places[1]) as target:
             await fill(source)
-            await fill(source, 5, "pool.other")
-            with monkeypatch.context() as patched:
-                hook(patched, target, stop)
-                with pytest.raises(StopError):
-                    await copy_pools(source, target, [POOL])
+            await copy_in_part(monkeypatch, source, target, 2)
             await refuses_all_of(target)
 
             def shorten(pool: RawPool) -> None:
@@ -380,14 +387,9 @@ class CopyingCases:
     async def test_what_is_not_whole_is_copied_nowhere(
         self, places: tuple[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def stop(_: int) -> None:
-            raise StopError
-
         async with open_place(places[0]) as source, open_place(places[1]) as target:
             await fill(source, 3)
-            hook(monkeypatch, target, stop)
-            with pytest.raises(StopError):
-                await copy_pools(source, target)
+            await copy_in_part(monkeypatch, source, target, 0)
             async with open_store(str(self.another)) as third:
                 with pytest.raises(PoolNotOpenError, match="is not whole"):
                     await copy_pools(target, third, [POOL])

@@ -7,11 +7,12 @@ import pytest
 
 from agentpool import CorruptRecordError, InMemoryAgentPoolStore, InvalidValueError, open_store
 from agentpool.copying import copy_pools
+from agentpool.doctor import Level, examine
 from agentpool.stores.batch.raw import BYTES_AT_ONCE, ITEMS_AT_ONCE, size_of
 from agentpool.stores.sqlite.raw import SqliteRawPool
 from agentpool.testing import a_message, a_receipt
 
-from .copying_cases import CopyingCases, fill, open_place
+from .copying_cases import CopyingCases, copy_in_part, fill, open_place
 from .helpers import POOL, sql
 
 ODD = {
@@ -134,6 +135,17 @@ class TestFromFileToFile(CopyingCases):
             await copy_pools(source, target)
         assert max(count for count, _ in pieces) == ITEMS_AT_ONCE
         assert 0 < max(size for _, size in pieces) <= BYTES_AT_ONCE
+
+    async def test_the_doctor_says_that_a_pool_is_not_whole(
+        self, places: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with open_place(places[0]) as source, open_place(places[1]) as target:
+            await fill(source)
+            await copy_in_part(monkeypatch, source, target, 2)
+        report = examine(places[1])
+        assert report.of("copies").level is Level.NOTE
+        assert POOL in report.of("copies").what
+        assert [each for each in report.findings if each.level is Level.BROKEN] == []
 
     async def test_only_engines_have_pools_to_copy(self, places: tuple[str, str]) -> None:
         memory = InMemoryAgentPoolStore()
