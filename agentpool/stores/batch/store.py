@@ -148,8 +148,8 @@ class BatchStore(AgentPoolStore):
 
         def fetch(sources: Sources) -> Page:
             source = sources(pool_id)
-            refuse_incomplete(source, source.head())
             page = _page(source, after, limit)
+            refuse_incomplete(source, source.head())  # which has come in the same trip
             last = page.records[-1].cursor.sequence if page.records else None
             self._reader_states.read(source, after, last)
             if page.error is None and last is None:
