@@ -16,7 +16,9 @@ from agentpool.errors import (
     UnknownRecordError,
 )
 from agentpool.rules.replay import PoolState
+from agentpool.stores.batch.raw import INCOMING
 from agentpool.stores.batch.source import RawRecord
+from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import open_payload
 
 __all__ = ("Observer", "check_records")
@@ -57,7 +59,7 @@ class _Reading:
         self._records = self._pools = 0
         self._unreadable, self._unknown, self._gaps = Places(), Places(), Places()
         self._conflicts, self._unopened = Places(), Places()
-        self._beside = Places()
+        self._beside, self._incoming = Places(), Places()
 
     def read(self, pool_id: str) -> None:
         """Read the records of a pool."""
@@ -82,12 +84,15 @@ class _Reading:
             self._beside.add(f"pool {state.pool_id!r}: {error}")
 
     def _faults(self) -> int:
-        faults = (self._unreadable, self._unknown, self._gaps, self._conflicts)
+        faults = (self._unreadable, self._unknown, self._gaps, self._conflicts, self._incoming)
         return sum(map(len, faults))
 
     def _in_order(self, pool_id: str) -> Iterator[RawRecord]:
         expected = 1
         for row in self._reader.records(pool_id):
+            if row[:2] == (I64_MAX, INCOMING):
+                self._incoming.add(repr(pool_id))
+                return
             if row[0] != expected:
                 self._gaps.add(f"pool {pool_id!r} has {row[0]!r} where {expected} was due")
             if not isinstance(row[0], int):
@@ -135,6 +140,9 @@ class _Reading:
         if self._beside:
             what = f"what stands beside the records cannot be read: {self._beside}"
             yield broken("rows", what, "restore a backup; the records themselves are well")
+        if self._incoming:
+            what = f"being copied to here, and not whole: pool {self._incoming}"
+            yield note("copies", what, "run the copy again to its end; it goes on where it was")
         if self._unknown:
             what = f"of kinds that this version does not know: {self._unknown}"
             yield note("kinds", what, "use the version that wrote them, or a newer one")

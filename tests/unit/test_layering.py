@@ -23,6 +23,7 @@ LAYERS = {
     "membership": "member runtime stores rules wire errors support",
     "pool": "membership member asking inbox runtime stores rules wire errors support",
     "opening": "pool member asking inbox runtime stores stores.sqlite rules wire errors support",
+    "copying": "stores stores.batch rules wire errors support",
     "doctor": "stores stores.batch stores.sqlite rules wire errors support",
     "doctor.server": "doctor stores stores.batch stores.postgres rules wire errors support",
     "testing": "* opening pool membership member asking serving inbox runtime stores stores.batch"

@@ -10,6 +10,7 @@ from typing import Final
 
 from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.replay import PoolState
+from agentpool.stores.batch.raw import refuse_incomplete
 from agentpool.stores.batch.source import Checkpoint, RawRecord, Source
 from agentpool.wire.codec import decode, encode
 from agentpool.wire.payload import open_each, open_payload
@@ -88,8 +89,10 @@ class StateCache:
         """Find the number of the last record of a pool, 0 for none.
 
         :raises StoreError: the log is shorter than this connection has seen it
+        :raises PoolNotOpenError: the pool is not whole, since it is being copied
         """
         head, pool_id = source.head(), source.pool_id
+        refuse_incomplete(source, head)
         # A backup that was restored, a power cut: what was decided on the lost records must not go
         # on.
         refuse_shorter(pool_id, head, self.seen(pool_id))

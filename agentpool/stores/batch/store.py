@@ -15,6 +15,7 @@ from agentpool.rules.requirements import checked_sequence, require_callable, req
 from agentpool.rules.summary import PoolSummary, summary_of
 from agentpool.stores.base import AgentPoolStore, Bulk, Due, checked_page, due_in
 from agentpool.stores.batch.committer import Request
+from agentpool.stores.batch.raw import RawPool, refuse_incomplete
 from agentpool.stores.batch.source import Source
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
@@ -70,6 +71,14 @@ class BatchStore(AgentPoolStore):
     async def _read(self, work: Callable[[Sources], R], *, bulk: bool = False) -> R:
         """Work on one state of what is committed, in the turn of the reader."""
 
+    @abstractmethod
+    async def _look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+        """Work on a pool as `look_at` does."""
+
+    @abstractmethod
+    async def _rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+        """Work on a pool as `rewrite` does."""
+
     # --- what comes with it
 
     def execute(self, pool_id: str, command: Command[R]) -> Awaitable[R]:
@@ -114,6 +123,25 @@ class BatchStore(AgentPoolStore):
             error.in_pool(source.pool_id)
             raise
 
+    async def look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+        """Work on a pool as it is kept, as of one moment; others may be answered first."""
+        self._check(pool_id)
+        require_callable(work, "work")
+        return await self._look_at(pool_id, work)
+
+    async def rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+        """Work on a pool as it is kept, in a transaction that may write. Nobody is told of it.
+
+        The work may be carried out twice, also after it was committed.
+
+        :param durable: whether it has to survive a power cut by itself; it does with the next that
+            has to
+        """
+        self._check(pool_id)
+        require_callable(work, "work")
+        require_type(durable, bool, "durable")
+        return await self._rewrite(pool_id, work, durable=durable)
+
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         self._check(pool_id)
         after, limit = checked_page(after, limit)
@@ -121,6 +149,7 @@ class BatchStore(AgentPoolStore):
         def fetch(sources: Sources) -> Page:
             source = sources(pool_id)
             page = _page(source, after, limit)
+            refuse_incomplete(source, source.head())  # which has come in the same trip
             last = page.records[-1].cursor.sequence if page.records else None
             self._reader_states.read(source, after, last)
             if page.error is None and last is None:

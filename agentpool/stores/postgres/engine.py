@@ -8,8 +8,8 @@ COMMIT was carried out that nobody answered, the server says then, by the number
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar
 
@@ -113,10 +113,44 @@ class PostgresEngine:
 
         :raises LostConnectionError: the connection was lost, and nothing was committed
         """
-        self._begin(statements.BEGIN_WRITING, writes=True)
-        try:
+        with self._writing():
             done = work()
             self._put(durable=durable)
+        return done
+
+    def rewrite(self, pool_id: str, work: Callable[[PostgresSource], R], *, durable: bool) -> R:
+        """Work on a pool by statements of one's own, in a transaction, and commit.
+
+        Where it is not known whether it was committed it is done again.
+        """
+        deadline = time.monotonic() + self._place.patience
+        while True:
+            try:
+                with self._writing():
+                    source = self.source(pool_id)
+                    done = work(source)
+                    self._commit_rewritten(source, durable=durable)
+            except LostConnectionError:
+                self._connect_again(deadline)
+            else:
+                return done
+
+    def _commit_rewritten(self, source: PostgresSource, *, durable: bool) -> None:
+        assert source.number is not None  # noqa: S101  # it was locked
+        if source.changes is not None:
+            source.put(source.changes, source.number)
+        if not durable:
+            self.pipeline.ask(statements.WITHOUT_DISK)
+        self.pipeline.ask(statements.COMMIT)
+        self.pipeline.flush()
+        self._numbers[source.pool_id] = source.number
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Begin a transaction that writes; roll it back where the block raises."""
+        self._begin(statements.BEGIN_WRITING, writes=True)
+        try:
+            yield
         except LostConnectionError:
             raise
         except ServerError as error:
@@ -128,7 +162,6 @@ class PostgresEngine:
         except BaseException:
             self._roll_back()
             raise
-        return done
 
     def _put(self, *, durable: bool) -> None:
         """Write what the sources were given, and commit; without any, nothing is committed."""

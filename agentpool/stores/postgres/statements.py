@@ -8,7 +8,9 @@ pool was read and compared to each of them, as long as the tables were not analy
 from typing import Final
 
 from agentpool.rules.rows import EXPIRY
+from agentpool.stores.batch.raw import INCOMING
 from agentpool.stores.postgres.pipeline import Statement
+from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import LONGEST
 
 __all__ = (
@@ -82,7 +84,13 @@ NUMBERS: Final = Statement(
     """
 )
 POOLS: Final = Statement(
-    f"SELECT pool_id FROM @.pools p WHERE {_HEAD.format(pool='p.pool')} IS NOT NULL"
+    f"""
+    SELECT pool_id FROM @.pools p WHERE {_HEAD.format(pool="p.pool")} IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM @.records m
+        WHERE m.pool = p.pool AND m.seq = {I64_MAX} AND m.kind = '{INCOMING}'
+    )
+    """
 )
 DUE_OF_POOLS: Final = Statement(
     f"""

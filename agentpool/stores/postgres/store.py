@@ -11,6 +11,7 @@ from uuid import uuid4
 from agentpool.errors import StoreClosedError
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.stores.base import Due
+from agentpool.stores.batch.raw import RawPool
 from agentpool.stores.batch.reads import Reads
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.batch.store import BatchStore, Sources
@@ -22,13 +23,15 @@ from agentpool.stores.postgres.errors import translated
 from agentpool.stores.postgres.lanes import MOMENT, Lanes
 from agentpool.stores.postgres.opening import Connections, Options, prepare
 from agentpool.stores.postgres.pipeline import Pipeline
+from agentpool.stores.postgres.raw import PostgresRawPool
+from agentpool.stores.postgres.source import PostgresSource
 from agentpool.stores.postgres.values import texts
 from agentpool.stores.postgres.worker import EngineWorker
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.opening import Opening
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.content import MAX_BODY, OCTETS, checked_content
-from agentpool.wire.ids import check_identifier
+from agentpool.wire.ids import I64_MAX, check_identifier
 
 __all__ = ("PostgresAgentPoolStore",)
 
@@ -152,6 +155,8 @@ class PostgresAgentPoolStore(BatchStore):
         found = dict.fromkeys(pool_ids, Due(behind=False, next_deadline=None, head=0))
         for pool_id, head, projected, due_at in rows:
             last = int(head or 0)
+            if last == I64_MAX:
+                return await super().due(pool_ids)  # which refuses what is not whole
             next_deadline = None if due_at is None else int(due_at)
             found[pool_id.decode()] = Due(int(projected or 0) < last, next_deadline, last)
         return found
@@ -197,6 +202,22 @@ class PostgresAgentPoolStore(BatchStore):
     async def _ask(self, work: Callable[[Pipeline], R]) -> R:
         return await self._reads.run(lambda engine: engine.ask(work))
 
+    # --- a pool as it is kept
+
+    async def _look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+        def look(engine: PostgresEngine) -> R:
+            return engine.read(lambda: work(_raw(engine, engine.source(pool_id))))
+
+        return await self._reads.run(look, bulk=True)
+
+    async def _rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+        def rewrite(engine: PostgresEngine) -> R:
+            return engine.rewrite(
+                pool_id, lambda source: work(_raw(engine, source)), durable=durable
+            )
+
+        return await self._opened.writer.run(rewrite)
+
     # --- looking for what others do, while somebody follows a pool
 
     def listen(self) -> None:
@@ -227,6 +248,10 @@ class PostgresAgentPoolStore(BatchStore):
 
 def _read(work: Callable[[Sources], R], engine: PostgresEngine) -> R:
     return engine.read(lambda: work(engine.source))
+
+
+def _raw(engine: PostgresEngine, source: PostgresSource) -> PostgresRawPool:
+    return PostgresRawPool(engine.pipeline, source)
 
 
 async def _connected(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from agentpool.stores.batch.raw import INCOMING
 from agentpool.stores.sqlite.schema import (
     CONDITION_ID,
     IS_LONG,
@@ -12,6 +13,7 @@ from agentpool.stores.sqlite.schema import (
     POOL_KINDS,
     WAKE_KEY,
 )
+from agentpool.wire.ids import I64_MAX
 
 __all__ = (
     "ALWAYS",
@@ -223,16 +225,19 @@ DELETE_ROWS: Final = {
 
 # --- one value for a pool
 
-POOLS: Final = """
+POOLS: Final = f"""
     WITH RECURSIVE pools (pool_id) AS (
         SELECT min(pool_id) FROM agent_pool_records
         UNION ALL
         SELECT (SELECT min(pool_id) FROM agent_pool_records WHERE pool_id > pools.pool_id)
         FROM pools WHERE pool_id IS NOT NULL
     )
-    SELECT CAST(pool_id AS BLOB) FROM pools WHERE typeof(pool_id) = 'text'
+    SELECT CAST(pool_id AS BLOB) FROM pools WHERE typeof(pool_id) = 'text' AND NOT EXISTS (
+        SELECT 1 FROM agent_pool_records AS mark
+        WHERE mark.pool_id = pools.pool_id AND seq = {I64_MAX} AND kind = '{INCOMING}'
+    )
 """
-"""One step of the index for a pool, however many records each has."""
+"""Two steps of the index for a pool, however many records each has."""
 
 EVENT_SEQUENCE: Final = "SELECT seq FROM agent_pool_event_seq WHERE pool_id = ?"
 PROJECTED: Final = "SELECT projected FROM agentpool_pools WHERE pool_id = ?"

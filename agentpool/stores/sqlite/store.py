@@ -15,6 +15,7 @@ from agentpool.rules.requirements import require_type
 from agentpool.rules.topics import AllTouched
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
+from agentpool.stores.batch.raw import RawPool
 from agentpool.stores.batch.reads import Reads
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.batch.store import BatchStore, Sources
@@ -36,6 +37,7 @@ from agentpool.stores.sqlite.opening import (
     connect,
 )
 from agentpool.stores.sqlite.promises import Promises
+from agentpool.stores.sqlite.raw import SqliteRawPool
 from agentpool.stores.sqlite.sentry import Sentry
 from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.support.clock import Clock, StoreClock, wall_clock
@@ -265,6 +267,25 @@ class SqliteAgentPoolStore(BatchStore):
 
         self.refuse_closed()
         return await self._writer.run(write)
+
+    # --- a pool as it is kept
+
+    async def _look_at(self, pool_id: str, work: Callable[[RawPool], R]) -> R:
+        def look(connection: sqlite3.Connection) -> R:
+            with self._reading(connection):
+                source = SqliteSource(connection, pool_id, clock=self.clock)
+                return work(SqliteRawPool(connection, source))
+
+        return await self._reads.run(look, bulk=True)
+
+    async def _rewrite(self, pool_id: str, work: Callable[[RawPool], R], *, durable: bool) -> R:
+        def rewrite(engine: SqliteEngine) -> R:
+            pool = partial(SqliteRawPool, engine.connection)
+            done = engine.transact(lambda: work(pool(engine.source(pool_id))), durable=durable)
+            self._backfill.after_commit(engine.connection)
+            return done
+
+        return await self._write(rewrite)
 
     # --- looking for the records of others, while somebody follows a pool
 
