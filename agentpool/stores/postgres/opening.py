@@ -34,6 +34,7 @@ class Options:
     clock: Clock
     max_body: int
     create: bool
+    migrate: bool
 
     @classmethod
     def checked(
@@ -47,12 +48,13 @@ class Options:
         listen: bool,
         listen_url: str | None,
         create: bool,
+        migrate: bool,
     ) -> "Options":
         """Refuse what is no option.
 
         :raises InvalidValueError: naming it
         """
-        for name, given in (("listen", listen), ("create", create)):
+        for name, given in (("listen", listen), ("create", create), ("migrate", migrate)):
             if type(given) is not bool:
                 msg = f"{name}: expected True or False, got {shown(given)}"
                 raise InvalidValueError(msg)
@@ -60,7 +62,8 @@ class Options:
         place = Place(checked_url(url, "url"), quoted(schema), patience)
         conninfo = place.conninfo if listen_url is None else checked_url(listen_url, "listen_url")
         checked_clock(clock)
-        return cls(place, conninfo if listen else None, clock, checked_max_body(max_body), create)
+        most = checked_max_body(max_body)
+        return cls(place, conninfo if listen else None, clock, most, create, migrate)
 
 
 class Connections:
@@ -108,7 +111,9 @@ class Connections:
 def prepare(options: Options, clock: StoreClock, pipeline: Pipeline) -> None:
     """Bring a schema to the current version, and give a clock the time of the server."""
     try:
-        schemas.migrate(pipeline, options.place.schema, create=options.create)
+        schemas.prepare(
+            pipeline, options.place.schema, create=options.create, migrate=options.migrate
+        )
     except AgentPoolError as error:
         error.message = f"{options.place}: {error.message}"
         raise
