@@ -12,6 +12,7 @@
 `coordination`          the rows of a pool against its records; `rows` says how, by a `look`
 `derived`               what else stands beside the records: times, promises, bodies
 `liveness`              what nobody has taken care of
+`quick`                 the part that does not read the file
 ======================= =======================================================================
 """
 

@@ -26,7 +26,8 @@ LAYERS = {
     "doctor": "stores stores.batch stores.sqlite rules wire errors support",
     "testing": "* opening pool membership member asking serving inbox runtime stores stores.batch"
     " stores.sqlite rules wire errors support",
-    "__main__": "doctor",
+    "cli": "* opening pool doctor stores stores.sqlite rules wire errors support",
+    "__main__": "cli",
     "": "opening pool member asking inbox runtime stores stores.sqlite rules wire errors support",
 }
 """Each folder, or module of the root, with those that it may import. ``*`` is the root itself."""
