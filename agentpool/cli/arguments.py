@@ -72,12 +72,12 @@ def in_store(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-s",
         "--store",
-        default=os.environ.get("AGENTPOOL_STORE"),
+        default=os.environ.get("AGENTPOOL_STORE") or None,
         help="path or URL of the store (AGENTPOOL_STORE)",
     )
     parser.add_argument(
         "--schema",
-        default=os.environ.get("AGENTPOOL_SCHEMA"),
+        default=os.environ.get("AGENTPOOL_SCHEMA") or None,
         help="schema of a store on a server (AGENTPOOL_SCHEMA)",
     )
     printed(parser)
@@ -97,7 +97,7 @@ def in_pool(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-p",
         "--pool",
-        default=os.environ.get("AGENTPOOL_POOL"),
+        default=os.environ.get("AGENTPOOL_POOL") or None,
         help="id of the pool (AGENTPOOL_POOL); not needed where the store has one",
     )
 
@@ -108,7 +108,7 @@ def chosen_run(parser: ArgumentParser, use: str) -> None:
         "--as",
         dest="run",
         metavar="RUN",
-        default=os.environ.get("AGENTPOOL_RUN"),
+        default=os.environ.get("AGENTPOOL_RUN") or None,
         help=f"{use} (AGENTPOOL_RUN)",
     )
 
@@ -119,7 +119,7 @@ def acting(parser: ArgumentParser) -> None:
     chosen_run(parser, "the run that acts; joins, and stays, if it is no member")
     parser.add_argument(
         "--agent",
-        default=os.environ.get("AGENTPOOL_AGENT", AGENT),
+        default=os.environ.get("AGENTPOOL_AGENT") or AGENT,
         help=f"of which agent it is if it joins (AGENTPOOL_AGENT, or {AGENT})",
     )
 

@@ -3,13 +3,13 @@
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 from agentpool.cli.arguments import Verb
 from agentpool.cli.printing import Printer
+from agentpool.cli.running import MODULES, verbs_of
 
-__all__ = ("verb",)
+__all__ = ("VERBS",)
 
 _FLAG: Final = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 _BASH: Final = """\
@@ -66,17 +66,17 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("shell", choices=tuple(_SHELLS))
 
 
-def _run(verbs: Sequence[Verb], options: Namespace, out: Printer) -> int:
-    out.raw(_SHELLS[options.shell](verbs))
+def _run(options: Namespace, out: Printer) -> int:
+    out.raw(_SHELLS[options.shell](verbs_of(*MODULES)))
     return 0
 
 
-def verb(verbs: Sequence[Verb]) -> Verb:
-    """Make the verb that prints the script for these."""
-    return Verb(
+VERBS: Final = (
+    Verb(
         "completion",
         "print what makes a shell complete verbs and options",
         'eval "$(agentpool completion bash)"\nagentpool completion fish | source',
         _arguments,
-        partial(_run, verbs),
-    )
+        _run,
+    ),
+)

@@ -3,11 +3,11 @@
 import asyncio
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
-from agentpool.cli import completion, health, log, looking, making, talking, waiting, working
 from agentpool.cli.arguments import EXIT_CODES, Verb, add_verb
 from agentpool.cli.printing import Printer, harmless
 from agentpool.errors import (
@@ -21,7 +21,7 @@ from agentpool.errors import (
 from agentpool.support.version import __version__
 from agentpool.wire.refused import NoRecipientError
 
-__all__ = ("main", "parser")
+__all__ = ("MODULES", "main", "parser", "verbs_of")
 
 _BROKEN_PIPE: Final = 141
 _INTERRUPTED: Final = 130
@@ -31,20 +31,23 @@ _BY_RETRY: Final = {
     RetryClassification.RETRYABLE: _BUSY,
     RetryClassification.REPAIR_NEEDED: _BROKEN,
 }
-_VERBS: Final[tuple[Verb, ...]] = (
-    *looking.VERBS,
-    *log.VERBS,
-    *talking.VERBS,
-    *working.VERBS,
-    *waiting.VERBS,
-    *making.VERBS,
-    *health.VERBS,
-)
+MODULES: Final = {
+    "looking": ("pools", "members", "stats", "top", "explain"),
+    "log": ("tail", "show", "thread"),
+    "talking": ("inbox", "send", "ask", "reply", "publish"),
+    "working": ("take", "ack", "nack", "dead"),
+    "waiting": ("wait",),
+    "making": ("init", "join", "leave"),
+    "health": ("check", "backup", "doctor"),
+    "completion": ("completion",),
+}
+"""Which verbs are where. A call loads its own only: hooks start some of them constantly."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says, and give the exit code."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(given).parse_args(given)
     verb: Verb = options.verb
     _be_robust()
     try:
@@ -88,16 +91,25 @@ def _be_robust() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def parser() -> ArgumentParser:
-    """Make the parser of all verbs."""
+def parser(arguments: Sequence[str] = ()) -> ArgumentParser:
+    """Make the parser of the verb that is called, or of all, for what is no call of one."""
     top = ArgumentParser(
         prog="agentpool",
         description="See and steer pools of agents.",
-        epilog=f"agentpool VERB --help has examples.\n{EXIT_CODES}",
+        epilog=f"`agentpool VERB --help` has examples.\n{EXIT_CODES}",
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"agentpool {__version__}")
-    verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
-    for verb in (*_VERBS, completion.verb(_VERBS)):
-        add_verb(verb, verbs.add_parser(verb.name, help=verb.what, allow_abbrev=False))
+    parsers = top.add_subparsers(title="verbs", required=True, metavar="VERB")
+    called = next(iter(arguments), None)
+    modules = [module for module, names in MODULES.items() if called in names] or MODULES
+    for verb in verbs_of(*modules):
+        add_verb(verb, parsers.add_parser(verb.name, help=verb.what, allow_abbrev=False))
     return top
+
+
+def verbs_of(*names: str) -> list[Verb]:
+    """List the verbs of modules."""
+    modules = [import_module(f"agentpool.cli.{each}") for each in names]
+    return [verb for module in modules for verb in module.VERBS]

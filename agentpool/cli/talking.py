@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Final, Literal, TypeAlias
 
-from agentpool import AskOutcome
+from agentpool import AgentPoolMember, AskOutcome
 from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in_pool, takes_body
 from agentpool.cli.finding import address, claim_named, message_named
 from agentpool.cli.opening import a_pool, looked_at, member_for, run_of
@@ -151,14 +151,15 @@ def _reply(options: Namespace, out: Printer) -> Doing:
 
 async def _replied(options: Namespace, out: Printer, body: _Body) -> int:
     claim = claim_named(options.message)
-    if claim is not None:
-        options.run = claim[1]  # whoever has it under a claim answers for the inbox
     async with a_pool(options) as pool:
         stored = await message_named(pool, options.message)
         if stored is None:
             out.say(f"there is no message {options.message!r}")
             return 1
-        me = await member_for(pool, options, out)
+        if claim is None:
+            me = await member_for(pool, options, out)
+        else:  # whoever has it under a claim answers for the run whose inbox it is in
+            me = pool.acting_as(AgentPoolMember(claim[1], options.agent))
         receipt = await me.reply(stored.message, body, idempotency_key=options.key)
     out.row(receipt_row(receipt))
     return int(not receipt.delivered_to)

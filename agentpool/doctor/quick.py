@@ -13,7 +13,8 @@ __all__ = ("glance",)
 def glance(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
     """Look at what a store file rests on, for monitoring: quick, however large it is.
 
-    Without what `examine` says of the SQLite library: that does not change from look to look.
+    Without what `examine` says of the SQLite library, which does not change from look to look, and
+    of other processes, which takes time.
     """
     place = Path(os.path.realpath(path))
     try:
@@ -21,7 +22,6 @@ def glance(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
             environment.check_mount(place),
             environment.check_links(place),
             environment.check_permissions(place),
-            environment.check_processes(place),
             environment.check_beside(place),
             file.check_wal(place),
         )
