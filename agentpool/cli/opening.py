@@ -15,7 +15,7 @@ from agentpool.errors import InvalidValueError
 from agentpool.opening import StoreOptions
 from agentpool.stores.base import AgentPoolStore
 
-__all__ = ("a_pool", "a_store", "looked_at", "member_for", "run_of", "where")
+__all__ = ("a_pool", "a_store", "looked_at", "member_for", "run_of", "tell_if_absent", "where")
 
 _MOST_NAMED: Final = 5
 
@@ -82,6 +82,12 @@ def run_of(options: Namespace) -> str:
         msg = "which run? give --as RUN, or set AGENTPOOL_RUN"
         raise InvalidValueError(msg)
     return str(options.run)
+
+
+async def tell_if_absent(pool: AgentPool, run_id: str, out: Printer) -> None:
+    """Say so where a run is no member: nothing comes for it, and its name may be wrong."""
+    if not await pool.store.query(pool.pool_id, lambda view: run_id in view.state.members):
+        out.say(f"{run_id} is no member of {pool.pool_id}; until it is, nothing comes for it")
 
 
 async def member_for(pool: AgentPool, options: Namespace, out: Printer) -> MemberHandle:

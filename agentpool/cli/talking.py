@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 from agentpool import AgentPoolMember, AskOutcome
 from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in_pool, takes_body
 from agentpool.cli.finding import address, claim_named, message_named
-from agentpool.cli.opening import a_pool, looked_at, member_for, run_of
+from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if_absent
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, message_row, receipt_row
 from agentpool.cli.times import seconds
@@ -43,7 +43,9 @@ def _inbox_arguments(parser: ArgumentParser) -> None:
 async def _inbox(options: Namespace, out: Printer) -> int:
     async with looked_at(options) as pool:
         rows: list[Row] = []
-        for message in await pool.inbox(inbox_of(options)).peek(options.count):
+        run_id = inbox_of(options)
+        await tell_if_absent(pool, run_id, out)
+        for message in await pool.inbox(run_id).peek(options.count):
             row = message_row(message)
             rows.append({**row, "body": await body_in(pool, message)} if options.bodies else row)
     return int(not out.rows(rows))

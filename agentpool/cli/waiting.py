@@ -18,7 +18,7 @@ from agentpool import (
 )
 from agentpool.cli.arguments import Verb, in_pool
 from agentpool.cli.finding import address
-from agentpool.cli.opening import a_pool
+from agentpool.cli.opening import a_pool, tell_if_absent
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import event_row
 from agentpool.cli.talking import inbox_of, of_inbox
@@ -49,6 +49,8 @@ async def _wait(options: Namespace, out: Printer) -> int:
         msg = "wait: an event and a member have a name, and mail has none"
         raise InvalidValueError(msg)
     async with a_pool(options) as pool:
+        if options.kind == "mail":
+            await tell_if_absent(pool, inbox_of(options), out)
         found = await _WAITS[options.kind](pool, options)
     came = found is not None
     out.row({"for": options.kind, "came": came, **(found or {})})

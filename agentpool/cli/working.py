@@ -6,7 +6,7 @@ from typing import Final
 from agentpool import AgentPool, DeadLetter, Delivery
 from agentpool.cli.arguments import Verb, acting, in_pool
 from agentpool.cli.finding import claim_named
-from agentpool.cli.opening import a_pool, looked_at, member_for
+from agentpool.cli.opening import a_pool, looked_at, member_for, tell_if_absent
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, message_row
 from agentpool.cli.talking import inbox_of, of_inbox
@@ -44,6 +44,8 @@ async def _take(options: Namespace, out: Printer) -> int:
     async with a_pool(options) as pool:
         if options.queue is None:
             await member_for(pool, options, out)
+        else:
+            await tell_if_absent(pool, inbox_of(options), out)
         inbox = pool.inbox(
             inbox_of(options), lease=options.lease, max_attempts=options.max_attempts
         )

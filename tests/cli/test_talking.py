@@ -1,10 +1,15 @@
 """The verbs by which shells talk and work, each call of them one of its own."""
 
+import asyncio
 import base64
+import io
 import json
 from pathlib import Path
 
 import pytest
+
+from agentpool.cli.printing import Printer, Row
+from agentpool.cli.running import parser
 
 from .conftest import Shell
 
@@ -87,6 +92,32 @@ def test_a_claim_ends_with_its_lease(library: Shell) -> None:
     library("send queue:work a")
     library("take --queue work --lease 1ms")
     assert library("take --queue work --timeout 1m").row["attempt"] == 2
+
+
+class Closed(Printer):
+    """Has a pipe that nobody reads any more, after some rows."""
+
+    def row(self, row: Row, text: str | None = None) -> bool:
+        if row["body"] == "b":
+            raise BrokenPipeError
+        return super().row(row, text)
+
+
+def test_what_nobody_was_told_of_is_there_again(library: Shell) -> None:
+    for body in "abc":
+        library("send queue:work", body)
+    options = parser(["take"]).parse_args(["take", "--queue", "work", "--count", "3", "--json"])
+    doing = options.verb.run(options, Closed(options, io.StringIO()))
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(doing)
+    again = library("take --queue work --count 3").rows
+    assert [(each["body"], each["attempt"]) for each in again] == [("b", 1), ("c", 1)]
+
+
+def test_a_run_or_queue_that_is_not_there_is_told_of(library: Shell) -> None:
+    for line in ("take --queue typo", "inbox --queue typo", "wait --queue typo --timeout 0"):
+        called = library(line)
+        assert (called.code, "queue.typo is no member" in called.err) == (1, True)
 
 
 def test_what_failed_too_often_is_listed_put_back_and_thrown_away(library: Shell) -> None:
