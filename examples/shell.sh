@@ -36,7 +36,7 @@ token=$(agentpool take --queue work --timeout 2m --field token)
 word=$(agentpool show "$token" --field body)
 echo "shell: counting $word"
 agentpool reply "$token" "${#word}" >/dev/null
-agentpool ack "$token" 2>/dev/null
+agentpool ack "$token"
 
 agentpool wait event work.done --past --timeout 2m --field came
 wait "$agent"

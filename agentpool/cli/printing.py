@@ -16,7 +16,7 @@ from typing import Final, TextIO, TypeAlias
 
 from agentpool.errors import InvalidValueError
 
-__all__ = ("Printer", "Row", "harmless")
+__all__ = ("Printer", "Row", "as_json", "harmless")
 
 Row: TypeAlias = Mapping[str, object]
 """What is printed: by names, text, numbers, lists of these, and bytes where a body is no text."""

@@ -129,7 +129,7 @@ async def _asked(options: Namespace, out: Printer, body: _Body) -> int:
         for answer in answers:
             said = await body_in(pool, answer)
             row: Row = {"from": answer.sender, "message": answer.message_id, "body": said}
-            out.row(row, f"{answer.sender}: {said!r}" if isinstance(said, bytes) else None)
+            out.row(row, f"{answer.sender}: {said if isinstance(said, str) else repr(said)}")
     if answers.outcome is AskOutcome.COMPLETE:
         return 0
     missing = f"; no answer of {', '.join(answers.missing)}" if answers.missing else ""

@@ -19,7 +19,7 @@ from agentpool import (
 from agentpool.cli.arguments import Verb, in_pool
 from agentpool.cli.finding import address
 from agentpool.cli.opening import a_pool, tell_if_absent
-from agentpool.cli.printing import Printer, Row
+from agentpool.cli.printing import Printer, Row, as_json
 from agentpool.cli.rows import event_row
 from agentpool.cli.talking import inbox_of, of_inbox
 from agentpool.cli.times import seconds
@@ -53,7 +53,8 @@ async def _wait(options: Namespace, out: Printer) -> int:
             await tell_if_absent(pool, inbox_of(options), out)
         found = await _WAITS[options.kind](pool, options)
     came = found is not None
-    out.row({"for": options.kind, "came": came, **(found or {})})
+    row: Row = {"for": options.kind, "came": came, **(found or {})}
+    out.row(row, as_json(row))
     return int(not came)
 
 

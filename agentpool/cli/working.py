@@ -79,14 +79,13 @@ def _ack_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("tokens", nargs="+", metavar="TOKEN", help="as `take` prints it")
 
 
-async def _ack(options: Namespace, out: Printer) -> int:
+async def _ack(options: Namespace, _: Printer) -> int:
     by_inbox: dict[str, list[str]] = {}
     for token, run_id in _claims(options):
         by_inbox.setdefault(run_id, []).append(token)
     async with a_pool(options) as pool:
         for run_id, tokens in by_inbox.items():
             await pool.inbox(run_id).ack_many(tokens)
-    out.say(f"{len(options.tokens)} done")
     return 0
 
 
@@ -105,12 +104,11 @@ def _nack_arguments(parser: ArgumentParser) -> None:
     )
 
 
-async def _nack(options: Namespace, out: Printer) -> int:
+async def _nack(options: Namespace, _: Printer) -> int:
     async with a_pool(options) as pool:
         for token, run_id in _claims(options):
             inbox = pool.inbox(run_id, max_attempts=options.max_attempts)
             await inbox.nack(token, options.delay)
-    out.say(f"{len(options.tokens)} given back")
     return 0
 
 

@@ -154,7 +154,7 @@ def test_an_answer_is_in_the_name_of_the_inbox_that_was_taken_from(library: Shel
 
 def test_a_wait_prints_one_line_and_takes_nothing(library: Shell) -> None:
     library("join")
-    assert library("wait --timeout 0").row == {"for": "mail", "came": False}
+    assert library("wait --timeout 0", terminal=True).row == {"for": "mail", "came": False}
     library("send run.me a")
     waited = library("wait --timeout 1m")
     assert (waited.code, waited.row) == (0, {"for": "mail", "came": True, "run": "run.me"})
