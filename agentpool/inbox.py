@@ -285,6 +285,14 @@ class Inbox:
         claims = await self._taking.many(most, timeout)
         return tuple(self._delivery(claim) for claim in claims)
 
+    async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # as of `take`
+        """Wait until a message can be taken, and take none: whoever does may come first.
+
+        :param timeout: seconds after which it gives ``False``; however few, it looks once
+        :raises StoreClosedError: the pool, or its store, was closed
+        """
+        return await self._taking.would_take(timeout)
+
     def _delivery(self, claim: Claim) -> Delivery:
         delivery = Delivery(self, claim)
         self._held.add(delivery)
@@ -322,6 +330,20 @@ class Inbox:
         :raises InvalidValueError: it is no token, or one from another inbox
         """
         await self._acknowledge([self._claim_of(token, "token")])
+
+    async def nack(self, token: str, delay: float | None = None) -> None:
+        """Give back the message of the claim that a `Delivery.token` names, whoever made it.
+
+        Cancelled, it was given back or not; giving it back again tells, by `ClaimLostError`.
+
+        :param delay: seconds before it can be taken again; ``None``: see `Delivery.nack`
+        :raises ClaimLostError: the claim had run out or was ended; nothing has changed
+        :raises InvalidValueError: it is no token, or one from another inbox
+        """
+        after = None if delay is None else millis(delay, "delay")
+        claim = self._claim_of(token, "token")
+        await self.pool.execute(ReturnMessage(claim, after, self.terms.max_attempts))
+        self._note_end([claim])
 
     async def ack_many(self, deliveries: Sequence[Delivery | str]) -> None:
         """End several claims for good in one transaction, all or none.

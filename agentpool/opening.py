@@ -39,13 +39,14 @@ class FileOptions(TypedDict, total=False):
     clock: Clock
     max_body: int
     create: bool
+    migrate: bool
 
 
 class StoreOptions(FileOptions, total=False):
     """How to open a store of any kind.
 
     One in memory has ``clock``, ``max_body`` and ``create`` only; one on a server these,
-    ``busy_timeout`` and the following, which `PostgresAgentPoolStore.open` explains.
+    ``migrate``, ``busy_timeout`` and the following, which `PostgresAgentPoolStore.open` explains.
     """
 
     schema: str
@@ -65,7 +66,7 @@ def open_store(
 
     :param path: where the store is
     :param options: those that a store of this kind has, see `StoreOptions`; ``create=False``
-        refuses a store that is not there
+        refuses a store that is not there, ``migrate=False`` one of an older version
     :raises InvalidValueError: the path, the URL or an option is none
     :raises IncompatibleStoreError: what is there is no store, or nothing is there and it is not to
         be created, or the extra that it needs is not installed
@@ -211,7 +212,7 @@ def _postgres(rest: str, options: StoreOptions) -> _OpenStore:
 
 _IN_MEMORY: Final = frozenset({"clock", "max_body", "create"})
 _ON_FILE: Final = frozenset(FileOptions.__annotations__)
-_SERVER: Final = _IN_MEMORY | {"busy_timeout", "schema", "listen", "listen_url"}
+_SERVER: Final = _IN_MEMORY | {"migrate", "busy_timeout", "schema", "listen", "listen_url"}
 
 _SCHEMES: Final = {
     "sqlite": _Scheme(_sqlite, _ON_FILE),

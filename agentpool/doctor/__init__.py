@@ -18,6 +18,7 @@
 `file`                  the write-ahead log, the pages, the schema
 `promises`              what a power cut may have taken
 `server`                all checks of a server
+`quick`                 the part that does not read the file
 ======================= =======================================================================
 """
 

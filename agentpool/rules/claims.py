@@ -316,7 +316,9 @@ class ReturnMessage(Command[None]):
     :param max_attempts: after so many attempts the message is put aside; ``None``: never
     """
 
-    def __init__(self, claim: Claim, delay: int | None, max_attempts: int | None = None) -> None:
+    def __init__(
+        self, claim: Claim | ClaimId, delay: int | None, max_attempts: int | None = None
+    ) -> None:
         self._claim, self._delay, self._max_attempts = claim, delay, max_attempts
         self.looks_up: LookUps = LookUps(rows=_rows_of([self._claim]))
 

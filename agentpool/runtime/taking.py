@@ -38,6 +38,9 @@ class Taking:
         self._flows = False  # whether the last message was there at once
         next_message = partial(next_available, run_id=run_id)
         self._when = Question(next_message, LookUps(inboxes=(run_id,)))
+        self._when_now = Question(
+            lambda view: (view.now, next_message(view)), LookUps(inboxes=(run_id,))
+        )
 
     async def one(self, seconds: float | None) -> Claim | None:
         """Claim the next message; ``None``: the time is up."""
@@ -55,6 +58,21 @@ class Taking:
             lambda: ClaimMany(self._run_id, name, terms.lease, terms.max_attempts, limit=limit),
         )
         return claims or ()
+
+    async def would_take(self, seconds: float | None) -> bool:
+        """Wait until there is a message to claim, and claim none; say whether there is."""
+
+        async def look() -> bool | None:
+            now, at = await self._pool.query(self._when_now)
+            return True if at is not None and at <= now else None
+
+        patience = None if seconds is None else millis(seconds, "timeout") / 1000
+        if await look():
+            return True
+        with anyio.move_on_after(patience):
+            topic = inbox_topic(self._run_id)
+            return (await self._pool.until_taken(topic, self._when, look))[0]
+        return False
 
     async def _within(self, seconds: float | None, make: _Make[R]) -> R | None:
         if seconds is None:

@@ -25,6 +25,10 @@ def test_needs_no_more_than_three_packages(installed: metadata.PackageMetadata) 
     assert names == ["aiosqlite", "anyio", "msgspec"]
 
 
+def test_brings_the_command() -> None:
+    assert PROJECT["scripts"] == {"agentpool": "agentpool.cli:main"}
+
+
 def test_says_which_python_and_license(installed: metadata.PackageMetadata) -> None:
     assert installed["Requires-Python"] == ">=3.11"
     assert installed["License-Expression"] == "MIT"

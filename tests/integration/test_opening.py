@@ -12,7 +12,7 @@ from unittest.mock import ANY
 import anyio
 import pytest
 
-from agentpool import AgentPool, SqliteAgentPoolStore, decode
+from agentpool import AgentPool, IncompatibleStoreError, SqliteAgentPoolStore, decode
 from agentpool.rules.rows import Contract
 from agentpool.stores.sqlite.schema import SCHEMA_VERSION, prepare_file, refuse_foreign_file
 
@@ -227,6 +227,20 @@ async def test_an_empty_file_and_one_in_rollback_mode_become_stores(tmp_path: Pa
             assert await send(store, "a") == 2
         with sql(path) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_what_would_have_to_be_migrated_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    empty, foreign = tmp_path / "empty.db", foreign_file(tmp_path / "foreign.db")
+    empty.touch()
+    for path in (empty, foreign):
+        before = path.read_bytes()
+        with pytest.raises(IncompatibleStoreError, match="schema version 0,"):
+            await SqliteAgentPoolStore.open(path, migrate=False)
+        assert path.read_bytes() == before
+    async with SqliteAgentPoolStore.open(foreign):
+        pass
+    async with SqliteAgentPoolStore.open(foreign, migrate=False) as store:
+        assert store.path == foreign
 
 
 @pytest.mark.parametrize("name", ["with space.db", "ünïcode 🚀.db", "a%20b?mode=ro#c.db"])

@@ -385,6 +385,7 @@ OPTIONS: dict[str, list[Any]] = {
     "synchronous": [3, None, "OFF", "full", ["FULL"]],
     "allow_unsafe_mount": ["yes", None, 1],
     "allow_foreign_tables": ["yes", None, 1],
+    "migrate": ["yes", None, 1],
     "clock": [7, None],
 }
 

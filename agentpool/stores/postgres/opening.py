@@ -35,6 +35,7 @@ class Options:
     clock: Clock
     max_body: int
     create: bool
+    migrate: bool
 
     @classmethod
     def checked(
@@ -48,12 +49,13 @@ class Options:
         listen: bool,
         listen_url: str | None,
         create: bool,
+        migrate: bool,
     ) -> "Options":
         """Refuse what is no option.
 
         :raises InvalidValueError: naming it
         """
-        for name, given in (("listen", listen), ("create", create)):
+        for name, given in (("listen", listen), ("create", create), ("migrate", migrate)):
             if type(given) is not bool:
                 msg = f"{name}: expected True or False, got {shown(given)}"
                 raise InvalidValueError(msg)
@@ -61,7 +63,8 @@ class Options:
         place = Place(checked_url(url, "url"), quoted(schema), patience)
         conninfo = place.conninfo if listen_url is None else checked_url(listen_url, "listen_url")
         checked_clock(clock)
-        return cls(place, conninfo if listen else None, clock, checked_max_body(max_body), create)
+        most = checked_max_body(max_body)
+        return cls(place, conninfo if listen else None, clock, most, create, migrate)
 
 
 class Connections:
@@ -121,7 +124,9 @@ def prepare(options: Options, clock: StoreClock, pipeline: Pipeline) -> None:
     """Bring a schema to the current version, and give a clock the time of the server."""
     try:
         place = options.place
-        schemas.migrate(pipeline, place.schema, place.patience, create=options.create)
+        schemas.prepare(
+            pipeline, place.schema, place.patience, create=options.create, migrate=options.migrate
+        )
     except AgentPoolError as error:
         error.message = f"{options.place}: {error.message}"
         raise

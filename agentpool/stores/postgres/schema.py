@@ -10,7 +10,7 @@ from typing import Final
 from agentpool.errors import IncompatibleStoreError
 from agentpool.stores.postgres.pipeline import Pipeline, ServerError, Statement
 
-__all__ = ("SCHEMA_VERSION", "migrate", "version_of")
+__all__ = ("SCHEMA_VERSION", "prepare", "version_of")
 
 _TABLES: Final = (
     """
@@ -150,19 +150,29 @@ def version_of(pipeline: Pipeline, schema: str) -> int | None:
     return version
 
 
-def migrate(pipeline: Pipeline, schema: str, patience: float, *, create: bool) -> None:
+def prepare(
+    pipeline: Pipeline, schema: str, patience: float, *, create: bool, migrate: bool
+) -> None:
     """Bring a schema to the current version, in one transaction.
 
     :param schema: quoted
     :param patience: seconds for which to wait for others who do that
-    :raises IncompatibleStoreError: it is not there and is not to be created, or is no store, or
-        this role may not
+    :param create: whether to make one that is not there
+    :param migrate: whether to bring one of an older version to the current one
+    :raises IncompatibleStoreError: it is not there, or of an older version, and is to stay so; or
+        it is no store, or this role may not
     """
     version = version_of(pipeline, schema)
     if version == SCHEMA_VERSION:
         return
     if version is None and not create:
         msg = f"there is no store in the schema {schema}; leave out create=False to create one"
+        raise IncompatibleStoreError(msg)
+    if version is not None and not migrate:
+        msg = (
+            f"the schema {schema} has version {version}, this library writes {SCHEMA_VERSION}, and"
+            " it is not to be changed; leave out migrate=False to bring it to that"
+        )
         raise IncompatibleStoreError(msg)
     try:
         _migrate(pipeline, schema, patience)

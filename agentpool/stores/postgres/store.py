@@ -85,6 +85,7 @@ class PostgresAgentPoolStore(BatchStore):
         clock: Clock = wall_clock,
         max_body: int = MAX_BODY,
         create: bool = True,
+        migrate: bool = True,
     ) -> "Opening[PostgresAgentPoolStore]":
         """Open a store on a server, and create it where it is missing: ``async with`` it, or await.
 
@@ -102,6 +103,8 @@ class PostgresAgentPoolStore(BatchStore):
             not the server's
         :param max_body: the most bytes that ``put_content`` takes for a body
         :param create: whether to create the tables where they are missing; else that is refused
+        :param migrate: whether to bring tables of an older version to the current one; else those
+            are refused
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the server refuses the connection, or what it has is no
             store, not there, of another encoding or from a newer version
@@ -117,6 +120,7 @@ class PostgresAgentPoolStore(BatchStore):
             listen=listen,
             listen_url=listen_url,
             create=create,
+            migrate=migrate,
         )
         return Opening(partial(cls._open, options), f"{cls.__name__}.open", "store")
 

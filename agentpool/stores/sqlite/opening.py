@@ -38,6 +38,7 @@ class Options:
     clock: Clock
     max_body: int
     create: bool
+    migrate: bool
 
     def __post_init__(self) -> None:
         if type(self.synchronous) is not str or self.synchronous not in {"FULL", "NORMAL"}:
@@ -46,7 +47,7 @@ class Options:
         # In whole milliseconds, and without a type of its own.
         patience = millis(self.busy_timeout, "busy_timeout") / 1000
         object.__setattr__(self, "busy_timeout", patience)
-        for name in ("allow_unsafe_mount", "allow_foreign_tables", "create"):
+        for name in ("allow_unsafe_mount", "allow_foreign_tables", "create", "migrate"):
             allowed = getattr(self, name)
             if type(allowed) is not bool:
                 msg = f"{name}: expected True or False, got {shown(allowed)}"
@@ -130,7 +131,7 @@ async def _connect(options: Options, clock: StoreClock, place: Place) -> Connect
         schema.set_up_connection(connection, options.synchronous)
         try:
             schema.refuse_foreign_file(connection, allow_tables=options.allow_foreign_tables)
-            schema.prepare_file(connection, patience, threading.Event())
+            schema.prepare_file(connection, patience, threading.Event(), migrate=options.migrate)
         except IncompatibleStoreError as error:
             error.message = f"{options.path}: {error.message}"
             raise

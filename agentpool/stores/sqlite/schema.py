@@ -259,13 +259,23 @@ def refuse_foreign_file(connection: sqlite3.Connection, *, allow_tables: bool) -
         raise IncompatibleStoreError(msg)
 
 
-def prepare_file(connection: sqlite3.Connection, patience: float, give_up: threading.Event) -> None:
+def prepare_file(
+    connection: sqlite3.Connection,
+    patience: float,
+    give_up: threading.Event,
+    *,
+    migrate: bool = True,
+) -> None:
     """Bring a file to WAL mode and to the current schema, in one transaction.
 
+    :param migrate: whether a file may be brought there that is not; else that is refused
     :raises IncompatibleStoreError: the file is no store, or one from a newer version
     :raises StoreBusyError: another connection was in the way for longer than ``patience``
     """
-    _refuse_newer(_version(connection))
+    version = _version(connection)
+    _refuse_newer(version)
+    if not migrate:
+        _refuse_older(version)
     _refuse_other_tables(connection)
     _switch_to_wal(connection, patience, give_up)
     if _version(connection) < SCHEMA_VERSION:
@@ -283,6 +293,15 @@ def _refuse_newer(version: int) -> None:
         msg = (
             f"the file has schema version {version}, this library knows up to {SCHEMA_VERSION};"
             " use the version that wrote it, or a newer one"
+        )
+        raise IncompatibleStoreError(msg)
+
+
+def _refuse_older(version: int) -> None:
+    if version < SCHEMA_VERSION:
+        msg = (
+            f"the file has schema version {version}, this library writes {SCHEMA_VERSION}, and it"
+            " is not to be changed; leave out migrate=False to bring it to that"
         )
         raise IncompatibleStoreError(msg)
 

@@ -103,6 +103,7 @@ class SqliteAgentPoolStore(BatchStore):
         clock: Clock = wall_clock,
         max_body: int = MAX_BODY,
         create: bool = True,
+        migrate: bool = True,
     ) -> "Opening[SqliteAgentPoolStore]":
         """Open a store file, and create it where it is missing: ``async with`` or ``await`` it.
 
@@ -126,6 +127,8 @@ class SqliteAgentPoolStore(BatchStore):
             that counts the milliseconds that go by
         :param max_body: the most bytes that ``put_content`` takes for a body
         :param create: whether to create the file where it is missing; else that is refused
+        :param migrate: whether to bring a file to the current schema that is empty, of an older
+            version, or of another implementation alone; else that is refused, and it stays as it is
         :raises InvalidValueError: an argument is not one of the above
         :raises IncompatibleStoreError: the file is no store or not there, is from a newer version,
             cannot be written, has several names (hard links) or lies on an unsafe mount
@@ -143,6 +146,7 @@ class SqliteAgentPoolStore(BatchStore):
             clock,
             max_body,
             create,
+            migrate,
         )
         return Opening(partial(cls._open, options), f"{cls.__name__}.open", "store")
 

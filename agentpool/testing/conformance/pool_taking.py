@@ -51,6 +51,23 @@ class PoolTakingTests(PoolKit):
             assert attempts([each for each in found if each]) == sent
             assert await inbox.take(timeout=0) is None
 
+    async def test_a_wait_says_that_a_message_can_be_taken_and_takes_none(self) -> None:
+        async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
+            inbox = pool.inbox("run.b")
+            assert not await inbox.wait(0)
+            await refusal(InvalidValueError, inbox.wait(-1))
+            waiting = asyncio.create_task(inbox.wait(PATIENCE))
+            await asyncio.wait([waiting], timeout=0.02)
+            await deliver(pool, 1)
+            assert await waiting
+            assert await inbox.wait(0)
+            delivery = await inbox.take()
+            assert delivery.attempt == 1
+            assert not await inbox.wait(0)
+            waiting = asyncio.create_task(inbox.wait())
+            await delivery.nack(0.01)
+            assert await waiting
+
     async def test_a_take_with_much_time_is_given_what_comes_meanwhile(self) -> None:
         async with self.opened("run.a", "run.b", clock=wall_clock) as pool:
             taking = asyncio.create_task(pool.inbox("run.b").take(timeout=PATIENCE))

@@ -33,6 +33,34 @@ class PoolTokenTests(PoolKit):
             await refusal(ClaimLostError, delivery.ack())
             await refusal(ClaimLostError, other.inbox("run.b").ack(delivery.token))
 
+    async def test_a_message_is_given_back_by_its_token_from_elsewhere(self) -> None:
+        clock = ManualClock()
+        async with (
+            self.opened("run.a", "run.b", clock=clock) as pool,
+            AgentPool.open(pool.store, POOL) as other,
+        ):
+            await deliver(pool, 1)
+            inbox, elsewhere = pool.inbox("run.b"), other.inbox("run.b", max_attempts=2)
+            first = await inbox.take()
+            await elsewhere.nack(first.token, 5)
+            await refusal(ClaimLostError, elsewhere.nack(first.token))
+            await refusal(ClaimLostError, first.ack())
+            assert await inbox.take(timeout=0) is None
+            clock.advance(5000)
+            second = await inbox.take()
+            await refusal(InvalidValueError, pool.inbox("run.a").nack(second.token))
+            await refusal(InvalidValueError, elsewhere.nack(second.token, -1))
+            await elsewhere.nack(second.token)
+            assert [each.attempts for each in await inbox.dead()] == [2]
+
+    async def test_a_block_whose_message_its_own_inbox_gave_back_leaves_it_at_that(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            await deliver(pool, 1)
+            inbox = pool.inbox("run.b")
+            async with await inbox.take() as delivery:
+                await inbox.nack(delivery.token, 0)
+            assert (await inbox.take()).attempt == 2
+
     async def test_a_block_whose_claim_its_own_inbox_ended_leaves_it_at_that(self) -> None:
         async with self.opened("run.a", "run.b") as pool:
             await deliver(pool, 3)

@@ -1,0 +1,93 @@
+"""Messages by what names them, and whom an address means."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from agentpool import (
+    AgentPool,
+    AgentPoolError,
+    AgentPoolStoredMessage,
+    InvalidValueError,
+    MessageExplanation,
+    RunAddress,
+    RunMessageRecorded,
+)
+from agentpool.rules.command import PoolView
+from agentpool.rules.queues import queue_run
+
+__all__ = ("address", "claim_named", "message_named", "recorded_message")
+
+_CLAIM: Final = re.compile(r"((\d{1,19})\.\d+\.\d+\.[0-9a-f]{16})@(.+)", re.DOTALL)
+_KINDS: Final[dict[str, Callable[[str], RunAddress]]] = {
+    "run": RunAddress.run,
+    "agent": RunAddress.agent,
+    "topic": RunAddress.topic,
+    "pool": RunAddress.pool,
+    "queue": lambda name: RunAddress.run(queue_run(name)),
+}
+
+
+async def address(pool: AgentPool, text: str) -> RunAddress:
+    """Find out whom an address means.
+
+    It says what it is of, as ``agent:agent.coder``, is ``pool`` for all of this pool, or a bare id:
+    of a run, an agent or a topic that is there, in this order.
+    """
+    kind, _, id_ = text.partition(":")
+    if id_ and kind in _KINDS:
+        return _KINDS[kind](id_)
+    if text == "pool":
+        return RunAddress.pool(pool.pool_id)
+    return await pool.store.query(pool.pool_id, lambda view: _meant(view, text))
+
+
+def _meant(view: PoolView, id_: str) -> RunAddress:
+    members = view.state.members
+    if id_ not in members:
+        if any(each.agent_id == id_ for each in members.values()):
+            return RunAddress.agent(id_)
+        if any(id_ in each.topics for each in members.values()):
+            return RunAddress.topic(id_)
+    return RunAddress.run(id_)  # where there is none, sending to it says what is near
+
+
+def claim_named(text: str) -> tuple[str, str] | None:
+    """Take the token that `take` printed apart: the claim, and the run in whose inbox it is."""
+    found = _CLAIM.fullmatch(text)
+    return None if found is None else (found[1], found[3])
+
+
+async def message_named(pool: AgentPool, name: str) -> AgentPoolStoredMessage | None:
+    """Find a message by its key or id, or by the token under which it was taken."""
+    claim = _CLAIM.fullmatch(name)
+    if claim is not None:
+        return await recorded_message(pool, int(claim[2]))
+    found = await _by_key(pool, name)
+    if found is None:
+        explained = await pool.explain(name)
+        if isinstance(explained, MessageExplanation):
+            return await _by_key(pool, explained.idempotency_key)
+    return found
+
+
+async def _by_key(pool: AgentPool, key: str) -> AgentPoolStoredMessage | None:
+    known = await pool.store.query(pool.pool_id, lambda view: view.message_by_key(key))
+    return None if known is None else known.stored
+
+
+async def recorded_message(pool: AgentPool, seq: int) -> AgentPoolStoredMessage | None:
+    """Read the message that a record holds; ``None``: it holds none.
+
+    :raises CorruptRecordError: the record cannot be read
+    """
+    if seq < 1:
+        msg = f"{seq}: records are numbered from 1"
+        raise InvalidValueError(msg)
+    found = await pool.store.query(pool.pool_id, lambda view: view.records(seq - 1, 1))
+    for number, payload in found:
+        if isinstance(payload, AgentPoolError):
+            raise payload
+        if number == seq and isinstance(payload, RunMessageRecorded):
+            return payload.stored
+    return None

@@ -1,0 +1,148 @@
+"""Events, messages and members as rows."""
+
+from agentpool import (
+    ContentNotFoundError,
+    EntityKind,
+    EventEnvelope,
+    MessageReceipt,
+    RunAddress,
+    RunMessage,
+)
+from agentpool.cli.printing import Row
+from agentpool.cli.times import age, iso
+from agentpool.pool import AgentPool
+from agentpool.rules.explaining.overview import MemberSeen, Overview
+from agentpool.rules.explaining.parts import Presence
+
+__all__ = (
+    "address_words",
+    "body_in",
+    "event_row",
+    "event_words",
+    "member_row",
+    "message_row",
+    "overview_row",
+    "receipt_row",
+)
+
+
+def address_words(to: RunAddress) -> str:
+    """Write an address as the arguments of verbs have it."""
+    target = to.target
+    [id_] = (getattr(target, name) for name in target.__struct_fields__)
+    return f"{target.__struct_config__.tag}:{id_}"
+
+
+async def body_in(pool: AgentPool, message: RunMessage) -> str | bytes | None:
+    """Read the body of a message; ``None``: the store keeps none under its ref."""
+    try:
+        body = await pool.body(message).bytes()
+    except ContentNotFoundError:
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body
+
+
+def message_row(message: RunMessage) -> dict[str, object]:
+    """Describe a message."""
+    contract = message.response_contract
+    return {
+        "message": message.message_id,
+        "from": message.sender,
+        "to": address_words(message.to),
+        "reply_to": message.reply_to,
+        "answers": None if contract is None else contract.expected_responses,
+        "expires": iso(message.expires_at_millis),
+        "key": message.idempotency_key,
+        "content_ref": message.content_ref,
+    }
+
+
+def receipt_row(receipt: MessageReceipt) -> Row:
+    """Describe how far a message has come."""
+    return {
+        "message": receipt.message_id,
+        "status": str(receipt.status),
+        "delivered_to": list(receipt.delivered_to),
+    }
+
+
+def event_row(seq: int, event: EventEnvelope) -> dict[str, object]:
+    """Describe an event.
+
+    :param seq: the record that it is, or came after
+    """
+    published = any(ref.kind is EntityKind.EVENT for ref in (event.subject_ref,))
+    about = None if published else f"{event.subject_ref.kind}:{event.subject_ref.id}"
+    runs = [ref.id for ref in event.related_refs if ref.kind is EntityKind.RUN]
+    return {
+        "seq": seq,
+        "at": event.recorded_at,
+        "event": str(event.event_kind),
+        "run": event.run_id,
+        "agent": event.agent_id,
+        "about": about,
+        "runs": runs,
+        "tags": list(event.tags),
+        "content_ref": event.content_ref,
+    }
+
+
+def event_words(row: Row) -> str:
+    """Write an event as a line for people."""
+    words = [f"{row['seq']:>6}  {row['at']}  {row['event']:<26}  {row['run']}"]
+    if row["about"] not in {None, f"run:{row['run']}"}:
+        words.append(str(row["about"]))
+    runs = row["runs"]
+    if isinstance(runs, list) and runs:
+        words.append(f"-> {', '.join(runs)}")
+    tags = row["tags"]
+    if isinstance(tags, list) and tags != ["feature:agent_pool"]:
+        words.append(" ".join(tags))
+    if row.get("body") is not None:
+        words.append(repr(row["body"]))
+    return "  ".join(words)
+
+
+def member_row(seen: MemberSeen, now: int) -> Row:
+    """Describe a member."""
+    member, held, inbox = seen.member, seen.held, seen.inbox
+    return {
+        "run": member.run_id,
+        "agent": member.agent_id,
+        "presence": "queue" if seen.is_queue else _presence(seen, now),
+        "since": iso(held.since),
+        "process": held.process,
+        "unread": inbox.unread,
+        "claimed": inbox.claimed,
+        "dead": inbox.dead,
+        "oldest_seconds": age(inbox.oldest.at, now) if inbox.oldest else None,
+        "topics": [] if seen.is_queue else list(member.topics),
+    }
+
+
+def _presence(seen: MemberSeen, now: int) -> str:
+    until = seen.held.until
+    return "lost" if until is not None and until < now else str(seen.held.presence)
+
+
+def overview_row(seen: Overview) -> dict[str, object]:
+    """Describe a pool in numbers."""
+    runs = [each for each in seen.members if not each.is_queue]
+    return {
+        "pool": seen.pool_id,
+        "records": seen.records,
+        "last_change": iso(seen.last_change),
+        "members": len(runs),
+        "here": sum(each.held.presence is Presence.HERE for each in runs),
+        "queues": len(seen.members) - len(runs),
+        "unread": seen.unread,
+        "claimed": seen.claimed,
+        "dead": seen.dead,
+        "oldest_seconds": None if seen.oldest_age is None else seen.oldest_age / 1000,
+        "waits": seen.waits,
+        "overdue_seconds": seen.overdue / 1000,
+        "behind": seen.behind,
+    }

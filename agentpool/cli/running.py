@@ -1,0 +1,115 @@
+"""A call of the command line from beginning to end: arguments, the verb, the exit code."""
+
+import asyncio
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from agentpool.cli.arguments import EXIT_CODES, Verb, add_verb
+from agentpool.cli.printing import Printer, harmless
+from agentpool.errors import (
+    AgentPoolError,
+    IncompatibleStoreError,
+    InvalidValueError,
+    NoAnswerError,
+    NotEnoughMembersError,
+    RetryClassification,
+)
+from agentpool.support.version import __version__
+from agentpool.wire.refused import NoRecipientError
+
+__all__ = ("MODULES", "main", "parser", "verbs_of")
+
+_BROKEN_PIPE: Final = 141
+_INTERRUPTED: Final = 130
+_NOTHING, _USAGE, _REFUSED, _BUSY, _BROKEN = range(1, 6)
+
+_BY_RETRY: Final = {
+    RetryClassification.RETRYABLE: _BUSY,
+    RetryClassification.REPAIR_NEEDED: _BROKEN,
+}
+MODULES: Final = {
+    "looking": ("pools", "members", "stats", "top", "explain"),
+    "log": ("tail", "show", "thread"),
+    "talking": ("inbox", "send", "ask", "reply", "publish"),
+    "working": ("take", "ack", "nack", "dead"),
+    "waiting": ("wait",),
+    "making": ("init", "join", "leave"),
+    "health": ("check", "backup", "doctor"),
+    "completion": ("completion",),
+}
+"""Which verbs are where. A call loads its own only: hooks start some of them constantly."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says, and give the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(given).parse_args(given)
+    verb: Verb = options.verb
+    _be_robust()
+    try:
+        doing = verb.run(options, Printer(options))
+        code = doing if isinstance(doing, int) else asyncio.run(doing)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer has nobody to go to, at the end of the process either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except AgentPoolError as error:
+        sys.stderr.write(f"agentpool {verb.name}: {harmless(str(error))}{_hint(error)}\n")
+        return exit_code(error)
+    return code
+
+
+def exit_code(error: AgentPoolError) -> int:
+    """Say how a call ends that an error ended."""
+    match error:
+        case InvalidValueError():
+            return _USAGE
+        case NoAnswerError() | NotEnoughMembersError() | NoRecipientError():
+            return _NOTHING
+        case _:
+            return _BY_RETRY.get(error.retry, _REFUSED)
+
+
+def _hint(error: AgentPoolError) -> str:
+    if isinstance(error, IncompatibleStoreError):
+        return "\n(`agentpool init` makes a store, and brings an older one to this version)"
+    return ""
+
+
+def _be_robust() -> None:
+    """Print what the encoding of the terminal has no place for, without an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)  # what a test puts there has none
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def parser(arguments: Sequence[str] = ()) -> ArgumentParser:
+    """Make the parser of the verb that is called, or of all, for what is no call of one."""
+    top = ArgumentParser(
+        prog="agentpool",
+        description="See and steer pools of agents.",
+        epilog=f"`agentpool VERB --help` has examples.\n{EXIT_CODES}",
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"agentpool {__version__}")
+    parsers = top.add_subparsers(title="verbs", required=True, metavar="VERB")
+    called = next(iter(arguments), None)
+    modules = [module for module, names in MODULES.items() if called in names] or MODULES
+    for verb in verbs_of(*modules):
+        add_verb(verb, parsers.add_parser(verb.name, help=verb.what, allow_abbrev=False))
+    return top
+
+
+def verbs_of(*names: str) -> list[Verb]:
+    """List the verbs of modules."""
+    modules = [import_module(f"agentpool.cli.{each}") for each in names]
+    return [verb for module in modules for verb in module.VERBS]

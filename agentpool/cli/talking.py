@@ -1,0 +1,242 @@
+"""Talking in a pool: inbox, send, ask, reply, publish."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from typing import Final, Literal, TypeAlias
+
+from agentpool import AgentPoolMember, AskOutcome
+from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in_pool, takes_body
+from agentpool.cli.finding import address, claim_named, message_named
+from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if_absent
+from agentpool.cli.printing import Printer, Row
+from agentpool.cli.rows import body_in, message_row, receipt_row
+from agentpool.cli.times import seconds
+from agentpool.rules.queues import queue_run
+
+__all__ = ("VERBS", "inbox_of", "of_inbox")
+
+_Body: TypeAlias = str | bytes
+_TO: Final = "run:ID, agent:ID, topic:ID, queue:NAME, pool, or the bare id of one who is there"
+
+
+def of_inbox(parser: ArgumentParser) -> None:
+    """Let a verb say whose inbox it is about."""
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--queue", metavar="NAME", help="the inbox of this queue")
+    chosen_run(parser, "the run whose inbox it is")
+
+
+def inbox_of(options: Namespace) -> str:
+    """Say whose inbox is meant, by its run."""
+    return run_of(options) if options.queue is None else queue_run(options.queue)
+
+
+# --- inbox
+
+
+def _inbox_arguments(parser: ArgumentParser) -> None:
+    in_pool(parser)
+    of_inbox(parser)
+    parser.add_argument("--count", type=int, default=100, metavar="N", help="at most so many (100)")
+    parser.add_argument("--bodies", action="store_true", help="with their bodies")
+
+
+async def _inbox(options: Namespace, out: Printer) -> int:
+    async with looked_at(options) as pool:
+        rows: list[Row] = []
+        run_id = inbox_of(options)
+        await tell_if_absent(pool, run_id, out)
+        for message in await pool.inbox(run_id).peek(options.count):
+            row = message_row(message)
+            rows.append({**row, "body": await body_in(pool, message)} if options.bodies else row)
+    return int(not out.rows(rows))
+
+
+# --- send
+
+
+def _send_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("to", help=_TO)
+    takes_body(parser)
+    acting(parser)
+    parser.add_argument("--key", help="an idempotency key: sent again under it, it is sent once")
+    parser.add_argument("--reply-to", metavar="MESSAGE", help="the id of a message it answers")
+    parser.add_argument(
+        "--expires-in", type=seconds, metavar="SPAN", help="handed out no more after that"
+    )
+    parser.add_argument(
+        "--deliver-in", type=seconds, default=0.0, metavar="SPAN", help="in the inboxes only then"
+    )
+
+
+def _send(options: Namespace, out: Printer) -> Doing:
+    return _sent(options, out, body_of(options))
+
+
+async def _sent(options: Namespace, out: Printer, body: _Body) -> int:
+    async with a_pool(options) as pool:
+        me = await member_for(pool, options, out)
+        receipt = await me.send(
+            await address(pool, options.to),
+            body,
+            idempotency_key=options.key,
+            reply_to=options.reply_to,
+            expires_in=options.expires_in,
+            deliver_in=options.deliver_in,
+        )
+    out.row(receipt_row(receipt))
+    return int(not receipt.delivered_to)
+
+
+# --- ask
+
+
+def _expected(text: str) -> int | Literal["all"]:
+    if text == "all":
+        return "all"
+    if not text.isdecimal():
+        msg = f"{text!r} is neither a number nor 'all'"
+        raise ArgumentTypeError(msg)
+    return int(text)
+
+
+def _ask_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("to", help=_TO)
+    takes_body(parser)
+    acting(parser)
+    parser.add_argument("--key", help="an idempotency key: asked again under it, it is asked once")
+    parser.add_argument(
+        "--expect", type=_expected, default=1, metavar="N", help="so many answers (1), or 'all'"
+    )
+    parser.add_argument(
+        "--timeout", type=seconds, default=30.0, metavar="SPAN", help="how long it waits (30s)"
+    )
+
+
+def _ask(options: Namespace, out: Printer) -> Doing:
+    return _asked(options, out, body_of(options))
+
+
+async def _asked(options: Namespace, out: Printer, body: _Body) -> int:
+    async with a_pool(options) as pool:
+        me = await member_for(pool, options, out)
+        answers = await me.ask(
+            await address(pool, options.to),
+            body,
+            expected=options.expect,
+            timeout=options.timeout,
+            idempotency_key=options.key,
+        )
+        for answer in answers:
+            said = await body_in(pool, answer)
+            row: Row = {"from": answer.sender, "message": answer.message_id, "body": said}
+            out.row(row, f"{answer.sender}: {said if isinstance(said, str) else repr(said)}")
+    if answers.outcome is AskOutcome.COMPLETE:
+        return 0
+    missing = f"; no answer of {', '.join(answers.missing)}" if answers.missing else ""
+    out.say(f"{answers.outcome.replace('_', ' ')}{missing}")
+    return 1
+
+
+# --- reply
+
+
+def _reply_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("message", help="what it answers: a message (id or key), or its token")
+    takes_body(parser)
+    acting(parser)
+    parser.add_argument("--key", help="an idempotency key: sent again under it, it is sent once")
+
+
+def _reply(options: Namespace, out: Printer) -> Doing:
+    return _replied(options, out, body_of(options))
+
+
+async def _replied(options: Namespace, out: Printer, body: _Body) -> int:
+    claim = claim_named(options.message)
+    async with a_pool(options) as pool:
+        stored = await message_named(pool, options.message)
+        if stored is None:
+            out.say(f"there is no message {options.message!r}")
+            return 1
+        if claim is None:
+            me = await member_for(pool, options, out)
+        else:  # whoever has it under a claim answers for the run whose inbox it is in
+            me = pool.acting_as(AgentPoolMember(claim[1], options.agent))
+        receipt = await me.reply(stored.message, body, idempotency_key=options.key)
+    out.row(receipt_row(receipt))
+    return int(not receipt.delivered_to)
+
+
+# --- publish
+
+
+def _publish_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", help="the name of the event, such as build.done")
+    parser.add_argument(
+        "body", nargs="?", help="a text; @FILE for what is in a file; - for the standard input"
+    )
+    acting(parser)
+    parser.add_argument("--key", help="an idempotency key: published again under it, it is one")
+    parser.add_argument("--tag", action="append", default=[], help="one more tag; again for more")
+    parser.add_argument("--summary", help="a line that anybody may read")
+
+
+def _publish(options: Namespace, out: Printer) -> Doing:
+    return _published(options, out, None if options.body is None else body_of(options))
+
+
+async def _published(options: Namespace, out: Printer, body: _Body | None) -> int:
+    async with a_pool(options) as pool:
+        me = await member_for(pool, options, out)
+        number = await me.publish(
+            options.name,
+            body,
+            tags=options.tag,
+            summary=options.summary,
+            idempotency_key=options.key,
+        )
+    out.row({"event": options.name, "number": number})
+    return 0
+
+
+VERBS: Final = (
+    Verb(
+        "inbox",
+        "list what is in an inbox, and leave it there",
+        "agentpool inbox --as run.me --bodies\nagentpool inbox --queue work",
+        _inbox_arguments,
+        _inbox,
+    ),
+    Verb(
+        "send",
+        "send a message",
+        "agentpool send agent.coder 'build it' --as run.me\n"
+        "agentpool send queue:work @plan.json --key plan.1\nmake 2>&1 | agentpool send run.ada",
+        _send_arguments,
+        _send,
+    ),
+    Verb(
+        "ask",
+        "ask, and wait for the answers",
+        "agentpool ask agent.librarian 'Where is Dune?' --as run.me\n"
+        "agentpool ask pool 'Ready?' --expect all --timeout 1m --json",
+        _ask_arguments,
+        _ask,
+    ),
+    Verb(
+        "reply",
+        "answer a message",
+        'agentpool reply message.0123 "Shelf 42." --as run.me\n'
+        'agentpool reply "$token" "Shelf 42."',
+        _reply_arguments,
+        _reply,
+    ),
+    Verb(
+        "publish",
+        "publish an event under a name",
+        "agentpool publish build.done --as run.me\n"
+        "agentpool publish build.done @report.json --tag nightly",
+        _publish_arguments,
+        _publish,
+    ),
+)

@@ -1,0 +1,114 @@
+"""Waiting for mail, for members or for an event, bounded, without taking or changing anything."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+from contextlib import aclosing
+from typing import Final
+
+from agentpool import (
+    AgentPool,
+    AgentTarget,
+    EventCursor,
+    EventEnvelope,
+    EventFilter,
+    InvalidValueError,
+    NotEnoughMembersError,
+    RunTarget,
+    TopicTarget,
+)
+from agentpool.cli.arguments import Verb, in_pool
+from agentpool.cli.finding import address
+from agentpool.cli.opening import a_pool, tell_if_absent
+from agentpool.cli.printing import Printer, Row, as_json
+from agentpool.cli.rows import event_row
+from agentpool.cli.talking import inbox_of, of_inbox
+from agentpool.cli.times import seconds
+
+__all__ = ("VERBS",)
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    in_pool(parser)
+    of_inbox(parser)
+    parser.add_argument(
+        "kind",
+        nargs="?",
+        choices=("mail", "member", "event"),
+        default="mail",
+        help="mail: a message can be taken; member: one is there; event: one is published",
+    )
+    parser.add_argument(
+        "name", nargs="?", help="of the event; or the member, as run:ID, agent:ID or topic:ID"
+    )
+    parser.add_argument("--past", action="store_true", help="also an event of the past")
+    parser.add_argument("--timeout", type=seconds, metavar="SPAN", help="how long; for ever if not")
+
+
+async def _wait(options: Namespace, out: Printer) -> int:
+    if (options.name is None) != (options.kind == "mail"):
+        msg = "wait: an event and a member have a name, and mail has none"
+        raise InvalidValueError(msg)
+    async with a_pool(options) as pool:
+        if options.kind == "mail":
+            await tell_if_absent(pool, inbox_of(options), out)
+        found = await _WAITS[options.kind](pool, options)
+    came = found is not None
+    row: Row = {"for": options.kind, "came": came, **(found or {})}
+    out.row(row, as_json(row))
+    return int(not came)
+
+
+async def _mail(pool: AgentPool, options: Namespace) -> Row | None:
+    run_id = inbox_of(options)
+    return {"run": run_id} if await pool.inbox(run_id).wait(options.timeout) else None
+
+
+async def _member(pool: AgentPool, options: Namespace) -> Row | None:
+    target = (await address(pool, options.name)).target
+    try:
+        match target:
+            case AgentTarget(agent_id):
+                found = await pool.wait_for_members(agent=agent_id, timeout=options.timeout)
+            case TopicTarget(topic_id):
+                found = await pool.wait_for_members(topic=topic_id, timeout=options.timeout)
+            case RunTarget(run_id):
+                found = await pool.wait_for_members(run_ids=[run_id], timeout=options.timeout)
+            case _:
+                found = await pool.wait_for_members(timeout=options.timeout)
+    except NotEnoughMembersError:
+        return None
+    return {"runs": [each.run_id for each in found]}
+
+
+async def _event(pool: AgentPool, options: Namespace) -> Row | None:
+    place = EventCursor(0, 0)
+    if not options.past:
+        place = await pool.store.query(
+            pool.pool_id, lambda view: EventCursor(view.head, view.event_sequence)
+        )
+    try:
+        async with asyncio.timeout(options.timeout):
+            event = await _first(pool, EventFilter.named(options.name), place)
+    except TimeoutError:
+        return None
+    return event_row(place.past(pool.pool_id, event).sequence, event)
+
+
+async def _first(pool: AgentPool, wanted: EventFilter, place: EventCursor) -> EventEnvelope:
+    async with aclosing(pool.subscribe(wanted, place)) as events:
+        return await anext(events)
+
+
+_WAITS: Final = {"mail": _mail, "member": _member, "event": _event}
+
+VERBS: Final = (
+    Verb(
+        "wait",
+        "wait for mail, a member or an event, and print one line of JSON",
+        "agentpool wait --as run.me --timeout 10m\n"
+        "agentpool wait member agent:agent.coder --timeout 1m\n"
+        "agentpool wait event build.done --timeout 1h",
+        _arguments,
+        _wait,
+    ),
+)

@@ -1,0 +1,176 @@
+"""Working on messages: take, ack, nack, dead."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from agentpool import AgentPool, DeadLetter, Delivery
+from agentpool.cli.arguments import Verb, acting, in_pool
+from agentpool.cli.finding import claim_named
+from agentpool.cli.opening import a_pool, looked_at, member_for, tell_if_absent
+from agentpool.cli.printing import Printer, Row
+from agentpool.cli.rows import body_in, message_row
+from agentpool.cli.talking import inbox_of, of_inbox
+from agentpool.cli.times import seconds
+
+__all__ = ("VERBS",)
+
+_LEASE: Final = 300.0
+_MOST: Final = 10_000
+
+
+# --- take
+
+
+def _take_arguments(parser: ArgumentParser) -> None:
+    acting(parser)
+    parser.add_argument("--queue", metavar="NAME", help="take from this queue")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="at most so many (1)")
+    parser.add_argument(
+        "--timeout", type=seconds, default=0.0, metavar="SPAN", help="wait so long for one (0)"
+    )
+    parser.add_argument(
+        "--lease",
+        type=seconds,
+        default=_LEASE,
+        metavar="SPAN",
+        help="unless ended by then, it comes again (5m)",
+    )
+    parser.add_argument(
+        "--max-attempts", type=int, metavar="N", help="put aside what was taken so often"
+    )
+
+
+async def _take(options: Namespace, out: Printer) -> int:
+    async with a_pool(options) as pool:
+        if options.queue is None:
+            await member_for(pool, options, out)
+        else:
+            await tell_if_absent(pool, inbox_of(options), out)
+        inbox = pool.inbox(
+            inbox_of(options), lease=options.lease, max_attempts=options.max_attempts
+        )
+        taken = list(await inbox.take_many(options.count, options.timeout))
+        nothing = not taken
+        try:
+            while taken:
+                out.row(await _taken_row(pool, inbox.run_id, taken[0]))
+                del taken[0]
+        finally:
+            for delivery in taken:  # nobody was told of them
+                await delivery.give_back()
+    return int(nothing)
+
+
+async def _taken_row(pool: AgentPool, run_id: str, delivery: Delivery) -> Row:
+    return {
+        **message_row(delivery.message),
+        "attempt": delivery.attempt,
+        "token": f"{delivery.token}@{run_id}",
+        "body": await body_in(pool, delivery.message),
+    }
+
+
+# --- ack, nack
+
+
+def _ack_arguments(parser: ArgumentParser) -> None:
+    in_pool(parser)
+    of_inbox(parser)
+    parser.add_argument("tokens", nargs="+", metavar="TOKEN", help="as `take` prints it")
+
+
+async def _ack(options: Namespace, _: Printer) -> int:
+    by_inbox: dict[str, list[str]] = {}
+    for token, run_id in _claims(options):
+        by_inbox.setdefault(run_id, []).append(token)
+    async with a_pool(options) as pool:
+        for run_id, tokens in by_inbox.items():
+            await pool.inbox(run_id).ack_many(tokens)
+    return 0
+
+
+def _claims(options: Namespace) -> list[tuple[str, str]]:
+    """Take tokens apart; one as the library has it is of the inbox that the options name."""
+    return [claim_named(each) or (each, inbox_of(options)) for each in options.tokens]
+
+
+def _nack_arguments(parser: ArgumentParser) -> None:
+    _ack_arguments(parser)
+    parser.add_argument(
+        "--delay", type=seconds, metavar="SPAN", help="it comes again then; longer each time if not"
+    )
+    parser.add_argument(
+        "--max-attempts", type=int, metavar="N", help="put it aside if it was taken so often"
+    )
+
+
+async def _nack(options: Namespace, _: Printer) -> int:
+    async with a_pool(options) as pool:
+        for token, run_id in _claims(options):
+            inbox = pool.inbox(run_id, max_attempts=options.max_attempts)
+            await inbox.nack(token, options.delay)
+    return 0
+
+
+# --- dead
+
+
+def _dead_arguments(parser: ArgumentParser) -> None:
+    in_pool(parser)
+    of_inbox(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--retry", metavar="MESSAGE", help="put it back; 'all' for all of them")
+    what.add_argument("--discard", metavar="MESSAGE", help="throw it away; 'all' for all of them")
+
+
+async def _dead(options: Namespace, out: Printer) -> int:
+    chosen = options.retry or options.discard
+    async with (looked_at if chosen is None else a_pool)(options) as pool:
+        inbox = pool.inbox(inbox_of(options))
+        letters = [each for each in await inbox.dead(_MOST) if _is_meant(each, chosen)]
+        if chosen is not None:
+            for letter in letters:
+                await (inbox.retry if options.retry else inbox.discard)(letter)
+    rows: list[Row] = [
+        {"seq": each.seq, "attempts": each.attempts, **message_row(each.message)}
+        for each in letters
+    ]
+    return int(not out.rows(rows))
+
+
+def _is_meant(letter: DeadLetter, chosen: str | None) -> bool:
+    message = letter.message
+    return chosen in {None, "all", message.message_id, message.idempotency_key}
+
+
+VERBS: Final = (
+    Verb(
+        "take",
+        "take the next message, under a claim that a token names",
+        "agentpool take --as run.me --timeout 1m\n"
+        "token=$(agentpool take --queue work --field token)",
+        _take_arguments,
+        _take,
+    ),
+    Verb(
+        "ack",
+        "say that a message is done, from whatever process",
+        'agentpool ack "$token"',
+        _ack_arguments,
+        _ack,
+    ),
+    Verb(
+        "nack",
+        "give a message back, to be taken again",
+        'agentpool nack "$token"\nagentpool nack "$token" --delay 10m --max-attempts 5',
+        _nack_arguments,
+        _nack,
+    ),
+    Verb(
+        "dead",
+        "list the messages that failed too often, put them back or throw them away",
+        "agentpool dead --queue work\nagentpool dead --queue work --retry all",
+        _dead_arguments,
+        _dead,
+    ),
+)

@@ -1,0 +1,197 @@
+"""The verbs that look, and change nothing."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agentpool.cli.running import MODULES
+from agentpool.doctor import Level, examine
+
+from .conftest import POOL, Shell
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+LOOKING = (
+    *("pools", "members", "stats", "top --count 1", "explain run.me", "tail", "tail --last 0"),
+    *("show 3", "show key.1", "thread key.1", "inbox", "dead", "check", "check --format text"),
+)
+ACTING = (
+    *("send queue:work a", "ask queue:work a --timeout 1ms", "reply key.1 a", "publish done"),
+    *("take", "ack 1.1.0.0123456789abcdef", "nack 1.1.0.0123456789abcdef", "dead --retry all"),
+    *("wait --timeout 0", "join", "leave"),
+)
+
+
+def test_every_verb_that_opens_a_store_is_here() -> None:
+    named = {line.split()[0] for line in (*LOOKING, *ACTING)}
+    others = {"init", "doctor", "backup", "completion"}
+    assert named | others == {name for names in MODULES.values() for name in names}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+@pytest.mark.parametrize("line", [*LOOKING, *ACTING])
+def test_nothing_is_created_by_mistake(shell: Shell, line: str, tmp_path: Path) -> None:
+    shell.set(STORE="pool.db", POOL=POOL, RUN="run.me")
+    called = shell(line)
+    assert (called.code, called.raw) == (3, b"")
+    assert "no such file" in called.err
+    assert "agentpool init" in called.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", [*LOOKING, *ACTING])
+def test_an_older_file_is_refused_and_not_migrated(shell: Shell, line: str, tmp_path: Path) -> None:
+    shutil.copyfile(FIXTURES / "seed-store.db", tmp_path / "pool.db")
+    before = content(tmp_path)["pool.db"]
+    shell.set(STORE="pool.db", POOL=POOL, RUN="run.me")
+    called = shell(line)
+    assert (called.code, "schema version 0" in called.err) == (3, True)
+    assert content(tmp_path)["pool.db"] == before
+
+
+def test_a_pool_that_is_not_there_is_not_made(library: Shell) -> None:
+    for line in ("members", "send run.me a", "wait --timeout 0", "tail"):
+        called = library(f"{line} --pool pool.typo")
+        assert (called.code, "it has pool.library" in called.err) == (3, True)
+    assert library("pools --field pool").out == f"{POOL}\n"
+
+
+def test_the_only_pool_of_a_store_need_not_be_named(library: Shell) -> None:
+    library.set(POOL="")
+    assert library("members").code == 0
+    assert library("init --pool pool.other").code == 0
+    several = library("members")
+    assert (several.code, "pool.library, pool.other" in several.err) == (2, True)
+
+
+def test_looking_appends_nothing_and_carries_nothing_out(library: Shell) -> None:
+    library("send queue:work a --key key.1 --expires-in 50ms")
+    time.sleep(0.1)  # nobody has the pool open when it expires
+    before = library("stats").row
+    assert before["overdue_seconds"] > 0
+    for line in LOOKING:
+        assert library(line).code in {0, 1}
+    after = library("stats").row
+    assert after["records"] == before["records"]
+    assert after["overdue_seconds"] > before["overdue_seconds"]
+    library("take --queue work")  # whoever acts does so
+    acted = library("stats").row
+    assert (acted["records"], acted["overdue_seconds"]) == (before["records"] + 1, 0)
+
+
+def test_a_tail_begins_and_ends_where_it_is_told(library: Shell) -> None:
+    library("join")
+    for number in range(1, 6):
+        library(f"send queue:work {number} --key key.{number}")
+    every = library("tail --from 1").rows
+    numbers = [each["seq"] for each in every]
+    assert numbers == list(range(2, 15))  # the first, that the pool was opened, is no event
+    assert [each["seq"] for each in library("tail").rows] == numbers[-10:]
+    assert [each["seq"] for each in library("tail -n 2").rows] == numbers[-2:]
+    assert [each["seq"] for each in library("tail --from 6 --count 3").rows] == [6, 7, 8]
+    assert library("tail --since 1h").rows == every
+    assert library("tail --since 2999-01-01").code == 1
+    assert library("tail --count 0").code == 2
+    bodies = [each["body"] for each in library("tail --bodies").rows if "body" in each]
+    assert bodies == ["1", "2", "3", "4", "5"]
+    line = library("tail --notify --last 1 --count 1 --as queue.work --text").out
+    assert re.fullmatch(r"message 14 from run\.me: message\.\w+\n", line)
+
+
+def test_a_message_a_record_and_why(library: Shell) -> None:
+    library("send queue:work a --key key.1")
+    shown = library("show key.1").row
+    assert (shown["body"], shown["to"], shown["status"]) == ("a", "run:queue.work", "delivered")
+    assert library(f"show {shown['message']}").row == shown
+    assert library("show 6").row == shown
+    assert library("show 3").row["event"] == "agent_pool_run_joined"
+    assert [library(f"show {each}").code for each in ("nosuch", "1", "999", "0")] == [1, 1, 1, 2]
+    assert library("explain key.1").row["kind"] == "message"
+    assert "queue.work" in library("explain queue.work --text").out
+    assert library("explain nosuch").code == 1
+    assert library("thread nosuch").code == 1
+
+
+def test_numbers_of_a_pool(library: Shell) -> None:
+    library("send queue:work a")
+    library("take --queue work")
+    row = library("stats").row
+    assert (row["members"], row["queues"], row["unread"], row["claimed"]) == (1, 1, 1, 1)
+    assert library("top --count 2 --interval 0").rows[1]["unread"] == 1
+    top = library("top --count 1", terminal=True).out
+    assert top.startswith("\x1b[H\x1b[2Jpool.library: 6 records, 1 members, 0 here, 1 unread")
+
+
+def test_a_check_tells_monitoring_what_is_to_be_done(library: Shell) -> None:
+    assert library("check").row["status"] == "OK"
+    library("send queue:work a")
+    assert library("check --max-age 1h").code == 0
+    old = library("check --max-age 0 --format nagios")
+    assert old.code == 1
+    assert re.match(r"AGENTPOOL WARNING - pool.library: the oldest unread .* \| '", old.out)
+    assert re.search(r"^note    unread ", library("check --max-age 0 --text").out, re.MULTILINE)
+    token = library("take --queue work --field token").out.strip()
+    library(f"nack {token} --max-attempts 1")
+    assert library("check").code == 1
+    assert library("check --max-dead 1").code == 0
+    metrics = library("check --format prometheus").out
+    assert f'\nagentpool_dead{{pool="{POOL}"}} 1\n' in metrics
+    assert "agentpool_status 1\n" in metrics
+    library.set(STORE="nosuch.db")
+    unknown = library("check --format nagios")
+    assert (unknown.code, unknown.out.startswith("AGENTPOOL UNKNOWN - ")) == (3, True)
+
+
+def test_the_doctor_and_a_backup(library: Shell, tmp_path: Path) -> None:
+    examined = library("doctor pool.db")
+    assert examined.code in {0, 1}  # SQLite itself may be worth a note
+    assert examined.out.splitlines()[-1].endswith(", 0 BROKEN")
+    assert library("doctor --json").rows[0]["check"] == "sqlite"
+    assert library("doctor nosuch.db").code == 2
+    assert library("doctor postgresql://host/db").code == 2
+    made = library("backup copy.db")
+    assert made.row == {"copy": "copy.db", "bytes": (tmp_path / "copy.db").stat().st_size}
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert library("backup copy.db").code == 2
+    assert library("backup nosuch/copy.db").code == 2
+    assert library("members --store copy.db").rows == library("members").rows
+    assert library("backup other.db --store nosuch.db").code == 3
+    assert list(tmp_path.glob("*part*")) == []
+
+
+WRITER = """
+import asyncio, sys
+import agentpool as ap
+
+async def main():
+    async with ap.open_store("pool.db") as store, ap.AgentPool.open(store, "pool.library") as pool:
+        me = pool.acting_as(ap.AgentPoolMember("run.me", "agent.shell"))
+        while True:
+            await me.send(ap.RunAddress.run("queue.work"), "a")
+            print("sent", flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_backup_is_whole_while_others_write(library: Shell, tmp_path: Path) -> None:
+    library("join")
+    with subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        try:
+            for number in range(3):
+                assert writer.stdout.readline() == b"sent\n"
+                assert library(f"backup copy-{number}.db").code == 0
+        finally:
+            writer.kill()
+    for number in range(3):
+        report = examine(tmp_path / f"copy-{number}.db")
+        assert [each for each in report.findings if each.level is Level.BROKEN] == []
+        assert int(library(f"stats --store copy-{number}.db --field records").out) > 4

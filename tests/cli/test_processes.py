@@ -1,0 +1,116 @@
+"""The command line as shells start it: in processes of their own, by signals, pipes and scripts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Shell
+
+ROOT = Path(__file__).parents[2]
+BOUND = 200.0
+
+pytestmark = pytest.mark.slow
+
+
+def command(line: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "agentpool", *line.split()]
+
+
+@pytest.mark.usefixtures("library")
+def test_what_hooks_start_loads_nothing_that_they_do_not_need() -> None:
+    program = """
+import sys
+from agentpool.cli import main
+assert [main([*each.split(), "--json"]) for each in sys.argv[1:]] == [0, 0, 1]
+heavy = {"psycopg", "cyclopts", "rich", "agentpool.cli.working", "agentpool.cli.making"}
+print(sorted(heavy & sys.modules.keys()))
+"""
+    lines = ("tail --last 1", "check", "wait --timeout 0")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *lines], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_closed_pipe_ends_it_quietly(library: Shell) -> None:
+    library("join")
+    with subprocess.Popen(
+        command("tail --follow --from 1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as tail:
+        assert tail.stdout is not None
+        assert tail.stdout.readline()
+        tail.stdout.close()
+        for _ in range(3):
+            library("send queue:work a")
+        assert tail.wait(BOUND) == 141
+        assert tail.stderr is not None
+        assert tail.stderr.read() == b""
+
+
+def test_control_c_ends_it_quietly(library: Shell) -> None:
+    library("join")
+    with subprocess.Popen(
+        command("tail --follow --from 1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as tail:
+        assert tail.stdout is not None
+        assert tail.stdout.readline()
+        tail.send_signal(signal.SIGINT)
+        _, err = tail.communicate(timeout=BOUND)
+    assert (tail.returncode, err) == (130, b"")
+
+
+def test_two_shells_talk(library: Shell) -> None:
+    library("join --as run.you")
+    with (
+        subprocess.Popen(
+            command("take --as run.you --timeout 3m"), stdout=subprocess.PIPE
+        ) as taking,
+        subprocess.Popen(
+            command("ask run.you Where? --timeout 3m --field body"), stdout=subprocess.PIPE
+        ) as asking,
+    ):
+        taken, _ = taking.communicate(timeout=BOUND)
+        token = json.loads(taken)["token"]
+        assert library(f"reply {token}", "Shelf 42.").code == 0
+        assert library(f"ack {token}").code == 0
+        answer, _ = asking.communicate(timeout=BOUND)
+    assert (asking.returncode, answer) == (0, b"Shelf 42.\n")
+
+
+@pytest.fixture
+def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the command on the path, also where only a checkout is there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "agentpool"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -W error -m agentpool "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHON", sys.executable)
+    # So many processes, each of which would compile all of the library.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
+
+
+@pytest.mark.usefixtures("on_path")
+def test_a_shell_script_shares_a_pool_with_an_agent() -> None:
+    done = subprocess.run(
+        [str(ROOT / "examples/shell.sh")],
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.splitlines()) == [
+        "agent: durable has 7 letters",
+        "shell: counting durable",
+        "shell: the queue is empty",
+        "true",
+    ]

@@ -1,0 +1,207 @@
+"""The verbs by which shells talk and work, each call of them one of its own."""
+
+import asyncio
+import base64
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from agentpool.cli.printing import Printer, Row
+from agentpool.cli.running import parser
+
+from .conftest import Shell
+
+
+def test_two_runs_talk(library: Shell) -> None:
+    sent = library("send run.you 'come here' --as run.me", terminal=False)
+    assert (sent.code, sent.raw) == (1, b"")
+    assert "run.you" in sent.err
+    assert library("join --as run.you --agent agent.you --topic topic.news").code == 0
+    sent = library("send agent.you 'come here' --key key.1")
+    assert (sent.code, sent.row["delivered_to"], sent.err) == (0, ["run.you"], "")
+    assert library("send agent.you 'come here' --key key.1").row == sent.row
+    listed = library("inbox --as run.you --bodies")
+    assert [(each["from"], each["body"]) for each in listed.rows] == [("run.me", "come here")]
+    answered = library("reply key.1 coming --as run.you")
+    assert answered.row["delivered_to"] == ["run.me"]
+    assert library("inbox --bodies --field body").out == "coming\n"
+    thread = library(f"thread {answered.row['message']} --field body")
+    assert thread.out == "come here\ncoming\n"
+
+
+def test_who_acts_first_joins_and_stays(library: Shell) -> None:
+    first = library("send queue:work a")
+    assert "run.me has joined pool.library as agent.shell, and stays" in first.err
+    assert library("send queue:work b").err == ""
+    rows = library("members").rows
+    assert [(each["run"], each["presence"]) for each in rows] == [
+        ("queue.work", "queue"),
+        ("run.me", "unheld"),
+    ]
+    assert library("leave").code == 0
+    assert library("leave").code == 3
+    assert library("members --agent agent.shell").code == 1
+
+
+@pytest.mark.parametrize("to", ["topic:topic.news", "topic.news", "run:run.you", "agent.you"])
+def test_an_address_says_of_what_it_is_or_is_of_who_is_there(library: Shell, to: str) -> None:
+    library("join --as run.you --agent agent.you --topic topic.news")
+    assert library(f"send {to} a").row["delivered_to"] == ["run.you"]
+
+
+def test_bodies_come_from_an_argument_a_file_or_the_input(library: Shell, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"step": 1}\n')
+    for arguments, given in (
+        (["text"], b""),
+        (["@plan.json"], b""),
+        ([], b"of the input\n"),
+        (["-"], b"\xff\x00"),
+        (["@@plan.json"], b""),
+    ):
+        assert library("send queue:work", *arguments, given=given).code == 0
+    taken = library("take --queue work --count 9").rows
+    bytes_ = {"base64": base64.b64encode(b"\xff\x00").decode()}
+    bodies = ["text", '{"step": 1}\n', "of the input\n", bytes_, "@plan.json"]
+    assert [each["body"] for each in taken] == bodies
+    assert library(f"show {taken[3]['message']} --field body").raw == b"\xff\x00"
+    missing = library("send queue:work @nosuch")
+    assert (missing.code, "'nosuch'" in missing.err) == (2, True)
+
+
+def test_what_was_taken_is_done_or_given_back_by_its_token(library: Shell) -> None:
+    library("send queue:work a")
+    token = library("take --queue work --field token").out.strip()
+    assert token.endswith("@queue.work")
+    assert library("take --queue work").code == 1
+    assert library(f"show {token} --field body").out == "a\n"
+    assert library(f"nack {token} --delay 0").code == 0
+    lost = library(f"ack {token}")
+    assert (lost.code, "no longer current" in lost.err) == (3, True)
+    again = library("take --queue work").row
+    assert again["attempt"] == 2
+    of_library = again["token"].partition("@")[0]
+    assert library(f"ack {of_library} --as run.other").code == 2
+    assert library(f"ack {of_library} --queue work").code == 0
+    assert library("take --queue work").code == 1
+    assert library("ack nonsense").code == 2
+
+
+def test_a_claim_ends_with_its_lease(library: Shell) -> None:
+    library("send queue:work a")
+    library("take --queue work --lease 1ms")
+    assert library("take --queue work --timeout 1m").row["attempt"] == 2
+
+
+class Closed(Printer):
+    """Has a pipe that nobody reads any more, after some rows."""
+
+    def row(self, row: Row, text: str | None = None) -> bool:
+        if row["body"] == "b":
+            raise BrokenPipeError
+        return super().row(row, text)
+
+
+def test_what_nobody_was_told_of_is_there_again(library: Shell) -> None:
+    for body in "abc":
+        library("send queue:work", body)
+    options = parser(["take"]).parse_args(["take", "--queue", "work", "--count", "3", "--json"])
+    doing = options.verb.run(options, Closed(options, io.StringIO()))
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(doing)
+    again = library("take --queue work --count 3").rows
+    assert [(each["body"], each["attempt"]) for each in again] == [("b", 1), ("c", 1)]
+
+
+def test_a_run_or_queue_that_is_not_there_is_told_of(library: Shell) -> None:
+    for line in ("take --queue typo", "inbox --queue typo", "wait --queue typo --timeout 0"):
+        called = library(line)
+        assert (called.code, "queue.typo is no member" in called.err) == (1, True)
+
+
+def test_what_failed_too_often_is_listed_put_back_and_thrown_away(library: Shell) -> None:
+    library("send queue:work a --key key.a")
+    token = library("take --queue work --field token").out.strip()
+    assert library(f"nack {token} --max-attempts 1").code == 0
+    assert [each["attempts"] for each in library("dead --queue work").rows] == [1]
+    assert library("dead --queue work --retry nosuch").code == 1
+    assert library("dead --queue work --retry key.a").code == 0
+    assert library("dead --queue work").code == 1
+    token = library("take --queue work --field token").out.strip()
+    library(f"nack {token} --max-attempts 1")
+    assert library("dead --queue work --discard all").code == 0
+    assert library("dead --queue work").code == 1
+    assert library("inbox --queue work").code == 1
+
+
+def test_a_question_says_what_came_of_it(library: Shell) -> None:
+    nobody = library("ask agent.nobody 'Where?'")
+    assert (nobody.code, nobody.raw, "nobody" in nobody.err) == (1, b"", True)
+    late = library("ask queue:work 'Where?' --timeout 1ms --expect all --key key.q")
+    assert (late.code, "timed out; no answer of queue.work" in late.err) == (1, True)
+
+
+def test_an_answer_is_in_the_name_of_the_inbox_that_was_taken_from(library: Shell) -> None:
+    sent = library("send queue:work 'Where is Dune?'")
+    token = library("take --queue work --field token").out.strip()
+    assert library(f"reply {token} 'Shelf 42.' --as run.other").code == 0
+    [answer] = library("inbox --bodies").rows
+    assert (answer["from"], answer["reply_to"]) == ("queue.work", sent.row["message"])
+    assert library("members --agent agent.shell --field run").out == "run.me\n"
+    assert library("reply nosuch a").code == 1
+
+
+def test_a_wait_prints_one_line_and_takes_nothing(library: Shell) -> None:
+    library("join")
+    assert library("wait --timeout 0", terminal=True).row == {"for": "mail", "came": False}
+    library("send run.me a")
+    waited = library("wait --timeout 1m")
+    assert (waited.code, waited.row) == (0, {"for": "mail", "came": True, "run": "run.me"})
+    assert library("take").row["attempt"] == 1
+    assert library("wait member agent:agent.nobody --timeout 1ms").code == 1
+    assert library("wait member run.me --timeout 1m").row["runs"] == ["run.me"]
+    assert library("wait event").code == 2
+    assert library("wait mail run.me").code == 2
+
+
+def test_an_event_is_published_seen_and_waited_for(library: Shell) -> None:
+    assert library("wait event build.done --past --timeout 1ms").code == 1
+    published = library("publish build.done '{}' --tag nightly --key key.e")
+    assert library("publish build.done '{}' --tag nightly --key key.e").row == published.row
+    waited = library("wait event build.done --past --timeout 1m").row
+    assert (waited["run"], waited["tags"][:2]) == ("run.me", ["build.done", "nightly"])
+    assert library("wait event build.done --timeout 1ms").code == 1
+    assert "build.done" in library("tail --text").out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_nothing_that_a_terminal_would_obey_reaches_it(library: Shell, terminal: bool) -> None:
+    evil = "\x1b[2J\x9b31m\u202eevil"
+    library("send queue:work", evil)
+    library("publish build.done", "--tag", "\x1b[2Jx")
+    for line in (
+        "inbox --queue work --bodies",
+        "take --queue work",
+        "tail --bodies",
+        "tail --json --bodies",
+        "show 6",
+    ):
+        out = library(line, terminal=terminal).out
+        assert [each for each in out if not (each.isprintable() or each == "\n")] == []
+        assert "evil" in out
+    [message] = library("inbox --queue work").rows
+    out = library(f"show {message['message']} --field body", terminal=terminal).out
+    assert out == (f"{evil}\n" if not terminal else "\\x1b[2J\\x9b31m\\u202eevil\n")
+
+
+def test_a_terminal_gets_tables_and_a_pipe_json(library: Shell) -> None:
+    library("join")
+    table = library("members", terminal=True).out.splitlines()
+    assert table[0].split()[:3] == ["run", "agent", "presence"]
+    assert table[2].split()[:3] == ["run.me", "agent.shell", "unheld"]
+    assert library("members --text").out.splitlines()[0] == table[0]
+    assert (
+        json.loads(library("members --json", terminal=True).out.splitlines()[1])["run"] == "run.me"
+    )
+    assert library("members --field nosuch").code == 2
