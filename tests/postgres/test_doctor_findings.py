@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentpool.__main__ import main
+from agentpool.cli import main
 from agentpool.doctor import Level, examine
 
 from .doctoring import NOW, POOL, Patient, copied, filled

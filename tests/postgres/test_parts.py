@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agentpool import IncompatibleStoreError, InvalidValueError, StoreBusyError, StoreFullError
 from agentpool.errors import AgentPoolError, StoreError
+from agentpool.rules.command import Decision
 from agentpool.rules.topics import ANY, AllTouched
 from agentpool.stores.batch.committer import Refusal, Request
 from agentpool.stores.postgres.bell import Ringer, channel_of
@@ -166,7 +167,7 @@ def test_a_schema_of_any_name_has_a_channel_of_its_own() -> None:
 
 
 def requests(*pool_ids: str) -> list[Request]:
-    return [Request(each, Ask(lambda _: None)) for each in pool_ids]
+    return [Request(each, Ask(lambda _: Decision(None))) for each in pool_ids]
 
 
 def test_outcomes_stand_where_their_requests_do() -> None:
