@@ -23,7 +23,7 @@ from psycopg import sql
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.topics import ANY, AllTouched, is_inbox
-from agentpool.stores.postgres.pipeline import Pipeline, Statement
+from agentpool.stores.postgres.pipeline import LostConnectionError, Pipeline, Statement
 from agentpool.stores.tail import Tail
 from agentpool.support.tasks import cancel, start
 
@@ -66,10 +66,11 @@ class Ringer:
         self._name = name
 
     def ring(self, pipeline: Pipeline, touched: AllTouched) -> None:
-        """Tell others what a commit has touched, and do not wait for it."""
+        """Tell others what a commit has touched, and do not wait for it. It never fails."""
         for payload in self._payloads(touched):
             pipeline.ask(_NOTIFY, self._channel, payload)
-        pipeline.send()
+        with suppress(LostConnectionError):  # it is committed all the same
+            pipeline.send()
 
     def _payloads(self, touched: AllTouched) -> Iterator[str]:
         together: AllTouched = {}

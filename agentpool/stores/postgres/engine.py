@@ -155,13 +155,17 @@ class PostgresEngine:
             raise
         except ServerError as error:
             self._roll_back()
-            busy = [pool_id for answer, pool_id in self._locked if answer is error.answer]
-            if busy and is_lock_timeout(error):
-                raise PoolBusyError(busy[0], self._lock_seconds) from error
+            if self._locked and is_lock_timeout(error):
+                raise PoolBusyError(self._held_up_at(error), self._lock_seconds) from error
             raise
         except BaseException:
             self._roll_back()
             raise
+
+    def _held_up_at(self, error: ServerError) -> str:
+        """Say which pool was not to be had; where a row of no pool was not, the first of them."""
+        waited = [pool_id for answer, pool_id in self._locked if answer is error.answer]
+        return waited[0] if waited else self._locked[0][1]
 
     def _put(self, *, durable: bool) -> None:
         """Write what the sources were given, and commit; without any, nothing is committed."""
@@ -234,10 +238,17 @@ class PostgresEngine:
 
         :raises StoreBusyError: the server was away for too long
         """
+        until = time.monotonic() + self._place.patience
 
         def ask() -> R:
-            self.pipeline.forget()
-            return work(self.pipeline)
+            while True:
+                self.pipeline.forget()
+                try:
+                    return work(self.pipeline)
+                except ServerError as error:
+                    # Of a connection that waits only a moment for each pool, this is none.
+                    if not is_lock_timeout(error) or time.monotonic() >= until:
+                        raise
 
         return self._persistently(ask)
 
@@ -256,7 +267,8 @@ class PostgresEngine:
     def _lock(self, pool_id: str) -> int:
         number = self._numbers.get(pool_id)
         if number is None:
-            self.pipeline.ask(statements.INSERT_POOL, pool_id)
+            made = self.pipeline.ask(statements.INSERT_POOL, pool_id)
+            self._locked.append((made, pool_id))  # others may be making it
         answer = self.pipeline.ask(statements.LOCK, pool_id)
         self._locked.append((answer, pool_id))
         if number is None:
