@@ -1,4 +1,4 @@
-"""The long proofs: ``python -m agentpool.testing PROOF [--rounds N] [--seed S]``.
+"""The long proofs: ``python -m agentpool.testing PROOF [--rounds N] [--seed S] [--url URL]``.
 
 Each prints its seed, what it did and what it found, and exits with 1 when it found something.
 """
@@ -25,7 +25,9 @@ PROOFS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "storm": history.storm,
     "model": model.run,
 }
-"""What can be run. Each gets ``rounds`` (``None``: as many as are fit) and ``seed``."""
+"""What can be run. Each gets ``rounds`` (``None``: as many as are fit), ``seed`` and ``url``."""
+
+_ON_SERVERS: Final = ("kills", "history", "storm", "model")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("proof", choices=PROOFS)
     parser.add_argument("--rounds", type=int, help="how much to do")
     parser.add_argument("--seed", type=int, default=SystemRandom().getrandbits(32))
+    parser.add_argument("--url", help="a server, for what is not about files; else it is a file")
     args = parser.parse_args(arguments)
+    if args.url is not None and args.proof not in _ON_SERVERS:
+        parser.error(f"{args.proof} is about files; on a server run {', '.join(_ON_SERVERS)}")
     sys.stdout.write(f"{args.proof}: seed {args.seed}\n")
     sys.stdout.flush()
     return PROOFS[args.proof](args)

@@ -11,7 +11,7 @@ from agentpool.testing.model import command as model_command
 from agentpool.testing.model import machine
 
 
-async def _one_violation(_folder: Path, plan: Round) -> Verdict:
+async def _one_violation(_folder: Path, plan: Round, _url: str | None) -> Verdict:
     return Verdict(Counter(calls=plan.seed), ["a message acknowledged twice"])
 
 
@@ -19,7 +19,7 @@ def test_histories_are_counted_over_all_rounds_and_their_violations_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "run_round", _one_violation)
-    assert command.run(Namespace(seed=10, rounds=2)) == 1
+    assert command.run(Namespace(seed=10, rounds=2, url=None)) == 1
     printed = capsys.readouterr().out
     assert "Round(seed=11" in printed
     assert "a message acknowledged twice" in printed
@@ -30,7 +30,7 @@ def test_histories_are_counted_over_all_rounds_and_their_violations_shown(
 def test_a_comparison_without_a_difference_prints_its_counts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert model_command.run(Namespace(seed=1, rounds=2)) == 0
+    assert model_command.run(Namespace(seed=1, rounds=2, url=None)) == 0
     printed = capsys.readouterr().out
     assert "join_run ok" in printed
     assert "no difference" in printed
@@ -40,7 +40,7 @@ def test_a_comparison_that_finds_a_difference_fails_and_shows_the_steps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(machine.ModelMachine, "_open", _fails)
-    assert model_command.run(Namespace(seed=1, rounds=1)) == 1
+    assert model_command.run(Namespace(seed=1, rounds=1, url=None)) == 1
     printed = capsys.readouterr()
     assert "a difference was found" in printed.out
     assert "they differ" in printed.err

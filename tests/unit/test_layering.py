@@ -26,8 +26,8 @@ LAYERS = {
     "copying": "stores stores.batch rules wire errors support",
     "doctor": "stores stores.batch stores.sqlite rules wire errors support",
     "doctor.server": "doctor stores stores.batch stores.postgres rules wire errors support",
-    "testing": "* opening pool membership member asking serving inbox runtime stores stores.batch"
-    " stores.sqlite rules wire errors support",
+    "testing": "* doctor opening pool membership member asking serving inbox runtime stores"
+    " stores.batch stores.sqlite rules wire errors support",
     "cli": "* opening pool doctor stores stores.sqlite rules wire errors support",
     "__main__": "cli",
     "": "opening pool member asking inbox runtime stores stores.sqlite stores.postgres rules wire"

@@ -59,7 +59,7 @@ def examine_server(url: str, schema: str, clock: Clock) -> Report:
     try:
         for finding in _examine(visit, clock):
             findings.append(finding)  # noqa: PERF402  # what was found before it went away counts
-    except (LostConnectionError, StoreBusyError) as error:
+    except (LostConnectionError, ServerError) as error:
         findings.append(note("server", f"went away meanwhile: {error}", "examine it again"))
     finally:
         visit.close()

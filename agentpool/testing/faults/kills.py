@@ -1,6 +1,6 @@
 """The kill matrix: workers are killed at random instants, and the file is looked at after each.
 
-A scene is a file and all that ever worked on it: an empty one, or one that another implementation
+A scene is a store and all that ever worked on it: an empty one, or one that another implementation
 made, so that the first workers migrate it, all at once. One to four workers then do everything
 that can be done; each is killed at an instant of its own, while it opens the file or after it was
 told a number of things, and while the others go on: everything acknowledged is there once, no
@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -25,6 +25,7 @@ from agentpool import encode
 from agentpool.testing.faults import journal, verdict
 from agentpool.testing.faults.journal import LOG, Entry, Told
 from agentpool.testing.faults.sight import integrity, look, works
+from agentpool.testing.sites import Site, new_site
 from agentpool.testing.values import a_message, a_receipt
 from agentpool.wire.records import (
     AgentPoolStoreConfig,
@@ -95,14 +96,25 @@ def _kind_and_json(payload: AgentPoolStoreRecordPayload) -> tuple[str, str]:
 
 
 class Scene:
-    """A file, and the journals of all who worked on it."""
+    """A store, and the journals of all who worked on it.
 
-    def __init__(self, folder: Path, *, foreign: bool) -> None:
+    :param folder: where the journals are, and the file
+    :param foreign: whether the file is one of another implementation
+    :param site: where the store is instead of in a file
+    """
+
+    def __init__(self, folder: Path, *, foreign: bool, site: Site | None = None) -> None:
         self.path: Path = folder / "pool.db"
         self.folder = folder
+        self._site = site
         self._foreign = write_foreign_file(self.path, 300) if foreign else []
         self.workers: list[str] = []
         self._checks = 0
+
+    @property
+    def site(self) -> Site:
+        """Where the store is."""
+        return self._site or Site(str(self.path))
 
     def journals(self) -> list[Entry]:
         """Read what all workers so far have written down."""
@@ -122,7 +134,7 @@ class Scene:
         self, label: str, seed: int, *options: str
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """Start a worker, up to the point where a line lets it begin."""
-        command = (sys.executable, "-m", "agentpool.testing.faults.worker", str(self.path))
+        command = (sys.executable, "-m", "agentpool.testing.faults.worker", str(self.site))
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -143,19 +155,21 @@ class Scene:
 
     async def check(self) -> list[str]:
         """Say what is wrong with the file, whoever is working on it meanwhile."""
-        if not self.path.exists():
+        if self._site is None and not self.path.exists():
             return []  # all were killed before they made one
         before = self.journals()
         refs = [entry.values[0] for entry in before if entry.told is Told.CONTENT]
-        sight = await look(self.path, refs)
+        sight = await look(self.site, refs)
         after = self.journals()
-        found = [f"integrity check: {line}" for line in integrity(self.path) if line != "ok"]
+        complaints = await asyncio.to_thread(integrity, self.site)
+        found = [f"integrity check: {line}" for line in complaints]
         found += verdict.broken(sight)
         found += verdict.lost(sight, before, after)
         found += verdict.doubled(sight, before, after)
-        found += self._changed_foreign_records()
+        if self._foreign:
+            found += self._changed_foreign_records()
         self._checks += 1
-        await works(self.path, f"check.{self._checks}")
+        await works(self.site, f"check.{self._checks}")
         return found
 
     def _changed_foreign_records(self) -> list[str]:
@@ -168,12 +182,18 @@ class Scene:
         return [] if rows == self._foreign else ["the records of the foreign file have changed"]
 
 
-async def kill_matrix(kills: int, random: Random) -> Tally:
-    """Kill so many workers, in one scene after another."""
+async def kill_matrix(kills: int, random: Random, url: str | None = None) -> Tally:
+    """Kill so many workers, in one scene after another.
+
+    :param url: of a server, where each scene has a schema of its own; else they are files
+    """
     tally = Tally()
     while tally.kills < kills and not tally.faults:
-        with tempfile.TemporaryDirectory() as folder:
-            scene = Scene(Path(folder), foreign=random.random() < 0.6)
+        is_foreign = random.random() < 0.6 and url is None
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            site = None if url is None else stack.enter_context(new_site(folder, url))
+            scene = Scene(folder, foreign=is_foreign, site=site)
             end = min(kills, tally.kills + _WORKERS_OF_A_SCENE)
             while tally.kills < end:
                 await _kill_some(scene, random, min(random.randint(1, 4), end - tally.kills), tally)
@@ -237,7 +257,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the matrix as the command line says; the exit code is 1 when something was found."""
     kills = DEFAULT_ROUNDS if args.rounds is None else args.rounds
     random = Random(args.seed)  # noqa: S311  # no secret
-    tally = asyncio.run(kill_matrix(kills, random))
+    tally = asyncio.run(kill_matrix(kills, random, args.url))
     sys.stdout.write(f"{tally}\n")
     sys.stdout.writelines(f"  {fault}\n" for fault in tally.faults)
     return 1 if tally.faults else 0

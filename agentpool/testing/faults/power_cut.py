@@ -25,6 +25,7 @@ from agentpool.testing.faults.restart import Cursors, another_boot, last_seen
 from agentpool.testing.faults.sight import integrity, look, works
 from agentpool.testing.faults.syscalls import Call, strace_or_reason, traced
 from agentpool.testing.faults.syscalls import parse as parse_calls
+from agentpool.testing.sites import Site
 
 __all__ = ("Recording", "Tally", "cut_power", "power_cuts", "record", "run")
 
@@ -138,10 +139,11 @@ async def _judge(path: Path, before: list[Entry], at_last: list[Entry], tally: T
     refs = [entry.values[0] for entry in before if entry.told is Told.CONTENT]
     try:
         async with asyncio.timeout(BOUND):
-            sight = await look(path, refs)
-            found = [f"integrity check: {line}" for line in integrity(path) if line != "ok"]
+            site = Site(str(path))
+            sight = await look(site, refs)
+            found = [f"integrity check: {line}" for line in integrity(site)]
             found += await tally.cursors.go_on(path, sight, last_seen(before))
-            await works(path, "check")
+            await works(site, "check")
     except Exception as error:  # noqa: BLE001  # whatever it is, the cut has broken something
         tally.faults.append(f"{type(error).__name__}: {error}")
         tally.lost.append(0)

@@ -1,6 +1,6 @@
 """A process that does everything at once, and writes down what was acknowledged.
 
-``python -m agentpool.testing.faults.worker FILE JOURNAL LABEL SEED [--actions N] ...``: prints
+``python -m agentpool.testing.faults.worker PLACE JOURNAL LABEL SEED [--actions N] ...``: prints
 ``ready``, begins when a line comes on stdin, and goes on until it is killed or has done enough.
 """
 
@@ -14,6 +14,7 @@ from typing import Final
 
 from agentpool import (
     AgentPool,
+    AgentPoolStore,
     AgentPoolStoreCursor,
     ClaimLostError,
     CorrelationEntry,
@@ -26,8 +27,10 @@ from agentpool import (
     SqliteAgentPoolStore,
     include,
 )
+from agentpool.opening import StoreOptions
 from agentpool.stores.sqlite.promises import STRETCH
 from agentpool.testing.faults.journal import EVENTS, LOG, RUNS, WORK, Journal, Told
+from agentpool.testing.sites import Site
 from agentpool.testing.values import a_condition, a_member, a_message, a_receipt
 from agentpool.wire.content import PIECE
 
@@ -45,7 +48,7 @@ _TO: Final = (RunAddress.run(RUNS[0]), RunAddress.agent("agent.a"), RunAddress.p
 
 
 class Worker:
-    """One handle on the file, and what is done with it."""
+    """One handle on the store, and what is done with it."""
 
     def __init__(self, pool: AgentPool, journal: Journal, label: str, random: Random) -> None:
         self._pool, self._store = pool, pool.store
@@ -149,7 +152,7 @@ class Worker:
 
 
 async def work(options: argparse.Namespace) -> None:
-    """Open the file, do some things, close it, and again."""
+    """Open the store, do some things, close it, and again."""
     random = Random(options.seed)  # noqa: S311  # no secret
     left, opened = options.actions, 0
     with Journal(options.journal) as journal:
@@ -164,11 +167,13 @@ async def work(options: argparse.Namespace) -> None:
 async def _open_and_work(
     options: argparse.Namespace, journal: Journal, random: Random, label: str, each: int
 ) -> None:
-    opening = SqliteAgentPoolStore.open(
-        options.file, synchronous=options.synchronous, busy_timeout=_BUSY
-    )
-    async with opening as store:
-        _tune(store, options)
+    how: StoreOptions = {"busy_timeout": _BUSY}
+    site = Site.read(options.place)
+    if not site.schema:
+        how["synchronous"] = options.synchronous
+    async with site.open(**how) as store:
+        if isinstance(store, SqliteAgentPoolStore):
+            _tune(store, options)
         await store.open_pool(LOG)
         async with AgentPool.open(store, WORK) as pool, asyncio.TaskGroup() as watching:
             worker = Worker(pool, journal, label, random)
@@ -183,7 +188,7 @@ async def _open_and_work(
                 watcher.cancel()
 
 
-async def _watch(store: SqliteAgentPoolStore, journal: Journal, pool_id: str) -> None:
+async def _watch(store: AgentPoolStore, journal: Journal, pool_id: str) -> None:
     """Look without a rest: who waits for the bell comes too late for what is shown too early."""
     cursor = AgentPoolStoreCursor(await store.query(pool_id, lambda view: view.head))
     while True:
@@ -201,7 +206,7 @@ def _tune(store: SqliteAgentPoolStore, options: argparse.Namespace) -> None:
 def main() -> None:
     """Work as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file")
+    parser.add_argument("place")
     parser.add_argument("journal")
     parser.add_argument("label")
     parser.add_argument("seed", type=int)

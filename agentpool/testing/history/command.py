@@ -27,21 +27,23 @@ _STORM: Final = (Round(processes=6, tasks=4, calls=60, kills=12, pauses=18, jump
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge many rounds, each on a file of its own, and print what they did."""
-    return _run(_PLANS, args.seed, _ROUNDS if args.rounds is None else args.rounds)
+    """Judge many rounds, each on a store of its own, and print what they did."""
+    return _run(_PLANS, args.url, args.seed, _ROUNDS if args.rounds is None else args.rounds)
 
 
 def storm(args: argparse.Namespace) -> int:
     """Judge rounds in which six processes do everything while everything is done to them."""
-    return _run(_STORM, args.seed, _ROUNDS_OF_STORM if args.rounds is None else args.rounds)
+    return _run(
+        _STORM, args.url, args.seed, _ROUNDS_OF_STORM if args.rounds is None else args.rounds
+    )
 
 
-def _run(plans: Sequence[Round], seed: int, rounds: int) -> int:
+def _run(plans: Sequence[Round], url: str | None, seed: int, rounds: int) -> int:
     began, verdict = time.monotonic(), Verdict()
     for number in range(rounds):
         plan = replace(plans[number % len(plans)], seed=seed + number)
         with tempfile.TemporaryDirectory() as folder:
-            found = asyncio.run(run_round(Path(folder), plan))
+            found = asyncio.run(run_round(Path(folder), plan, url))
         verdict.add(found)
         for violation in found.violations[:_SHOWN]:
             _say(f"  {plan}: {violation}")

@@ -15,6 +15,7 @@ from typing import Final
 
 from agentpool.testing.history.calls import Facts, Journal
 from agentpool.testing.history.matters import LEASE_SECONDS
+from agentpool.testing.sites import Site
 
 __all__ = ("Place",)
 
@@ -32,12 +33,14 @@ _PAUSES: Final = ((0.02, 0.4), (1.3, 2.5))
 class Place:
     """A place for one process at a time.
 
+    :ivar folder: where its journals are
     :ivar name: no two places of a history have the same
     :ivar journal: of those who disturb the processes
     :ivar calls: how many each of its tasks makes, unless it is killed
     """
 
-    path: Path
+    site: Site
+    folder: Path
     name: str
     journal: Journal
     random: Random
@@ -54,9 +57,9 @@ class Place:
             await self._live(f"{self.name}.{life}", life < kills, len(range(life, pauses, lives)))
 
     async def _live(self, name: str, is_killed: bool, pauses: int) -> None:
-        path = self.path.with_name(f"journal.{name}")
+        path = self.folder / f"journal.{name}"
         calls = _ENDLESS if is_killed else self.calls
-        arguments = (self.path, path, name, self.random.random(), calls, self.tasks)
+        arguments = (self.site, path, name, self.random.random(), calls, self.tasks)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", _WORKER, *map(str, arguments), stderr=asyncio.subprocess.PIPE
         )

@@ -1,4 +1,4 @@
-"""Several processes make random calls on one file while all goes wrong, and the history is judged.
+"""Several processes make random calls on one store while all goes wrong, and the history is judged.
 
 They are killed, and stopped for longer and shorter than leases, while the wall clock jumps to and
 fro by up to an hour.
@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from agentpool import AgentPool, AgentPoolMember, AgentPoolStore, SqliteAgentPoolStore
+from agentpool import AgentPool, AgentPoolMember, AgentPoolStore
 from agentpool.support.tasks import cancel, ended
 from agentpool.testing.history.calls import Facts, Journal, read_journals
 from agentpool.testing.history.checks import check
@@ -20,6 +20,7 @@ from agentpool.testing.history.evidence import Evidence, departed, gather, settl
 from agentpool.testing.history.matters import HOST, INBOX, POOL, STAYING
 from agentpool.testing.history.processes import Place
 from agentpool.testing.history.wall import Wall
+from agentpool.testing.sites import Site, new_site
 from agentpool.testing.values import a_member
 
 __all__ = ("Round", "Verdict", "run_round")
@@ -60,29 +61,34 @@ class Verdict:
         self.violations += other.violations
 
 
-async def run_round(folder: Path, plan: Round) -> Verdict:
-    """Let processes work on a new file in an empty folder, and check what they wrote down.
+async def run_round(folder: Path, plan: Round, url: str | None = None) -> Verdict:
+    """Let processes work on a new store, and check what they wrote down.
 
+    :param folder: an empty one
+    :param url: of a server; else the store is a file
     :raises RuntimeError: a process failed, with what it printed
     """
-    path = folder / "pool.db"
+    with new_site(folder, url) as site:
+        return _judged(folder, await _let_work(folder, plan, site))
+
+
+async def _let_work(folder: Path, plan: Round, site: Site) -> Evidence:
     random = Random(plan.seed)  # noqa: S311  # no secrets
     with Journal(folder / "journal.parent", "parent") as journal:
-        await _prepare(path, journal)
+        await _prepare(site, journal)
         # Who opens a file that nobody has open believes the wall clock: somebody has it open.
-        opened = SqliteAgentPoolStore.open(path) if plan.jumps else nullcontext()
+        opened = site.open() if plan.jumps else nullcontext()
         async with asyncio.timeout(_LONGEST), opened:
-            jumping = asyncio.create_task(_jump(Wall(path), plan.jumps, journal, random))
+            jumping = asyncio.create_task(_jump(Wall(folder), plan.jumps, journal, random))
             try:
-                await _work(path, plan, journal, random)
+                await _work(site, folder, plan, journal, random)
             finally:
                 cancel([jumping])
                 await ended([jumping])
-    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL) as pool:
+    async with site.open() as store, AgentPool.open(store, POOL) as pool:
         await settled(pool, _SETTLING)
         await departed(pool, STAYING, _SETTLING)
-        evidence = await gather(pool, [INBOX])
-    return _judged(folder, evidence)
+        return await gather(pool, [INBOX])
 
 
 def _judged(folder: Path, evidence: Evidence) -> Verdict:
@@ -94,9 +100,9 @@ def _judged(folder: Path, evidence: Evidence) -> Verdict:
     return Verdict(counts, check(calls, evidence))
 
 
-async def _prepare(path: Path, journal: Journal) -> None:
+async def _prepare(site: Site, journal: Journal) -> None:
     """Let those join who never leave."""
-    async with SqliteAgentPoolStore.open(path) as store, AgentPool.open(store, POOL):
+    async with site.open() as store, AgentPool.open(store, POOL):
         for run_id in (HOST, INBOX):
             member = a_member(run_id, agent_id=f"agent.{run_id}")
             arguments = {"run_id": run_id, "agent_id": member.agent_id}
@@ -107,12 +113,12 @@ async def _join(store: AgentPoolStore, member: AgentPoolMember) -> Facts:
     return {"seq": (await store.join_member(POOL, member)).sequence}
 
 
-async def _work(path: Path, plan: Round, journal: Journal, random: Random) -> None:
+async def _work(site: Site, folder: Path, plan: Round, journal: Journal, random: Random) -> None:
     """Fill all places with processes until each has worked to its end."""
     async with asyncio.TaskGroup() as group:
         for number in range(plan.processes):
             name = f"{plan.seed}.{number}"
-            place = Place(path, name, journal, random, plan.calls, plan.tasks)
+            place = Place(site, folder, name, journal, random, plan.calls, plan.tasks)
             kills = len(range(number, plan.kills, plan.processes))
             pauses = len(range(number, plan.pauses, plan.processes))
             group.create_task(place.work(kills, pauses))

@@ -10,11 +10,11 @@ __all__ = ("Wall",)
 class Wall:
     """The machine's wall clock, off by what a file says: all who use it see it jump at once.
 
-    :param store: the file that it is the clock of, beside which that file lies
+    :param folder: where that file lies
     """
 
-    def __init__(self, store: Path) -> None:
-        self._path = store.with_name(f"{store.name}.wall")
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "wall"
 
     def __call__(self) -> int:
         return wall_clock() + self._off_by()

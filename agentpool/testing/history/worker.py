@@ -1,4 +1,4 @@
-"""Make random calls on a store and write them down: ``worker PATH JOURNAL NAME SEED CALLS TASKS``.
+"""Make random calls on a store and write them down: ``worker PLACE JOURNAL NAME SEED CALLS TASKS``.
 
 Several such processes use the same keys, wakes, events, runs and inbox at about the same time, and
 a wall clock that somebody may set.
@@ -17,7 +17,6 @@ from agentpool import (
     Delivery,
     MessageStatus,
     RunMessage,
-    SqliteAgentPoolStore,
 )
 from agentpool.testing.history.caller import Caller, claim_facts
 from agentpool.testing.history.calls import OK, Facts, Journal
@@ -34,6 +33,7 @@ from agentpool.testing.history.matters import (
     matter,
 )
 from agentpool.testing.history.wall import Wall
+from agentpool.testing.sites import Site
 from agentpool.testing.values import a_member, a_receipt
 
 __all__ = ("Worker", "main")
@@ -212,13 +212,13 @@ def message_facts(message: RunMessage) -> Facts:
     return {"key": message.idempotency_key, "message_id": message.message_id, "to": to}
 
 
-async def main(path: str, journal_path: str, name: str, *numbers: str) -> None:
+async def main(place: str, journal_path: str, name: str, *numbers: str) -> None:
     """Work with several tasks at once while others watch."""
     seed, calls, tasks = numbers
-    random, wall = Random(seed), Wall(Path(path))  # noqa: S311  # no secrets
+    random, wall = Random(seed), Wall(Path(journal_path).parent)  # noqa: S311  # no secrets
     with Journal(Path(journal_path), name) as journal:
         async with (
-            SqliteAgentPoolStore.open(path, busy_timeout=_PATIENCE, clock=wall) as store,
+            Site.read(place).open(busy_timeout=_PATIENCE, clock=wall) as store,
             AgentPool.open(store, POOL) as pool,
         ):
             caller = Caller(pool, journal, random)

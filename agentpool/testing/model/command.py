@@ -16,10 +16,11 @@ _STEPS: Final = 40
 def run(args: argparse.Namespace) -> int:
     """Compare the stores in many random runs, and print what they did and the least failure."""
     # By name: only this proof needs Hypothesis, and the others run without it.
-    machine = import_module("agentpool.testing.model.machine").ModelMachine
+    model = import_module("agentpool.testing.model.machine").ModelMachine
+    machine = type("Machine", (model,), {"url": args.url})
     began, examples = time.monotonic(), _EXAMPLES if args.rounds is None else args.rounds
     failed = _fails(machine, args.seed, examples)
-    for name, count in sorted(machine.counts.items()):
+    for name, count in sorted(model.counts.items()):
         sys.stdout.write(f"  {count:8} {name}\n")
     sys.stdout.write(
         f"  {examples} examples of up to {_STEPS} steps in {time.monotonic() - began:.0f} s\n"

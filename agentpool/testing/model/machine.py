@@ -1,9 +1,10 @@
-"""The state machine: every step on the model and on SQLite, and nothing may tell them apart."""
+"""The state machine: every step on the model and on a store, and nothing may tell them apart."""
 
 import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from itertools import permutations
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agentpool import AgentPool, AgentPoolStore, AgentPoolStoreConfig, SqliteAgentPoolStore
+from agentpool import AgentPool, AgentPoolStore, AgentPoolStoreConfig
 from agentpool.rules.claims import Claim
 from agentpool.testing.conformance.pool_kit import ManualClock, a_reply
 from agentpool.testing.model.model import ModelStore
@@ -24,6 +25,7 @@ from agentpool.testing.model.values import (
     STEPS,
     STEPS_AT_ONCE,
 )
+from agentpool.testing.sites import new_site
 from agentpool.testing.values import a_member, a_message
 from agentpool.wire.records import MessageResponseContract, RunAddress
 
@@ -39,17 +41,22 @@ _FAST: Final = Path("/dev/shm")  # noqa: S108  # a folder of our own in it
 class ModelMachine(RuleBasedStateMachine):
     """Two stores that have to behave alike.
 
-    :cvar actor: what takes the steps on SQLite
+    :cvar actor: what takes the steps on the store
+    :cvar url: of a server that has it, in a schema of its own; else it is a file
     :cvar counts: the outcomes of the steps of all machines, for those who run many
     """
 
     actor: ClassVar[type[Actor]] = Actor
+    url: ClassVar[str | None] = None
     counts: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
         self._runner = asyncio.Runner()
-        self._folder = tempfile.TemporaryDirectory(dir=_FAST if _FAST.is_dir() else None)
+        self._closing = ExitStack()
+        folder = tempfile.TemporaryDirectory(dir=_FAST if _FAST.is_dir() else None)
+        path = Path(self._closing.enter_context(folder))
+        self._site = self._closing.enter_context(new_site(path, self.url))
         self._clock = ManualClock(START_MILLIS)
         self._store = ModelStore(clock=self._clock)
         self._claims: list[Claim] = []
@@ -61,7 +68,7 @@ class ModelMachine(RuleBasedStateMachine):
             self._run(self._close())
         finally:
             self._runner.close()
-            self._folder.cleanup()
+            self._closing.close()
 
     @initialize(config=CONFIGS, plain=st.booleans())
     def open(self, config: AgentPoolStoreConfig, plain: bool) -> None:
@@ -114,7 +121,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     @rule(at=_AT_HAND)
     def reopen(self, at: int) -> None:
-        """Close a handle on the file and open another."""
+        """Close a handle on the store and open another."""
         self._run(self._reopen(at))
 
     @rule(
@@ -159,10 +166,7 @@ class ModelMachine(RuleBasedStateMachine):
             await self._take(Step("join_run", (a_member(run_id),)), 0)
 
     async def _handle(self) -> Actor:
-        path = Path(self._folder.name, "pool.db")
-        return self.actor(
-            await self._opened(await SqliteAgentPoolStore.open(path, clock=self._clock))
-        )
+        return self.actor(await self._opened(await self._site.open(clock=self._clock)))
 
     async def _opened(self, store: AgentPoolStore) -> AgentPool:
         config = self._config
@@ -187,7 +191,7 @@ class ModelMachine(RuleBasedStateMachine):
     async def _take(self, step: Step, at: int) -> None:
         expected = await self._model.take(step)
         found = await self._actors[at].take(step)
-        assert found == expected, f"{step}: SQLite {found}, the model {expected}"
+        assert found == expected, f"{step}: the store {found}, the model {expected}"
         self._note(step, expected)
 
     def _note(self, step: Step, outcome: Outcome) -> None:
@@ -224,7 +228,7 @@ class ModelMachine(RuleBasedStateMachine):
         async with asyncio.timeout(PATIENCE):
             expected, found = await asyncio.gather(expecting, asking)
         self._note(Step("ask"), Outcome(bool(expected.value), expected.error))
-        assert found == expected, f"ask {message}: SQLite {found}, the model {expected}"
+        assert found == expected, f"ask {message}: the store {found}, the model {expected}"
 
     async def _logs(self, actor: Actor) -> dict[str, list[tuple[int, bytes]]]:
         return {pool_id: await actor.log(pool_id, at) for pool_id, at in self._places.items()}
@@ -233,7 +237,7 @@ class ModelMachine(RuleBasedStateMachine):
         expected = await self._logs(self._model)
         for actor in self._actors:
             found = await self._logs(actor)
-            assert found == expected, f"SQLite has {found}, the model {expected}"
+            assert found == expected, f"the store has {found}, the model {expected}"
         for pool_id, records in expected.items():
             numbers = [number for number, _ in records]
             first = self._places[pool_id] + 1
