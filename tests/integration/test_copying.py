@@ -150,6 +150,8 @@ class TestFromFileToFile(CopyingCases):
     async def test_only_engines_have_pools_to_copy(self, places: tuple[str, str]) -> None:
         memory = InMemoryAgentPoolStore()
         async with open_place(places[0]) as store:
+            for each in (memory, store):
+                await each.open_pool(POOL)
             for name, ends in {"source": (memory, store), "target": (store, memory)}.items():
                 with pytest.raises(InvalidValueError, match=f"^{name}: .*InMemoryAgentPoolStore"):
                     await copy_pools(*ends)
