@@ -100,12 +100,12 @@ async def copy_pools(
     for name, store in (("source", source), ("target", target)):
         require_type(store, AgentPoolStore, name)
     require_type(force, bool, "force")
-    chosen = await source.pool_ids() if pool_ids is None else pool_ids
-    ids = list(dict.fromkeys(checked_sequence(chosen, "pool_ids", str)))
+    chosen = sorted(await source.pool_ids()) if pool_ids is None else pool_ids
+    ids = dict.fromkeys(checked_sequence(chosen, "pool_ids", str))
     for pool_id in ids:
         check_identifier(pool_id, "pool_ids")
     copied: list[CopiedPool] = []
-    for pool_id in _ordered(ids, pool_ids):
+    for pool_id in ids:
         ends = await _engine(source, pool_id, "source"), await _engine(target, pool_id, "target")
         copied.append(await _Copy(*ends, pool_id, force=force).carry_out())
     return copied
@@ -118,10 +118,6 @@ async def _engine(store: AgentPoolStore, pool_id: str, name: str) -> BatchStore:
         msg = f"{name}: pools are copied between files and servers, not {type(found).__name__}"
         raise InvalidValueError(msg)
     return found
-
-
-def _ordered(ids: list[str], pool_ids: Sequence[str] | None) -> list[str]:
-    return sorted(ids) if pool_ids is None else ids
 
 
 class _State(NamedTuple):
