@@ -98,22 +98,26 @@ async def copy_pools(
     :raises StoreError: what is in the target is not what was written
     """
     for name, store in (("source", source), ("target", target)):
-        if not isinstance(store, BatchStore):
-            msg = f"{name}: pools are copied between files and servers, not {type(store).__name__}"
-            raise InvalidValueError(msg)
+        require_type(store, AgentPoolStore, name)
     require_type(force, bool, "force")
-    chosen = await source.pool_ids() if pool_ids is None else pool_ids
-    ids = list(dict.fromkeys(checked_sequence(chosen, "pool_ids", str)))
+    chosen = sorted(await source.pool_ids()) if pool_ids is None else pool_ids
+    ids = dict.fromkeys(checked_sequence(chosen, "pool_ids", str))
     for pool_id in ids:
         check_identifier(pool_id, "pool_ids")
-    assert isinstance(source, BatchStore)  # noqa: S101  # see above
-    assert isinstance(target, BatchStore)  # noqa: S101
-    copies = [_Copy(source, target, each, force=force) for each in _ordered(ids, pool_ids)]
-    return [await copy.carry_out() for copy in copies]
+    copied: list[CopiedPool] = []
+    for pool_id in ids:
+        ends = await _engine(source, pool_id, "source"), await _engine(target, pool_id, "target")
+        copied.append(await _Copy(*ends, pool_id, force=force).carry_out())
+    return copied
 
 
-def _ordered(ids: list[str], pool_ids: Sequence[str] | None) -> list[str]:
-    return sorted(ids) if pool_ids is None else ids
+async def _engine(store: AgentPoolStore, pool_id: str, name: str) -> BatchStore:
+    """Find where a pool is, or is to be."""
+    found = await store.store_of(pool_id)
+    if not isinstance(found, BatchStore):
+        msg = f"{name}: pools are copied between files and servers, not {type(found).__name__}"
+        raise InvalidValueError(msg)
+    return found
 
 
 class _State(NamedTuple):

@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, cast
 from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
 from agentpool.pool import AgentPool, opened
 from agentpool.rules.pool_opening import config_of
-from agentpool.rules.requirements import require_type
+from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.memory import InMemoryAgentPoolStore
+from agentpool.stores.sharded import ShardedAgentPoolStore
 from agentpool.stores.sqlite import SqliteAgentPoolStore
 from agentpool.stores.sqlite.opening import Synchronous
 from agentpool.support.clock import Clock, checked_clock, wall_clock
@@ -27,6 +28,9 @@ from agentpool.wire.records import (
 from agentpool.wire.refs import PolicyRef
 
 __all__ = ("FileOptions", "StoreOptions", "open_pool", "open_store")
+
+
+Path: TypeAlias = str | os.PathLike[str]
 
 
 class FileOptions(TypedDict, total=False):
@@ -55,16 +59,17 @@ class StoreOptions(FileOptions, total=False):
 
 
 def open_store(
-    path: str | os.PathLike[str], **options: Unpack[StoreOptions]
+    path: Path | Sequence[Path], **options: Unpack[StoreOptions]
 ) -> Opening[AgentPoolStore]:
-    """Open a store by a path or a URL: ``async with`` or ``await`` it.
+    """Open a store by a path or a URL, or one of several: ``async with`` or ``await`` it.
 
     ``"pool.db"`` and ``"sqlite:///pool.db"`` are a file in the working folder,
     ``"sqlite:////srv/pool.db"`` is one by its full path, ``"memory:"`` is a new store in memory,
-    ``"postgresql://user@host/db"`` is one on a server (extra ``postgres``). Cancelled, it leaves
-    nothing open.
+    ``"postgresql://user@host/db"`` is one on a server (extra ``postgres``). Of a list each pool is
+    in one, which its id and the order of the list decide (`ShardedAgentPoolStore`), and they have
+    the same options. Cancelled, it leaves nothing open.
 
-    :param path: where the store is
+    :param path: where the store is, or where the stores are
     :param options: those that a store of this kind has, see `StoreOptions`; ``create=False``
         refuses a store that is not there, ``migrate=False`` one of an older version
     :raises InvalidValueError: the path, the URL or an option is none
@@ -72,7 +77,9 @@ def open_store(
         be created, or the extra that it needs is not installed
     :raises AgentPoolError: as `SqliteAgentPoolStore.open` says
     """
-    return Opening(_opener(path, options), "open_store", "store")
+    is_list = issubclass(type(path), (list, tuple))
+    opener = _list_opener(cast("Sequence[Path]", path), options) if is_list else None
+    return Opening(opener or _opener(cast("Path", path), options), "open_store", "store")
 
 
 def open_pool(
@@ -113,6 +120,20 @@ async def _open_both(
     except BaseException:
         await store.aclose()
         raise
+
+
+def _list_opener(paths: Sequence[Path], options: StoreOptions) -> _OpenStore:
+    each_of = cast("tuple[Path, ...]", checked_sequence(paths, "path", object))
+    openers = [_opener(each, options) for each in each_of]
+    if not openers or len({os.fspath(each) for each in each_of}) < len(openers):
+        msg = f"path: expected stores, each once, got {shown(paths)}"
+        raise InvalidValueError(msg)
+    clock, max_body = options.get("clock", wall_clock), options.get("max_body", MAX_BODY)
+
+    async def open_() -> AgentPoolStore:
+        return await ShardedAgentPoolStore.open(openers, clock, max_body)
+
+    return open_
 
 
 # --- kinds of stores

@@ -98,7 +98,7 @@ class AgentPool:
 
         Without a policy, an existing pool is opened with whatever policies it has. What has become
         due, and what others have appended, is carried out first where that is soon done; else it
-        goes on in the background.
+        goes on in the background. In a store of several, ``pool.store`` is the one that has it.
 
         :param message_policy: what messages need, and whether a broadcast reaches its sender
         :param wake_policy: whether filters may see no more than envelopes
@@ -485,8 +485,9 @@ async def opened(
     closes_store: bool = False,
 ) -> AgentPool:
     """Open a pool in a store, and look after it from then on."""
-    await store.execute(pool_id, OpenPool(config))
-    upkeep = Upkeep.of(store)
+    home = await store.store_of(pool_id)
+    await home.execute(pool_id, OpenPool(config))
+    upkeep = Upkeep.of(home)
     await upkeep.catch_up_at_opening(pool_id)
     upkeep.add_pool(pool_id)
-    return AgentPool(store, pool_id, closes_store=closes_store)
+    return AgentPool(home, pool_id, closes_store=closes_store)

@@ -272,6 +272,17 @@ class AgentPoolStore(StoreHandle, ABC):
         """
         return [await self.query(each, Bulk(summary_of)) for each in sorted(await self.pool_ids())]
 
+    async def store_of(self, pool_id: str) -> "AgentPoolStore":
+        """Give the store that a pool is in: this one, unless it is one of several.
+
+        What is kept by that one is kept where the pool is.
+
+        :raises StoreBusyError: it is away
+        """
+        check_identifier(pool_id, "pool_id")
+        self.refuse_closed()
+        return self
+
     async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
         """Say of several pools what upkeep there is to do, and when."""
         checked = checked_sequence(pool_ids, "pool_ids", str)

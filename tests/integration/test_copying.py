@@ -12,7 +12,15 @@ from agentpool.stores.batch.raw import BYTES_AT_ONCE, ITEMS_AT_ONCE, size_of
 from agentpool.stores.sqlite.raw import SqliteRawPool
 from agentpool.testing import a_message, a_receipt
 
-from .copying_cases import CopyingCases, copy_in_part, fill, open_place
+from .copying_cases import (
+    RECORDS,
+    CopyingCases,
+    copy_in_part,
+    fill,
+    open_place,
+    raw,
+    refuses_all_of,
+)
 from .helpers import POOL, sql
 
 ODD = {
@@ -136,6 +144,20 @@ class TestFromFileToFile(CopyingCases):
         assert max(count for count, _ in pieces) == ITEMS_AT_ONCE
         assert 0 < max(size for _, size in pieces) <= BYTES_AT_ONCE
 
+    async def test_a_file_that_does_not_wait_for_the_disk_is_no_exception(
+        self, places: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with (
+            open_place(places[0]) as source,
+            open_store(places[1], synchronous="NORMAL") as target,
+        ):
+            await fill(source)
+            await copy_in_part(monkeypatch, source, target, 2)
+            await refuses_all_of(target)
+            await copy_pools(source, target)
+            assert await raw(target) == await raw(source)
+            await fill(target, RECORDS + 1)
+
     async def test_the_doctor_says_that_a_pool_is_not_whole(
         self, places: tuple[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -150,6 +172,8 @@ class TestFromFileToFile(CopyingCases):
     async def test_only_engines_have_pools_to_copy(self, places: tuple[str, str]) -> None:
         memory = InMemoryAgentPoolStore()
         async with open_place(places[0]) as store:
+            for each in (memory, store):
+                await each.open_pool(POOL)
             for name, ends in {"source": (memory, store), "target": (store, memory)}.items():
                 with pytest.raises(InvalidValueError, match=f"^{name}: .*InMemoryAgentPoolStore"):
                     await copy_pools(*ends)

@@ -97,7 +97,8 @@ class SqliteSource:
         pools = (self.pool_id,) * len(statements.ALWAYS_ASKED)
         found = self._connection.execute(statements.ALWAYS, pools).fetchone()
         self._numbers = dict(zip(statements.ALWAYS_ASKED, found, strict=True))
-        if self._before_append is not None and (head := self.head()):
+        # Above the last number of all there is nothing to promise.
+        if self._before_append is not None and 0 < (head := self.head()) < I64_MAX:
             self._before_append(self.pool_id, head, 0)
         if len(wanted.message_keys) > 1:
             self._load(statements.MESSAGES_BY_KEY, wanted.message_keys)

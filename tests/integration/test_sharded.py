@@ -1,0 +1,152 @@
+"""Stores of several files: where pools are, what goes on when one is away, how a list grows."""
+
+from collections import Counter
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from agentpool import (
+    AgentPool,
+    AgentPoolMember,
+    AgentPoolStore,
+    ContentNotFoundError,
+    IncompatibleStoreError,
+    InMemoryAgentPoolStore,
+    InvalidValueError,
+    RunAddress,
+    StoreBusyError,
+    StoreClosedError,
+    open_store,
+)
+from agentpool.copying import copy_pools
+from agentpool.stores.sharded import ShardedAgentPoolStore, place_of
+from agentpool.support.clock import wall_clock
+from agentpool.wire.content import MAX_BODY
+
+IDS = [f"pool.{number}" for number in range(30)]
+ADA = AgentPoolMember("run.ada", "agent.ada")
+
+
+def files(folder: Path, count: int) -> AbstractAsyncContextManager[AgentPoolStore]:
+    return open_store([folder / f"{number}.db" for number in range(count)])
+
+
+def test_a_pool_is_where_its_id_says_for_ever() -> None:
+    assert [place_of(pool_id, 3) for pool_id in IDS[:9]] == [1, 2, 2, 0, 2, 0, 2, 1, 2]
+    assert place_of("pool.é", 1) == 0
+    many = Counter(place_of(f"pool.{number}", 4) for number in range(4000))
+    assert all(900 < count < 1100 for count in many.values())
+
+
+def test_a_longer_list_moves_pools_to_what_is_new_only() -> None:
+    moved = [pool_id for pool_id in IDS if place_of(pool_id, 3) != place_of(pool_id, 4)]
+    assert moved
+    assert {place_of(pool_id, 4) for pool_id in moved} == {3}
+
+
+async def test_all_of_a_pool_is_in_its_own_file(tmp_path: Path) -> None:
+    async with files(tmp_path, 3) as store:
+        for pool_id in IDS:
+            async with AgentPool.open(store, pool_id) as pool, pool.member(ADA) as me:
+                await me.send(RunAddress.run("run.ada"), f"to {pool_id}")
+                async with await me.inbox.take() as delivery:
+                    assert await delivery.text() == f"to {pool_id}"
+                ref = delivery.message.content_ref
+                assert await store.get_content(ref) == f"to {pool_id}".encode()
+                assert pool.store is await store.store_of(pool_id)
+        assert sorted(await store.pool_ids()) == sorted(IDS)
+        assert [each.pool_id for each in await store.pools()] == sorted(IDS)
+        assert (await store.due(IDS)).keys() == set(IDS)
+    for number in range(3):
+        async with open_store(tmp_path / f"{number}.db") as alone:
+            there = [pool_id for pool_id in IDS if place_of(pool_id, 3) == number]
+            assert sorted(await alone.pool_ids()) == sorted(there)
+
+
+async def test_a_body_of_no_pool_can_be_named_in_any(tmp_path: Path) -> None:
+    async with files(tmp_path, 3) as store:
+        ref = await store.put_content(b"for all", media_type="text/x")
+        for pool_id in IDS[:6]:
+            assert await (await store.store_of(pool_id)).get_content(ref) == b"for all"
+        assert await store.content_type(ref) == "text/x"
+        assert [piece async for piece in store.open_content(ref)] == [b"for all"]
+        missing = f"sha256:{'0' * 64}"
+        for call in (store.get_content(missing), store.content_type(missing)):
+            with pytest.raises(ContentNotFoundError):
+                await call
+
+
+async def test_pools_move_with_a_list_that_grows(tmp_path: Path) -> None:
+    async with files(tmp_path, 2) as three:
+        for pool_id in IDS:
+            await three.open_pool(pool_id)
+            await three.record_pool_created(pool_id)
+        async with files(tmp_path, 3) as four:
+            copied = await copy_pools(three, four)
+            moved = [each.pool_id for each in copied if not each.was_there]
+            assert moved == [each for each in sorted(IDS) if place_of(each, 3) == 2]
+            assert sorted(await four.pool_ids()) == sorted(IDS)
+            assert all(each.records == 2 for each in await four.pools())
+
+
+class Away:
+    """Three stores in memory, one of which can be away when it is to be opened."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.stores = [InMemoryAgentPoolStore() for _ in range(3)]
+
+    async def open(self, number: int) -> AgentPoolStore:
+        if self.is_away and number == 1:
+            msg = "it is away"
+            raise StoreBusyError(msg)
+        return self.stores[number]
+
+    async def sharded(self) -> ShardedAgentPoolStore:
+        openers = [lambda number=number: self.open(number) for number in range(3)]
+        return await ShardedAgentPoolStore.open(openers, wall_clock, MAX_BODY)
+
+
+async def test_a_store_that_is_away_stops_its_own_pools_until_it_is_back() -> None:
+    away = Away()
+    there, missing = (next(each for each in IDS if place_of(each, 3) == n) for n in (0, 1))
+    async with await away.sharded() as store:
+        await store.open_pool(there)
+        refused = (
+            lambda: store.open_pool(missing),
+            lambda: store.read(missing),
+            lambda: anext(store.watch(missing)),
+            store.pool_ids,
+            lambda: store.due([there, missing]),
+            lambda: store.put_content(b""),
+            lambda: store.get_content(f"sha256:{'0' * 64}"),
+        )
+        for call in refused:
+            with pytest.raises(StoreBusyError, match="it is away"):
+                await call()
+        with pytest.raises(StoreBusyError, match="away"):
+            store.changes(missing)
+        async with AgentPool.open(store, there) as pool, pool.member(ADA):
+            pass
+        away.is_away = False
+        await store.open_pool(missing)
+        assert sorted(await store.pool_ids()) == sorted([there, missing])
+        with store.changes(missing):
+            pass
+    assert all(each.is_closed for each in away.stores)
+    with pytest.raises(StoreClosedError):
+        await store.open_pool(missing)
+
+
+async def test_what_cannot_be_opened_at_all_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "1.db").write_bytes(b"no store" * 100)
+    with pytest.raises(IncompatibleStoreError):
+        async with files(tmp_path, 3):
+            pass
+
+
+@pytest.mark.parametrize("paths", [[], (), ["a.db", "a.db"], [3], [""], ["nowhere://x"]])
+def test_a_list_is_of_stores_each_once(paths: list[str]) -> None:
+    with pytest.raises(InvalidValueError, match=r"^path"):
+        open_store(paths)
