@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import psycopg
 from psycopg import sql
+from psycopg.pq.abc import PGconn
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.topics import ANY, AllTouched, is_inbox
@@ -124,8 +125,7 @@ class Ear:
                     )
                     seconds, self._listens = _FIRST_RETRY_SECONDS, True
                     self._tail.notify()  # what was told before that was not heard
-                    async for notice in connection.notifies():
-                        self._hear(notice.payload)
+                    await self._hear_all(connection.pgconn)
             except (psycopg.Error, OSError) as error:
                 _LOG.info(
                     "not listening to the server for %s s: %s",
@@ -136,6 +136,32 @@ class Ear:
             self._listens = False
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, _LAST_RETRY_SECONDS)
+
+    async def _hear_all(self, pgconn: PGconn) -> None:
+        """Hear what comes, at once when it does.
+
+        :raises psycopg.Error: the connection was lost
+        """
+        loop = asyncio.get_running_loop()
+        lost: asyncio.Future[None] = loop.create_future()
+
+        def hear() -> None:
+            try:
+                pgconn.consume_input()
+                while notice := pgconn.notifies():
+                    self._hear(notice.extra.decode())
+            except psycopg.Error as error:
+                loop.remove_reader(socket)
+                lost.set_exception(error)
+
+        # Not by psycopg's own iterator, which costs a task switch and more for each.
+        socket = pgconn.socket
+        loop.add_reader(socket, hear)
+        try:
+            hear()  # what came with the answer to LISTEN
+            await lost
+        finally:
+            loop.remove_reader(socket)
 
     def _hear(self, payload: str) -> None:
         try:
