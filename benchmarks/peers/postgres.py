@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ __all__ = ("connect", "fresh_database", "missing_server", "server")
 VARIABLE: Final = "AGENTPOOL_BENCH_POSTGRES"
 _NOBODY: Final = "nobody"
 _NOT_ALLOWED: Final = 0
+_HOST: Final = "127.0.0.1"
 
 
 def missing_server() -> str | None:
@@ -47,9 +49,11 @@ def server(folder: Path) -> Iterator[str]:
             [_program("initdb") or "", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8"],
             user=user, check=True, capture_output=True, cwd=home,
         )  # fmt: skip
-        command = [_program("postgres") or "", "-D", str(data), "-k", home, "-h", ""]
+        port = _free_port()
+        places = ("-k", home, "-h", _HOST, "-p", str(port))
+        command = [_program("postgres") or "", "-D", str(data), *places]
         with serving(command, Path(home), user=user):
-            url = f"postgresql:///postgres?host={home}&user=bench"
+            url = f"postgresql://bench@{_HOST}:{port}/postgres"
             wait_until(lambda: _answers(url), "postgres")
             yield url
 
@@ -74,6 +78,12 @@ def connect(url: str) -> Any:
 def _program(name: str) -> str | None:
     known = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(known[-1]) if known else find_program(name)
+
+
+def _free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind((_HOST, 0))
+        return int(tried.getsockname()[1])
 
 
 def _user() -> str | None:

@@ -5,7 +5,13 @@ import asyncio
 import pytest
 from samples import message
 
-from agentpool import MessageReceipt, MessageStatus, open_store
+from agentpool import (
+    AgentPoolStoredMessage,
+    MessageReceipt,
+    MessageStatus,
+    RunMessageRecorded,
+    open_store,
+)
 from agentpool.stores.postgres import bell
 
 from .server import Server
@@ -31,8 +37,9 @@ async def test_who_was_cut_off_is_told_again(
             await listening(postgres, bell.channel_of(f'"{schema}"'))
             receipt = MessageReceipt(each.message_id, MessageStatus.ACCEPTED)
             await other.record_message("pool", each, receipt)
-            found = await following
-            assert found.payload.stored.message == each
+            assert (await following).payload == RunMessageRecorded(
+                AgentPoolStoredMessage(each, receipt)
+            )
             cut_off(postgres, bell.channel_of(f'"{schema}"'))
         await records.aclose()
 
