@@ -21,6 +21,7 @@ from benchmarks import (
     growth,
     idling,
     memory,
+    on_server,
     opening,
     pool_size,
     pools_asking,
@@ -64,6 +65,7 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Iterable[Found]]]] = {
     "breakdown": breakdown.run,
     "values": values.run,
     "peers": against_peers.run,
+    "server": on_server.run,
 }
 
 

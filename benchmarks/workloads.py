@@ -28,6 +28,7 @@ from agentpool import (
 )
 
 __all__ = (
+    "MEMBERS",
     "POOL",
     "Sent",
     "Wake",
@@ -40,8 +41,8 @@ __all__ = (
 )
 
 POOL: Final = "pool.bench"
-_MEMBERS: Final = 8
-_HEAD: Final = 2 + _MEMBERS
+MEMBERS: Final = 8
+_HEAD: Final = 2 + MEMBERS
 _PER_EXCHANGE: Final = 10
 _MESSAGES_PER_EXCHANGE: Final = 3
 _EXCHANGES_AT_ONCE: Final = 64
@@ -64,7 +65,7 @@ class Wake(NamedTuple):
 
 def message(name: str, status: MessageStatus = MessageStatus.DELIVERED) -> Sent:
     """Make a message of about 600 bytes of JSON; the name makes its id and key."""
-    message_id, receiver = f"message.{name}", f"run.{len(name) % _MEMBERS}"
+    message_id, receiver = f"message.{name}", f"run.{len(name) % MEMBERS}"
     return Sent(
         RunMessage(
             message_id=message_id,
@@ -121,7 +122,7 @@ async def fill(store: AgentPoolStore, records: int) -> None:
     """
     await store.open_pool(POOL)
     await store.record_pool_created(POOL)
-    for number in range(_MEMBERS):
+    for number in range(MEMBERS):
         await store.join_member(POOL, member(str(number)))
     exchanges = (records - _HEAD) // _PER_EXCHANGE
     for start in range(0, exchanges, _EXCHANGES_AT_ONCE):

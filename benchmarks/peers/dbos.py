@@ -12,21 +12,29 @@ from typing import Any, Final
 from benchmarks.peers.contender import POLL, Contender, Handle, Message, expect_durable
 from benchmarks.peers.optional import load
 
-__all__ = ("Dbos",)
+__all__ = ("Dbos", "Sending", "start")
 
 _QUEUE: Final = "agents"
 _WORKFLOW: Final = "agent"
 _POOL: Final = "pool"
-_ALL: Final = "SELECT message FROM notifications ORDER BY rowid"
+_ALL: Final = "SELECT message FROM {notifications}"
 
 
-class _Handle(Handle):
+class Sending(Handle):
+    """A client that sends to the workflow."""
+
+    notifications = "notifications ORDER BY rowid"
+
     def __init__(self, url: str, client: Any) -> None:
         self._url, self._client, self._dbos = url, client, load("dbos")
         self._json = self._dbos.WorkflowSerializationFormat.PORTABLE
 
     async def append(self, message: Message) -> None:
         # Straight from the loop: send_async is the same in a thread, and adds the handing over.
+        self.send(message)
+
+    def send(self, message: Message) -> None:
+        """Send a message, in this thread."""
         self._client.send(
             _POOL, message.body, idempotency_key=message.key, serialization_type=self._json
         )
@@ -39,7 +47,9 @@ class _Handle(Handle):
 
     async def replay(self) -> list[Any]:
         with _engine(self._client).connect() as connection:
-            return list(connection.exec_driver_sql(_ALL).scalars())
+            return list(
+                connection.exec_driver_sql(_ALL.format(notifications=self.notifications)).scalars()
+            )
 
     def text(self, item: Any) -> str:
         return str(json.loads(item))
@@ -100,12 +110,17 @@ class Dbos(Contender):
         try:
             _check(client)
             if is_new:
-                await client.enqueue_async(
-                    {"queue_name": _QUEUE, "workflow_name": _WORKFLOW, "workflow_id": _POOL}
-                )
-            yield _Handle(url, client)
+                await start(client)
+            yield Sending(url, client)
         finally:
             client.destroy()
+
+
+async def start(client: Any) -> None:
+    """Have the workflow there that is sent to."""
+    await client.enqueue_async(
+        {"queue_name": _QUEUE, "workflow_name": _WORKFLOW, "workflow_id": _POOL}
+    )
 
 
 def _create(path: Path) -> None:

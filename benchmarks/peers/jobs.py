@@ -13,7 +13,7 @@ from benchmarks.checks import expect
 from benchmarks.children import wait_for_all
 from benchmarks.peers.contender import Contender, Handle, Message, make_messages
 
-__all__ = ("Load", "Pace", "Times", "follow", "prepare", "run_pace", "write")
+__all__ = ("Load", "Pace", "Times", "follow", "prepare", "run_appends", "run_pace", "write")
 
 Times: TypeAlias = list[int]
 """Moments in nanoseconds of CLOCK_MONOTONIC, which is the same in all processes."""
@@ -64,6 +64,11 @@ def run_pace(contender: Contender, folder: Path, filled: Path, load: Load) -> Pa
         return Pace(appends, replay)
 
     return run_bounded(measure())
+
+
+def run_appends(contender: Contender, folder: Path, load: Load) -> dict[int, float]:
+    """Measure appends to a fresh folder, about so long each."""
+    return run_bounded(_append_rates(contender, folder, load))
 
 
 async def _try_out(contender: Contender, folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from agentpool import (
     AgentPool,
+    AgentPoolStore,
     AgentPoolStoreRecord,
     MessageReceipt,
     MessageStatus,
@@ -19,15 +20,17 @@ from agentpool import (
 from benchmarks.peers.contender import Contender, Handle, Message, make_messages
 from benchmarks.workloads import POOL, Sent, member, payload
 
-__all__ = ("Ours", "OursByInbox")
+__all__ = ("Ours", "OursByInbox", "Recording", "Sending")
 
 [_FIRST] = make_messages(1, "wake")
 _SENDER: Final = _FIRST.sent.message.sender
 [_RECEIVER] = _FIRST.sent.receipt.delivered_to  # of all that one wake-up sends
 
 
-class _Handle(Handle):
-    def __init__(self, store: SqliteAgentPoolStore) -> None:
+class Recording(Handle):
+    """A store that records messages, and is watched."""
+
+    def __init__(self, store: AgentPoolStore) -> None:
         self._store = store
 
     async def append(self, message: Message) -> None:
@@ -67,16 +70,23 @@ class Ours(Contender):
     async def open(self, place: str) -> AsyncIterator[Handle]:
         async with SqliteAgentPoolStore.open(Path(place) / "pool.db") as store:
             await store.open_pool(POOL)
-            yield _Handle(store)
+            yield Recording(store)
 
 
-class _InboxHandle(_Handle):
-    def __init__(self, store: SqliteAgentPoolStore, pool: AgentPool) -> None:
+class Sending(Recording):
+    """A pool that sends, and whose member takes."""
+
+    def __init__(self, store: AgentPoolStore, pool: AgentPool) -> None:
         super().__init__(store)
         self._pool = pool
 
     async def append(self, message: Message) -> None:
         await self._pool.send(message.sent.message)
+
+    async def replay(self) -> list[Any]:
+        records = await super().replay()
+        delivered = MessageStatus.DELIVERED
+        return [each for each in records if each.payload.stored.receipt.status is delivered]
 
     async def follow(self) -> AsyncGenerator[Any, None]:
         inbox = self._pool.inbox(_RECEIVER)
@@ -108,4 +118,4 @@ class OursByInbox(Ours):
         ):
             for run_id in (_SENDER, _RECEIVER):
                 await pool.join_run(member(run_id.removeprefix("run.")))
-            yield _InboxHandle(store, pool)
+            yield Sending(store, pool)

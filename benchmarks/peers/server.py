@@ -32,8 +32,11 @@ def output_of(*command: str) -> str:
 
 
 @contextmanager
-def serving(command: Sequence[str], folder: Path) -> Iterator[None]:
-    """Run a server; in the end it is killed, as what it acknowledged has to survive that."""
+def serving(command: Sequence[str], folder: Path, user: str | None = None) -> Iterator[None]:
+    """Run a server; in the end it is killed, as what it acknowledged has to survive that.
+
+    :param user: whose process it is; ``None``: our own's
+    """
     with (folder / "server.log").open("ab") as log:
         supervisor = subprocess.Popen(
             ["/bin/sh", "-c", _UNTIL_CLOSED, "sh", *command],
@@ -41,6 +44,7 @@ def serving(command: Sequence[str], folder: Path) -> Iterator[None]:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            user=user,
         )
     try:
         yield

@@ -172,13 +172,12 @@ class Plan:
     @property
     def read(self) -> float:
         """How many rows of our tables were read, those included that were of no use."""
-        return sum(
-            float(
-                each["Actual Loops"] * (each["Actual Rows"] + each.get("Rows Removed by Filter", 0))
-            )
+        rows: float = sum(
+            each["Actual Loops"] * (each["Actual Rows"] + each.get("Rows Removed by Filter", 0))
             for each in self.nodes
             if "Relation Name" in each and "Scan" in each["Node Type"]
         )
+        return rows
 
 
 @pytest.fixture
