@@ -100,7 +100,6 @@ class Ear:
         self._tail = tail
         self._versions = versions
         self._seen: dict[str, int] = {}
-        self._listens = False
         if conninfo is None:
             self._tasks = [start(self._look_every(POLL_SECONDS))]
         else:
@@ -122,7 +121,7 @@ class Ear:
                     await connection.execute(
                         sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
                     )
-                    seconds, self._listens = _FIRST_RETRY_SECONDS, True
+                    seconds = _FIRST_RETRY_SECONDS
                     self._tail.notify()  # what was told before that was not heard
                     async for notice in connection.notifies():
                         self._hear(notice.payload)
@@ -133,7 +132,6 @@ class Ear:
                     error,
                     extra={"action": "not_listening"},
                 )
-            self._listens = False
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, _LAST_RETRY_SECONDS)
 
@@ -152,14 +150,11 @@ class Ear:
             await asyncio.sleep(seconds)
             with suppress(AgentPoolError):  # the followers find out what is wrong when they look
                 found = await self._versions(list(self._tail.pool_ids))
-                changed = [each for each in found if self._is_news(each, found[each])]
+                # What is not known yet may have changed since somebody follows it, by one who was
+                # killed before he told of it.
+                changed = [each for each in found if self._seen.get(each) != found[each]]
                 self._seen = found
                 self._tail.notify(changed)
-
-    def _is_news(self, pool_id: str, version: int) -> bool:
-        seen = self._seen.get(pool_id)
-        # Who listens has heard of all that came since somebody follows the pool.
-        return not self._listens if seen is None else seen != version
 
 
 def _of_others(topics: dict[str, int]) -> dict[str, int]:
