@@ -10,8 +10,8 @@ at the versions of the pools that somebody follows; without LISTEN that is the o
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
@@ -23,7 +23,7 @@ from agentpool.errors import AgentPoolError
 from agentpool.rules.topics import ANY, AllTouched, is_inbox
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
 from agentpool.stores.tail import Tail
-from agentpool.support.tasks import cancel, start
+from agentpool.support.tasks import cancel, ended, start, uninterrupted
 
 __all__ = ("Ear", "Ringer", "channel_of")
 
@@ -33,6 +33,7 @@ NET_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.1
 _FIRST_RETRY_SECONDS: Final = 0.1
 _LAST_RETRY_SECONDS: Final = 5.0
+_SECONDS_TO_BEGIN: Final = 10.0
 _MOST_BYTES: Final = 7900
 """Of a payload, which has to have less than 8,000."""
 _SOME: Final = 0
@@ -43,6 +44,7 @@ _NOTIFY: Final = Statement(
 )
 _READ: Final = msgspec.json.Decoder(tuple[str, dict[str, dict[str, int]]]).decode
 
+_Connection: TypeAlias = "psycopg.AsyncConnection[Any]"
 Versions: TypeAlias = Callable[[list[str]], Awaitable[dict[str, int]]]
 """Looks up how often each of some pools was changed."""
 
@@ -109,18 +111,21 @@ class Ear:
         """Hear no more."""
         cancel(self._tasks)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left of it."""
+        return all(task.done() for task in self._tasks)
+
+    async def ended(self) -> None:
+        """Wait until nothing is left of it, once it was closed."""
+        await ended(self._tasks)
+
     async def _listen(self, conninfo: str) -> None:
         """Listen, and connect again whenever the connection was lost."""
         seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
-                connection: psycopg.AsyncConnection[Any]
-                async with await psycopg.AsyncConnection.connect(
-                    conninfo, autocommit=True
-                ) as connection:
-                    await connection.execute(
-                        sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
-                    )
+                async with _listening(conninfo, self._channel) as connection:
                     seconds = _FIRST_RETRY_SECONDS
                     self._tail.notify()  # what was told before that was not heard
                     async for notice in connection.notifies():
@@ -155,6 +160,28 @@ class Ear:
                 changed = [each for each in found if self._seen.get(each) != found[each]]
                 self._seen = found
                 self._tail.notify(changed)
+
+
+@asynccontextmanager
+async def _listening(conninfo: str, channel: str) -> AsyncIterator[_Connection]:
+    """Listen to a channel for the length of the block.
+
+    Not to be cancelled before it has begun: psycopg would leave its session open.
+    """
+    connections: list[_Connection] = []
+
+    async def begin() -> None:
+        connections.append(await psycopg.AsyncConnection.connect(conninfo, autocommit=True))
+        async with asyncio.timeout(_SECONDS_TO_BEGIN):
+            name = sql.Identifier(channel)
+            await connections[0].execute(sql.SQL("LISTEN {}").format(name))
+
+    try:
+        await uninterrupted(begin())
+        yield connections[0]
+    finally:
+        for each in connections:
+            each.pgconn.finish()
 
 
 def _of_others(topics: dict[str, int]) -> dict[str, int]:
