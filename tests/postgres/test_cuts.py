@@ -85,6 +85,24 @@ async def test_a_transaction_without_records_is_carried_out_once(
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+async def test_a_call_that_is_cut_off_again_and_again_ends_with_an_error(
+    postgres: Server, schema: str
+) -> None:
+    with Proxy(postgres.port) as proxy:
+        async with opened(postgres.url(port=proxy.port), schema, busy_timeout=0.1) as store:
+            await store.read(POOL)
+            proxy.cut()
+            for begin in (statements.BEGIN_READING, statements.BEGIN_WRITING):
+                for _ in range(500):
+                    proxy.cut_at(begin.sql.encode())
+            for call in (send(store, "a"), store.read(POOL)):
+                with pytest.raises(StoreBusyError):
+                    await call
+            proxy.lead_to(postgres.port)
+            assert await send(store, "b") == 2
+    assert names(postgres, schema) == {"b": 1}
+
+
 async def test_what_cannot_be_told_is_told_as_that(
     postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,21 @@ async def test_a_closed_store_leaves_nothing(postgres: Server, schema: str) -> N
         await is_clean(postgres, before)
 
 
+async def test_who_is_closed_as_he_begins_to_listen_leaves_nothing(
+    postgres: Server, schema: str
+) -> None:
+    before: set[object] = {*asyncio.all_tasks()}
+    for turn in range(12):
+        async with opened(postgres.url(), schema) as store:
+            watcher = store.watch(POOL)
+            await anext(watcher)
+            following = asyncio.ensure_future(anext(watcher))
+            await asyncio.sleep(turn * 0.001)
+        [told] = await asyncio.gather(following, return_exceptions=True)
+        assert isinstance(told, StoreClosedError)
+        await is_clean(postgres, before)
+
+
 @pytest.mark.parametrize("turns", [1, 20, 200])
 async def test_a_cancelled_opening_leaves_nothing(
     postgres: Server, schema: str, turns: int

@@ -10,22 +10,26 @@ at the versions of the pools that somebody follows; without LISTEN that is the o
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 import anyio
 import msgspec
 import psycopg
-from psycopg import sql
 
 from agentpool.errors import AgentPoolError
 from agentpool.rules.topics import ANY, AllTouched, is_inbox
-from agentpool.stores.postgres.pipeline import LostConnectionError, Pipeline, Statement
+from agentpool.stores.postgres.pipeline import (
+    LostConnectionError,
+    Pipeline,
+    ServerError,
+    Statement,
+)
 from agentpool.stores.tail import Tail
-from agentpool.support.tasks import cancel, start
+from agentpool.support.tasks import cancel, ended, start, uninterrupted
 
 __all__ = ("Ear", "Ringer", "channel_of")
 
@@ -35,6 +39,7 @@ NET_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.1
 _FIRST_RETRY_SECONDS: Final = 0.1
 _LAST_RETRY_SECONDS: Final = 5.0
+_SECONDS_TO_BEGIN: Final = 10.0
 _MOST_BYTES: Final = 7900
 """Of a payload, which has to have less than 8,000."""
 _SOME: Final = 0
@@ -104,7 +109,6 @@ class Ear:
         self._tail = tail
         self._versions = versions
         self._seen: dict[str, int] = {}
-        self._listens = False
         if conninfo is None:
             self._tasks = [start(self._look_every(POLL_SECONDS))]
         else:
@@ -114,23 +118,31 @@ class Ear:
         """Hear no more."""
         cancel(self._tasks)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left of it."""
+        return all(task.done() for task in self._tasks)
+
+    async def ended(self) -> None:
+        """Wait until nothing is left of it, once it was closed."""
+        await ended(self._tasks)
+
     async def _listen(self, conninfo: str) -> None:
         """Listen, and connect again whenever the connection was lost."""
         seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
-                with closing(await _listening(conninfo, self._channel)) as connection:
-                    seconds, self._listens = _FIRST_RETRY_SECONDS, True
+                async with _listening(conninfo, self._channel) as connection:
+                    seconds = _FIRST_RETRY_SECONDS
                     self._tail.notify()  # what was told before that was not heard
                     await self._hear_all(connection.pgconn)
-            except (psycopg.Error, OSError) as error:
+            except (psycopg.Error, LostConnectionError, ServerError, OSError) as error:
                 _LOG.info(
                     "not listening to the server for %s s: %s",
                     seconds,
                     error,
                     extra={"action": "not_listening"},
                 )
-            self._listens = False
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, _LAST_RETRY_SECONDS)
 
@@ -173,47 +185,51 @@ class Ear:
             await asyncio.sleep(seconds)
             with suppress(AgentPoolError):  # the followers find out what is wrong when they look
                 found = await self._versions(list(self._tail.pool_ids))
-                changed = [each for each in found if self._is_news(each, found[each])]
+                # What is not known yet may have changed since somebody follows it, by one who was
+                # killed before he told of it.
+                changed = [each for each in found if self._seen.get(each) != found[each]]
                 self._seen = found
                 self._tail.notify(changed)
 
-    def _is_news(self, pool_id: str, version: int) -> bool:
-        seen = self._seen.get(pool_id)
-        # Who listens has heard of all that came since somebody follows the pool.
-        return not self._listens if seen is None else seen != version
 
+@asynccontextmanager
+async def _listening(conninfo: str, channel: str) -> AsyncIterator[_Connection]:
+    """Listen to a channel for the length of the block.
 
-def _of_others(topics: dict[str, int]) -> dict[str, int]:
-    """Of what came into an inbox, others may have taken any."""
-    return {topic: _SOME if is_inbox(topic) else number for topic, number in topics.items()}
-
-
-async def _listening(conninfo: str, channel: str) -> _Connection:
-    """Connect on a thread, and listen; what was cancelled is closed when it is there.
-
-    Not by psycopg's own connections for asyncio: cancelled, most versions leave tasks behind, and
-    for each notification they make several.
+    Not to be cancelled before it has begun, or a session would be left. On a thread: psycopg's own
+    connections for asyncio leave tasks behind when they are cancelled, in most of its versions.
     """
-    executor = ThreadPoolExecutor(1, "agentpool-listens")
-    connecting = executor.submit(_connect, conninfo, channel)
-    executor.shutdown(wait=False)
+    connections: list[_Connection] = []
+
+    async def begin() -> None:
+        executor = ThreadPoolExecutor(1, "agentpool-listens")
+        try:
+            beginning = executor.submit(_begin_to_listen, conninfo, channel)
+            connections.append(await asyncio.wrap_future(beginning))
+        finally:
+            executor.shutdown(wait=False)
+
     try:
-        return await asyncio.wrap_future(connecting)
-    except asyncio.CancelledError:
-        connecting.add_done_callback(_close)
-        raise
+        await uninterrupted(begin())
+        yield connections[0]
+    finally:
+        for each in connections:
+            each.close()
 
 
-def _connect(conninfo: str, channel: str) -> _Connection:
+def _begin_to_listen(conninfo: str, channel: str) -> _Connection:
     connection: _Connection = psycopg.connect(conninfo, autocommit=True)
     try:
-        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        pipeline = Pipeline(connection, "", _SECONDS_TO_BEGIN)
+        pipeline.ask(Statement(f"LISTEN {channel}"))
+        pipeline.flush()
+        connection.pgconn.exit_pipeline_mode()
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _close(connecting: "Future[_Connection]") -> None:
-    if not connecting.cancelled() and connecting.exception() is None:
-        connecting.result().close()
+def _of_others(topics: dict[str, int]) -> dict[str, int]:
+    """Of what came into an inbox, others may have taken any."""
+    return {topic: _SOME if is_inbox(topic) else number for topic, number in topics.items()}

@@ -67,6 +67,7 @@ class PostgresAgentPoolStore(BatchStore):
         self._name = uuid4().hex
         self._channel = channel_of(options.place.schema)
         self._ear: Ear | None = None
+        self._closed_ears: list[Ear] = []
         self._reads = Reads(opened.reader, self.url, translated)
         self._bodies = Bodies(opened.writer, self._reads)
         ringer = Ringer(self._channel, self._name)
@@ -231,6 +232,8 @@ class PostgresAgentPoolStore(BatchStore):
     def stop_listening(self) -> None:
         if self._ear is not None:
             self._ear.close()
+            self._closed_ears = [each for each in self._closed_ears if not each.has_ended]
+            self._closed_ears.append(self._ear)
             self._ear = None
 
     async def _versions(self, pool_ids: list[str]) -> dict[str, int]:
@@ -248,6 +251,8 @@ class PostgresAgentPoolStore(BatchStore):
                 await self._opened.writer.close()
             finally:
                 await self._opened.reader.close()
+                for ear in self._closed_ears:
+                    await ear.ended()
 
 
 def _read(work: Callable[[Sources], R], engine: PostgresEngine) -> R:
