@@ -118,7 +118,7 @@ def member_row(seen: MemberSeen, now: int) -> Row:
         "unread": inbox.unread,
         "claimed": inbox.claimed,
         "dead": inbox.dead,
-        "oldest_seconds": age(inbox.oldest.at, now) if inbox.oldest else None,
+        "oldest_seconds": age(seen.oldest_at, now),
         "topics": [] if seen.is_queue else list(member.topics),
     }
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agentpool.cli import looking
 from agentpool.cli.running import MODULES
 from agentpool.doctor import Level, examine
+from agentpool.rules.explaining import overview
 
 from .conftest import POOL, Shell
 
@@ -127,6 +129,16 @@ def test_numbers_of_a_pool(library: Shell) -> None:
     assert library("top --count 2 --interval 0").rows[1]["unread"] == 1
     top = library("top --count 1", terminal=True).out
     assert top.startswith("\x1b[H\x1b[2Jpool.library: 6 records, 1 members, 0 here, 1 unread")
+
+
+def test_of_many_members_all_are_listed(library: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (overview, looking):
+        monkeypatch.setattr(module, "MEMBERS_AT_ONCE", 2)
+    runs = ["queue.work"]
+    for number in range(4):
+        library(f"join --as run.{number}")
+        runs.append(f"run.{number}")
+        assert library("members --field run").out.splitlines() == runs
 
 
 def test_a_check_tells_monitoring_what_is_to_be_done(library: Shell) -> None:
