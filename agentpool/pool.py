@@ -75,7 +75,7 @@ class AgentPool:
     """
 
     def __init__(self, store: AgentPoolStore, pool_id: str, *, closes_store: bool = False) -> None:
-        """Take over an opened pool; for `open` and `open_pool` only."""
+        """Take over an opened pool; for `open`, `open_pool`, and those who look without upkeep."""
         require_type(store, AgentPoolStore, "store")
         check_identifier(pool_id, "pool_id")
         require_type(closes_store, bool, "closes_store")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agentpool import AgentPool, CorruptRecordError, UnknownRecordError
+from agentpool import AgentPool, CorruptRecordError, PoolNotOpenError, UnknownRecordError
 from agentpool.cli.arguments import Verb, in_pool, in_store
 from agentpool.cli.looking import looked_over
 from agentpool.cli.opening import a_store, where
@@ -101,8 +101,8 @@ async def _check(options: Namespace, out: Printer) -> int:
 async def _pools(store: AgentPoolStore, options: Namespace) -> list[str]:
     there = sorted(await store.pool_ids())
     if options.pool is not None and options.pool not in there:
-        msg = f"--pool: there is no pool {options.pool!r} in the store"
-        raise InvalidValueError(msg)
+        msg = "there is no such pool in the store"
+        raise PoolNotOpenError(msg, pool_id=options.pool)
     return there if options.pool is None else [options.pool]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -13,7 +14,12 @@ from agentpool.cli.opening import a_store, looked_at
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import member_row, overview_row
 from agentpool.cli.times import iso, seconds
-from agentpool.rules.explaining.overview import Overview, overview
+from agentpool.rules.explaining.overview import (
+    MEMBERS_AT_ONCE,
+    Overview,
+    members_after,
+    overview,
+)
 from agentpool.stores.base import Bulk
 
 __all__ = ("VERBS", "looked_over")
@@ -22,8 +28,14 @@ _SHOWN_BY_TOP: Final = 20
 
 
 async def looked_over(pool: AgentPool) -> Overview:
-    """Look over a pool."""
-    return await pool.store.query(pool.pool_id, Bulk(overview))
+    """Look over a pool, some of its members at a time."""
+    seen = await pool.store.query(pool.pool_id, Bulk(overview))
+    members = some = seen.members
+    while len(some) == MEMBERS_AT_ONCE:
+        question = partial(members_after, run_id=some[-1].member.run_id)
+        some = await pool.store.query(pool.pool_id, Bulk(question))
+        members += some
+    return seen._replace(members=members)
 
 
 # --- pools

@@ -74,8 +74,6 @@ def event_row(seq: int, event: EventEnvelope) -> dict[str, object]:
 
     :param seq: the record that it is, or came after
     """
-    published = any(ref.kind is EntityKind.EVENT for ref in (event.subject_ref,))
-    about = None if published else f"{event.subject_ref.kind}:{event.subject_ref.id}"
     runs = [ref.id for ref in event.related_refs if ref.kind is EntityKind.RUN]
     return {
         "seq": seq,
@@ -83,7 +81,7 @@ def event_row(seq: int, event: EventEnvelope) -> dict[str, object]:
         "event": str(event.event_kind),
         "run": event.run_id,
         "agent": event.agent_id,
-        "about": about,
+        "about": f"{event.subject_ref.kind}:{event.subject_ref.id}",
         "runs": runs,
         "tags": list(event.tags),
         "content_ref": event.content_ref,
@@ -93,7 +91,7 @@ def event_row(seq: int, event: EventEnvelope) -> dict[str, object]:
 def event_words(row: Row) -> str:
     """Write an event as a line for people."""
     words = [f"{row['seq']:>6}  {row['at']}  {row['event']:<26}  {row['run']}"]
-    if row["about"] not in {None, f"run:{row['run']}"}:
+    if row["about"] != f"run:{row['run']}":
         words.append(str(row["about"]))
     runs = row["runs"]
     if isinstance(runs, list) and runs:
@@ -118,7 +116,7 @@ def member_row(seen: MemberSeen, now: int) -> Row:
         "unread": inbox.unread,
         "claimed": inbox.claimed,
         "dead": inbox.dead,
-        "oldest_seconds": age(inbox.oldest.at, now) if inbox.oldest else None,
+        "oldest_seconds": age(seen.oldest_at, now),
         "topics": [] if seen.is_queue else list(member.topics),
     }
 

@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AgentPoolError as error:
         sys.stderr.write(f"agentpool {verb.name}: {harmless(str(error))}{_hint(error)}\n")
         return exit_code(error)
+    except OSError as error:  # of what it prints to
+        sys.stderr.write(f"agentpool {verb.name}: {error.strerror or error}\n")
+        return _BROKEN
     return code
 
 

@@ -1,5 +1,6 @@
 """Arguments, help and exit codes."""
 
+import errno
 import importlib
 import json
 import re
@@ -11,7 +12,7 @@ import pytest
 
 from agentpool import errors
 from agentpool.cli.arguments import Verb
-from agentpool.cli.printing import as_json, harmless
+from agentpool.cli.printing import Printer, as_json, harmless
 from agentpool.cli.running import MODULES, exit_code, parser, verbs_of
 from agentpool.cli.times import Since, iso, seconds, since
 from agentpool.wire.records import MessageReceipt, MessageStatus
@@ -76,6 +77,17 @@ def test_every_error_has_an_exit_code(name: str) -> None:
         "PoolConfigConflictError": 5,
     }
     assert exit_code(getattr(errors, name)("it")) == expected.get(name, 3)
+
+
+def test_that_nothing_can_be_printed_is_told(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Printer, "_write", is_full)
+    called = library("members")
+    assert (called.code, called.err) == (5, "agentpool members: No space left on device\n")
 
 
 def test_that_nobody_is_there_is_nothing_there() -> None:

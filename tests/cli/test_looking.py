@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agentpool.cli import looking
 from agentpool.cli.running import MODULES
 from agentpool.doctor import Level, examine
+from agentpool.rules.explaining import overview
 
 from .conftest import POOL, Shell
 
@@ -60,6 +62,7 @@ def test_a_pool_that_is_not_there_is_not_made(library: Shell) -> None:
     for line in ("members", "send run.me a", "wait --timeout 0", "tail"):
         called = library(f"{line} --pool pool.typo")
         assert (called.code, "it has pool.library" in called.err) == (3, True)
+    assert library("check --pool pool.typo").code == 3
     assert library("pools --field pool").out == f"{POOL}\n"
 
 
@@ -72,10 +75,11 @@ def test_the_only_pool_of_a_store_need_not_be_named(library: Shell) -> None:
 
 
 def test_looking_appends_nothing_and_carries_nothing_out(library: Shell) -> None:
-    library("send queue:work a --key key.1 --expires-in 50ms")
-    time.sleep(0.1)  # nobody has the pool open when it expires
+    assert library("send queue:work a --key key.1 --expires-in 3s").code == 0
     before = library("stats").row
-    assert before["overdue_seconds"] > 0
+    while before["overdue_seconds"] == 0:  # nobody has the pool open when it expires
+        time.sleep(0.2)
+        before = library("stats").row
     for line in LOOKING:
         assert library(line).code in {0, 1}
     after = library("stats").row
@@ -127,6 +131,16 @@ def test_numbers_of_a_pool(library: Shell) -> None:
     assert library("top --count 2 --interval 0").rows[1]["unread"] == 1
     top = library("top --count 1", terminal=True).out
     assert top.startswith("\x1b[H\x1b[2Jpool.library: 6 records, 1 members, 0 here, 1 unread")
+
+
+def test_of_many_members_all_are_listed(library: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (overview, looking):
+        monkeypatch.setattr(module, "MEMBERS_AT_ONCE", 2)
+    runs = ["queue.work"]
+    for number in range(4):
+        library(f"join --as run.{number}")
+        runs.append(f"run.{number}")
+        assert library("members --field run").out.splitlines() == runs
 
 
 def test_a_check_tells_monitoring_what_is_to_be_done(library: Shell) -> None:

@@ -21,8 +21,8 @@ def command(line: str) -> list[str]:
     return [sys.executable, "-W", "error", "-m", "agentpool", *line.split()]
 
 
-@pytest.mark.usefixtures("library")
-def test_what_hooks_start_loads_nothing_that_they_do_not_need() -> None:
+def test_what_hooks_start_loads_nothing_that_they_do_not_need(library: Shell) -> None:
+    library("join")
     program = """
 import sys
 from agentpool.cli import main
@@ -84,7 +84,9 @@ def test_two_shells_talk(library: Shell) -> None:
 
 
 @pytest.fixture
-def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def on_path(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Put the command on the path, also where only a checkout is there."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -95,7 +97,7 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON", sys.executable)
     # So many processes, each of which would compile all of the library.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "compiled"))
 
 
 @pytest.mark.usefixtures("on_path")

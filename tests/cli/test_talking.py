@@ -138,7 +138,7 @@ def test_what_failed_too_often_is_listed_put_back_and_thrown_away(library: Shell
 def test_a_question_says_what_came_of_it(library: Shell) -> None:
     nobody = library("ask agent.nobody 'Where?'")
     assert (nobody.code, nobody.raw, "nobody" in nobody.err) == (1, b"", True)
-    late = library("ask queue:work 'Where?' --timeout 1ms --expect all --key key.q")
+    late = library("ask queue:work 'Where?' --timeout 3s --expect all --key key.q")
     assert (late.code, "timed out; no answer of queue.work" in late.err) == (1, True)
 
 

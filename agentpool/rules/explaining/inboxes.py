@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from msgspec.structs import replace
+
 from agentpool.errors import CorruptRecordError
 from agentpool.rules.command import INBOX, PoolView, Row
 from agentpool.rules.explaining.explanations import MOST_LISTED
@@ -13,7 +15,15 @@ from agentpool.rules.inboxes import UNREADABLE, message_at
 from agentpool.rules.rows import DEAD, NEVER, InboxEntry, value_of
 from agentpool.wire.records import RunMessage
 
-__all__ = ("claims_among", "claims_by", "entry_of", "inbox_seen", "rows_of", "state_of")
+__all__ = (
+    "claims_among",
+    "claims_by",
+    "entry_of",
+    "inbox_counted",
+    "inbox_seen",
+    "rows_of",
+    "state_of",
+)
 
 _MOST_COUNTED: Final = 1000
 
@@ -46,7 +56,17 @@ def state_of(view: PoolView, row: Row, entry: InboxEntry | None) -> RecipientSta
 
 
 def inbox_seen(view: PoolView, run_id: str, rows: Sequence[Row]) -> InboxSeen:
-    """Count what is in an inbox.
+    """Count what is in an inbox, and read the first.
+
+    :param rows: those that `rows_of` has listed
+    """
+    counted = inbox_counted(view, run_id, rows)
+    oldest = _message_seen(view, rows[0].key.number) if rows else None
+    return replace(counted, oldest=oldest)
+
+
+def inbox_counted(view: PoolView, run_id: str, rows: Sequence[Row]) -> InboxSeen:
+    """Count what is in an inbox, and read none of it.
 
     :param rows: those that `rows_of` has listed
     """
@@ -60,7 +80,6 @@ def inbox_seen(view: PoolView, run_id: str, rows: Sequence[Row]) -> InboxSeen:
         expiring=states[RecipientState.EXPIRING],
         dead=dead,
         is_all=max(len(rows), dead) < _MOST_COUNTED,
-        oldest=_message_seen(view, rows[0].key.number) if rows else None,
     )
 
 

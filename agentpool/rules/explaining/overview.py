@@ -1,33 +1,40 @@
 """A pool at a glance: who is in it, what lies in the inboxes, what nobody has taken care of."""
 
-from typing import NamedTuple
+from heapq import nsmallest
+from typing import Final, NamedTuple
 
 from agentpool.rules.command import PoolView
-from agentpool.rules.explaining.inboxes import inbox_seen, rows_of
+from agentpool.rules.explaining.inboxes import inbox_counted, rows_of
 from agentpool.rules.explaining.parts import InboxSeen
 from agentpool.rules.explaining.presence import Held, held
 from agentpool.rules.queues import is_queue
 from agentpool.rules.requirements import require_open
 from agentpool.wire.records import AgentPoolMember
 
-__all__ = ("MemberSeen", "Overview", "overview")
+__all__ = ("MEMBERS_AT_ONCE", "MemberSeen", "Overview", "members_after", "overview")
+
+MEMBERS_AT_ONCE: Final = 250
+"""How many members one look goes through, so that others get their turn."""
 
 
 class MemberSeen(NamedTuple):
     """A member, or a queue, and its inbox.
 
     :ivar held: whether it is here, and who holds it
+    :ivar oldest_at: when the first of what is in its inbox was delivered, as far as that is known
     """
 
     member: AgentPoolMember
     is_queue: bool
     held: Held
     inbox: InboxSeen
+    oldest_at: int | None
 
 
 class Overview(NamedTuple):
     """A pool as it is; times are in milliseconds of the store's clock, as ``now``.
 
+    :ivar members: with their inboxes, in ascending order of their runs
     :ivar records: how many records its log has
     :ivar behind: how many of them are still to be worked into the inboxes
     :ivar waits: how many wakes wait
@@ -62,8 +69,7 @@ class Overview(NamedTuple):
     @property
     def oldest_age(self) -> int | None:
         """For how many milliseconds the oldest of the unread has been there, if that is known."""
-        found = (each.inbox.oldest for each in self.members)
-        times = [each.at for each in found if each is not None and each.at is not None]
+        times = [each.oldest_at for each in self.members if each.oldest_at is not None]
         return max(self.now - min(times), 0) if times else None
 
     @property
@@ -73,23 +79,35 @@ class Overview(NamedTuple):
 
 
 def overview(view: PoolView) -> Overview:
-    """Look over a pool. It costs some look-ups for each member."""
+    """Look over a pool, and its first members; `members_after` shows the others."""
     require_open(view)
-    members = [member for _, member in sorted(view.state.members.items())]
     projected = view.projected
     return Overview(
         pool_id=view.pool_id,
         now=view.now,
         records=view.head,
         behind=0 if projected is None else max(view.head - projected, 0),
-        members=tuple(_seen(view, each) for each in members),
+        members=members_after(view, ""),
         waits=len(view.state.open_wakes),
         next_deadline=view.next_deadline(),
         last_change=view.time_of(view.head),
     )
 
 
+def members_after(view: PoolView, run_id: str) -> tuple[MemberSeen, ...]:
+    """Look at the next members behind one, at most `MEMBERS_AT_ONCE`; some look-ups for each."""
+    members = view.state.members
+    following = nsmallest(MEMBERS_AT_ONCE, (each for each in members if each > run_id))
+    return tuple(_seen(view, members[each]) for each in following)
+
+
 def _seen(view: PoolView, member: AgentPoolMember) -> MemberSeen:
     run_id = member.run_id
-    inbox = inbox_seen(view, run_id, rows_of(view, run_id))
-    return MemberSeen(member, is_queue(member), held(view, run_id), inbox)
+    rows = rows_of(view, run_id)
+    return MemberSeen(
+        member,
+        is_queue(member),
+        held(view, run_id),
+        inbox_counted(view, run_id, rows),
+        view.time_of(rows[0].key.number) if rows else None,
+    )
