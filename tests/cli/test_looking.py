@@ -169,7 +169,7 @@ def test_the_doctor_and_a_backup(library: Shell, tmp_path: Path) -> None:
     assert examined.out.splitlines()[-1].endswith(", 0 BROKEN")
     assert library("doctor --json").rows[0]["check"] == "sqlite"
     assert library("doctor nosuch.db").code == 2
-    assert library("doctor postgresql://host/db").code == 2
+    assert library("backup copy.db --store postgresql://host/db").code == 2
     made = library("backup copy.db")
     assert made.row == {"copy": "copy.db", "bytes": (tmp_path / "copy.db").stat().st_size}
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
