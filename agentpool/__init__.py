@@ -1,12 +1,10 @@
-"""Durable, shared coordination for pools of AI agents, in one SQLite file.
+"""Durable, shared coordination for pools of AI agents, in one SQLite file or on a server.
 
 Start with `open_pool`, or with `open_store` and `AgentPool.open`. What stores promise is said by
-`AgentPoolStore`, the errors are listed in `agentpool.errors`, what stands in a log in
+`AgentPoolStore`; the one on a server, which needs the extra ``postgres``, is
+`agentpool.stores.postgres.PostgresAgentPoolStore`. The errors are listed in `agentpool.errors`, what stands in a log in
 `agentpool.wire.records`.
 """
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 # What users open
 from agentpool.opening import open_pool, open_store
@@ -192,9 +190,6 @@ from agentpool.wire.snapshot import AgentPoolSnapshot
 # The version of the distribution
 from agentpool.support.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from agentpool.stores.postgres import PostgresAgentPoolStore as PostgresAgentPoolStore
-
 __all__ = (
     "MAX_IDENTIFIER_BYTES",
     "START",
@@ -349,11 +344,3 @@ __all__ = (
     "open_store",
     "replay",
 )
-
-
-def __getattr__(name: str) -> Any:
-    """Load the store on a server when it is asked for: it needs an extra that few have."""
-    if name == "PostgresAgentPoolStore":
-        return import_module("agentpool.stores.postgres").PostgresAgentPoolStore
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)

@@ -236,10 +236,9 @@ def test_each_code_has_an_error_that_names_the_server(
 LAZY: str = """
 import sys, agentpool
 assert "psycopg" not in sys.modules
-from agentpool import PostgresAgentPoolStore
+from agentpool.stores.postgres import PostgresAgentPoolStore
 assert "psycopg" in sys.modules
 assert issubclass(PostgresAgentPoolStore, agentpool.AgentPoolStore)
-assert not hasattr(agentpool, "MariaStore")
 """
 
 

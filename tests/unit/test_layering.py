@@ -30,8 +30,7 @@ LAYERS = {
     " stores.batch stores.sqlite rules wire errors support",
     "cli": "* opening pool doctor stores stores.sqlite rules wire errors support",
     "__main__": "cli",
-    "": "opening pool member asking inbox runtime stores stores.sqlite stores.postgres rules wire"
-    " errors support",
+    "": "opening pool member asking inbox runtime stores stores.sqlite rules wire errors support",
 }
 """Each folder, or module of the root, with those that it may import. ``*`` is the root itself."""
 
