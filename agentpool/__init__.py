@@ -2,8 +2,8 @@
 
 Start with `open_pool`, or with `open_store` and `AgentPool.open`. What stores promise is said by
 `AgentPoolStore`; the one on a server, which needs the extra ``postgres``, is
-`agentpool.stores.postgres.PostgresAgentPoolStore`. The errors are listed in `agentpool.errors`, what stands in a log in
-`agentpool.wire.records`.
+`agentpool.stores.postgres.PostgresAgentPoolStore`. The errors are listed in `agentpool.errors`,
+what stands in a log in `agentpool.wire.records`.
 """
 
 # What users open
