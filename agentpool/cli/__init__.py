@@ -15,6 +15,7 @@
 `waiting`               wait
 `making`                init, join, leave
 `health`                check, doctor, backup; `reports` says it to monitoring
+`moving`                copy
 `completion`            what shells complete
 ======================= =======================================================================
 

@@ -39,6 +39,7 @@ MODULES: Final = {
     "waiting": ("wait",),
     "making": ("init", "join", "leave"),
     "health": ("check", "backup", "doctor"),
+    "moving": ("copy",),
     "completion": ("completion",),
 }
 """Which verbs are where. A call loads its own only: hooks start some of them constantly."""

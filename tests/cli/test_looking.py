@@ -30,7 +30,7 @@ ACTING = (
 
 def test_every_verb_that_opens_a_store_is_here() -> None:
     named = {line.split()[0] for line in (*LOOKING, *ACTING)}
-    others = {"init", "doctor", "backup", "completion"}
+    others = {"init", "doctor", "backup", "copy", "completion"}
     assert named | others == {name for names in MODULES.values() for name in names}
 
 
@@ -161,6 +161,18 @@ def test_a_check_tells_monitoring_what_is_to_be_done(library: Shell) -> None:
     library.set(STORE="nosuch.db")
     unknown = library("check --format nagios")
     assert (unknown.code, unknown.out.startswith("AGENTPOOL UNKNOWN - ")) == (3, True)
+
+
+def test_pools_are_copied_into_a_store_of_their_own(library: Shell, tmp_path: Path) -> None:
+    refused = library("copy pool.db other.db")
+    assert (refused.code, (tmp_path / "other.db").exists()) == (3, False)
+    copied = library("copy pool.db other.db --create")
+    assert copied.code == 0
+    assert [row["was_there"] for row in copied.rows] == [False]
+    assert library("tail --store other.db").rows == library("tail").rows
+    again = library(f"copy pool.db other.db --pool {POOL}")
+    assert [row["was_there"] for row in again.rows] == [True]
+    assert library("copy pool.db other.db --pool nosuch").code == 3
 
 
 def test_the_doctor_and_a_backup(library: Shell, tmp_path: Path) -> None:

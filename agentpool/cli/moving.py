@@ -1,0 +1,59 @@
+"""Taking whole pools from one store to another: copy."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from agentpool import open_store
+from agentpool.cli.arguments import Verb, printed
+from agentpool.cli.printing import Printer
+from agentpool.copying import copy_pools
+from agentpool.opening import StoreOptions
+
+__all__ = ("VERBS",)
+
+
+def _copy_arguments(parser: ArgumentParser) -> None:
+    printed(parser)
+    parser.add_argument("source", metavar="FROM", help="path or URL of the store that has them")
+    parser.add_argument("target", metavar="TO", help="path or URL of the store to copy them to")
+    parser.add_argument(
+        "-p", "--pool", action="append", metavar="ID", help="a pool to copy; without, all of them"
+    )
+    parser.add_argument("--from-schema", metavar="NAME", help="schema of FROM, on a server")
+    parser.add_argument("--to-schema", metavar="NAME", help="schema of TO, on a server")
+    parser.add_argument("--create", action="store_true", help="make TO where it is not there")
+    parser.add_argument(
+        "--force", action="store_true", help="copy also what somebody has open, as it is just now"
+    )
+
+
+async def _copy(options: Namespace, out: Printer) -> int:
+    source_options = _options(options.from_schema, create=False)
+    target_options = _options(options.to_schema, create=options.create)
+    async with (
+        open_store(options.source, **source_options) as source,
+        open_store(options.target, **target_options) as target,
+    ):
+        copied = await copy_pools(source, target, options.pool, force=options.force)
+    for each in copied:
+        out.row(each._asdict())
+    return 0 if copied else 1
+
+
+def _options(schema: str | None, *, create: bool) -> StoreOptions:
+    options = StoreOptions(create=create, migrate=create)
+    if schema:
+        options["schema"] = schema
+    return options
+
+
+VERBS: Final = (
+    Verb(
+        "copy",
+        "take whole pools from one store to another, and check them; again, it goes on",
+        "agentpool copy pool.db postgresql://user@host/pools --create\n"
+        "agentpool copy postgresql://user@host/pools pool.db --pool pool.library",
+        _copy_arguments,
+        _copy,
+    ),
+)
