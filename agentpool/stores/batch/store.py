@@ -148,6 +148,7 @@ class BatchStore(AgentPoolStore):
 
         def fetch(sources: Sources) -> Page:
             source = sources(pool_id)
+            source.load(LookUps())
             page = _page(source, after, limit)
             refuse_incomplete(source, source.head())  # which has come in the same trip
             last = page.records[-1].cursor.sequence if page.records else None

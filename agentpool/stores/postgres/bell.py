@@ -221,7 +221,7 @@ def _begin_to_listen(conninfo: str, channel: str) -> _Connection:
     connection: _Connection = psycopg.connect(conninfo, autocommit=True)
     try:
         pipeline = Pipeline(connection, "", _SECONDS_TO_BEGIN)
-        pipeline.ask(Statement(f"LISTEN {channel}"))
+        pipeline.ask(Statement(f'LISTEN "{channel}"'))
         pipeline.flush()
         connection.pgconn.exit_pipeline_mode()
     except BaseException:
