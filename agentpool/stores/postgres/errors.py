@@ -56,6 +56,9 @@ _NEEDS_SOMEBODY: Final = (
     "no password supplied",
     "invalid ",
     "certificate",
+    "does not support SSL",
+    "permission denied",
+    "is not permitted to log in",
 )
 """What an attempt to connect fails of that another attempt will not change, in libpq's words."""
 
