@@ -2,12 +2,19 @@
 
 import os
 import runpy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 pytest.register_assert_rewrite("agentpool.testing")
+
+HAS_DRIVER: Final = find_spec("psycopg") is not None
+ON_SERVER: Final = ["postgres/test_*.py", "conformance/test_postgres.py", "cli/test_postgres.py"]
+"""Without the package that speaks to servers, most of these cannot even be loaded."""
+
+collect_ignore_glob = [] if HAS_DRIVER else ON_SERVER
 
 pytest_plugins = ["postgres.fixtures"]
 
@@ -41,6 +48,11 @@ LONG: Final = frozenset(
     }
 )
 """Tests of the conformance suite that take long; it knows no runner of tests itself."""
+
+
+def pytest_report_header() -> str | None:
+    missing = "tests on a PostgreSQL server are left out: they need the extra 'postgres-test'"
+    return None if HAS_DRIVER else missing
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,7 +27,7 @@ R = TypeVar("R")
 def test_the_suite_calls_every_public_method() -> None:
     public = {name for name in dir(AgentPoolStore) if not name.startswith("_")}
     for_builders = {
-        *("execute", "query", "read_page", "pool_ids", "due", "finish"),
+        *("execute", "query", "read_page", "pool_ids", "due", "finish", "store_of"),
         *(
             "listen",
             "listen_to",
