@@ -31,7 +31,7 @@ _BY_RETRY: Final = {
     RetryClassification.RETRYABLE: _BUSY,
     RetryClassification.REPAIR_NEEDED: _BROKEN,
 }
-MODULES: Final = {
+MODULES: Final[dict[str, tuple[str, ...]]] = {
     "looking": ("pools", "members", "stats", "top", "explain"),
     "log": ("tail", "show", "thread"),
     "talking": ("inbox", "send", "ask", "reply", "publish"),

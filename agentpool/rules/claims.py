@@ -203,7 +203,7 @@ class ClaimMany(Claiming[tuple[Claim, ...] | None]):
     ) -> None:
         super().__init__(run_id, claimant, lease, max_attempts)
         self._limit = min(limit, CLAIMS_AT_ONCE)
-        self.looks_up = LookUps(inboxes=(run_id,) * self._limit)
+        self.looks_up: LookUps = LookUps(inboxes=(run_id,) * self._limit)
 
     @staticmethod
     def claims(result: tuple[Claim, ...] | None) -> Sequence[Claim]:

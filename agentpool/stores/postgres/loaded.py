@@ -63,7 +63,7 @@ class Loaded:
         self._pool_id = pool_id
         self._number = number
         self._asked: list[tuple[Answer, _Take]] = []
-        self.was_asked = False
+        self.was_asked: bool = False
         self._numbers: Numbers | None = None if number is not None else Numbers()
         self._records: dict[int, RawRecord] = {}
         self._rows: dict[RowKey, Row | None] = {}
