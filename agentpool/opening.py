@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, cast
@@ -83,7 +83,7 @@ def open_store(
 
 
 def open_pool(
-    path: str | os.PathLike[str],
+    path: Path,
     pool_id: str,
     *,
     message_policy: AgentPoolMessagePolicy | None = None,
@@ -153,7 +153,7 @@ class _Scheme(NamedTuple):
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 
 
-def _opener(path: str | os.PathLike[str], options: StoreOptions) -> _OpenStore:
+def _opener(path: Path, options: StoreOptions) -> _OpenStore:
     """Find out what kind of store it is, and check all that can be checked without it."""
     parts = _SCHEME.fullmatch(path) if type(path) is str else None
     if parts is None or not (parts[1].lower() in _SCHEMES or parts[2].startswith("//")):
@@ -174,9 +174,11 @@ def _refuse_others(options: StoreOptions, of: str, known: frozenset[str]) -> Non
             raise InvalidValueError(msg)
 
 
-def _file(path: str | os.PathLike[str], options: StoreOptions) -> _OpenStore:
-    opening = SqliteAgentPoolStore.open(path, **cast("FileOptions", options))
+def _file(path: Path, options: StoreOptions) -> _OpenStore:
+    return _opens(SqliteAgentPoolStore.open(path, **cast("FileOptions", options)))
 
+
+def _opens(opening: Awaitable[AgentPoolStore]) -> _OpenStore:
     async def open_() -> AgentPoolStore:
         return await opening
 
@@ -222,13 +224,7 @@ def _postgres(rest: str, options: StoreOptions) -> _OpenStore:
     except ImportError as error:
         msg = f"postgresql: it needs the extra 'postgres' (pip install '...[postgres]'): {error}"
         raise IncompatibleStoreError(msg) from error
-    opening = module.PostgresAgentPoolStore.open(f"postgresql:{rest}", **options)
-
-    async def open_() -> AgentPoolStore:
-        store: AgentPoolStore = await opening
-        return store
-
-    return open_
+    return _opens(module.PostgresAgentPoolStore.open(f"postgresql:{rest}", **options))
 
 
 _IN_MEMORY: Final = frozenset({"clock", "max_body", "create"})

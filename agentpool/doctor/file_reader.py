@@ -6,10 +6,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 from agentpool.doctor.reader import AT_ONCE, Part
-from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Row, RowKey
 from agentpool.stores.batch.source import RawRecord
-from agentpool.stores.sqlite.content import Reading
+from agentpool.stores.sqlite.content import SqliteReading
 from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.stores.sqlite.statements import PAGE, without_index
 from agentpool.wire.content import PIECE
@@ -119,7 +118,10 @@ class FileReader:
 
     def bodies(self) -> Iterator[tuple[str, bool]]:
         for rowid, ref, type_, size in self._bodies():
-            yield str(ref), self._is_row(rowid, ref, type_) if size is None else self._is_whole(ref)
+            if size is None:
+                yield str(ref), self._is_row(rowid, ref, type_)
+            else:
+                yield str(ref), SqliteReading(ref).is_sound(self._connection)
 
     def _bodies(self) -> Iterator[tuple[int, str, str, Any]]:
         query = _BODIES.format(size="size" if self._has_pieces() else "NULL")
@@ -141,16 +143,6 @@ class FileReader:
             while piece := body.read(PIECE):
                 digest.update(piece)
         return f"sha256:{digest.hexdigest()}" == ref
-
-    def _is_whole(self, ref: str) -> bool:
-        """Hash a body that is in pieces."""
-        reading = Reading(ref)
-        try:
-            while not reading.has_ended:
-                reading.step(self._connection)
-        except AgentPoolError:
-            return False
-        return True
 
     def unfinished(self) -> Iterator[tuple[str, int]]:
         if self._has_pieces():

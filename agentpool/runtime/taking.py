@@ -38,9 +38,6 @@ class Taking:
         self._flows = False  # whether the last message was there at once
         next_message = partial(next_available, run_id=run_id)
         self._when = Question(next_message, LookUps(inboxes=(run_id,)))
-        self._when_now = Question(
-            lambda view: (view.now, next_message(view)), LookUps(inboxes=(run_id,))
-        )
 
     async def one(self, seconds: float | None) -> Claim | None:
         """Claim the next message; ``None``: the time is up."""
@@ -63,10 +60,10 @@ class Taking:
         """Wait until there is a message to claim, and claim none; say whether there is."""
 
         async def look() -> bool | None:
-            now, at = await self._pool.query(self._when_now)
-            return True if at is not None and at <= now else None
+            return True if await self._pool.waiting.is_there(self._when) else None
 
         patience = None if seconds is None else millis(seconds, "timeout") / 1000
+        self._pool.refuse_closed()
         if await look():
             return True
         with anyio.move_on_after(patience):

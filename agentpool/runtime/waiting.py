@@ -104,7 +104,7 @@ class Waiting:
                 found = None
                 if waiter.begins_sure():
                     found = await take()
-                while found is None and await self._is_there(when, waiter.queue):
+                while found is None and await self.is_there(when, waiter.queue):
                     waiter.calls_next()
                     found = await take()
                 if found is not None:
@@ -122,11 +122,12 @@ class Waiting:
     ) -> R | None:
         """Take what is there, as `until_taken` does; ``None``: nothing is."""
         found = await take() if hopeful else None
-        while found is None and await self._is_there(when):
+        while found is None and await self.is_there(when):
             found = await take()
         return found
 
-    async def _is_there(self, when: When, queue: "_Queue | None" = None) -> bool:
+    async def is_there(self, when: When, queue: "_Queue | None" = None) -> bool:
+        """Say whether there is something now; if later, have a queue look then."""
         looks_up = getattr(when, "looks_up", LookUps())
         question = Question(lambda view: (view.now, when(view)), looks_up)
         now, at = await self._store.query(self._pool_id, question)

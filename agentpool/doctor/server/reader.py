@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from agentpool.doctor.reader import AT_ONCE, Part
-from agentpool.errors import AgentPoolError
 from agentpool.rules.command import Row
 from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.batch.states import StateCache
-from agentpool.stores.postgres.content import Reading
+from agentpool.stores.postgres.content import PostgresReading
 from agentpool.stores.postgres.loaded import record_of
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
 from agentpool.stores.postgres.source import PostgresSource
@@ -138,16 +137,7 @@ class ServerReader:
         while rows := self._pipeline.ask(_BODIES, ref).rows:
             for [raw] in rows:
                 ref = raw.decode()
-                yield ref, self._is_whole(ref)
-
-    def _is_whole(self, ref: str) -> bool:
-        reading = Reading(ref)
-        try:
-            while not reading.has_ended:
-                reading.step(self._pipeline)
-        except AgentPoolError:
-            return False
-        return True
+                yield ref, PostgresReading(ref).is_sound(self._pipeline)
 
     def unfinished(self) -> Iterator[tuple[str, int]]:
         for ref, size in self._pipeline.ask(_UNFINISHED).rows:

@@ -7,8 +7,10 @@ its number, its kind and its bytes, so what they mean is for those who ask.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from agentpool.errors import StoreError
 from agentpool.rules.command import LookUps, Placed, Row, RowKey
 from agentpool.wire.content import Content
+from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import SealedPayload, open_payload
 from agentpool.wire.records import AgentPoolStoreRecordPayload
 
@@ -62,6 +64,17 @@ class Changes(NamedTuple):
     projected: int | None
     checkpoint: Checkpoint | None
     bodies: Sequence[Content] = ()
+
+    def refuse_beyond(self, pool_id: str) -> None:
+        """Refuse numbers that no store can keep.
+
+        :raises StoreError: there is one
+        """
+        last = self.first + len(self.records) - 1 if self.records else 0
+        for what, number in (("event", self.event_sequence or 0), ("record", last)):
+            if number > I64_MAX:
+                msg = f"the last {what} has number {I64_MAX}, and there is none above it"
+                raise StoreError(msg, pool_id=pool_id)
 
 
 class Source(Protocol):

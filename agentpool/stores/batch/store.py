@@ -1,19 +1,24 @@
 """What every store on an engine is: commands in batches, questions on one reader, pages of the log.
 
-A store brings two things: how a batch is committed, and how something is read as of one moment.
+A store brings how a batch is committed, how something is read as of one moment, and where bodies
+are kept.
 """
 
+import asyncio
+import os
+import threading
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
-from agentpool.errors import AgentPoolError
+from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, LookUps, PoolView
 from agentpool.rules.replay import not_open
 from agentpool.rules.requirements import checked_sequence, require_callable, require_type
 from agentpool.rules.summary import PoolSummary, summary_of
 from agentpool.stores.base import AgentPoolStore, Bulk, Due, checked_page, due_in
+from agentpool.stores.batch.bodies import Bodies
 from agentpool.stores.batch.committer import Request
 from agentpool.stores.batch.raw import RawPool, refuse_incomplete
 from agentpool.stores.batch.source import Source
@@ -21,13 +26,16 @@ from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.batch.view import OverlayView
 from agentpool.stores.tail import Page
 from agentpool.support.clock import StoreClock
+from agentpool.support.tasks import uninterrupted
+from agentpool.wire.content import OCTETS, checked_content
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.payload import open_payloads, records_at
 from agentpool.wire.records import AgentPoolStoreRecord
 
-__all__ = ("BatchStore", "Sources")
+__all__ = ("BatchStore", "Sources", "opened_or_closed")
 
 R = TypeVar("R")
+S = TypeVar("S", bound=AgentPoolStore)
 
 Sources: TypeAlias = Callable[[str], Source]
 """Gives a pool inside of a transaction that reads."""
@@ -53,16 +61,25 @@ class Commits(Protocol):
 class BatchStore(AgentPoolStore):
     """A handle with a writer, which commits in batches, and a reader.
 
-    Its stores set ``_commits``, the queue in front of the writer.
+    Its stores set ``_commits``, the queue in front of the writer, and ``_bodies``.
 
     :param states: what is remembered of the pools that are read
+    :param give_up: ends whatever the connections wait for, when the store is closed
     """
 
-    _commits: Commits
+    after_fork: ClassVar[str]
+    """What whoever uses it in a child of the process that opened it is told."""
 
-    def __init__(self, clock: StoreClock, max_body: int, states: StateCache) -> None:
+    _commits: Commits
+    _bodies: Bodies[Any]
+
+    def __init__(
+        self, clock: StoreClock, max_body: int, states: StateCache, give_up: threading.Event
+    ) -> None:
         super().__init__(clock, max_body)
+        self._pid = os.getpid()
         self._reader_states = states
+        self._give_up: threading.Event = give_up
         self._checked_pools: set[str] = set()
 
     # --- what a store brings
@@ -142,6 +159,26 @@ class BatchStore(AgentPoolStore):
         require_type(durable, bool, "durable")
         return await self._rewrite(pool_id, work, durable=durable)
 
+    async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
+        body = checked_content(data, media_type, self.max_body)
+        self.refuse_closed()
+        return await self._bodies.put(body, media_type)
+
+    async def get_content(self, ref: str) -> bytes:
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return await self._bodies.get(ref)
+
+    def open_content(self, ref: str) -> AsyncGenerator[bytes, None]:
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return self._bodies.pieces(ref)
+
+    async def content_type(self, ref: str) -> str:
+        check_identifier(ref, "ref")
+        self.refuse_closed()
+        return await self._bodies.media_type(ref)
+
     async def read_page(self, pool_id: str, after: int, limit: int) -> Page:
         self._check(pool_id)
         after, limit = checked_page(after, limit)
@@ -171,12 +208,46 @@ class BatchStore(AgentPoolStore):
         if head == 0:
             raise not_open(pool_id)
 
+    # --- its life
+
+    async def aclose(self) -> None:
+        if os.getpid() != self._pid:
+            return  # the connections are the parent's
+        self.refuse_elsewhere()
+        self._give_up.set()
+        await super().aclose()
+
+    def refuse_closed(self) -> None:
+        self._refuse_forked()
+        super().refuse_closed()
+
+    def _refuse_forked(self) -> None:
+        if os.getpid() != self._pid:
+            msg = f"the store was opened before a fork; {self.after_fork}"
+            raise StoreClosedError(msg)
+
     def _check(self, pool_id: str) -> None:
         if type(pool_id) is not str or pool_id not in self._checked_pools:
             check_identifier(pool_id, "pool_id")
             if len(self._checked_pools) < _POOLS_REMEMBERED:
                 self._checked_pools.add(pool_id)
         self.refuse_closed()
+
+
+async def opened_or_closed(opening: Coroutine[Any, Any, S]) -> S:
+    """Open a store to the end, whatever happens to the task; cancelled, close it again."""
+    opened: list[S] = []
+
+    async def open_() -> S:
+        opened.append(await opening)
+        return opened[0]
+
+    try:
+        return await uninterrupted(open_())
+    except asyncio.CancelledError:
+        for store in opened:
+            await store.aclose()
+        raise
 
 
 def _page(source: Source, after: int, limit: int) -> Page:

@@ -5,14 +5,14 @@ comes last, and without that it is not there.
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Final
 
+from agentpool.stores.batch.bodies import Reading
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
 from agentpool.stores.postgres.values import byteas, texts
 from agentpool.wire.content import PIECE, Content, damaged_content, no_content
 
-__all__ = ("Reading", "keep", "keep_now", "keep_piece", "keep_row", "media_type")
+__all__ = ("PostgresReading", "keep", "keep_now", "keep_piece", "keep_row", "media_type")
 
 # One that is there as it should be is not touched: many put the same one at once, and whoever wrote
 # it would have to be waited for. The first media type stays.
@@ -91,54 +91,25 @@ def media_type(pipeline: Pipeline, ref: str) -> str:
     return str(row[0].decode())
 
 
-class Reading:
-    """Reads a body piece by piece, and checks it before it gives the last one."""
+class PostgresReading(Reading[Pipeline]):
+    """Reads a body on a server."""
 
     def __init__(self, ref: str) -> None:
-        self._ref = ref
-        self._size: int | None = None
-        self._digest = sha256()
-        self._pieces = self._done = 0
+        super().__init__(ref)
         self._whole: bytes | None = None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether the body was found."""
-        return self._size is not None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the last piece was read."""
-        return self._size is not None and self._done >= self._size
-
-    def step(self, pipeline: Pipeline) -> bytes:
-        """Read the next piece; an empty one of an empty body.
-
-        :raises ContentNotFoundError: the body is not there
-        :raises CorruptRecordError: it is not what was put
-        """
-        if self._size is None:
-            self._find(pipeline)
-        piece = self._next_piece(pipeline)
-        self._pieces += 1
-        self._done += len(piece)
-        self._digest.update(piece)
-        if self.has_ended and f"sha256:{self._digest.hexdigest()}" != self._ref:
-            raise damaged_content(self._ref)
-        return piece
-
-    def _find(self, pipeline: Pipeline) -> None:
-        row = pipeline.ask(_FIND, self._ref).row
+    def find(self, connection: Pipeline) -> int:
+        row = connection.ask(_FIND, self.ref).row
         if row is None:
-            raise no_content(self._ref)
+            raise no_content(self.ref)
         data, size = row
         self._whole = data if size is None else None
-        self._size = len(data) if size is None else int(size)
+        return len(data) if size is None else int(size)
 
-    def _next_piece(self, pipeline: Pipeline) -> bytes:
+    def read(self, connection: Pipeline, number: int, start: int) -> bytes:
         if self._whole is not None:
-            return self._whole[self._done : self._done + PIECE]
-        row = pipeline.ask(_PIECE, self._ref, self._pieces).row
+            return self._whole[start : start + PIECE]
+        row = connection.ask(_PIECE, self.ref, number).row
         if row is None or not 0 < len(row[0]) <= PIECE:
-            raise damaged_content(self._ref)
+            raise damaged_content(self.ref)
         return bytes(row[0])

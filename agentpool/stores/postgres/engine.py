@@ -14,10 +14,9 @@ from functools import partial
 from typing import Final, TypeVar
 
 from agentpool.errors import AgentPoolError, StoreBusyError, StoreClosedError, StoreError
-from agentpool.stores.batch.committer import Outcome, Refusal
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
-from agentpool.stores.postgres.errors import FOREIGN, is_lock_timeout, ours, translated
+from agentpool.stores.postgres.errors import is_lock_timeout, ours, translated
 from agentpool.stores.postgres.loaded import ReplacedError
 from agentpool.stores.postgres.outcome import is_written, was_committed
 from agentpool.stores.postgres.pasts import Pasts
@@ -33,7 +32,7 @@ from agentpool.stores.postgres.source import PostgresSource
 from agentpool.support.clock import StoreClock
 from agentpool.wire.content import Content
 
-__all__ = ("PoolBusyError", "PostgresEngine", "in_our_terms")
+__all__ = ("PoolBusyError", "PostgresEngine")
 
 R = TypeVar("R")
 
@@ -123,17 +122,15 @@ class PostgresEngine:
 
         Where it is not known whether it was committed it is done again.
         """
-        deadline = time.monotonic() + self._place.patience
-        while True:
-            try:
-                with self._writing():
-                    source = self.source(pool_id)
-                    done = work(source)
-                    self._commit_rewritten(source, durable=durable)
-            except LostConnectionError:
-                self._connect_again(deadline)
-            else:
-                return done
+
+        def rewrite() -> R:
+            with self._writing():
+                source = self.source(pool_id)
+                done = work(source)
+                self._commit_rewritten(source, durable=durable)
+            return done
+
+        return self._persistently(rewrite)
 
     def _commit_rewritten(self, source: PostgresSource, *, durable: bool) -> None:
         assert source.number is not None  # noqa: S101  # it was locked
@@ -392,12 +389,3 @@ class PostgresEngine:
     def close(self) -> None:
         """Let go of the connection."""
         self.pipeline.close()
-
-
-def in_our_terms(outcome: Outcome, where: str) -> Outcome:
-    """Translate what the engine said of one command of a batch alone; see `translated`."""
-    if not (isinstance(outcome, Refusal) and isinstance(outcome.error, FOREIGN)):
-        return outcome
-    error = ours(outcome.error, where)
-    error.__cause__ = outcome.error
-    return Refusal(error)

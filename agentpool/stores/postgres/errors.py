@@ -4,8 +4,6 @@ Source: Appendix A, "PostgreSQL Error Codes", of its documentation. The whole co
 its class, which is its first two characters.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import psycopg
@@ -18,9 +16,10 @@ from agentpool.errors import (
     StoreError,
     StoreFullError,
 )
+from agentpool.stores.batch.border import Border
 from agentpool.stores.postgres.pipeline import LostConnectionError, ServerError
 
-__all__ = ("FOREIGN", "is_lock_timeout", "not_connected", "ours", "translated")
+__all__ = ("FOREIGN", "in_our_terms", "is_lock_timeout", "not_connected", "ours", "translated")
 
 FOREIGN: Final = (ServerError, LostConnectionError, psycopg.Error)
 """What the engine raises."""
@@ -92,10 +91,6 @@ def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Turn what the engine raises in the block into one of ours, naming the server."""
-    try:
-        yield
-    except FOREIGN as error:
-        raise ours(error, where) from error
+_BORDER: Final = Border(FOREIGN, ours)
+translated: Final = _BORDER.translated
+in_our_terms: Final = _BORDER.outcome

@@ -18,7 +18,8 @@ from agentpool.stores.batch.committer import BatchCommitter, Outcome, Refusal, R
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres.bell import Ringer
-from agentpool.stores.postgres.engine import PoolBusyError, PostgresEngine, in_our_terms
+from agentpool.stores.postgres.engine import PoolBusyError, PostgresEngine
+from agentpool.stores.postgres.errors import in_our_terms
 from agentpool.stores.postgres.worker import EngineWorker
 
 __all__ = ("MOMENT", "Lanes", "Start")

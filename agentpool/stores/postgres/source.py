@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
-from agentpool.errors import StoreError
 from agentpool.rules.command import LookUps, Row, RowKey
 from agentpool.stores.batch.source import Changes, Checkpoint, Open, RawRecord, Stretch
 from agentpool.stores.batch.states import StateCache, refuse_shorter
@@ -190,17 +189,9 @@ class PostgresSource:
 
     def write(self, changes: Changes) -> None:
         """Keep what is to be written, until the engine has it all."""
-        if changes.event_sequence is not None:
-            self._refuse_beyond(changes.event_sequence, "event")
-        if changes.records:
-            self._refuse_beyond(changes.first + len(changes.records) - 1, "record")
+        changes.refuse_beyond(self.pool_id)
         if any((*changes[1:2], *changes[3:])):
             self.changes = changes
-
-    def _refuse_beyond(self, number: int, what: str) -> None:
-        if number > I64_MAX:
-            msg = f"the last {what} has number {I64_MAX}, and there is none above it"
-            raise StoreError(msg, pool_id=self.pool_id)
 
     def put(self, changes: Changes, number: int) -> None:
         """Ask for all of it to be written, but for the bodies.

@@ -1,23 +1,21 @@
 """The store that its users hold: one handle on one schema, a writer and a reader behind it."""
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 from uuid import uuid4
 
-from agentpool.errors import StoreClosedError
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.stores.base import Due
 from agentpool.stores.batch.raw import RawPool
 from agentpool.stores.batch.reads import Reads
 from agentpool.stores.batch.states import StateCache
-from agentpool.stores.batch.store import BatchStore, Sources
+from agentpool.stores.batch.store import BatchStore, Sources, opened_or_closed
 from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.bell import Ear, Ringer, channel_of
-from agentpool.stores.postgres.bodies import Bodies
+from agentpool.stores.postgres.bodies import PostgresBodies
 from agentpool.stores.postgres.engine import PostgresEngine
 from agentpool.stores.postgres.errors import translated
 from agentpool.stores.postgres.lanes import MOMENT, Lanes
@@ -29,9 +27,8 @@ from agentpool.stores.postgres.values import texts
 from agentpool.stores.postgres.worker import EngineWorker
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.opening import Opening
-from agentpool.support.tasks import uninterrupted
-from agentpool.wire.content import MAX_BODY, OCTETS, checked_content
-from agentpool.wire.ids import I64_MAX, check_identifier
+from agentpool.wire.content import MAX_BODY
+from agentpool.wire.ids import I64_MAX
 
 __all__ = ("PostgresAgentPoolStore",)
 
@@ -56,12 +53,14 @@ class PostgresAgentPoolStore(BatchStore):
     lasts, goes by the clock of the server.
     """
 
+    after_fork = "open it again in this process"
+
     def __init__(self, options: Options, clock: StoreClock, opened: _Opened) -> None:
         """Take over open connections; for `open` only."""
         require_type(options, Options, "options")
-        super().__init__(clock, options.max_body, opened.reader_states)
+        give_up = opened.connections.give_up
+        super().__init__(clock, options.max_body, opened.reader_states, give_up)
         self.url: Final = str(options.place)
-        self._pid = os.getpid()
         self._options = options
         self._opened = opened
         self._name = uuid4().hex
@@ -69,7 +68,7 @@ class PostgresAgentPoolStore(BatchStore):
         self._ear: Ear | None = None
         self._closed_ears: list[Ear] = []
         self._reads = Reads(opened.reader, self.url, translated)
-        self._bodies = Bodies(opened.writer, self._reads)
+        self._bodies = PostgresBodies(opened.writer, self._reads)
         ringer = Ringer(self._channel, self._name)
         start = partial(opened.connections.start, lock_seconds=options.place.patience)
         self._commits = Lanes(opened.writer, opened.writer_states, start, ringer, self.tail.touch)
@@ -127,19 +126,14 @@ class PostgresAgentPoolStore(BatchStore):
 
     @classmethod
     async def _open(cls, options: Options) -> "PostgresAgentPoolStore":
-        opened: list[PostgresAgentPoolStore] = []
+        stores: list[PostgresAgentPoolStore] = []
 
         async def open_() -> PostgresAgentPoolStore:
             clock = StoreClock(options.clock)
-            opened.append(cls(options, clock, await _connected(options, clock, opened)))
-            return opened[0]
+            stores.append(cls(options, clock, await _connected(options, clock, stores)))
+            return stores[0]
 
-        try:
-            return await uninterrupted(open_())
-        except asyncio.CancelledError:
-            for store in opened:
-                await store.aclose()
-            raise
+        return await opened_or_closed(open_())
 
     def __repr__(self) -> str:
         status = "closed" if self.is_closed else "open"
@@ -165,39 +159,6 @@ class PostgresAgentPoolStore(BatchStore):
             next_deadline = None if due_at is None else int(due_at)
             found[pool_id.decode()] = Due(int(projected or 0) < last, next_deadline, last)
         return found
-
-    async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type, self.max_body)
-        self.refuse_closed()
-        return await self._bodies.put(body, media_type)
-
-    async def get_content(self, ref: str) -> bytes:
-        check_identifier(ref, "ref")
-        self.refuse_closed()
-        return await self._bodies.get(ref)
-
-    def open_content(self, ref: str) -> AsyncGenerator[bytes, None]:
-        check_identifier(ref, "ref")
-        self.refuse_closed()
-        return self._bodies.pieces(ref)
-
-    async def content_type(self, ref: str) -> str:
-        check_identifier(ref, "ref")
-        self.refuse_closed()
-        return await self._bodies.media_type(ref)
-
-    async def aclose(self) -> None:
-        if os.getpid() != self._pid:
-            return  # the connections are the parent's
-        self.refuse_elsewhere()
-        self._opened.connections.give_up.set()
-        await super().aclose()
-
-    def refuse_closed(self) -> None:
-        if os.getpid() != self._pid:
-            msg = "the store was opened before a fork; open it again in this process"
-            raise StoreClosedError(msg)
-        super().refuse_closed()
 
     # --- writing and reading
 

@@ -6,13 +6,13 @@ nobody waits for it; its row comes last, and without that it is not there.
 
 import sqlite3
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from agentpool.errors import CorruptRecordError, StoreError
+from agentpool.stores.batch.bodies import Reading
 from agentpool.wire.content import PIECE, Content, damaged_content, no_content
 
-__all__ = ("Reading", "keep", "keep_piece", "keep_row", "media_type")
+__all__ = ("SqliteReading", "keep", "keep_piece", "keep_row", "media_type")
 
 # What was damaged is whole again, once it is put again. The first media type stays.
 _PUT: Final = """
@@ -109,62 +109,33 @@ class _Kept(NamedTuple):
     size: int
 
 
-class Reading:
-    """Reads a body piece by piece, and checks it before it gives the last one.
-
-    Every piece is read by itself: a body never changes, but for being mended.
-    """
+class SqliteReading(Reading[sqlite3.Connection]):
+    """Reads a body in a file."""
 
     def __init__(self, ref: str) -> None:
-        self._ref = ref
-        self._kept: _Kept | None = None
-        self._digest = sha256()
-        self._pieces = self._done = 0
+        super().__init__(ref)
+        self._kept: _Kept = _Kept(None, 0)
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether the body was found."""
-        return self._kept is not None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the last piece was read."""
-        return self._kept is not None and self._done >= self._kept.size
-
-    def step(self, connection: sqlite3.Connection) -> bytes:
-        """Read the next piece; an empty one of an empty body.
-
-        :raises ContentNotFoundError: the body is not there
-        :raises CorruptRecordError: it is not what was put
-        """
-        if self._kept is None:
-            self._kept = self._find(connection)
-        piece = self._next_piece(connection, *self._kept)
-        self._pieces += 1
-        self._done += len(piece)
-        self._digest.update(piece)
-        if self.has_ended and f"sha256:{self._digest.hexdigest()}" != self._ref:
-            raise damaged_content(self._ref)
-        return piece
-
-    def _find(self, connection: sqlite3.Connection) -> _Kept:
-        found = connection.execute(_FIND, (self._ref,)).fetchone()
+    def find(self, connection: sqlite3.Connection) -> int:
+        found = connection.execute(_FIND, (self.ref,)).fetchone()
         if found is None:
-            raise no_content(self._ref)
+            raise no_content(self.ref)
         rowid, type_, length, size = found
         if type_ != "blob" or type(size) not in {int, type(None)}:
-            raise damaged_content(self._ref)
-        return _Kept(rowid, length) if size is None else _Kept(None, size)
+            raise damaged_content(self.ref)
+        self._kept = _Kept(rowid, length) if size is None else _Kept(None, size)
+        return self._kept.size
 
-    def _next_piece(self, connection: sqlite3.Connection, rowid: int | None, size: int) -> bytes:
+    def read(self, connection: sqlite3.Connection, number: int, start: int) -> bytes:
+        rowid, size = self._kept
         if rowid is None:
-            found = connection.execute(_PIECE, (self._ref, self._pieces)).fetchone()
+            found = connection.execute(_PIECE, (self.ref, number)).fetchone()
             if found is None:
-                raise damaged_content(self._ref)
+                raise damaged_content(self.ref)
             return bytes(found[0])
         with connection.blobopen("agentpool_content", "data", rowid, readonly=True) as blob:
-            blob.seek(self._done)
+            blob.seek(start)
             piece = blob.read(PIECE)
-        if len(piece) < min(PIECE, size - self._done):
-            raise damaged_content(self._ref)  # meanwhile
+        if len(piece) < min(PIECE, size - start):
+            raise damaged_content(self.ref)  # meanwhile
         return piece

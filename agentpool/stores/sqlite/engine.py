@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from agentpool.stores.batch.committer import Outcome, Refusal
 from agentpool.stores.sqlite.connection import read_transaction, write_transaction
-from agentpool.stores.sqlite.errors import FOREIGN, ours
 from agentpool.stores.sqlite.place import Guard
 from agentpool.stores.sqlite.promises import Promises
 from agentpool.stores.sqlite.source import AppendedRows, SqliteSource
 from agentpool.support.clock import Clock
 
-__all__ = ("SqliteEngine", "Writing", "in_our_terms")
+__all__ = ("SqliteEngine", "Writing")
 
 R = TypeVar("R")
 
@@ -126,12 +124,3 @@ class SqliteEngine:
         # What is decided on is done anew where it is not, so that is seen to before.
         enough = promises.cover if appended else promises.reaches
         return enough(self.connection, pool_id, head)
-
-
-def in_our_terms(outcome: Outcome, path: str) -> Outcome:
-    """Translate what the engine said of one command of a batch alone; see `translated`."""
-    if not (isinstance(outcome, Refusal) and isinstance(outcome.error, FOREIGN)):
-        return outcome
-    error = ours(outcome.error, path)
-    error.__cause__ = outcome.error
-    return Refusal(error)

@@ -9,8 +9,6 @@ import os
 import resource
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import Final
@@ -23,8 +21,9 @@ from agentpool.errors import (
     StoreError,
     StoreFullError,
 )
+from agentpool.stores.batch.border import Border
 
-__all__ = ("FOREIGN", "not_opened", "ours", "translated")
+__all__ = ("FOREIGN", "in_our_terms", "not_opened", "ours", "translated")
 
 _PRIMARY_CODE = 0xFF
 
@@ -46,15 +45,6 @@ _MEANING: Final[dict[int, tuple[type[AgentPoolError], str]]] = {
     sqlite3.SQLITE_CORRUPT: (StoreError, "the file is damaged"),
     sqlite3.SQLITE_IOERR: (StoreError, "the file could not be read or written"),
 }
-
-
-@contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Turn any ``sqlite3.Error`` that comes out of the block into one of ours, naming the file."""
-    try:
-        yield
-    except FOREIGN as error:
-        raise ours(error, path) from error
 
 
 FOREIGN: Final = (sqlite3.Error, UnicodeDecodeError)
@@ -83,6 +73,11 @@ def ours(error: sqlite3.Error | UnicodeDecodeError, path: str) -> AgentPoolError
         else:
             meaning = f"{meaning}: see who may read and write it and its folder"
     return type_(f"{path}: {meaning} ({error})")
+
+
+_BORDER: Final = Border(FOREIGN, ours)
+translated: Final = _BORDER.translated
+in_our_terms: Final = _BORDER.outcome
 
 
 _NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE}

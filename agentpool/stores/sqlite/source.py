@@ -319,14 +319,10 @@ class SqliteSource:
 
     def _prepare(self, changes: Changes) -> None:
         """See to all that comes before the records, and to the bodies, which see to themselves."""
-        if changes.event_sequence is not None:
-            self._refuse_beyond(changes.event_sequence, "event")
-        if changes.records:
+        changes.refuse_beyond(self.pool_id)
+        if changes.records and self._before_append is not None:
             count = len(changes.records)
-            last = changes.first + count - 1
-            self._refuse_beyond(last, "record")
-            if self._before_append is not None:
-                self._before_append(self.pool_id, last, count)
+            self._before_append(self.pool_id, changes.first + count - 1, count)
         if changes.bodies:
             content.keep(self._connection, changes.bodies)
 
@@ -344,11 +340,6 @@ class SqliteSource:
         if changes.checkpoint is not None:
             seq, state_json = changes.checkpoint
             self._put(statements.PUT_CHECKPOINT, seq, state_json.decode())
-
-    def _refuse_beyond(self, number: int, what: str) -> None:
-        if number > I64_MAX:
-            msg = f"the last {what} has number {I64_MAX}, and there is none above it"
-            raise StoreError(msg, pool_id=self.pool_id)
 
     def _insert(self, first: int, records: Sequence[SealedPayload]) -> None:
         """Append records, numbered from ``first`` on."""

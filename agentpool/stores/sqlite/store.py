@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -18,14 +18,13 @@ from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.raw import RawPool
 from agentpool.stores.batch.reads import Reads
 from agentpool.stores.batch.states import StateCache
-from agentpool.stores.batch.store import BatchStore, Sources
-from agentpool.stores.sqlite import content
+from agentpool.stores.batch.store import BatchStore, Sources, opened_or_closed
 from agentpool.stores.sqlite.backfill import Backfill
-from agentpool.stores.sqlite.bodies import Bodies
+from agentpool.stores.sqlite.bodies import SqliteBodies
 from agentpool.stores.sqlite.connection import read_transaction
 from agentpool.stores.sqlite.doorbell import Ringer
-from agentpool.stores.sqlite.engine import SqliteEngine, Writing, in_our_terms
-from agentpool.stores.sqlite.errors import translated
+from agentpool.stores.sqlite.engine import SqliteEngine, Writing
+from agentpool.stores.sqlite.errors import in_our_terms, translated
 from agentpool.stores.sqlite.listing import listed_pools
 from agentpool.stores.sqlite.lookout import Lookout
 from agentpool.stores.sqlite.memory import Memory
@@ -43,9 +42,7 @@ from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.opening import Opening
-from agentpool.support.tasks import uninterrupted
-from agentpool.wire.content import MAX_BODY, OCTETS, checked_content
-from agentpool.wire.ids import check_identifier
+from agentpool.wire.content import MAX_BODY
 
 __all__ = ("SqliteAgentPoolStore",)
 
@@ -59,16 +56,18 @@ class SqliteAgentPoolStore(BatchStore):
     of processes of one machine, may be open on one file.
     """
 
+    after_fork = (
+        "a child of it cannot open the file either: start processes by 'spawn' or 'forkserver'"
+    )
+
     _commits: GroupCommit
 
     def __init__(self, options: Options, clock: StoreClock, connected: Connected) -> None:
         """Take over open connections; for `open` only."""
         require_type(options, Options, "options")
-        super().__init__(clock, options.max_body, StateCache())
+        super().__init__(clock, options.max_body, StateCache(), threading.Event())
         self.path: Final = options.path
-        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        self._give_up = threading.Event()
         place, self._writer, self._reader, self._guard = connected
         self._committer, promises = BatchCommitter(), Promises()
         self._writing = Writing(
@@ -87,7 +86,7 @@ class SqliteAgentPoolStore(BatchStore):
         self._file = place.path
         self._ringer = Ringer(self._file, self.clock)
         self._backfill = Backfill(self._file)
-        self._bodies = Bodies(self._write, self._reads, self._backfill)
+        self._bodies = SqliteBodies(self._write, self._reads, self._backfill)
         self._lookout: Lookout | None = None
         self._sentry = Sentry(self._guard, WeakMethod(self._file_gone))
 
@@ -152,19 +151,11 @@ class SqliteAgentPoolStore(BatchStore):
 
     @classmethod
     async def _open(cls, options: Options) -> "SqliteAgentPoolStore":
-        opened: list[SqliteAgentPoolStore] = []
-
         async def open_() -> SqliteAgentPoolStore:
             clock = StoreClock(options.clock)
-            opened.append(cls(options, clock, await connect(options, clock)))
-            return opened[0]
+            return cls(options, clock, await connect(options, clock))
 
-        try:
-            return await uninterrupted(open_())
-        except asyncio.CancelledError:
-            for store in opened:
-                await store.aclose()
-            raise
+        return await opened_or_closed(open_())
 
     def __repr__(self) -> str:
         status = "closed" if self.is_closed else "open"
@@ -201,40 +192,8 @@ class SqliteAgentPoolStore(BatchStore):
         with suppress(RuntimeError):  # the event loop has ended
             self._loop.call_soon_threadsafe(self.tail.replace, pool_ids)
 
-    async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:
-        body = checked_content(data, media_type, self.max_body)
-        self.refuse_closed()
-        return await self._bodies.put(body, media_type)
-
-    async def get_content(self, ref: str) -> bytes:
-        check_identifier(ref, "ref")
-        self.refuse_closed()
-        return await self._bodies.get(ref)
-
-    def open_content(self, ref: str) -> AsyncGenerator[bytes, None]:
-        check_identifier(ref, "ref")
-        self.refuse_closed()
-        return self._bodies.pieces(ref)
-
-    async def content_type(self, ref: str) -> str:
-        check_identifier(ref, "ref")
-        self.refuse_closed()
-        return await self._reads.run(lambda reader: content.media_type(reader, ref))
-
-    async def aclose(self) -> None:
-        if os.getpid() != self._pid:
-            return  # the connections are the parent's
-        self.refuse_elsewhere()
-        self._give_up.set()
-        await super().aclose()
-
     def refuse_closed(self) -> None:
-        if os.getpid() != self._pid:
-            msg = (
-                "the store was opened before a fork; a child of it cannot open the file either:"
-                " start processes by 'spawn' or 'forkserver'"
-            )
-            raise StoreClosedError(msg)
+        self._refuse_forked()
         if self.tail.ending.closed:
             super().refuse_closed()
         if not self._runs_here():
