@@ -61,6 +61,16 @@ def require_type(value: object, type_: type, name: str) -> None:
         raise InvalidValueError(msg)
 
 
+def require_flag(value: bool, name: str) -> None:
+    """Refuse what is neither ``True`` nor ``False``.
+
+    :raises InvalidValueError: naming the argument
+    """
+    if type(value) is not bool:
+        msg = f"{name}: expected True or False, got {shown(value)}"
+        raise InvalidValueError(msg)
+
+
 def require_callable(value: Callable[..., object], name: str) -> None:
     """Refuse an argument that cannot be called.
 

@@ -149,8 +149,8 @@ class Upkeep:
         async for _ in turns:
             if turns.told - self._rests.keys():
                 await anyio.sleep(_COALESCE_SECONDS)  # many commits, one look
-                self._changed |= turns.told
-                turns.told.clear()
+            self._changed |= turns.told
+            turns.told.clear()
             if everything_at <= anyio.current_time():
                 everything_at = anyio.current_time() + _LOOK_AT_ALL_EVERY
                 self._changed.update(self._pools)

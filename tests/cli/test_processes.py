@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ def test_what_hooks_start_loads_nothing_that_they_do_not_need(library: Shell) ->
     library("join")
     program = """
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from agentpool.cli import main
 assert [main([*each.split(), "--json"]) for each in sys.argv[1:]] == [0, 0, 1]
 heavy = {"psycopg", "cyclopts", "rich", "agentpool.cli.working", "agentpool.cli.making"}
@@ -38,13 +42,21 @@ print(sorted(heavy & sys.modules.keys()))
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_closed_pipe_ends_it_quietly(library: Shell) -> None:
+@contextmanager
+def following(library: Shell) -> Iterator["subprocess.Popen[bytes]"]:
+    """Follow a pool in a process that has printed its first line."""
     library("join")
     with subprocess.Popen(
         command("tail --follow --from 1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as tail:
         assert tail.stdout is not None
         assert tail.stdout.readline()
+        yield tail
+
+
+def test_a_closed_pipe_ends_it_quietly(library: Shell) -> None:
+    with following(library) as tail:
+        assert tail.stdout is not None
         tail.stdout.close()
         for _ in range(3):
             library("send queue:work a")
@@ -54,12 +66,7 @@ def test_a_closed_pipe_ends_it_quietly(library: Shell) -> None:
 
 
 def test_control_c_ends_it_quietly(library: Shell) -> None:
-    library("join")
-    with subprocess.Popen(
-        command("tail --follow --from 1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as tail:
-        assert tail.stdout is not None
-        assert tail.stdout.readline()
+    with following(library) as tail:
         tail.send_signal(signal.SIGINT)
         _, err = tail.communicate(timeout=BOUND)
     assert (tail.returncode, err) == (130, b"")

@@ -15,6 +15,7 @@ from agentpool import (
 from agentpool.stores.postgres import bell
 
 from .server import Server
+from .working import until
 
 PATIENCE = 60.0
 
@@ -23,6 +24,7 @@ async def test_who_was_cut_off_is_told_again(
     postgres: Server, postgres_url: str, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bell, "NET_SECONDS", 10 * PATIENCE)  # nobody looks by time
+    channel = bell.channel_of(f'"{schema}"')
     sent = [message(f"msg.{number}") for number in range(2)]
     async with (
         asyncio.timeout(PATIENCE),
@@ -34,13 +36,13 @@ async def test_who_was_cut_off_is_told_again(
         await anext(records)
         for each in sent:
             following = asyncio.ensure_future(anext(records))
-            await listening(postgres, bell.channel_of(f'"{schema}"'))
+            await until(lambda: bool(sessions(postgres, channel)), "somebody listens")
             receipt = MessageReceipt(each.message_id, MessageStatus.ACCEPTED)
             await other.record_message("pool", each, receipt)
             assert (await following).payload == RunMessageRecorded(
                 AgentPoolStoredMessage(each, receipt)
             )
-            cut_off(postgres, bell.channel_of(f'"{schema}"'))
+            cut_off(postgres, channel)
         await records.aclose()
 
 
@@ -55,8 +57,3 @@ def sessions(postgres: Server, channel: str) -> list[int]:
 def cut_off(postgres: Server, channel: str) -> None:
     for pid in sessions(postgres, channel):
         postgres.sql("SELECT pg_terminate_backend(%s, 10000)", pid)
-
-
-async def listening(postgres: Server, channel: str) -> None:
-    while not await asyncio.to_thread(sessions, postgres, channel):  # noqa: ASYNC110  # a server
-        await asyncio.sleep(0.05)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agentpool.errors import AgentPoolError, InvalidValueError, shown
+from agentpool.errors import AgentPoolError
+from agentpool.rules.requirements import require_flag
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import schema as schemas
 from agentpool.stores.postgres import statements
@@ -56,9 +57,7 @@ class Options:
         :raises InvalidValueError: naming it
         """
         for name, given in (("listen", listen), ("create", create), ("migrate", migrate)):
-            if type(given) is not bool:
-                msg = f"{name}: expected True or False, got {shown(given)}"
-                raise InvalidValueError(msg)
+            require_flag(given, name)
         patience = millis(busy_timeout, "busy_timeout") / 1000
         place = Place(checked_url(url, "url"), quoted(schema), patience)
         conninfo = place.conninfo if listen_url is None else checked_url(listen_url, "listen_url")

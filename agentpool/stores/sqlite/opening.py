@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from agentpool.errors import IncompatibleStoreError, InvalidValueError, StoreBusyError, shown
+from agentpool.rules.requirements import require_flag
 from agentpool.stores.sqlite import safety, schema
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.forks import refuse_inherited
@@ -48,10 +49,7 @@ class Options:
         patience = millis(self.busy_timeout, "busy_timeout") / 1000
         object.__setattr__(self, "busy_timeout", patience)
         for name in ("allow_unsafe_mount", "allow_foreign_tables", "create", "migrate"):
-            allowed = getattr(self, name)
-            if type(allowed) is not bool:
-                msg = f"{name}: expected True or False, got {shown(allowed)}"
-                raise InvalidValueError(msg)
+            require_flag(getattr(self, name), name)
         checked_clock(self.clock)
         checked_max_body(self.max_body)
 
