@@ -173,9 +173,10 @@ class _Waiter:
     def __init__(self, queue: "_Queue", *, sure: bool, rests: bool) -> None:
         self.queue: Final = queue
         self.turns: Final = Turns(at_once=not rests)
-        self.sure = sure and not rests
-        self.alone = self._owes = not rests
-        self.looks = int(rests)  # others have looked for it
+        self.sure: bool = sure and not rests
+        self.alone: bool = not rests
+        self._owes = not rests
+        self.looks: int = int(rests)  # others have looked for it
 
     def wake(self, *, sure: bool, alone: bool) -> None:
         """Let it look: there may be something for it."""
