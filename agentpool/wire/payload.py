@@ -143,7 +143,9 @@ def readable(value: W, type_: type[W]) -> W:
         raw = encode(value)
         read: W = decoder(type_)(raw)
         # Its fields are all there, each once, and equal parts of the same types are written alike.
-        if read == value and is_plain(raw):
+        if read == value:
+            if not is_plain(raw):
+                check_document(raw, type_)
             return read
     except Exception:  # noqa: BLE001, S110  # also of parts that cannot be compared
         pass  # the long way says what is wrong

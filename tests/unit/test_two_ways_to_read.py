@@ -28,7 +28,7 @@ from agentpool.wire.codec import is_canonical
 from agentpool.wire.ids import identifier_problem
 from agentpool.wire.payload import KINDS, open_payload, open_records, readable, seal
 from agentpool.wire.strict import check_document
-from agentpool.wire.struct import trusted
+from agentpool.wire.struct import checked, trusted
 
 PAYLOAD = cast("type[AgentPoolStoreRecordPayload]", AgentPoolStoreRecordPayload)
 
@@ -147,12 +147,28 @@ def test_a_record_is_sealed_as_if_every_token_were_looked_at(payload: RunMessage
     assert sealed.payload_json.encode() == raw
 
 
+def long_readable(value: RunMessage) -> RunMessage:
+    """Look at every token, of what does not equal what is read back after checking its parts."""
+    read_back = tried(lambda: long_decode(encode(value), RunMessage))
+    if not isinstance(read_back, str) and read_back == value:
+        return cast("RunMessage", read_back)
+    return cast("RunMessage", long_decode(encode(checked(value)), RunMessage))
+
+
+OF_BYTES = trusted(
+    RunMessageRecorded,
+    trusted(AgentPoolStoredMessage, changed(message(), message_id=b"a"), receipt()),
+)
+"""With an id that is none, though what JSON makes of it, ``YQ==``, is."""
+
+
 @given(payload=records())
+@example(payload=OF_BYTES)
 def test_a_message_is_readable_as_if_every_token_were_looked_at(
     payload: RunMessageRecorded,
 ) -> None:
     changed_message = payload.stored.message
-    expected = tried(lambda: long_decode(encode(changed_message), RunMessage))
+    expected = tried(lambda: long_readable(changed_message))
     found = tried(lambda: readable(changed_message, RunMessage))
     assert isinstance(found, str) == isinstance(expected, str)
     if not isinstance(found, str):
