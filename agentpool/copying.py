@@ -24,7 +24,7 @@ from agentpool.errors import (
 from agentpool.rules.command import DEADLINE, Row, RowKey
 from agentpool.rules.holding import lease_end, lease_of
 from agentpool.rules.replay import not_open
-from agentpool.rules.requirements import checked_sequence, require_type
+from agentpool.rules.requirements import checked_sequence, require_flag, require_type
 from agentpool.rules.rows import LEASE
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.batch.raw import (
@@ -99,7 +99,7 @@ async def copy_pools(
     """
     for name, store in (("source", source), ("target", target)):
         require_type(store, AgentPoolStore, name)
-    require_type(force, bool, "force")
+    require_flag(force, "force")
     chosen = sorted(await source.pool_ids()) if pool_ids is None else pool_ids
     ids = dict.fromkeys(checked_sequence(chosen, "pool_ids", str))
     for pool_id in ids:

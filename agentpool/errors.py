@@ -23,9 +23,9 @@
     ├── IncompatibleStoreError                                   user_action_needed
     └── StoreError                                               repair_needed
 
-A foreign error (``sqlite3``, ``msgspec``) is translated where it is caught and kept as the
-``__cause__``. Messages name pool ids, sequence numbers and run, message and condition ids, never
-the content of a message.
+A foreign error (``sqlite3``, ``psycopg``, ``msgspec``) is translated where it is caught and kept
+as the ``__cause__``. Messages name pool ids, sequence numbers and run, message and condition ids,
+never the content of a message.
 """
 
 from copy import copy
@@ -218,7 +218,8 @@ class InvalidTransitionError(AgentPoolError):
 class StoreBusyError(AgentPoolError):
     """Raised when another process held the write lock for too long. Nothing was written.
 
-    Also when a file cannot be opened because this process has too many open.
+    Also when a file cannot be opened because this process has too many open, and when a server is
+    away, or has no connection left.
     """
 
     retry = RetryClassification.RETRYABLE
@@ -250,10 +251,10 @@ class UnknownRecordError(AgentPoolError):
 
 
 class IncompatibleStoreError(AgentPoolError):
-    """Raised when a file cannot serve as a store.
+    """Raised when a file, or a schema on a server, cannot serve as a store.
 
-    It is not SQLite, cannot be written, comes from a newer version, or lies on a mount where the
-    write-ahead log is known to corrupt.
+    It is of something else, cannot be written, or comes from a newer version; the file lies on a
+    mount where the write-ahead log is known to corrupt; the server refuses the role or its rights.
     """
 
     retry = RetryClassification.USER_ACTION_NEEDED

@@ -17,7 +17,7 @@ from agentpool.member import MemberHandle
 from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.holding import EndHolding, Holding
 from agentpool.rules.membership import HoldRun
-from agentpool.rules.requirements import require_type
+from agentpool.rules.requirements import require_flag, require_type
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import positive_millis
 from agentpool.support.opening import Unopened
@@ -49,8 +49,8 @@ class Membership(Unopened):
         stays: bool,
     ) -> None:
         require_type(member, AgentPoolMember, "member")
-        require_type(rejoin, bool, "rejoin")
-        require_type(stays, bool, "stays")
+        require_flag(rejoin, "rejoin")
+        require_flag(stays, "stays")
         self._pool = pool
         self._member = member
         self._lease = None if lease is None else positive_millis(lease, "lease")

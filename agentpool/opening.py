@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, cast
 from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
 from agentpool.pool import AgentPool, opened
 from agentpool.rules.pool_opening import config_of
-from agentpool.rules.requirements import checked_sequence, require_type
+from agentpool.rules.requirements import checked_sequence, require_flag
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.memory import InMemoryAgentPoolStore
 from agentpool.stores.sharded import ShardedAgentPoolStore
@@ -77,13 +77,11 @@ def open_store(
         be created, or the extra that it needs is not installed
     :raises AgentPoolError: as `SqliteAgentPoolStore.open` says
     """
-    is_list = issubclass(type(path), (list, tuple))
-    opener = _list_opener(cast("Sequence[Path]", path), options) if is_list else None
-    return Opening(opener or _opener(cast("Path", path), options), "open_store", "store")
+    return Opening(_any_opener(path, options), "open_store", "store")
 
 
 def open_pool(
-    path: Path,
+    path: Path | Sequence[Path],
     pool_id: str,
     *,
     message_policy: AgentPoolMessagePolicy | None = None,
@@ -93,8 +91,8 @@ def open_pool(
 ) -> Opening[AgentPool]:
     """Open a store and a pool in it; the pool has the store as ``pool.store``.
 
-    The end of the block, or ``await pool.aclose()``, closes both. Cancelled, or refused, it leaves
-    nothing open.
+    The end of the block, or ``await pool.aclose()``, closes both, and of several stores all.
+    Cancelled, or refused, it leaves nothing open.
 
     :param path: where the store is, see `open_store`
     :param pool_id: the pool; see `AgentPool.open` for its policies
@@ -104,7 +102,7 @@ def open_pool(
     """
     check_identifier(pool_id, "pool_id")
     config = config_of(message_policy, wake_policy, policy_refs)
-    open_both = partial(_open_both, _opener(path, options), pool_id, config)
+    open_both = partial(_open_both, _any_opener(path, options), pool_id, config)
     return Opening(open_both, "open_pool", "pool")
 
 
@@ -116,10 +114,16 @@ async def _open_both(
 ) -> AgentPool:
     store = await open_()
     try:
-        return await opened(store, pool_id, config, closes_store=True)
+        return await opened(store, pool_id, config, closes=store)
     except BaseException:
         await store.aclose()
         raise
+
+
+def _any_opener(path: Path | Sequence[Path], options: StoreOptions) -> _OpenStore:
+    if issubclass(type(path), (list, tuple)):
+        return _list_opener(cast("Sequence[Path]", path), options)
+    return _opener(cast("Path", path), options)
 
 
 def _list_opener(paths: Sequence[Path], options: StoreOptions) -> _OpenStore:
@@ -204,7 +208,7 @@ def _memory(rest: str, options: StoreOptions) -> _OpenStore:
         msg = f"path: 'memory:{rest}' is none; a store in memory has no name: write 'memory:'"
         raise InvalidValueError(msg)
     create = options.get("create", True)
-    require_type(create, bool, "create")
+    require_flag(create, "create")
     if not create:
         msg = "memory: a store in memory is always new; leave out create=False"
         raise IncompatibleStoreError(msg)

@@ -74,14 +74,20 @@ class AgentPool:
     While one is open anywhere, deadlines of the pool are carried out.
     """
 
-    def __init__(self, store: AgentPoolStore, pool_id: str, *, closes_store: bool = False) -> None:
-        """Take over an opened pool; for `open`, `open_pool`, and those who look without upkeep."""
+    def __init__(
+        self, store: AgentPoolStore, pool_id: str, *, closes: AgentPoolStore | None = None
+    ) -> None:
+        """Take over an opened pool; for `open`, `open_pool`, and those who look without upkeep.
+
+        :param closes: a store that is closed together with the pool
+        """
         require_type(store, AgentPoolStore, "store")
         check_identifier(pool_id, "pool_id")
-        require_type(closes_store, bool, "closes_store")
+        if closes is not None:
+            require_type(closes, AgentPoolStore, "closes")
         self.store: Final = store
         self.pool_id: Final = pool_id
-        self._closes_store = closes_store
+        self._closes = closes
         self._opened = OpenedPool(store, pool_id)
 
     @classmethod
@@ -144,8 +150,8 @@ class AgentPool:
         try:
             await self._opened.aclose()
         finally:
-            if self._closes_store:
-                await self.store.aclose()
+            if self._closes is not None:
+                await self._closes.aclose()
 
     # --- members
 
@@ -482,12 +488,15 @@ async def opened(
     pool_id: str,
     config: AgentPoolStoreConfig | None,
     *,
-    closes_store: bool = False,
+    closes: AgentPoolStore | None = None,
 ) -> AgentPool:
-    """Open a pool in a store, and look after it from then on."""
+    """Open a pool in a store, and look after it from then on.
+
+    :param closes: a store that is closed together with the pool
+    """
     home = await store.store_of(pool_id)
     await home.execute(pool_id, OpenPool(config))
     upkeep = Upkeep.of(home)
     await upkeep.catch_up_at_opening(pool_id)
     upkeep.add_pool(pool_id)
-    return AgentPool(home, pool_id, closes_store=closes_store)
+    return AgentPool(home, pool_id, closes=closes)

@@ -25,6 +25,7 @@ __all__ = ("VERBS",)
 
 _GRACE: Final = 10.0
 _UNKNOWN: Final = 3
+_NO_FILES: Final = {"memory", "postgres", "postgresql"}
 _HEALTH_CODES: Final = (
     "exit code: 0 all is well, 1 there is something to know, 2 something is broken"
 )
@@ -33,18 +34,12 @@ _HEALTH_CODES: Final = (
 # --- doctor
 
 
-def _path(options: Namespace) -> Path:
-    """Give the file that a path or URL names.
-
-    :raises InvalidValueError: it is no file
-    """
-    place = where(options)
-    if place.startswith("sqlite:///"):
-        return Path(place.removeprefix("sqlite:///"))
-    if "://" in place or place == "memory:":
-        msg = f"{place}: it is no file; back up a server by its own means, such as pg_dump"
-        raise InvalidValueError(msg)
-    return Path(place)
+def _file_of(place: str) -> Path | None:
+    """Give the file that a path or URL names; ``None``: it is no file."""
+    scheme, _, rest = place.partition(":")
+    if scheme.lower() == "sqlite" and rest.startswith("///"):
+        return Path(rest.removeprefix("///"))
+    return None if rest.startswith("//") or scheme.lower() in _NO_FILES else Path(place)
 
 
 def _doctor_arguments(parser: ArgumentParser) -> None:
@@ -54,8 +49,10 @@ def _doctor_arguments(parser: ArgumentParser) -> None:
 
 
 def _doctor(options: Namespace, out: Printer) -> int:
-    place = (options.place or where(options)).removeprefix("sqlite:///")
-    report = examine(place, **({"schema": options.schema} if options.schema else {}))
+    place = options.place or where(options)
+    report = examine(
+        _file_of(place) or place, **({"schema": options.schema} if options.schema else {})
+    )
     if options.json or options.field:
         for each in report.findings:
             out.row({**each._asdict(), "level": str(each.level)})
@@ -92,7 +89,8 @@ async def _check(options: Namespace, out: Printer) -> int:
             raise
         out.text(f"AGENTPOOL UNKNOWN - {error}")  # as such plugins have to end
         return _UNKNOWN
-    of_file = () if "://" in where(options) else glance(_path(options))
+    file = _file_of(where(options))
+    of_file = () if file is None else glance(file)
     checked = Checked(of_file, tuple(pools))
     FORMATS[form](checked, out)
     return checked.exit_code
@@ -143,7 +141,11 @@ def _backup_arguments(parser: ArgumentParser) -> None:
 
 
 def _backup(options: Namespace, out: Printer) -> int:
-    size = back_up(_path(options), options.to)
+    file = _file_of(where(options))
+    if file is None:
+        msg = f"{where(options)}: it is no file; back up a server by its own means, such as pg_dump"
+        raise InvalidValueError(msg)
+    size = back_up(file, options.to)
     out.row({"copy": options.to, "bytes": size})
     return 0
 
@@ -167,8 +169,8 @@ VERBS: Final = (
     ),
     Verb(
         "doctor",
-        "examine a store file, without changing it",
-        "agentpool doctor pool.db",
+        "examine a store, a file or one on a server, without changing it",
+        "agentpool doctor pool.db\nagentpool doctor postgresql://user@host/database",
         _doctor_arguments,
         _doctor,
         _HEALTH_CODES,

@@ -42,15 +42,14 @@ async def head_of(pool: AgentPool) -> int:
 
 
 async def events_of(
-    pool: AgentPool, after: int, *, follow: bool
+    pool: AgentPool, place: AgentPoolStoreCursor, *, follow: bool
 ) -> AsyncGenerator[tuple[int, EventEnvelope]]:
-    """Yield the events after a record, each with the record that it is or came after.
+    """Yield the events after a place, each with the record that it is or came after.
 
     All of them, whoever may see them in the pool; without those that cannot be read.
 
     :param follow: whether to wait for more, for ever, at the end
     """
-    place = AgentPoolStoreCursor(after)
     with pool.store.changes(pool.pool_id) as turns:
         async for _ in turns:
             events, place, more = await pool.store.query(pool.pool_id, partial(_page, place))
@@ -100,7 +99,7 @@ async def _tail(options: Namespace, out: Printer) -> int:
         after = await _start(pool, options)
         follow = options.follow or options.notify
         printed = False
-        async with aclosing(events_of(pool, after, follow=follow)) as events:
+        async with aclosing(events_of(pool, AgentPoolStoreCursor(after), follow=follow)) as events:
             async for seq, event in events:
                 if options.notify and not _is_for(event, options.run):
                     continue
@@ -169,7 +168,9 @@ async def _show(options: Namespace, out: Printer) -> int:
         stored = await recorded_message(pool, int(what))
         if stored is not None:
             return await _show_message(pool, what, stored, out)
-        async with aclosing(events_of(pool, int(what) - 1, follow=False)) as events:
+        async with aclosing(
+            events_of(pool, AgentPoolStoreCursor(int(what) - 1), follow=False)
+        ) as events:
             async for seq, event in events:
                 if seq == int(what):
                     out.row(event_row(seq, event))

@@ -21,7 +21,11 @@ def _copy_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--from-schema", metavar="NAME", help="schema of FROM, on a server")
     parser.add_argument("--to-schema", metavar="NAME", help="schema of TO, on a server")
-    parser.add_argument("--create", action="store_true", help="make TO where it is not there")
+    parser.add_argument(
+        "--create",
+        action="store_true",
+        help="make TO where it is not there, or bring an older one to this version",
+    )
     parser.add_argument(
         "--force", action="store_true", help="copy also what somebody has open, as it is just now"
     )

@@ -7,9 +7,9 @@ from typing import Final
 
 from agentpool import (
     AgentPool,
+    AgentPoolStoreCursor,
     AgentTarget,
     EventCursor,
-    EventEnvelope,
     EventFilter,
     InvalidValueError,
     NotEnoughMembersError,
@@ -18,13 +18,17 @@ from agentpool import (
 )
 from agentpool.cli.arguments import Verb, in_pool
 from agentpool.cli.finding import address
+from agentpool.cli.log import events_of
 from agentpool.cli.opening import a_pool, tell_if_absent
 from agentpool.cli.printing import Printer, Row, as_json
 from agentpool.cli.rows import event_row
 from agentpool.cli.talking import inbox_of, of_inbox
 from agentpool.cli.times import seconds
+from agentpool.rules.command import PoolView
 
 __all__ = ("VERBS",)
+
+_BEGIN: Final = AgentPoolStoreCursor(0)
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -81,22 +85,29 @@ async def _member(pool: AgentPool, options: Namespace) -> Row | None:
 
 
 async def _event(pool: AgentPool, options: Namespace) -> Row | None:
-    place = EventCursor(0, 0)
-    if not options.past:
-        place = await pool.store.query(
-            pool.pool_id, lambda view: EventCursor(view.head, view.event_sequence)
-        )
+    wanted = EventFilter.named(options.name)
+    now = await pool.store.query(pool.pool_id, _end_of)
+    if options.past and (found := await _first(pool, wanted, _BEGIN, follow=False)) is not None:
+        return found
     try:
         async with asyncio.timeout(options.timeout):
-            event = await _first(pool, EventFilter.named(options.name), place)
+            return await _first(pool, wanted, now, follow=True)
     except TimeoutError:
         return None
-    return event_row(place.past(pool.pool_id, event).sequence, event)
 
 
-async def _first(pool: AgentPool, wanted: EventFilter, place: EventCursor) -> EventEnvelope:
-    async with aclosing(pool.subscribe(wanted, place)) as events:
-        return await anext(events)
+def _end_of(view: PoolView) -> EventCursor:
+    return EventCursor(view.head, view.event_sequence)
+
+
+async def _first(
+    pool: AgentPool, wanted: EventFilter, place: AgentPoolStoreCursor, *, follow: bool
+) -> Row | None:
+    async with aclosing(events_of(pool, place, follow=follow)) as events:
+        async for seq, event in events:
+            if wanted.matches(event):
+                return event_row(seq, event)
+    return None
 
 
 _WAITS: Final = {"mail": _mail, "member": _member, "event": _event}

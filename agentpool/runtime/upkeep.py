@@ -205,6 +205,8 @@ class Upkeep:
         burst = self._bursts.get(pool_id, _Burst(head, moment, moment))
         if head != burst.head:
             burst = _Burst(head, burst.began, moment)
+        if pool_id not in self._pools:  # it was removed while it was asked about
+            return None
         self._bursts[pool_id] = burst
         if burst.over <= moment:
             return burst
@@ -271,6 +273,8 @@ class Upkeep:
         except Exception as error:  # noqa: BLE001  # the others still have to be looked after
             if self._errors.get(pool_id) != str(error):
                 _LOG.warning("cannot keep up: %s", error, extra={"action": "upkeep_failed"})
+            if pool_id not in self._pools:
+                return
             self._errors[pool_id] = str(error)
             self._rests[pool_id] = anyio.current_time() + _AFTER_ERROR_SECONDS
 

@@ -13,8 +13,8 @@ from agentpool.rules.requirements import (
     checked_cursor,
     checked_number,
     checked_sequence,
+    require_flag,
     require_open,
-    require_type,
 )
 from agentpool.rules.summary import PoolSummary, summary_of
 from agentpool.rules.wakes import RecordWake
@@ -95,9 +95,9 @@ class AgentPoolStore(StoreHandle, ABC):
 
     Every method raises `StoreClosedError` after `aclose()`, and `InvalidValueError` for a value
     that the wire format refuses. Methods about a pool raise `PoolNotOpenError` until it is opened.
-    Stores on a file raise `StoreBusyError`, `StoreFullError` and `StoreError` for what happens to
-    the file, and `CorruptRecordError` or `UnknownRecordError` when a record that they need cannot
-    be read.
+    Stores on a file or a server raise `StoreBusyError`, `StoreFullError` and `StoreError` for what
+    happens to it, and `CorruptRecordError` or `UnknownRecordError` when a record that they need
+    cannot be read.
 
     *For authors of stores.* A new store provides the abstract methods, `finish`, and `listen` and
     `stop_listening` where others may write to what it keeps; everything else comes with this class.
@@ -229,7 +229,7 @@ class AgentPoolStore(StoreHandle, ABC):
         :raises StoreError: the log has lost its end, as for `watch`
         """
         after, limit = checked_place(pool_id, cursor), checked_limit(limit)
-        require_type(keep_unknown, bool, "keep_unknown")
+        require_flag(keep_unknown, "keep_unknown")
         records: list[AgentPoolStoreRecord] = []
         while True:
             size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(records))
@@ -261,7 +261,7 @@ class AgentPoolStore(StoreHandle, ABC):
             longer has what was read of it, since a backup was restored; begin again then
         """
         after = checked_place(pool_id, cursor)
-        require_type(keep_unknown, bool, "keep_unknown")
+        require_flag(keep_unknown, "keep_unknown")
         self.refuse_closed()
         return follow(self, pool_id, after, keep_unknown=keep_unknown)
 

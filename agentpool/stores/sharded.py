@@ -16,7 +16,7 @@ import anyio
 
 from agentpool.errors import ContentNotFoundError, StoreBusyError, StoreClosedError
 from agentpool.rules.command import Command, PoolView
-from agentpool.rules.requirements import checked_names, checked_sequence, require_type
+from agentpool.rules.requirements import checked_names, checked_sequence, require_flag
 from agentpool.rules.summary import PoolSummary
 from agentpool.stores.base import AgentPoolStore, Due, checked_place
 from agentpool.stores.tail import Page, Turns
@@ -167,7 +167,7 @@ class ShardedAgentPoolStore(AgentPoolStore):
         keep_unknown: bool = False,
     ) -> AsyncGenerator[AgentPoolStoreRecord, None]:
         checked_place(pool_id, cursor)
-        require_type(keep_unknown, bool, "keep_unknown")
+        require_flag(keep_unknown, "keep_unknown")
         self.refuse_closed()
         return self._watch(pool_id, cursor, keep_unknown=keep_unknown)
 
@@ -257,5 +257,11 @@ class ShardedAgentPoolStore(AgentPoolStore):
         raise away or no_content(ref)
 
     async def finish(self) -> None:
+        failed: list[Exception] = []
         for shard in self._shards:
-            await shard.close()
+            try:
+                await shard.close()
+            except Exception as error:  # noqa: BLE001  # the others still have to be closed
+                failed.append(error)
+        if failed:
+            raise failed[0]

@@ -221,3 +221,12 @@ def test_a_backup_is_whole_while_others_write(library: Shell, tmp_path: Path) ->
         report = examine(tmp_path / f"copy-{number}.db")
         assert [each for each in report.findings if each.level is Level.BROKEN] == []
         assert int(library(f"stats --store copy-{number}.db --field records").out) > 4
+
+
+@pytest.mark.parametrize("url", ["sqlite:///pool.db", "SQLite:///pool.db"])
+def test_a_file_is_a_file_by_its_url_too(library: Shell, url: str) -> None:
+    of_file = library("check --text").out
+    assert "ok      file" in of_file or "links" in of_file
+    assert library(f"check --text --store {url}").out == of_file
+    assert library(f"backup copy.db --store {url}").row["copy"] == "copy.db"
+    assert library(f"doctor {url}").code == library("doctor pool.db").code

@@ -17,10 +17,12 @@ from agentpool import (
     RunAddress,
     StoreBusyError,
     StoreClosedError,
+    StoreError,
+    open_pool,
     open_store,
 )
 from agentpool.copying import copy_pools
-from agentpool.stores.sharded import ShardedAgentPoolStore, place_of
+from agentpool.stores.sharded import OpenStore, ShardedAgentPoolStore, place_of
 from agentpool.support.clock import wall_clock
 from agentpool.wire.content import MAX_BODY
 
@@ -150,3 +152,33 @@ async def test_what_cannot_be_opened_at_all_leaves_nothing_open(tmp_path: Path) 
 def test_a_list_is_of_stores_each_once(paths: list[str]) -> None:
     with pytest.raises(InvalidValueError, match=r"^path"):
         open_store(paths)
+
+
+async def test_a_pool_and_the_stores_are_opened_and_closed_together(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.db" for number in range(3)]
+    async with open_pool(paths, IDS[0]) as pool, pool.member(ADA) as me:
+        await me.send(RunAddress.run("run.ada"), "to me")
+        store = pool.store
+    assert store.is_closed
+    async with files(tmp_path, 3) as again:
+        assert await again.pool_ids() == [IDS[0]]
+
+
+async def test_one_that_cannot_be_closed_leaves_no_other_open() -> None:
+    class Stubborn(InMemoryAgentPoolStore):
+        async def finish(self) -> None:
+            msg = "it cannot be closed"
+            raise StoreError(msg)
+
+    stores = [Stubborn(), InMemoryAgentPoolStore(), Stubborn()]
+
+    def opener(of: InMemoryAgentPoolStore) -> OpenStore:
+        async def open_() -> AgentPoolStore:
+            return of
+
+        return open_
+
+    store = await ShardedAgentPoolStore.open([*map(opener, stores)], wall_clock, MAX_BODY)
+    with pytest.raises(StoreError, match="cannot be closed"):
+        await store.aclose()
+    assert [each.is_closed for each in stores] == [True] * 3

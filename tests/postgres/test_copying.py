@@ -5,12 +5,23 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from hypothesis import given
 from integration.copying_cases import CopyingCases, fill, open_place, raw
 from integration.helpers import POOL
 from integration.test_copying import ODD, dump, put_odd_record
+from strategies import payloads
 
-from agentpool import AgentPool, AgentPoolMember, CorruptRecordError, RunAddress
+from agentpool import (
+    AgentPool,
+    AgentPoolMember,
+    AgentPoolStoreRecordPayload,
+    CorruptRecordError,
+    RunAddress,
+)
 from agentpool.copying import copy_pools
+from agentpool.stores.postgres.raw import looked_up_in
+from agentpool.stores.postgres.source import looked_up_by
+from agentpool.wire.payload import seal
 
 from .proxy import Proxy, When
 from .server import Server
@@ -23,6 +34,16 @@ def servers(postgres: Server, postgres_url: str, schema: str) -> Iterator[tuple[
     yield f"{postgres_url} {schemas[0]}", f"{postgres_url} {schemas[1]}"
     for each in schemas:
         postgres.sql(f'DROP SCHEMA IF EXISTS "{each}" CASCADE')
+
+
+@given(payload=payloads())
+def test_a_copied_record_is_found_by_what_it_was_found_by(
+    payload: AgentPoolStoreRecordPayload,
+) -> None:
+    """Of each kind, also one that this version knows and no copy has seen yet."""
+    sealed = seal(payload)
+    copied = looked_up_in(sealed.kind, sealed.payload_json.encode())
+    assert copied == looked_up_by(payload)
 
 
 class TestFromFileToServer(CopyingCases):

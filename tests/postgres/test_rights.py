@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from itertools import chain
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,7 +16,9 @@ from agentpool import (
     RunAddress,
     StoreBusyError,
     StoreError,
+    open_store,
 )
+from agentpool.copying import copy_pools
 from agentpool.stores.postgres import PostgresAgentPoolStore
 from agentpool.stores.postgres import schema as schemas
 
@@ -93,6 +97,23 @@ async def test_these_rights_are_enough_and_each_is_needed(postgres: Server, sche
         await work(url, schema, turn)
 
 
+async def test_to_copy_a_pool_into_a_server_takes_more(postgres: Server, schema: str) -> None:
+    async with PostgresAgentPoolStore.open(postgres.url(), schema=schema):
+        pass
+    with a_role(postgres, schema) as url, TemporaryDirectory() as folder:
+        grant(postgres, schema)
+        async with open_store(f"{folder}/pool.db") as source:
+            await source.open_pool(POOL)
+            await send(source, "a")
+            async with PostgresAgentPoolStore.open(url, schema=schema) as target:
+                with pytest.raises(IncompatibleStoreError, match="rights"):
+                    await copy_pools(source, target)
+                for table in ("records", "times"):
+                    postgres.sql(f'GRANT UPDATE, DELETE ON "{schema}".{table} TO {schema}')
+                [copied] = await copy_pools(source, target)
+                assert (copied.pool_id, copied.was_there) == (POOL, False)
+
+
 async def test_too_many_connections_are_a_typed_error(postgres: Server, schema: str) -> None:
     async with opened(postgres.url(), schema):
         pass
@@ -104,6 +125,13 @@ async def test_too_many_connections_are_a_typed_error(postgres: Server, schema: 
         postgres.sql(f"ALTER ROLE {schema} CONNECTION LIMIT 2")
         async with PostgresAgentPoolStore.open(url, schema=schema, create=False) as store:
             await store.open_pool(POOL)
+
+
+def test_the_tables_of_version_1_are_for_ever() -> None:
+    """What is to be changed is a migration: stores of this version are out there."""
+    first = "\n".join(schemas.MIGRATIONS[0])
+    digest = "7d678fa0e798203638760b3892aca40167f9ef164aa86f6d44079c09f304a9f0"
+    assert sha256(first.encode()).hexdigest() == digest
 
 
 async def test_who_may_not_create_is_told_and_leaves_nothing(postgres: Server, schema: str) -> None:

@@ -1,6 +1,7 @@
 """The records and snapshots that the Rust implementation wrote come out byte for byte."""
 
 from collections.abc import AsyncIterator, Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -31,6 +32,23 @@ PAYLOAD = cast("type[AgentPoolStoreRecordPayload]", AgentPoolStoreRecordPayload)
 async def _records(of: Iterable[Any]) -> AsyncIterator[AgentPoolStoreRecord]:
     for seq, payload in enumerate(of, 1):
         yield record_at("pool.fixture", seq, payload)
+
+
+SHA256 = {
+    "filters.jsonl": "fd88f63a58985694129068de8d8314fa855b4cdb54768860613d92e1811c06b0",
+    "matches.jsonl": "6c9fe2cb51b5da531c13c87d999fd9abb846cb0102a682842a5e7240c9692545",
+    "records.jsonl": "da532d37b9658f27f4437c30f1422fb771294be3028f977fc63a93e58a4430b2",
+    "records.snapshot.json": "81e3ea7689aa91b182b52788e3885866bcf4382844cb9afd1eaa93ec4847c4e4",
+    "rejects.jsonl": "58c92a45a9032a8905b89fb75847d92e34957474478699175d60fb50077209df",
+    "seed-store.db": "da4d10924ef9b206858a87ef2f60a366010fdaab12b38e4890376d2a6448e626",
+    "seed-store.snapshot.json": "6efab43a0ea938c28b7186ec2018af868029b2ed8fe7ac114cf0c621d2c3bed5",
+}
+
+
+def test_nobody_has_edited_the_files_of_the_other_implementation() -> None:
+    found = {each.name: sha256(each.read_bytes()).hexdigest() for each in FIXTURES.iterdir()}
+    del found["README.md"]
+    assert found == SHA256
 
 
 def test_the_records_are_of_every_kind() -> None:

@@ -15,7 +15,12 @@ from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.command import Command, LookUps, PoolView
 from agentpool.rules.replay import not_open
-from agentpool.rules.requirements import checked_sequence, require_callable, require_type
+from agentpool.rules.requirements import (
+    checked_sequence,
+    require_callable,
+    require_flag,
+    require_type,
+)
 from agentpool.rules.summary import PoolSummary, summary_of
 from agentpool.stores.base import AgentPoolStore, Bulk, Due, checked_page, due_in
 from agentpool.stores.batch.bodies import Bodies
@@ -156,7 +161,7 @@ class BatchStore(AgentPoolStore):
         """
         self._check(pool_id)
         require_callable(work, "work")
-        require_type(durable, bool, "durable")
+        require_flag(durable, "durable")
         return await self._rewrite(pool_id, work, durable=durable)
 
     async def put_content(self, data: bytes, *, media_type: str = OCTETS) -> str:

@@ -375,9 +375,9 @@ class PostgresEngine:
                 found = None
             if found is not None:
                 return found
-            if time.monotonic() >= deadline:
+            if self._give_up.is_set() or time.monotonic() >= deadline:
                 raise self._unknown()
-            time.sleep(_RETRY_SECONDS[0])
+            self._give_up.wait(_RETRY_SECONDS[0])
 
     def _unknown(self) -> AgentPoolError:
         msg = (

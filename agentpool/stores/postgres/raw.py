@@ -20,7 +20,7 @@ from agentpool.stores.postgres.source import PostgresSource
 from agentpool.stores.postgres.values import Array, bigints, texts
 from agentpool.wire.ids import identifier_problem
 
-__all__ = ("PostgresRawPool",)
+__all__ = ("PostgresRawPool", "looked_up_in")
 
 
 def _page(columns: str, table: str, where: str, order: str, long: str) -> Statement:
@@ -164,15 +164,15 @@ class PostgresRawPool:
                 " agentpool doctor`"
             )
             raise CorruptRecordError(msg, pool_id=self.source.pool_id, seq=seq)
-        return seq, kind, payload, *_looked_up_by(kind, raw_payload)
+        return seq, kind, payload, *looked_up_in(kind, raw_payload)
 
 
 def _array(column: Sequence[Any]) -> Array:
     return bigints(column) if isinstance(column[0], int) else texts(column)
 
 
-def _looked_up_by(kind: str, payload: bytes) -> tuple[str | None, str | None]:
-    """Give the key and the subject of a record, also of one that can only be read in parts."""
+def looked_up_in(kind: str, payload: bytes) -> tuple[str | None, str | None]:
+    """Give what `looked_up_by` does, also of a record that can only be read in parts."""
     paths = _LOOKED_UP_BY.get(kind)
     if paths is None:
         return None, None
