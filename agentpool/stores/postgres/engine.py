@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from agentpool.errors import AgentPoolError, StoreBusyError, StoreClosedError, StoreError
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
 from agentpool.stores.postgres.errors import is_lock_timeout, ours, translated
 from agentpool.stores.postgres.loaded import ReplacedError
-from agentpool.stores.postgres.outcome import is_written, was_committed
+from agentpool.stores.postgres.outcome import is_written, was_committed, was_recovered
 from agentpool.stores.postgres.pasts import Pasts
 from agentpool.stores.postgres.pipeline import (
     Answer,
@@ -35,6 +35,8 @@ from agentpool.wire.content import Content
 __all__ = ("PoolBusyError", "PostgresEngine")
 
 R = TypeVar("R")
+
+_AskOutcome: TypeAlias = Callable[[Pipeline, str, Sequence[PostgresSource]], bool | None]
 
 _OUTCOME_SECONDS: Final = 30.0
 """How long to ask what became of a COMMIT; as long as it is not known, nothing may be said."""
@@ -367,8 +369,7 @@ class PostgresEngine:
             try:
                 if self.pipeline.is_broken:
                     self._connect_again(deadline)
-                ask = was_committed if self._session.is_as(former) else is_written
-                found = ask(self.pipeline, xid, written)
+                found = self._asks(former)(self.pipeline, xid, written)
             except (AgentPoolError, ServerError, LostConnectionError) as error:
                 if isinstance(error, AgentPoolError) or time.monotonic() >= deadline:
                     raise self._unknown() from error
@@ -378,6 +379,11 @@ class PostgresEngine:
             if self._give_up.is_set() or time.monotonic() >= deadline:
                 raise self._unknown()
             self._give_up.wait(_RETRY_SECONDS[0])
+
+    def _asks(self, former: Session) -> _AskOutcome:
+        if not self._session.is_with_same(former):
+            return is_written
+        return was_committed if self._session.started == former.started else was_recovered
 
     def _unknown(self) -> AgentPoolError:
         msg = (

@@ -1,8 +1,9 @@
 """What became of a COMMIT that nobody answered.
 
-The server says it by the number of the transaction, unless it went down or another one took over:
-then the number may be somebody else's by now, who began after what was lost of the write-ahead log.
-So of what was appended the log has the last word.
+The server says it by the number of the transaction. Where it went down meanwhile, numbers from a
+certain one on are given a second time: that of which nothing was left in the write-ahead log, which
+the checkpoint at the end of a recovery names. Where another server took over, what was written has
+to be found; of what was appended the log has the last word in any case.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from agentpool.stores.postgres.pipeline import Pipeline, ServerError, Statement
 from agentpool.stores.postgres.source import PostgresSource
 from agentpool.stores.postgres.windows import row_of
 
-__all__ = ("is_written", "was_committed")
+__all__ = ("is_written", "was_committed", "was_recovered")
 
 _NEVER_BEGUN: Final = "22023"
 
@@ -27,7 +28,8 @@ _RECORD: Final = Statement(
     AND r.xmin = $5::text::xid8::xid
     """
 )
-_POOL: Final = Statement("SELECT pool, xmin = $2::text::xid8::xid FROM @.pools WHERE pool_id = $1")
+_POOL: Final = Statement("SELECT pool FROM @.pools WHERE pool_id = $1")
+_AFTER_RECOVERY: Final = Statement("SELECT next_xid FROM pg_control_checkpoint()")
 
 
 def was_committed(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool | None:
@@ -49,6 +51,16 @@ def was_committed(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource
     return not _records(written) or is_written(pipeline, xid, written)
 
 
+def was_recovered(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool | None:
+    """Ask the server that carried a transaction out, and has been started anew since."""
+    row = pipeline.ask(_AFTER_RECOVERY).row
+    assert row is not None  # noqa: S101  # it has no FROM of ours
+    epoch, _, following = row[0].decode().partition(":")
+    if int(xid) >= (int(epoch) << 32) + int(following):
+        return False
+    return was_committed(pipeline, xid, written)
+
+
 def _records(written: Sequence[PostgresSource]) -> bool:
     return any(source.changes is not None and source.changes.records for source in written)
 
@@ -56,7 +68,8 @@ def _records(written: Sequence[PostgresSource]) -> bool:
 def is_written(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool:
     """Look whether what a transaction wrote is there: any of it, since all of it would be.
 
-    What it appended stays as it was. Without that, its pool is as it left it, or its rows are.
+    What it appended stays as it was. Without that, its rows are as it left them. Where others have
+    changed them since, it is done again: nobody may be told of what another past has.
     """
     for source in written:
         changes = source.changes
@@ -64,16 +77,15 @@ def is_written(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) 
             first = changes.records[0]
             asked = source.pool_id, changes.first, first.kind, first.payload_json, xid
             return pipeline.ask(_RECORD, *asked).row is not None
-    return any(_is_as_left(pipeline, xid, source) for source in written)
+    return any(_is_as_left(pipeline, source) for source in written)
 
 
-def _is_as_left(pipeline: Pipeline, xid: str, source: PostgresSource) -> bool:
-    row = pipeline.ask(_POOL, source.pool_id, xid).row
+def _is_as_left(pipeline: Pipeline, source: PostgresSource) -> bool:
+    row = pipeline.ask(_POOL, source.pool_id).row
     if row is None or source.changes is None:
         return False
-    number, is_last = int(row[0]), row[1] == b"t"
     rows = source.changes.rows
-    return is_last or (bool(rows) and _found(pipeline, number, list(rows)) == dict(rows))
+    return bool(rows) and _found(pipeline, int(row[0]), list(rows)) == dict(rows)
 
 
 def _found(pipeline: Pipeline, number: int, keys: list[RowKey]) -> dict[RowKey, Row | None]:

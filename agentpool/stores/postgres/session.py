@@ -116,9 +116,9 @@ class Session:
         self.is_pooled: Final = is_pooled
         self._lock_millis = lock_millis
 
-    def is_as(self, former: "Session") -> bool:
-        """Tell whether the server has not been started anew, nor replaced, since a session."""
-        return (self.identity, self.started) == (former.identity, former.started)
+    def is_with_same(self, former: "Session") -> bool:
+        """Tell whether it is with the same server as another; it may have been started anew."""
+        return self.identity == former.identity
 
     def guard(self) -> None:
         """Guard the transaction that was begun; to be called right after that."""
