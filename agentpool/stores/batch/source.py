@@ -54,6 +54,7 @@ class Changes(NamedTuple):
     :ivar rows: rows to insert or replace; where there is ``None``, the row is deleted, if there
     :ivar event_sequence: ``None`` for this and the next two: as it was
     :ivar bodies: kept where they are not there yet, or are damaged
+    :ivar is_told: whether others are told of it; there may be nothing else to it
     """
 
     first: int
@@ -64,6 +65,7 @@ class Changes(NamedTuple):
     projected: int | None
     checkpoint: Checkpoint | None
     bodies: Sequence[Content] = ()
+    is_told: bool = False
 
     def refuse_beyond(self, pool_id: str) -> None:
         """Refuse numbers that no store can keep.

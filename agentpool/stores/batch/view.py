@@ -297,6 +297,7 @@ class OverlayView:
                 self.projected if self._new_projected else None,
                 checkpoint,
                 tuple(self._bodies.values()),
+                is_told=bool(self._touched),
             )
         )
 
