@@ -288,7 +288,10 @@ class Inbox:
     async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # as of `take`
         """Wait until a message can be taken, and take none: whoever does may come first.
 
+        Cancelled, it has changed nothing.
+
         :param timeout: seconds after which it gives ``False``; however few, it looks once
+        :raises InvalidValueError: the timeout is no number of seconds
         :raises StoreClosedError: the pool, or its store, was closed
         """
         return await self._taking.would_take(timeout)
