@@ -14,7 +14,7 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.holding import BEATS_PER_LEASE, Heartbeat, Holding, beat_of, is_held
 from agentpool.rules.topics import member_topic
 from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.tail import Ending, Turns
+from agentpool.stores.turns import Ending, Turns
 
 __all__ = ("Heartbeats", "Renewable")
 

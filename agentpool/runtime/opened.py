@@ -26,7 +26,7 @@ from agentpool.runtime.overdue import Overdue
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Take, Waiting, When
 from agentpool.stores.base import AgentPoolStore, Bulk
-from agentpool.stores.tail import Ending
+from agentpool.stores.turns import Ending
 from agentpool.support.tasks import uninterrupted
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import EventFilter

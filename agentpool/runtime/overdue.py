@@ -7,7 +7,7 @@ from agentpool.errors import AgentPoolError
 from agentpool.rules.command import PoolView, RowKey
 from agentpool.rules.deadlines import CarryOutDue
 from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.tail import Turns
+from agentpool.stores.turns import Turns
 
 __all__ = ("Overdue",)
 

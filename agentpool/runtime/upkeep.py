@@ -20,7 +20,7 @@ from agentpool.rules.consequences import CatchUp
 from agentpool.rules.topics import DEADLINES
 from agentpool.runtime.heartbeat import Heartbeats
 from agentpool.stores.base import AgentPoolStore, Due
-from agentpool.stores.tail import Turns
+from agentpool.stores.turns import Turns
 from agentpool.support.tasks import cancel, ended
 
 __all__ = ("Upkeep",)

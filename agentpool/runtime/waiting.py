@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, TypeVar
 from agentpool.rules.command import LookUps, PoolView, Question
 from agentpool.runtime.overdue import Overdue
 from agentpool.stores.base import AgentPoolStore
-from agentpool.stores.tail import Ending, Turns
+from agentpool.stores.turns import Ending, Turns
 
 __all__ = ("Take", "Waiting", "When")
 

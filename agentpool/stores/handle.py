@@ -8,7 +8,8 @@ from typing import Any, Final, Self, TypeVar
 
 from agentpool.errors import InvalidValueError, StoreClosedError
 from agentpool.rules.requirements import checked_names, require_callable
-from agentpool.stores.tail import Tail, Turns
+from agentpool.stores.tail import Tail
+from agentpool.stores.turns import Turns
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop
 from agentpool.support.tasks import cancel, ended, joined, start, uninterrupted

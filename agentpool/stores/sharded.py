@@ -19,7 +19,8 @@ from agentpool.rules.command import Command, PoolView
 from agentpool.rules.requirements import checked_names, checked_sequence, require_flag
 from agentpool.rules.summary import PoolSummary
 from agentpool.stores.base import AgentPoolStore, Due, checked_place
-from agentpool.stores.tail import Page, Turns
+from agentpool.stores.tail import Page
+from agentpool.stores.turns import Turns
 from agentpool.support.clock import Clock
 from agentpool.wire.content import OCTETS, checked_content, no_content
 from agentpool.wire.ids import check_identifier

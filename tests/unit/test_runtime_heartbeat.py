@@ -18,7 +18,7 @@ from agentpool.rules.membership import HoldRun, JoinRun, LeaveMember
 from agentpool.rules.rows import LEASE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.runtime.heartbeat import Heartbeats
-from agentpool.stores.tail import Ending
+from agentpool.stores.turns import Ending
 from agentpool.support.clock import Clock
 from agentpool.testing import a_member, a_message
 from agentpool.testing.conformance.pool_kit import ManualClock

@@ -19,7 +19,7 @@ from agentpool.rules.rows import LEASE, Lease, deadline
 from agentpool.rules.topics import DEADLINES
 from agentpool.rules.waits import SuspendUntil
 from agentpool.runtime.upkeep import Upkeep
-from agentpool.stores.tail import Ending
+from agentpool.stores.turns import Ending
 from agentpool.testing import a_condition, a_member
 
 X, Y, Z = "pool.x", "pool.y", "pool.z"

@@ -28,7 +28,7 @@ from agentpool.rules.topics import (
     wake_topic,
 )
 from agentpool.runtime.waiting import Waiting
-from agentpool.stores.tail import Ending
+from agentpool.stores.turns import Ending
 from agentpool.testing import a_member, a_message
 from agentpool.wire.payload import seal
 

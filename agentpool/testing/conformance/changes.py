@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from agentpool.errors import NotAMemberError, StoreClosedError
 from agentpool.rules.command import Decision
-from agentpool.stores.tail import Turns
+from agentpool.stores.turns import Turns
 from agentpool.testing.cancellation import tasks_left
 from agentpool.testing.conformance.executing import Ask
 from agentpool.testing.conformance.kit import (

@@ -13,7 +13,7 @@ from agentpool.errors import (
 )
 from agentpool.rules.claims import Acknowledge, ClaimNext
 from agentpool.rules.command import Decision
-from agentpool.stores.tail import Turns
+from agentpool.stores.turns import Turns
 from agentpool.testing.conformance.executing import Ask
 from agentpool.testing.conformance.kit import (
     BODY,

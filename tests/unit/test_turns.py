@@ -7,7 +7,7 @@ import pytest
 from virtual_time import settled, virtual_time
 
 from agentpool import StoreClosedError
-from agentpool.stores.tail import Ending, Turns
+from agentpool.stores.turns import Ending, Turns
 
 
 def now() -> float:
