@@ -22,6 +22,7 @@ from agentpool.rules.waits import (
     outcome,
     refuse_hopeless,
 )
+from agentpool.runtime import tracing
 from agentpool.runtime.overdue import Overdue
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Take, Waiting, When
@@ -99,6 +100,9 @@ class OpenedPool:
     def execute(self, command: Command[R]) -> Awaitable[R]:
         """Carry out a command, unless the pool is closed or the run is held no more."""
         self.refuse_closed()
+        return tracing.executing(self.pool_id, command, self._execute)
+
+    def _execute(self, command: Command[R]) -> Awaitable[R]:
         if self.holding is None:
             return self.execute_once(command)
         return self._held(lambda: self.execute_once(command))
@@ -156,6 +160,9 @@ class OpenedPool:
 
     def conclude(self, command: Command[R]) -> Awaitable[R]:
         """Carry out a command that ends something, whether the pool is closed or not."""
+        return tracing.executing(self.pool_id, command, self._conclude)
+
+    def _conclude(self, command: Command[R]) -> Awaitable[R]:
         return self.store.execute(self.pool_id, command)
 
     async def put_right(self, coroutine: Coroutine[Any, Any, None]) -> None:

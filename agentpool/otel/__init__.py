@@ -1,0 +1,15 @@
+"""Tracing and metrics by OpenTelemetry (extra ``otel``): `instrument` begins, `uninstrument` ends.
+
+An operation on a pool is then a span, by the conventions of messaging, and messages carry the
+trace that they are sent in, as the correlation entries ``traceparent`` and ``tracestate``.
+"""
+
+try:
+    import opentelemetry.trace  # noqa: F401
+except ImportError as error:
+    msg = "agentpool.otel needs the extra 'otel': pip install 'agentpool-store[otel]'"
+    raise ImportError(msg) from error
+
+from agentpool.otel.instrumenting import context_of, instrument, uninstrument
+
+__all__ = ("context_of", "instrument", "uninstrument")

@@ -1,0 +1,47 @@
+"""Setting the tracer of the library, and taking it away."""
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.trace import TracerProvider, get_tracer
+
+from agentpool.otel.context import extracted
+from agentpool.otel.metrics import Metrics
+from agentpool.otel.traced import TracedOperations
+from agentpool.runtime.tracing import trace_by
+from agentpool.support.version import __version__
+from agentpool.wire.events import EventEnvelope
+from agentpool.wire.records import RunMessage
+
+__all__ = ("context_of", "instrument", "uninstrument")
+
+_NAME = "agentpool"
+_CONVENTIONS = "https://opentelemetry.io/schemas/1.44.0"
+
+
+def instrument(
+    *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+) -> None:
+    """Trace and count the operations of this process from now on, in all pools, open ones too.
+
+    Called again, it does so by the new providers, and no longer by the former.
+
+    :param tracer_provider: ``None``: the one that is set for the process, also if only later
+    :param meter_provider: ``None``: likewise
+    """
+    tracer = get_tracer(_NAME, __version__, tracer_provider, _CONVENTIONS)
+    meter = get_meter(_NAME, __version__, meter_provider, _CONVENTIONS)
+    trace_by(TracedOperations(tracer, Metrics(meter)))
+
+
+def uninstrument() -> None:
+    """Trace and count nothing from now on; spans that are open end in their time."""
+    trace_by(None)
+
+
+def context_of(sent: RunMessage | EventEnvelope) -> Context:
+    """Give the context that a message was sent in, or an event published, to go on with.
+
+    For who works on something outside of ``async with delivery``. It is empty where that carries no
+    trace, or a malformed one.
+    """
+    return extracted(sent.correlation)
