@@ -15,12 +15,8 @@ ON_SERVER: Final = ["postgres/test_*.py", "conformance/test_postgres.py", "cli/t
 """Without the package that speaks to servers, most of these cannot even be loaded."""
 
 HAS_TRACING: Final = bool(find_spec("opentelemetry") and find_spec("opentelemetry.sdk"))
-TRACED: Final = ["otel/*.py"]
-"""Nor these without those that trace; with ``AGENTPOOL_NEEDS_OTEL=1`` they fail then."""
 
 collect_ignore_glob = [] if HAS_DRIVER else ON_SERVER
-if not HAS_TRACING and os.environ.get("AGENTPOOL_NEEDS_OTEL") != "1":
-    collect_ignore_glob += TRACED
 
 pytest_plugins = ["postgres.fixtures"]
 

@@ -24,6 +24,7 @@ from agentpool.rules.waits import (
 )
 from agentpool.runtime import tracing
 from agentpool.runtime.overdue import Overdue
+from agentpool.runtime.telling import told
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Take, Waiting, When
 from agentpool.stores.base import AgentPoolStore, Bulk
@@ -112,9 +113,8 @@ class OpenedPool:
 
         :raises MembershipLostError: the run is not held, if only because its lease ran out
         """
-        if self.holding is not None:
-            command = AsHolder(command, self.holding)
-        return self.store.execute(self.pool_id, command)
+        whole = command if self.holding is None else AsHolder(command, self.holding)
+        return told(self.store, self.pool_id, command, whole)
 
     async def _held(self, step: Callable[[], Awaitable[R]]) -> R:
         """Do something as the holder of a run, which joins again where its lease ran out."""
@@ -163,7 +163,7 @@ class OpenedPool:
         return tracing.executing(self.pool_id, command, self._conclude)
 
     def _conclude(self, command: Command[R]) -> Awaitable[R]:
-        return self.store.execute(self.pool_id, command)
+        return told(self.store, self.pool_id, command)
 
     async def put_right(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Carry out what follows from a failure or a cancellation, to its end.
