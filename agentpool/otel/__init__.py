@@ -1,7 +1,8 @@
 """Tracing and metrics by OpenTelemetry (extra ``otel``): `instrument` begins, `uninstrument` ends.
 
 An operation on a pool is then a span, by the conventions of messaging, and messages carry the
-trace that they are sent in, as the correlation entries ``traceparent`` and ``tracestate``.
+trace that they are sent in, as the correlation entries ``traceparent`` and ``tracestate``. `gauges`
+measures what waits in a pool.
 """
 
 try:
@@ -10,6 +11,7 @@ except ImportError as error:
     msg = "agentpool.otel needs the extra 'otel': pip install 'agentpool-store[otel]'"
     raise ImportError(msg) from error
 
+from agentpool.otel.gauges import gauges
 from agentpool.otel.instrumenting import context_of, instrument, uninstrument
 
-__all__ = ("context_of", "instrument", "uninstrument")
+__all__ = ("context_of", "gauges", "instrument", "uninstrument")

@@ -1,10 +1,14 @@
 """Setting the tracer of the library, and taking it away."""
 
+from functools import partial
+from typing import Final
+
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.trace import TracerProvider, get_tracer
 
 from agentpool.otel.context import extracted
+from agentpool.otel.gauges import report_to
 from agentpool.otel.metrics import Metrics
 from agentpool.otel.traced import TracedOperations
 from agentpool.runtime.tracing import trace_by
@@ -14,8 +18,11 @@ from agentpool.wire.records import RunMessage
 
 __all__ = ("context_of", "instrument", "uninstrument")
 
-_NAME = "agentpool"
-_CONVENTIONS = "https://opentelemetry.io/schemas/1.44.0"
+_NAME: Final = "agentpool"
+_CONVENTIONS: Final = "https://opentelemetry.io/schemas/1.44.0"
+
+_reporting_to: list[MeterProvider | None] = []
+"""Where the gauges are reported to, if anywhere."""
 
 
 def instrument(
@@ -31,11 +38,18 @@ def instrument(
     tracer = get_tracer(_NAME, __version__, tracer_provider, _CONVENTIONS)
     meter = get_meter(_NAME, __version__, meter_provider, _CONVENTIONS)
     trace_by(TracedOperations(tracer, Metrics(meter)))
+    _reporting_to[:] = [meter_provider]
+    report_to(meter, partial(_is_reported_to, meter_provider))
 
 
 def uninstrument() -> None:
-    """Trace and count nothing from now on; spans that are open end in their time."""
+    """Trace and count nothing from now on; spans that are open end in their time. Idempotent."""
     trace_by(None)
+    _reporting_to.clear()
+
+
+def _is_reported_to(provider: MeterProvider | None) -> bool:
+    return any(each is provider for each in _reporting_to)
 
 
 def context_of(sent: RunMessage | EventEnvelope) -> Context:

@@ -1,6 +1,6 @@
 """What an operation of the library is to a tracer: its name, its kind, its attributes."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from opentelemetry.trace import Link, SpanKind
 
@@ -12,11 +12,22 @@ from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
 from agentpool.wire.records import RunMessage, TopicTarget
 
-__all__ = ("SYSTEM", "Attributes", "Operation", "operation_of", "process", "receive")
+__all__ = (
+    "DESTINATION",
+    "SYSTEM",
+    "SYSTEM_NAME",
+    "Attributes",
+    "Operation",
+    "operation_of",
+    "process",
+    "receive",
+)
 
 SYSTEM: Final = "agentpool"
+SYSTEM_NAME: Final = "messaging.system"
+DESTINATION: Final = "messaging.destination.name"
 
-Attributes = dict[str, str | int]
+_Attributes: TypeAlias = dict[str, str | int]
 
 
 class Operation(NamedTuple):
@@ -48,17 +59,17 @@ class Operation(NamedTuple):
         return f"{self.name} {self.destination}"
 
     @property
-    def dimensions(self) -> Attributes:
+    def dimensions(self) -> _Attributes:
         """What is said of it in metrics, and in spans too."""
         return {
-            "messaging.system": SYSTEM,
+            SYSTEM_NAME: SYSTEM,
             "messaging.operation.name": self.name,
             "messaging.operation.type": self.type,
-            "messaging.destination.name": self.destination,
+            DESTINATION: self.destination,
         }
 
     @property
-    def attributes(self) -> Attributes:
+    def attributes(self) -> _Attributes:
         """What is said of it in its span."""
         attributes = self.dimensions
         if len(self.messages) == self.size == 1:
@@ -82,7 +93,7 @@ def _topic_of(message: RunMessage) -> str | None:
     return target.topic_id if isinstance(target, TopicTarget) else None
 
 
-def _conversation(message: RunMessage) -> Attributes:
+def _conversation(message: RunMessage) -> _Attributes:
     """Name the question that a message asks, or answers."""
     asks = message.response_contract is not None
     question = message.reply_to or (message.message_id if asks else None)
