@@ -16,7 +16,6 @@ __all__ = (
     "DESTINATION",
     "SYSTEM",
     "SYSTEM_NAME",
-    "Attributes",
     "Operation",
     "operation_of",
     "process",
