@@ -1,5 +1,8 @@
 """What the tests of tracing look at."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -8,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, Tracer
 
-from agentpool import EventEnvelope, RunMessage
+from agentpool import EventEnvelope, MemberHandle, RunMessage
 from agentpool.wire.refs import EventCorrelation
 
 POOL: Final = "pool.traced"
@@ -78,6 +81,18 @@ def traceparent(span: ReadableSpan) -> str:
     """Write a span as a message carries it."""
     found = context(span)
     return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
+
+
+@asynccontextmanager
+async def answering(member: MemberHandle) -> AsyncGenerator[None]:
+    """Have a member answer with what it was asked."""
+    serving = asyncio.create_task(member.serve(lambda delivery: delivery.text()))
+    try:
+        yield
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
 
 
 def measured(reader: InMemoryMetricReader) -> dict[str, list[tuple[dict[str, Any], Any]]]:

@@ -25,7 +25,7 @@ from agentpool import (
 from agentpool.otel import context_of
 from agentpool.testing import a_member, a_message, a_receipt
 
-from .helpers import POOL, Spans, entries, ids, links, parent_id, traceparent
+from .helpers import POOL, Spans, answering, entries, ids, links, parent_id, traceparent
 
 TO_ADA: Final = RunAddress.run("run.ada")
 TO_BOB: Final = RunAddress.run("run.bob")
@@ -123,11 +123,8 @@ async def test_a_claim_that_is_ended_by_its_token(
 async def test_a_question_and_its_answers_are_a_conversation(
     spans: Spans, ada: MemberHandle, bob: MemberHandle
 ) -> None:
-    serving = asyncio.create_task(bob.serve(lambda delivery: delivery.text()))
-    answer = await ada.ask_one(TO_BOB, "Where is Dune?", message_id="message.q")
-    serving.cancel()
-    with suppress(asyncio.CancelledError):
-        await serving
+    async with answering(bob):
+        answer = await ada.ask_one(TO_BOB, "Where is Dune?", message_id="message.q")
     about = "messaging.message.conversation_id"
     assert {(span.attributes or {}).get(about) for span in spans.all()} == {"message.q"}
     messages = [(span.attributes or {})["messaging.message.id"] for span in spans.all("send")]
@@ -200,10 +197,10 @@ async def test_an_answer_carries_its_own_trace_and_not_that_of_the_question(
     async with await taken(bob) as delivery:
         await reply(bob, delivery)
     answer = (await taken(ada)).message
-    question, answering = spans.all("send")
-    assert entries(answer) == {"traceparent": traceparent(answering)}
-    assert parent_id(answering) == ids(spans.one("process"))[1]
-    assert ids(answering)[0] == ids(question)[0]
+    question, answer_sent = spans.all("send")
+    assert entries(answer) == {"traceparent": traceparent(answer_sent)}
+    assert parent_id(answer_sent) == ids(spans.one("process"))[1]
+    assert ids(answer_sent)[0] == ids(question)[0]
 
 
 @pytest.mark.parametrize("reply", list(REPLIES.values())[:2], ids=list(REPLIES)[:2])
@@ -212,9 +209,9 @@ async def test_an_answer_outside_of_a_block_goes_on_with_the_question(
 ) -> None:
     await ada.send(TO_BOB, "Where is Dune?")
     await reply(bob, await taken(bob))
-    question, answering = spans.all("send")
-    assert parent_id(answering) == ids(question)[1]
-    assert entries((await taken(ada)).message) == {"traceparent": traceparent(answering)}
+    question, answer_sent = spans.all("send")
+    assert parent_id(answer_sent) == ids(question)[1]
+    assert entries((await taken(ada)).message) == {"traceparent": traceparent(answer_sent)}
 
 
 async def test_an_answer_in_a_span_of_its_own_belongs_to_that(
@@ -230,14 +227,11 @@ async def test_an_answer_in_a_span_of_its_own_belongs_to_that(
 async def test_asking_is_one_trace_there_and_back(
     spans: Spans, ada: MemberHandle, bob: MemberHandle
 ) -> None:
-    serving = asyncio.create_task(bob.serve(lambda delivery: delivery.text()))
-    with spans.tracer.start_as_current_span("own") as own:
-        answer = await ada.ask_one(TO_BOB, "Where is Dune?")
-        async with aclosing(ada.ask_each(TO_BOB, "And Emma?", expected=1)) as answers:
-            [other] = [each async for each in answers]
-    serving.cancel()
-    with suppress(asyncio.CancelledError):
-        await serving
+    async with answering(bob):
+        with spans.tracer.start_as_current_span("own") as own:
+            answer = await ada.ask_one(TO_BOB, "Where is Dune?")
+            async with aclosing(ada.ask_each(TO_BOB, "And Emma?", expected=1)) as answers:
+                [other] = [each async for each in answers]
     assert {ids(span)[0] for span in spans.all() if span.name != f"receive {POOL}"} == {
         own.get_span_context().trace_id
     }
