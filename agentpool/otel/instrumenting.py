@@ -8,6 +8,7 @@ from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.trace import TracerProvider, get_tracer
 
 from agentpool.otel.context import extracted
+from agentpool.otel.dormant import Dormant, does_anything
 from agentpool.otel.gauges import report_to
 from agentpool.otel.metrics import Metrics
 from agentpool.otel.traced import TracedOperations
@@ -30,14 +31,18 @@ def instrument(
 ) -> None:
     """Trace and count the operations of this process from now on, in all pools, open ones too.
 
-    Called again, it does so by the new providers, and no longer by the former.
+    Called again, it does so by the new providers, and no longer by the former. As long as there is
+    no provider, nothing is traced, and that costs nothing.
 
-    :param tracer_provider: ``None``: the one that is set for the process, also if only later
+    :param tracer_provider: ``None``: the one that is set for the process; also if only later, from
+        a tenth of a second after that
     :param meter_provider: ``None``: likewise
     """
     tracer = get_tracer(_NAME, __version__, tracer_provider, _CONVENTIONS)
     meter = get_meter(_NAME, __version__, meter_provider, _CONVENTIONS)
-    trace_by(TracedOperations(tracer, Metrics(meter)))
+    awake = TracedOperations(tracer, Metrics(meter))
+    is_needed = does_anything(tracer_provider, meter_provider)
+    trace_by(awake if is_needed else Dormant(awake, tracer_provider, meter_provider))
     _reporting_to[:] = [meter_provider]
     report_to(meter, partial(_is_reported_to, meter_provider))
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -90,6 +91,14 @@ async def test_where_nothing_makes_spans_a_trace_is_passed_on(
         assert entries((await bob.inbox.take()).message) == {}
     finally:
         uninstrument()
+
+
+def test_a_provider_that_is_set_later_is_found_and_until_then_nothing_is_traced() -> None:
+    program = Path(__file__).parent / "workers/set_later.py"
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["before:", "0", "after:", "send", "receive", "ack", "process"]
 
 
 @pytest.mark.parametrize("program", ["import agentpool", "import agentpool.cli.running"])
