@@ -79,7 +79,8 @@ async def answer(path: str) -> None:
         await delivery.reply("shelf 42")
 
 
-PARTS: dict[str, Callable[[str], Coroutine[Any, Any, None]]] = {
+Part = Callable[[str], Coroutine[Any, Any, None]]
+PARTS: dict[str, Part] = {
     "reader": ask,
     "desk": pass_on,
     "library": answer,

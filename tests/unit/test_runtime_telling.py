@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -27,6 +28,7 @@ from agentpool.support.process import process_name
 from agentpool.testing import a_member
 
 POOL: Final = "pool.told"
+GUIDE: Final = Path(__file__).parents[2] / "examples/guides/tracing.md"
 A: Final = "run.a"
 TO_A: Final = RunAddress.run(A)
 
@@ -253,7 +255,9 @@ async def test_where_nobody_listens_nothing_stands_between(
         assert telling.told(pool.store, POOL, command) is executed
 
 
-def test_every_action_is_in_the_table() -> None:
-    table = set(re.findall(r"^\| ``(\w+)``", str(telling.__doc__), re.MULTILINE)) - {"action"}
+def test_every_action_is_in_the_table_and_that_in_the_guide() -> None:
+    rows = re.findall(r"^\| ``.*", str(telling.__doc__), re.MULTILINE)[1:]
     told = "joined left taken_over dead deadline_carried_out busy sent claimed done returned"
-    assert table == set(told.split())
+    assert [re.findall(r"\w+", row)[0] for row in rows] == told.split()
+    guide = GUIDE.read_text("utf-8")
+    assert all(row.replace("``", "`") in guide for row in rows)
