@@ -65,16 +65,15 @@ def told(
     :param whole: what is carried out in its place, and decides it
     """
     whole = command if whole is None else whole
-    executed = store.execute(pool_id, whole)
     if not _LOG.isEnabledFor(INFO):
-        return executed
-    return _told(pool_id, command, whole, executed)
+        return store.execute(pool_id, whole)
+    return _told(store, pool_id, command, whole)
 
 
-async def _told(pool_id: str, command: Command[R], whole: Command[R], executed: Awaitable[R]) -> R:
+async def _told(store: AgentPoolStore, pool_id: str, command: Command[R], whole: Command[R]) -> R:
     began = monotonic()
     try:
-        result = await executed
+        result = await store.execute(pool_id, whole)
     finally:
         seconds = monotonic() - began
         if seconds > _LONG_SECONDS:
