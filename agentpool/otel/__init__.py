@@ -7,9 +7,9 @@ measures what waits in a pool.
 
 try:
     import opentelemetry.trace  # noqa: F401
-except ImportError as error:
-    msg = "agentpool.otel needs the extra 'otel': pip install 'agentpool-store[otel]'"
-    raise ImportError(msg) from error
+except ImportError as _error:
+    _msg = "agentpool.otel needs the extra 'otel': pip install 'agentpool-store[otel]'"
+    raise ImportError(_msg) from _error
 
 from agentpool.otel.gauges import gauges
 from agentpool.otel.instrumenting import context_of, instrument, uninstrument
