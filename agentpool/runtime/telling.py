@@ -21,7 +21,7 @@ has left by itself it is ``None``. ``former`` names the process that had the run
 
 Warnings have an ``action`` too: ``membership_lost``, ``leaving_failed``, ``heartbeat_failed``,
 ``upkeep_failed``, ``serving_failed``, ``passed_by``, ``bell_unavailable``, ``not_listening``,
-``another_past``; those of one pool name it.
+``another_past``, ``sampling_failed``; those of one pool name it.
 """
 
 import logging

@@ -9,9 +9,7 @@ from integration.helpers import BOUND, worker
 
 from agentpool import (
     AgentPool,
-    CorrelationEntry,
     Draft,
-    EventCorrelation,
     IdempotencyConflictError,
     MemberHandle,
     RunAddress,
@@ -19,9 +17,8 @@ from agentpool import (
 )
 from agentpool.otel import uninstrument
 from agentpool.testing import a_member
-from agentpool.wire.trace import untraced
 
-from .helpers import POOL, TRACEPARENT, Spans, entries, ids, links, parent_id, traceparent
+from .helpers import POOL, Spans, entries, ids, links, parent_id, traceparent
 from .test_spans import event_named
 
 TO_BOB: Final = RunAddress.run("run.bob")
@@ -130,9 +127,3 @@ async def test_the_message_of_a_consumer_that_was_killed_comes_again_with_its_tr
     assert process.parent is None
     assert links(process) == [ids(spans.one("send"))]
     assert f"{ids(process)[0]:032x}" != trace_id
-
-
-def test_what_is_no_trace_of_a_correlation_stays() -> None:
-    task = CorrelationEntry("task", "task.1")
-    traced = (CorrelationEntry("traceparent", TRACEPARENT), CorrelationEntry("tracestate", "a=1"))
-    assert untraced(EventCorrelation((traced[0], task, traced[1]))) == EventCorrelation((task,))
