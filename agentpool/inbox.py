@@ -26,8 +26,9 @@ from agentpool.rules.dead import DeadLetter, Discard, Retry, dead_page
 from agentpool.rules.inboxes import ROWS_AT_ONCE, peek_page
 from agentpool.rules.requirements import checked_number, checked_sequence, require_type
 from agentpool.rules.tokens import claim_of, token_of
+from agentpool.runtime import tracing
 from agentpool.runtime.bodies import NO_BODY, MessageBody
-from agentpool.runtime.drafts import reply_to, send_draft
+from agentpool.runtime.drafts import reply_to, send_answer
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.taking import Taking
 from agentpool.support.clock import millis, positive_millis
@@ -95,6 +96,7 @@ class Delivery(MessageBody):
         limit = inbox.terms.limit
         self.limit: Final = None if limit is None else inbox.pool.store.clock() + limit
         self._ended = False
+        self._processing = tracing.UNTRACED
 
     def __repr__(self) -> str:
         return f"<Delivery of {self.message.message_id!r}, attempt {self.attempt}>"
@@ -105,6 +107,8 @@ class Delivery(MessageBody):
         return token_of(self._inbox.pool.pool_id, self.claim)
 
     async def __aenter__(self) -> Self:
+        self._processing = tracing.processing(self._inbox.pool.pool_id, self.claim)
+        self._processing.__enter__()
         return self
 
     async def __aexit__(
@@ -117,12 +121,16 @@ class Delivery(MessageBody):
 
         Nothing of both where the block did one itself.
         """
-        if self._ended:
-            return
-        if exc_type is None:
-            await self.ack()
-        else:
-            await self._inbox.pool.put_right(self._fail())
+        processing, self._processing = self._processing, tracing.UNTRACED
+        try:
+            if self._ended:
+                return
+            if exc_type is None:
+                await self.ack()
+            else:
+                await self._inbox.pool.put_right(self._fail())
+        finally:
+            processing.__exit__(exc_type, exc_value, traceback)
 
     async def _fail(self) -> None:
         with suppress(AgentPoolError):  # then the lease gives it back
@@ -143,7 +151,7 @@ class Delivery(MessageBody):
         :raises NotAMemberError: that run is no member
         """
         draft = reply_to(self.message, body, content_ref, idempotency_key, policy_refs)
-        return await send_draft(self._inbox.pool, self.claim.run_id, draft)
+        return await send_answer(self._inbox.pool, self.claim.run_id, self.message, draft)
 
     async def ack(self) -> None:
         """End the claim for good: the message is done and will not come again.

@@ -38,7 +38,7 @@ from agentpool.runtime.drafts import (
     checked_drafts,
     fresh_id,
     reply_to,
-    send_draft,
+    send_answer,
     send_drafts,
     send_to_somebody,
 )
@@ -267,7 +267,8 @@ class MemberHandle(Asker):
         require_type(message, RunMessage, "message")
         queues = [queue for queue, _ in self._queues]
         draft = reply_to(message, body, content_ref, idempotency_key, policy_refs)
-        return await send_draft(self._pool, answering_run(message, self.run_id, queues), draft)
+        sender = answering_run(message, self.run_id, queues)
+        return await send_answer(self._pool, sender, message, draft)
 
     async def publish(
         self,

@@ -108,12 +108,10 @@ class Membership(Unopened):
         except AgentPoolError as error:
             if ended_by is None and self._lease is None and not self._stays:
                 raise  # nothing else would ever let the run leave
-            _LOG.warning(
-                "run %r did not leave, its lease runs out: %s",
-                self._member.run_id,
-                error,
-                extra={"action": "leaving_failed"},
-            )
+            run_id = self._member.run_id
+            fields = {"action": "leaving_failed", "pool_id": self._pool.pool_id, "run_id": run_id}
+            words = "run %r did not leave, its lease runs out: %s"
+            _LOG.warning(words, run_id, error, extra=fields)
 
     async def _let_go(self) -> None:
         try:

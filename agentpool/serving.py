@@ -93,11 +93,12 @@ class Serving:
             await delivery.reply(body, idempotency_key=key)
 
     def _tell(self, what: str, error: Exception) -> None:
+        run_id, pool_id = self._inbox.run_id, self._inbox.pool.pool_id
         _LOG.warning(
             "run %r: %s: %s",
-            self._inbox.run_id,
+            run_id,
             what,
             type(error).__name__,
             exc_info=error,
-            extra={"action": "serving_failed"},
+            extra={"action": "serving_failed", "pool_id": pool_id, "run_id": run_id},
         )

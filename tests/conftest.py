@@ -14,6 +14,8 @@ HAS_DRIVER: Final = find_spec("psycopg") is not None
 ON_SERVER: Final = ["postgres/test_*.py", "conformance/test_postgres.py", "cli/test_postgres.py"]
 """Without the package that speaks to servers, most of these cannot even be loaded."""
 
+HAS_TRACING: Final = bool(find_spec("opentelemetry") and find_spec("opentelemetry.sdk"))
+
 collect_ignore_glob = [] if HAS_DRIVER else ON_SERVER
 
 pytest_plugins = ["postgres.fixtures"]
@@ -50,9 +52,12 @@ LONG: Final = frozenset(
 """Tests of the conformance suite that take long; it knows no runner of tests itself."""
 
 
-def pytest_report_header() -> str | None:
-    missing = "tests on a PostgreSQL server are left out: they need the extra 'postgres-test'"
-    return None if HAS_DRIVER else missing
+def pytest_report_header() -> list[str]:
+    left_out = {
+        "on a PostgreSQL server are left out: they need the extra 'postgres-test'": HAS_DRIVER,
+        "of tracing are left out: they need the extra 'otel-test'": HAS_TRACING,
+    }
+    return [f"tests {each}" for each, is_there in left_out.items() if not is_there]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -273,16 +273,18 @@ class Unclaim(Command[None]):
     """Undo claims: the messages are there again, at the same attempts.
 
     Those that are no longer current stay as they are.
+
+    :ivar claims: which
     """
 
     must_survive_power_cut = False
 
     def __init__(self, *claims: Claim | ClaimId) -> None:
-        self._claims = claims
-        self.looks_up: LookUps = LookUps(rows=_rows_of(self._claims))
+        self.claims: Final = claims
+        self.looks_up: LookUps = LookUps(rows=_rows_of(self.claims))
 
     def decide(self, view: PoolView) -> Decision[None]:
-        rows = [row for row in (_if_current(view, claim) for claim in self._claims) if row]
+        rows = [row for row in (_if_current(view, claim) for claim in self.claims) if row]
         puts = tuple(_undone(view, row) for row in rows)
         return Decision(None, puts=puts, announce=bool(puts))
 
@@ -298,20 +300,22 @@ def _undone(view: PoolView, row: Row) -> Row:
 class Acknowledge(Command[None]):
     """End claims for good: the messages are done.
 
+    :ivar claims: which
     :raises ClaimLostError: one of them is no longer current; then none is ended
     """
 
     def __init__(self, *claims: Claim | ClaimId) -> None:
-        self._claims = claims
+        self.claims: Final = claims
         self.looks_up: LookUps = LookUps(rows=_rows_of(claims))
 
     def decide(self, view: PoolView) -> Decision[None]:
-        return Decision(None, deletes=tuple(_current(view, each).key for each in self._claims))
+        return Decision(None, deletes=tuple(_current(view, each).key for each in self.claims))
 
 
 class ReturnMessage(Command[None]):
     """End a claim by giving the message back, to be taken again after a delay.
 
+    :ivar claim: which
     :param delay: milliseconds; ``None``: longer with each attempt
     :param max_attempts: after so many attempts the message is put aside; ``None``: never
     """
@@ -319,11 +323,12 @@ class ReturnMessage(Command[None]):
     def __init__(
         self, claim: Claim | ClaimId, delay: int | None, max_attempts: int | None = None
     ) -> None:
-        self._claim, self._delay, self._max_attempts = claim, delay, max_attempts
-        self.looks_up: LookUps = LookUps(rows=_rows_of([self._claim]))
+        self.claim: Final = claim
+        self._delay, self._max_attempts = delay, max_attempts
+        self.looks_up: LookUps = LookUps(rows=_rows_of([self.claim]))
 
     def decide(self, view: PoolView) -> Decision[None]:
-        row = _current(view, self._claim)
+        row = _current(view, self.claim)
         # It keeps its number, without a claimant: the claim that is given back is no longer valid.
         entry = replace(value_of(row, InboxEntry), claimed_by=None)
         if is_spent(entry, self._max_attempts):

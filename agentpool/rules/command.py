@@ -28,6 +28,7 @@ from agentpool.wire.struct import Wire, trusted
 __all__ = (
     "DEADLINE",
     "INBOX",
+    "CarriedOut",
     "Command",
     "Decision",
     "LookUps",
@@ -244,6 +245,16 @@ class Decision(NamedTuple, Generic[R]):
         return work + sum(1 + len(body.data) // _BYTES_OF_WORK for body in self.bodies)
 
 
+class CarriedOut(NamedTuple):
+    """Something that was decided in the transaction of a command.
+
+    :ivar deadline: the deadline that it follows from; ``None``: from the command
+    """
+
+    decision: Decision[Any]
+    deadline: str | None = None
+
+
 class Command(ABC, Generic[R]):
     """Something that may change a pool. Values are checked when it is made, state when decided.
 
@@ -254,6 +265,8 @@ class Command(ABC, Generic[R]):
     looks_up: LookUps = LookUps()
     must_survive_power_cut: bool = True
     needs_log: bool = True
+    carried_out: Sequence[CarriedOut] = ()
+    """What came of it, and of deadlines before it, when it was carried out; for who tells of it."""
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:  # noqa: ARG002  # of those that touch
         """List the deadlines that, where they have passed, come before this command.

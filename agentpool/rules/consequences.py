@@ -16,7 +16,14 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from agentpool.errors import AgentPoolError, StoreError
 from agentpool.rules.answers import on_recipient_back, on_recipient_left
-from agentpool.rules.command import Command, Decision, PoolTransaction, PoolView, Read
+from agentpool.rules.command import (
+    CarriedOut,
+    Command,
+    Decision,
+    PoolTransaction,
+    PoolView,
+    Read,
+)
 from agentpool.rules.deadlines import carry_out_due
 from agentpool.rules.inboxes import UNREADABLE
 from agentpool.rules.record_events import event_of, kind_of, run_of
@@ -101,14 +108,17 @@ def carry_out(transaction: PoolTransaction, command: Command[R], room: int = PIE
     :raises ConsequenceError: it was not refused, but the transaction must not be committed
     """
     require_type(command, Command, "command")
+    carried_out: list[CarriedOut] = []
+    command.carried_out = carried_out  # anew, where the transaction before came to nothing
     try:
         if isinstance(command, CatchUp):
-            return cast("R", _catch_up(transaction, command, room))
+            return cast("R", _catch_up(transaction, command, room, carried_out))
         if transaction.projected is not None:
             _refuse_lost(transaction, command)
             _Upkeep(transaction, room).catch_up()
-            _carry_out_before(transaction, command, room)
+            _carry_out_before(transaction, command, room, carried_out)
         decision = command.decide(transaction)
+        carried_out.append(CarriedOut(decision))
     except AgentPoolError as error:
         error.in_pool(transaction.pool_id)
         raise
@@ -127,7 +137,9 @@ def carry_out(transaction: PoolTransaction, command: Command[R], room: int = PIE
     return decision.result
 
 
-def _catch_up(transaction: PoolTransaction, command: CatchUp, room: int) -> CaughtUp:
+def _catch_up(
+    transaction: PoolTransaction, command: CatchUp, room: int, carried_out: list[CarriedOut]
+) -> CaughtUp:
     if transaction.projected is None:
         transaction.set_projected(0)
     _refuse_lost(transaction, command)
@@ -137,7 +149,7 @@ def _catch_up(transaction: PoolTransaction, command: CatchUp, room: int) -> Caug
     head = transaction.head
     upkeep = _Upkeep(transaction, min(room, command.room))
     upkeep.pass_by()
-    upkeep.carry_out_due(everything=True)
+    upkeep.carry_out_due(carried_out, everything=True)
     done = command.decide(transaction).result.done
     return CaughtUp(done, tuple(upkeep.passed_by), appended=transaction.head > head)
 
@@ -156,7 +168,9 @@ def _refuse_lost(transaction: PoolTransaction, command: Command[Any]) -> None:
         raise StoreError(msg, pool_id=transaction.pool_id, seq=projected)
 
 
-def _carry_out_before(transaction: PoolTransaction, command: Command[Any], room: int) -> None:
+def _carry_out_before(
+    transaction: PoolTransaction, command: Command[Any], room: int, carried_out: list[CarriedOut]
+) -> None:
     """Carry out what is due before a command: if that is little all of it, in its order.
 
     And what the command touches in any case: it must not find that still open.
@@ -164,12 +178,14 @@ def _carry_out_before(transaction: PoolTransaction, command: Command[Any], room:
     due = transaction.next_deadline()
     if due is None or due > transaction.now:
         return
-    _Upkeep(transaction, min(room, _LITTLE)).carry_out_due(everything=False)
+    _Upkeep(transaction, min(room, _LITTLE)).carry_out_due(carried_out, everything=False)
     in_turn = transaction.projected == transaction.head
     for key in command.touches(transaction):
         row = transaction.row(key)
         if row is not None and row.due_at <= transaction.now:
-            transaction.apply(carry_out_due(transaction, row))
+            decision = carry_out_due(transaction, row)
+            carried_out.append(CarriedOut(decision, key.name))
+            transaction.apply(decision)
             if in_turn:
                 _Upkeep(transaction, PIECE).catch_up()
 
@@ -209,9 +225,10 @@ class _Upkeep:
             elif not self._work_in_or_pass_by(seq, payload):
                 return
 
-    def carry_out_due(self, *, everything: bool) -> None:
+    def carry_out_due(self, carried_out: list[CarriedOut], *, everything: bool) -> None:
         """Carry out what is due, the earliest first, where all records are worked in.
 
+        :param carried_out: where it is noted
         :param everything: else no further than to a lease: whoever holds it may be about to renew
             it, and what others do is no reason to take it from them; and than to what cannot be
             carried out, which is left to who tells of it
@@ -229,6 +246,7 @@ class _Upkeep:
                         return
                     self.passed_by.append(error)
                     decision = Decision(None, deletes=(row.key,))
+                carried_out.append(CarriedOut(decision, row.key.name))
                 self._apply(decision)
                 self.pass_by()
                 break

@@ -35,16 +35,18 @@ class CarryOutDue(Command[bool]):
     For who waits for it: whoever carries out what is due goes from the earliest on, and may have
     much to do. What others have appended comes first, as it may have come before: the result says
     whether that was done.
+
+    :ivar key: its row
     """
 
     def __init__(self, key: RowKey) -> None:
-        self._key = key
+        self.key: Final = key
         self.looks_up: LookUps = LookUps(rows=(key,), deadlines=(key,))
 
     def decide(self, view: PoolView) -> Decision[bool]:
         if view.projected != view.head:
             return Decision(False)  # its result
-        row = view.row(self._key)
+        row = view.row(self.key)
         if row is None or row.due_at > view.now:
             return Decision(True)
         return carry_out_due(view, row)._replace(result=True)

@@ -1,6 +1,7 @@
 """Host events: things that happened outside the pool, numbered and published into it."""
 
 from itertools import islice
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -13,6 +14,8 @@ from agentpool.rules.waits import TRIGGERED_AT_ONCE, trigger, waits_ended
 from agentpool.wire.content import Content
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.payload import readable
+from agentpool.wire.refs import EventCorrelation
+from agentpool.wire.trace import untraced
 
 __all__ = ("NextEventSequence", "Publish")
 
@@ -35,6 +38,7 @@ def next_number(view: PoolView) -> int:
 class Publish(Command[int]):
     """Publish a host event under the next number; the same event again keeps its number.
 
+    :ivar envelope: the event
     :param bodies: what is kept with it, also where the event is known already
     :param key: what its id was made of, where callers know it by that
     """
@@ -45,18 +49,23 @@ class Publish(Command[int]):
         require_type(envelope, EventEnvelope, "envelope")
         self._key = key
         self._bodies = bodies
-        self._envelope = readable(envelope, EventEnvelope)
-        self.looks_up: LookUps = LookUps(rows=(RowKey(EVENT_ID, self._envelope.event_id),))
+        self.envelope: Final = readable(envelope, EventEnvelope)
+        self.looks_up: LookUps = LookUps(rows=(RowKey(EVENT_ID, self.envelope.event_id),))
+
+    def carrying(self, correlation: EventCorrelation) -> "Publish":
+        """Give the same with another correlation."""
+        envelope = replace(self.envelope, correlation=correlation)
+        return Publish(envelope, self._bodies, key=self._key)
 
     def decide(self, view: PoolView) -> Decision[int]:
         require_open(view)
-        known = view.row(RowKey(EVENT_ID, self._envelope.event_id))
+        known = view.row(RowKey(EVENT_ID, self.envelope.event_id))
         if known is not None:
             return self._again(view, int(known.value))
-        require_member(view, self._envelope.run_id)
+        require_member(view, self.envelope.run_id)
         # In place of the publisher's: which one is next is known in the transaction only.
         number = next_number(view)
-        envelope = replace(self._envelope, event_seq=number)
+        envelope = replace(self.envelope, event_seq=number)
         visible = is_member(view, envelope)
         # Who may see it is settled here, where the members are known; ``after`` is what orders it
         # among the records, which have no number in common with it.
@@ -92,14 +101,15 @@ class Publish(Command[int]):
             msg = f"host event {number} is named by its id, but is not there"
             raise CorruptRecordError(msg, pool_id=view.pool_id)
         known = value_of(row, HostEvent).envelope
-        # Whoever repeats it after a crash does so later.
+        # Whoever repeats it after a crash does so later, and in a trace of its own.
         same = replace(
-            self._envelope,
+            self.envelope,
             event_seq=number,
             timestamp=known.timestamp,
             recorded_at=known.recorded_at,
+            correlation=untraced(self.envelope.correlation),
         )
-        if known != same:
+        if replace(known, correlation=untraced(known.correlation)) != same:
             msg = f"event id {known.event_id!r} was used for another event"
             if self._key is not None:
                 msg = (

@@ -1,6 +1,6 @@
 """Who takes part: joining, with or without a lease, and leaving."""
 
-from typing import cast
+from typing import Final, cast
 
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, RowKey, cursor_at
 from agentpool.rules.holding import Holding, lease_of, lease_row, look_ups_of
@@ -71,26 +71,36 @@ class JoinRun(Command[None]):
         return Decision(None, records, puts=(until,), announce=not records)
 
 
-class HoldRun(Command[None]):
-    """Let a run join that one block holds from now on; whoever held it before has lost it."""
+class HoldRun(Command[str | None]):
+    """Let a run join that one block holds from now on; whoever held it before has lost it.
+
+    Gives the name of the process in which that is, if there is one.
+
+    :ivar run_id: the run
+    """
 
     def __init__(self, holding: Holding) -> None:
         self._join = JoinMember(holding.member)
         self._holding = holding
-        self.looks_up: LookUps = self._join.looks_up._replace(
-            deadlines=tuple(deadline_key(each, holding.run_id) for each in (LEASE, AWAY))
+        self.run_id: Final = holding.run_id
+        lease_look_ups = look_ups_of(holding.run_id)
+        self.looks_up: LookUps = lease_look_ups._replace(
+            listings=self._join.looks_up.listings,
+            deadlines=tuple(deadline_key(each, holding.run_id) for each in (LEASE, AWAY)),
         )
 
-    def decide(self, view: PoolView) -> Decision[None]:
+    def decide(self, view: PoolView) -> Decision[str | None]:
         holding = self._holding
+        former = lease_of(view.row(deadline_key(LEASE, holding.run_id)))
         records = (*coming_to_life(view), *self._join.decide(view).records)
         # A lease is a row of the pool and not something that its process keeps: whoever is alive
         # lets the run leave when the process that should renew it is gone.
         lease = Lease(holding.epoch, holding.process, holding.lease)
         until = lease_row(holding.run_id, lease, view.now)
         away = deadline_key(AWAY, holding.run_id)
+        taken_from = None if former.epoch == holding.epoch else former.process
         # Whoever held the run has to hear of it, as of an earlier deadline.
-        return Decision(None, records, puts=(until,), deletes=(away,), announce=not records)
+        return Decision(taken_from, records, puts=(until,), deletes=(away,), announce=not records)
 
 
 class LeaveMember(Command[tuple[AgentPoolMember, AgentPoolStoreCursor]]):

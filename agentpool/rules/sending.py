@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from agentpool.errors import IdempotencyConflictError
 from agentpool.rules.answers import (
     end_if_certain,
@@ -40,6 +42,7 @@ from agentpool.wire.records import (
     MessageStatus,
     RunMessage,
 )
+from agentpool.wire.refs import EventCorrelation
 
 __all__ = ("Send", "complete", "on_message")
 
@@ -69,6 +72,11 @@ class Send(Command[MessageReceipt]):
         self._deliver_in = deliver_in
         self._asking = asking
         self.looks_up: LookUps = look_ups_of(self.message)
+
+    def carrying(self, correlation: EventCorrelation) -> "Send":
+        """Give the same with another correlation, which none of its retries is compared by."""
+        message = replace(self.message, correlation=correlation)
+        return Send(message, self.bodies, deliver_in=self._deliver_in, asking=self._asking)
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
         return ends_by_time(view, self.message.idempotency_key)

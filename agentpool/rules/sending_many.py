@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Final
 
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, RowKey
 from agentpool.rules.deferring import defer
@@ -13,21 +14,24 @@ __all__ = ("SendMany",)
 
 
 class SendMany(Command[tuple[MessageReceipt, ...]]):
-    """Send messages, which wait for no answers, in their order; gives a receipt for each."""
+    """Send messages, which wait for no answers, in their order; gives a receipt for each.
+
+    :ivar sends: each as it would be alone
+    """
 
     def __init__(self, sends: Sequence[Send]) -> None:
-        self._sends = tuple(sends)
-        self.looks_up: LookUps = LookUps.together([send.looks_up for send in self._sends])
+        self.sends: Final = tuple(sends)
+        self.looks_up: LookUps = LookUps.together([send.looks_up for send in self.sends])
 
     def touches(self, view: PoolView) -> Iterable[RowKey]:
-        return chain(*(send.touches(view) for send in self._sends))
+        return chain(*(send.touches(view) for send in self.sends))
 
     def decide(self, view: PoolView) -> Decision[tuple[MessageReceipt, ...]]:
         decisions: list[Decision[MessageReceipt]] = []
         deferred: list[tuple[int, int]] = []
         first: dict[str, tuple[Send, MessageReceipt]] = {}
         head = view.head
-        for send in self._sends:
+        for send in self.sends:
             key = send.message.idempotency_key
             if key in first:
                 earlier, receipt = first[key]

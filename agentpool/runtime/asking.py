@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from operator import itemgetter
 from typing import Final
 
 from agentpool.errors import AgentPoolError, AskOutcome, NoAnswerError
@@ -10,6 +11,7 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.rows import RESPONSE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.rules.topics import answers_topic, message_topic
+from agentpool.runtime import tracing
 from agentpool.runtime.bodies import to_keep_with
 from agentpool.runtime.drafts import Composed
 from agentpool.runtime.opened import OpenedPool
@@ -39,7 +41,8 @@ class Question:
         """Ask, and wait until it is certain what comes of it."""
         try:
             await self._ask()
-            return await self._until_certain(self._overdue())
+            coming = self._until_certain(self._overdue())
+            return await tracing.receiving(self._pool.pool_id, coming, iter)
         except BaseException as error:
             await self._left(error)
             raise
@@ -69,7 +72,9 @@ class Question:
             topics = message_topic(self._key), answers_topic(asked.message_id)
             with pool.waiting.turns(*topics, ending=pool.lost) as turns:
                 async for _ in turns:
-                    more, seen, ended = await pool.query(question)
+                    coming = pool.query(question)
+                    found = await tracing.receiving(pool.pool_id, coming, itemgetter(0))
+                    more, seen, ended = found
                     for answer in more:
                         yield answer
                         turns.refuse_closed()

@@ -13,6 +13,7 @@ from agentpool.rules.queues import Queue
 from agentpool.rules.requirements import checked_sequence, require_type
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
+from agentpool.runtime import tracing
 from agentpool.runtime.bodies import NO_BODY, KeptBody, ref_and_content, to_keep_with
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import Clock, millis
@@ -36,6 +37,7 @@ __all__ = (
     "compose",
     "fresh_id",
     "reply_to",
+    "send_answer",
     "send_draft",
     "send_drafts",
     "send_to_somebody",
@@ -109,6 +111,14 @@ def compose(
 async def send_draft(pool: OpenedPool, sender: str, draft: Draft) -> MessageReceipt:
     """Send what a run has drafted, and its body with it."""
     return await _send(pool, compose(pool, sender, draft), _deliver_in(draft))
+
+
+async def send_answer(
+    pool: OpenedPool, sender: str, message: RunMessage, draft: Draft
+) -> MessageReceipt:
+    """Send what a run has drafted as the answer to a message, as `send_draft` does."""
+    with tracing.answering(message):
+        return await send_draft(pool, sender, draft)
 
 
 async def send_to_somebody(pool: OpenedPool, sender: str, draft: Draft) -> MessageReceipt:

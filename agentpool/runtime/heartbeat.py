@@ -13,6 +13,7 @@ from agentpool.rules.claims import Claim, RenewClaims
 from agentpool.rules.command import PoolView
 from agentpool.rules.holding import BEATS_PER_LEASE, Heartbeat, Holding, beat_of, is_held
 from agentpool.rules.topics import member_topic
+from agentpool.runtime.telling import told
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.turns import Ending, Turns
 
@@ -193,13 +194,14 @@ class Heartbeats:
                 yield pool_id, delivery
 
     async def _renew_leases(self, pool_id: str, holdings: list[Holding]) -> None:
-        lost = await self._store.execute(pool_id, Heartbeat(holdings))
+        lost = await told(self._store, pool_id, Heartbeat(holdings))
         for holding, error in lost.items():
             held = self._held.get((pool_id, holding))
             if held is not None:  # else its block has ended meanwhile
                 self.remove_holding(pool_id, holding)
                 held.lost.close(error)
-                _LOG.warning("%s", error, extra={"action": "membership_lost"})
+                fields = {"action": "membership_lost", "pool_id": pool_id, "run_id": holding.run_id}
+                _LOG.warning("%s", error, extra=fields)
 
     async def _renew_claims(self, pool_id: str, claims: dict[Claim, int]) -> None:
         for claim in await self._store.execute(pool_id, RenewClaims(claims)):

@@ -22,7 +22,9 @@ from agentpool.rules.waits import (
     outcome,
     refuse_hopeless,
 )
+from agentpool.runtime import tracing
 from agentpool.runtime.overdue import Overdue
+from agentpool.runtime.telling import told
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.runtime.waiting import Take, Waiting, When
 from agentpool.stores.base import AgentPoolStore, Bulk
@@ -99,6 +101,9 @@ class OpenedPool:
     def execute(self, command: Command[R]) -> Awaitable[R]:
         """Carry out a command, unless the pool is closed or the run is held no more."""
         self.refuse_closed()
+        return tracing.executing(self.pool_id, command, self._execute)
+
+    def _execute(self, command: Command[R]) -> Awaitable[R]:
         if self.holding is None:
             return self.execute_once(command)
         return self._held(lambda: self.execute_once(command))
@@ -108,9 +113,8 @@ class OpenedPool:
 
         :raises MembershipLostError: the run is not held, if only because its lease ran out
         """
-        if self.holding is not None:
-            command = AsHolder(command, self.holding)
-        return self.store.execute(self.pool_id, command)
+        whole = command if self.holding is None else AsHolder(command, self.holding)
+        return told(self.store, self.pool_id, command, whole)
 
     async def _held(self, step: Callable[[], Awaitable[R]]) -> R:
         """Do something as the holder of a run, which joins again where its lease ran out."""
@@ -156,7 +160,10 @@ class OpenedPool:
 
     def conclude(self, command: Command[R]) -> Awaitable[R]:
         """Carry out a command that ends something, whether the pool is closed or not."""
-        return self.store.execute(self.pool_id, command)
+        return tracing.executing(self.pool_id, command, self._conclude)
+
+    def _conclude(self, command: Command[R]) -> Awaitable[R]:
+        return told(self.store, self.pool_id, command)
 
     async def put_right(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Carry out what follows from a failure or a cancellation, to its end.

@@ -6,6 +6,7 @@ from typing import Final
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import PoolView, RowKey
 from agentpool.rules.deadlines import CarryOutDue
+from agentpool.runtime.telling import told
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.turns import Turns
 
@@ -46,7 +47,7 @@ class Overdue:
             return
         at, self._at = self._at, None
         with suppress(AgentPoolError):  # then it is left to the upkeep
-            if await self._store.execute(self._pool_id, CarryOutDue(self._key)):
+            if await told(self._store, self._pool_id, CarryOutDue(self._key)):
                 turns.wake()
             else:  # a part of what comes before was worked in by that
                 self._at = at

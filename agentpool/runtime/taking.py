@@ -1,7 +1,7 @@
 """Taking from the inbox of a run: claim what is there, or wait for it; cancelled, keep nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
@@ -13,10 +13,12 @@ from agentpool.rules.claims import Claim, Claiming, ClaimMany, ClaimNext, ClaimT
 from agentpool.rules.command import LookUps, Question
 from agentpool.rules.inboxes import next_available
 from agentpool.rules.topics import inbox_topic
+from agentpool.runtime import tracing
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import millis
 from agentpool.support.process import process_name
 from agentpool.support.tasks import joined
+from agentpool.wire.records import RunMessage
 
 __all__ = ("Taking",)
 
@@ -42,19 +44,20 @@ class Taking:
     async def one(self, seconds: float | None) -> Claim | None:
         """Claim the next message; ``None``: the time is up."""
         terms = self._terms
-        return await self._within(
+        taking = self._within(
             seconds,
             lambda: ClaimNext(self._run_id, process_name(), terms.lease, terms.max_attempts),
         )
+        return await tracing.receiving(self._pool.pool_id, taking, _message)
 
     async def many(self, limit: int, seconds: float | None) -> tuple[Claim, ...]:
         """Claim the next messages, at least one; none of them: the time is up."""
         terms, name = self._terms, process_name()
-        claims = await self._within(
+        taking = self._within(
             seconds,
             lambda: ClaimMany(self._run_id, name, terms.lease, terms.max_attempts, limit=limit),
         )
-        return claims or ()
+        return await tracing.receiving(self._pool.pool_id, taking, _messages) or ()
 
     async def would_take(self, seconds: float | None) -> bool:
         """Wait until there is a message to claim, and claim none; say whether there is."""
@@ -117,3 +120,11 @@ class Taking:
             claims = command.claims(await claiming)
             if claims:
                 await self._pool.conclude(Unclaim(*claims))
+
+
+def _message(claim: Claim | None) -> Iterator[RunMessage]:
+    return _messages(() if claim is None else (claim,))
+
+
+def _messages(claims: tuple[Claim, ...] | None) -> Iterator[RunMessage]:
+    return (claim.message for claim in claims or ())

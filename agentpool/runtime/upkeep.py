@@ -19,6 +19,7 @@ from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.topics import DEADLINES
 from agentpool.runtime.heartbeat import Heartbeats
+from agentpool.runtime.telling import told
 from agentpool.stores.base import AgentPoolStore, Due
 from agentpool.stores.turns import Turns
 from agentpool.support.tasks import cancel, ended
@@ -241,8 +242,8 @@ class Upkeep:
     async def _catch_up(self, pool_id: str, piece: CatchUp) -> float | None:
         """Do one piece, and say how long to rest before the next; ``None``: there is none."""
         began = anyio.current_time()
-        found = await self._store.execute(pool_id, piece)
-        _tell_of(found.passed_by)
+        found = await told(self._store, pool_id, piece)
+        _tell_of(pool_id, found.passed_by)
         if found.done:
             self._unfinished.discard(pool_id)
         elif found.appended:
@@ -272,7 +273,8 @@ class Upkeep:
             return  # the next turn finds that out
         except Exception as error:  # noqa: BLE001  # the others still have to be looked after
             if self._errors.get(pool_id) != str(error):
-                _LOG.warning("cannot keep up: %s", error, extra={"action": "upkeep_failed"})
+                fields = {"action": "upkeep_failed", "pool_id": pool_id}
+                _LOG.warning("cannot keep up: %s", error, extra=fields)
             if pool_id not in self._pools:
                 return
             self._errors[pool_id] = str(error)
@@ -292,10 +294,11 @@ class Upkeep:
         return max(min([*resting, *due, _LONGEST_SLEEP]), 0)
 
 
-def _tell_of(passed_by: Sequence[AgentPoolError]) -> None:
+def _tell_of(pool_id: str, passed_by: Sequence[AgentPoolError]) -> None:
     """Tell of what was passed by: of each, if they are few."""
+    fields = {"action": "passed_by", "pool_id": pool_id}
     for error in passed_by[:_TOLD_EACH]:
-        _LOG.warning("passed by for good: %s", error, extra={"action": "passed_by"})
+        _LOG.warning("passed by for good: %s", error, extra={**fields, "seq": error.seq})
     more = len(passed_by) - _TOLD_EACH
     if more > 0:
-        _LOG.warning("passed by for good: %s more like these", more, extra={"action": "passed_by"})
+        _LOG.warning("passed by for good: %s more like these", more, extra=fields)

@@ -66,13 +66,20 @@ FOLDERS = {
 }
 """Packages that only hold modules."""
 
-NEEDS_DRIVER = ("agentpool.stores.postgres", "agentpool.doctor.server")
-"""What cannot be loaded without the extra ``postgres``."""
+NEEDS = {
+    "psycopg": ("agentpool.stores.postgres", "agentpool.doctor.server"),
+    "opentelemetry": ("agentpool.otel",),
+}
+"""What cannot be loaded without a package that an extra brings."""
 
 LOADABLE = {
     name
     for name in modules().keys() - FOLDERS
-    if find_spec("psycopg") is not None or not any(is_below(name, each) for each in NEEDS_DRIVER)
+    if all(
+        find_spec(package) is not None
+        for package, modules_of_it in NEEDS.items()
+        if any(is_below(name, each) for each in modules_of_it)
+    )
 }
 
 

@@ -288,7 +288,7 @@ class SqliteSource:
                 "passed by for good: pool %r: %s rows of kind 'deadline' that are damaged",
                 self.pool_id,
                 found.rowcount,
-                extra={"action": "passed_by"},
+                extra={"action": "passed_by", "pool_id": self.pool_id},
             )
             self._numbers.pop(statements.NEXT_DEADLINE, None)
 
