@@ -14,7 +14,14 @@ HAS_DRIVER: Final = find_spec("psycopg") is not None
 ON_SERVER: Final = ["postgres/test_*.py", "conformance/test_postgres.py", "cli/test_postgres.py"]
 """Without the package that speaks to servers, most of these cannot even be loaded."""
 
-collect_ignore_glob = [] if HAS_DRIVER else ON_SERVER
+collect_ignore_glob = [] if HAS_DRIVER else [*ON_SERVER]
+
+HAS_MCP: Final = find_spec("mcp") is not None
+if not HAS_MCP:
+    if os.environ.get("AGENTPOOL_NEEDS_MCP") == "1":
+        msg = "AGENTPOOL_NEEDS_MCP=1, but the extra 'mcp' is not installed"
+        raise pytest.UsageError(msg)
+    collect_ignore_glob.append("hosts/test_*.py")
 
 pytest_plugins = ["postgres.fixtures"]
 

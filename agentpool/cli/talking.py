@@ -5,11 +5,11 @@ from typing import Final, Literal, TypeAlias
 
 from agentpool import AgentPoolMember, AskOutcome
 from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in_pool, takes_body
-from agentpool.cli.finding import address, claim_named, message_named
 from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if_absent
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, message_row, receipt_row
 from agentpool.cli.times import seconds
+from agentpool.faces.naming import address, claim_named, message_named
 from agentpool.rules.queues import queue_run
 
 __all__ = ("VERBS", "inbox_of", "of_inbox")

@@ -1,0 +1,198 @@
+"""Each tool, with the client of the SDK in this process."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from mcp.shared.exceptions import MCPError
+
+from agentpool import AgentPool, ClaimLostError, MemberHandle, NotAMemberError, RunAddress
+from agentpool.mcp import Seat
+from agentpool.mcp.arguments import TOOLS
+
+from .conftest import ADA, POOL, Host, hosted
+
+TO_ADA = RunAddress.run("run.ada")
+
+
+async def test_the_schema_of_all_tools_costs_at_most_2000_tokens(ada: Host) -> None:
+    """Counted as one token for 3.5 characters of its JSON, where a tokenizer needs about 4."""
+    listed = await ada.client.list_tools()
+    tools = [each.model_dump(by_alias=True, exclude_none=True) for each in listed.tools]
+    assert [each["name"] for each in tools] == list(TOOLS)
+    assert len(json.dumps(tools)) / 3.5 < 2000
+
+
+async def test_who_tells_who_you_are_and_who_is_there(ada: Host, bob: MemberHandle) -> None:
+    await bob.send(RunAddress.run("run.bob"), "for later")
+    assert await ada("who") == {
+        "you": {"run": "run.ada", "agent": "agent.coder"},
+        "pool": POOL,
+        "members": [{"run": "run.bob", "agent": "agent.reviewer", "unread": 1}],
+    }
+    assert "members" not in await ada("who", agent="agent.nobody")
+
+
+async def test_looking_does_not_join(ada: Host, pool: AgentPool) -> None:
+    for tool in ("who", "inbox"):
+        await ada(tool)
+    assert await pool.members() == ()
+    await ada("take")
+    assert await pool.members() == (ADA,)
+
+
+async def test_a_run_that_is_there_already_is_acted_for_as_it_is(
+    ada: Host, pool: AgentPool, bob: MemberHandle
+) -> None:
+    there = ADA.__class__("run.ada", "agent.else", topics=("topic.news",))
+    async with pool.member(there):
+        await ada("send", to="run.bob", text="hi")
+        assert there in await pool.members()
+    assert [each.sender for each in await bob.inbox.peek()] == ["run.ada"]
+
+
+async def test_a_message_is_sent_once_under_a_key(ada: Host, bob: MemberHandle) -> None:
+    sent = [await ada("send", to="agent.reviewer", text="hi", key="key.1") for _ in range(2)]
+    assert sent[0] == sent[1]
+    assert sent[0]["delivered_to"] == ["run.bob"]
+    [message] = await bob.inbox.peek()
+    assert await bob.read(message) == "hi"
+
+
+async def test_what_is_taken_is_done_and_answered_once(ada: Host, bob: MemberHandle) -> None:
+    await ada("take")
+    asking = asyncio.create_task(bob.ask_one(TO_ADA, "Where is Dune?"))
+    assert await ada.wait("mail") == {"came": True, "for": "mail"}
+    [taken] = (await ada("take"))["messages"]
+    assert (taken["from"], taken["text"], taken["wants_reply"]) == (
+        "run.bob",
+        "Where is Dune?",
+        True,
+    )
+    done = await ada("done", claim=taken["claim"], reply="Shelf 42.")
+    assert done["reply"]["delivered_to"] == ["run.bob"]
+    assert await bob.read(await asking) == "Shelf 42."
+    assert (await ada("inbox"))["count"] == 0
+    assert "no longer current" in await ada.refusal("done", claim=taken["claim"], reply="Shelf 42.")
+    assert "was used by" in await ada.refusal("done", claim=taken["claim"], reply="Shelf 43.")
+    assert await bob.inbox.peek() == ()
+
+
+async def test_what_is_given_back_comes_again(ada: Host, bob: MemberHandle) -> None:
+    await ada("take")
+    await bob.send(TO_ADA, "hard")
+    [first] = (await ada("take"))["messages"]
+    assert await ada("done", claim=first["claim"], ok=False) == {"done": False}
+    [waiting] = (await ada("inbox"))["messages"]
+    assert waiting["state"] == "backing_off"
+    assert (await ada.wait("mail"))["came"]
+    [second] = (await ada("take"))["messages"]
+    assert (second["message"], second["attempt"]) == (first["message"], 2)
+
+
+async def test_an_inbox_lists_claims_by_which_they_can_be_ended(
+    ada: Host, bob: MemberHandle
+) -> None:
+    await ada("take")
+    await bob.send(TO_ADA, "one")
+    await bob.send(TO_ADA, "two")
+    [taken] = (await ada("take", limit=1))["messages"]
+    first, second = (await ada("inbox"))["messages"]
+    assert (first["state"], first["claim"]) == ("claimed", taken["claim"])
+    assert second.keys() == {"message", "from"}
+    await ada("done", claim=first["claim"])
+    assert (await ada("inbox"))["count"] == 1
+
+
+async def test_urgency_is_told(ada: Host, bob: MemberHandle, pool: AgentPool) -> None:
+    async with hosted(Seat(pool, bob.member)) as other:
+        await ada("send", to="run.bob", text="fire", urgent=True)
+        await ada("send", to="run.bob", text="tea")
+        listed = (await other("inbox"))["messages"]
+        taken = (await other("take"))["messages"]
+    assert [[each.get("urgent") for each in some] for some in (listed, taken)] == [[True, None]] * 2
+
+
+async def test_a_body_is_kept_and_read_in_parts(ada: Host) -> None:
+    text = "äöü" * 1000
+    ref = (await ada("content", text=text))["ref"]
+    first = await ada("content", ref=ref, max_chars=2000)
+    assert f"content(ref={ref!r}, offset=2000)" in first["cut"]
+    second = await ada("content", ref=ref, offset=2000)
+    assert first["text"] + second["text"] == text
+    assert "cut" not in second
+
+
+async def test_a_body_that_is_no_text_is_read_as_base64(ada: Host, pool: AgentPool) -> None:
+    data = bytes(range(256)) * 4
+    ref = await pool.store.put_content(data)
+    read = await ada("content", ref=ref, max_chars=400)
+    assert "offset=300) has more" in read["cut"]
+    assert len(read["base64"]) == 400
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "words"),
+    [
+        ("send", {"to": "run.nobody", "text": "hi"}, "reached nobody"),
+        ("send", {"to": "run.bob"}, "missing required field `text`"),
+        ("send", {"to": "run.bob", "text": "hi", "cc": "x"}, "unknown field `cc`"),
+        ("send", {"to": "run.a\nb", "text": "hi"}, "control character"),
+        ("send", {"to": "run:" + "a" * 600, "text": "hi"}, "exceeds 512 bytes"),
+        ("ask", {"to": "run.bob", "text": "?", "expect": -1}, "expected"),
+        ("ask", {"to": "run.bob", "text": "?", "timeout": "nan"}, "timeout"),
+        ("take", {"limit": 0}, "limit"),
+        ("take", {"max_chars": 10}, "max_chars"),
+        ("done", {"claim": "nonsense"}, "claim: 'nonsense' is none"),
+        ("done", {"claim": "1.1.0.0123456789abcdef@run.bob"}, "is none of the inbox of 'run.ada'"),
+        ("done", {"claim": "1.1.0.0123456789abcdef@run.ada"}, "no token"),
+        ("wait", {"for": "godot"}, "nothing to wait for"),
+        ("wait", {"for": "member:godot"}, "nothing to wait for"),
+        ("wait", {"for": f"mail.{0:028x}"}, "waits for nothing"),
+        ("wait", {"for": f"ask.{0:028x}"}, "has asked nothing"),
+        ("content", {}, "either ref"),
+        ("content", {"ref": "a", "text": "b"}, "either ref"),
+        ("content", {"ref": "content.nosuch"}, "keeps nothing under"),
+    ],
+)
+async def test_what_is_wrong_is_told_to_the_model(
+    ada: Host, bob: MemberHandle, tool: str, given: dict[str, Any], words: str
+) -> None:
+    before = await bob.inbox.peek()
+    assert words in await ada.refusal(tool, **given)
+    assert await bob.inbox.peek() == before
+
+
+async def test_numbers_and_flags_may_be_written_as_text(ada: Host, bob: MemberHandle) -> None:
+    await ada("send", to="run.bob", text="hi", urgent="true")
+    assert len(await bob.inbox.peek()) == 1
+    assert (await ada("inbox", limit="5"))["count"] == 0
+
+
+async def test_an_unknown_tool_is_an_error_of_the_protocol(ada: Host) -> None:
+    with pytest.raises(MCPError, match="no tool 'nosuch'; there are who, send"):
+        await ada.client.call_tool("nosuch", {})
+
+
+@pytest.mark.usefixtures("bob")
+async def test_a_run_that_left_joins_again(ada: Host, pool: AgentPool) -> None:
+    await ada("take")
+    await pool.leave_run("run.ada")
+    with pytest.raises(NotAMemberError):
+        await pool.leave_run("run.ada")
+    await ada("send", to="run.bob", text="hi")
+    assert ADA in await pool.members()
+
+
+async def test_a_claim_outlives_its_server(pool: AgentPool, bob: MemberHandle) -> None:
+    async with hosted(Seat(pool, ADA)) as host:
+        await host("take")
+        await bob.send(TO_ADA, "long work")
+        [taken] = (await host("take"))["messages"]
+    async with hosted(Seat(pool, ADA)) as host:
+        assert "messages" not in await host("take")
+        await host("done", claim=taken["claim"])
+        assert (await host("inbox"))["count"] == 0
+    with pytest.raises(ClaimLostError):
+        await pool.inbox("run.ada").ack(taken["claim"].partition("@")[0])
