@@ -16,6 +16,7 @@
 `health`                check, doctor, backup; `reports` says it to monitoring
 `moving`                copy
 `hosting`               mcp
+`setup`                 setup; `hooks` is what the hooks of hosts call
 `completion`            what shells complete
 ======================= =======================================================================
 
