@@ -21,7 +21,7 @@ if not HAS_MCP:
     if os.environ.get("AGENTPOOL_NEEDS_MCP") == "1":
         msg = "AGENTPOOL_NEEDS_MCP=1, but the extra 'mcp' is not installed"
         raise pytest.UsageError(msg)
-    collect_ignore_glob.append("hosts/test_*.py")
+    collect_ignore_glob.append("hosts")
 
 pytest_plugins = ["postgres.fixtures"]
 
@@ -57,9 +57,15 @@ LONG: Final = frozenset(
 """Tests of the conformance suite that take long; it knows no runner of tests itself."""
 
 
-def pytest_report_header() -> str | None:
-    missing = "tests on a PostgreSQL server are left out: they need the extra 'postgres-test'"
-    return None if HAS_DRIVER else missing
+def pytest_report_header() -> list[str]:
+    left_out = [
+        (
+            HAS_DRIVER,
+            "tests on a PostgreSQL server are left out: they need the extra 'postgres-test'",
+        ),
+        (HAS_MCP, "tests with MCP hosts are left out: they need the extra 'mcp'"),
+    ]
+    return [words for is_there, words in left_out if not is_there]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -66,13 +66,17 @@ FOLDERS = {
 }
 """Packages that only hold modules."""
 
-NEEDS_DRIVER = ("agentpool.stores.postgres", "agentpool.doctor.server")
-"""What cannot be loaded without the extra ``postgres``."""
+NEEDS = {
+    "agentpool.stores.postgres": "psycopg",
+    "agentpool.doctor.server": "psycopg",
+    "agentpool.mcp": "mcp",
+}
+"""What cannot be loaded without an extra, and which package that brings."""
 
 LOADABLE = {
     name
     for name in modules().keys() - FOLDERS
-    if find_spec("psycopg") is not None or not any(is_below(name, each) for each in NEEDS_DRIVER)
+    if all(find_spec(package) for each, package in NEEDS.items() if is_below(name, each))
 }
 
 
