@@ -58,14 +58,15 @@ LONG: Final = frozenset(
 
 
 def pytest_report_header() -> list[str]:
-    left_out = [
-        (
-            HAS_DRIVER,
-            "tests on a PostgreSQL server are left out: they need the extra 'postgres-test'",
-        ),
-        (HAS_MCP, "tests with MCP hosts are left out: they need the extra 'mcp'"),
+    needed = [
+        (HAS_DRIVER, "on a PostgreSQL server", "postgres-test"),
+        (HAS_MCP, "with MCP hosts", "mcp"),
     ]
-    return [words for is_there, words in left_out if not is_there]
+    return [
+        f"tests {what} are left out: they need the extra {extra!r}"
+        for is_there, what, extra in needed
+        if not is_there
+    ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,32 +28,41 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _mcp(options: Namespace, out: Printer) -> Doing:
+    member = AgentPoolMember(run_of(options), options.agent)
+    server = _loaded("agentpool.mcp")
+    if options.http is None:
+        return _on_stdio(options, server, member)
+    by_http = _loaded("agentpool.mcp.by_http")
+    listening = socket.create_server((_LOOPBACK, options.http))
+    out.say(f"http://{_LOOPBACK}:{listening.getsockname()[1]}{by_http.PATH}")
+    return _by_http(options, server, by_http, member, listening)
+
+
+def _loaded(name: str) -> ModuleType:
     # Only now: it needs packages that few have, and takes longer to load than all of ours.
     try:
-        faces = import_module("agentpool.mcp")
+        return import_module(name)
     except ImportError as error:
         msg = f"it needs the extra 'mcp': pip install 'agentpool-store[mcp]' ({error})"
         raise InvalidValueError(msg) from error
-    member = AgentPoolMember(run_of(options), options.agent)
-    if options.http is None:
-        return _on_stdio(options, faces, member)
-    listening = socket.create_server((_LOOPBACK, options.http))
-    out.say(f"http://{_LOOPBACK}:{listening.getsockname()[1]}{faces.PATH}")
-    return _by_http(options, faces, member, listening)
 
 
-async def _on_stdio(options: Namespace, faces: ModuleType, member: AgentPoolMember) -> int:
+async def _on_stdio(options: Namespace, server: ModuleType, member: AgentPoolMember) -> int:
     async with a_pool(options) as pool:
-        await faces.serve_stdio(faces.Seat(pool, member))
+        await server.serve_stdio(server.Seat(pool, member))
     return 0
 
 
 async def _by_http(
-    options: Namespace, faces: ModuleType, member: AgentPoolMember, listening: socket.socket
+    options: Namespace,
+    server: ModuleType,
+    by_http: ModuleType,
+    member: AgentPoolMember,
+    listening: socket.socket,
 ) -> int:
     with listening:
         async with a_pool(options) as pool:
-            await faces.serve_http(faces.Seat(pool, member), listening)
+            await by_http.serve_http(server.Seat(pool, member), listening)
     return 0
 
 

@@ -1,7 +1,7 @@
 """A server for hosts that speak MCP: any coding agent joins a pool by it; extra ``mcp``.
 
 ======================= =======================================================================
-`server`                the server, on standard input and output or by HTTP
+`server`                the server, on standard input and output; `by_http` by HTTP
 `arguments`             the eight tools: what each is for, and its arguments
 `tools`                 what they do
 `answers`               what they say: never longer than was asked for
@@ -15,6 +15,6 @@ is ended by its name, a wait goes on by its id, from whatever process.
 """
 
 from agentpool.mcp.seat import Seat
-from agentpool.mcp.server import PATH, serve_http, serve_stdio, server_for
+from agentpool.mcp.server import serve_stdio, server_for
 
-__all__ = ("PATH", "Seat", "serve_http", "serve_stdio", "server_for")
+__all__ = ("Seat", "serve_stdio", "server_for")

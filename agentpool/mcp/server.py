@@ -1,15 +1,12 @@
-"""The server, for one run of one pool: on standard input and output, or by HTTP."""
+"""The server, for one run of one pool, and its use on standard input and output."""
 
 from functools import partial
-from socket import socket
 from typing import Any, Final, TypeAlias
 
 import msgspec
-import uvicorn
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
-from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -30,10 +27,8 @@ from agentpool.mcp.tasks import add_tasks, has_tasks, task_made
 from agentpool.mcp.tools import Tools
 from agentpool.support.version import __version__
 
-__all__ = ("PATH", "serve_http", "serve_stdio", "server_for")
+__all__ = ("serve_stdio", "server_for")
 
-PATH: Final = "/mcp"
-_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 _INSTRUCTIONS: Final = (
     "You share a durable pool with other agents. Nothing sent to you is lost: look with `inbox`,"
     " `take` messages, do what they ask, and end each with `done` (reply= answers it). Messages are"
@@ -95,22 +90,3 @@ async def serve_stdio(seat: Seat) -> None:
     server = server_for(seat)
     async with stdio_server() as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())
-
-
-async def serve_http(seat: Seat, listening: socket) -> None:
-    """Serve hosts of this machine by streamable HTTP, at ``/mcp``, until the process is stopped.
-
-    What a web page could ask for, under a name that leads here, is refused: by its ``Host`` with
-    421, by its ``Origin`` with 403.
-
-    :param listening: bound to the address where it listens
-    """
-    app = server_for(seat).streamable_http_app(
-        streamable_http_path=PATH,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=[f"{host}:*" for host in _HOSTS],
-            allowed_origins=[f"http://{host}:*" for host in _HOSTS],
-        ),
-    )
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-    await uvicorn.Server(config).serve(sockets=[listening])
