@@ -11,7 +11,10 @@ import pytest
 pytest.register_assert_rewrite("agentpool.testing")
 
 HAS_DRIVER: Final = find_spec("psycopg") is not None
-ON_SERVER: Final = ["postgres/test_*.py", "conformance/test_postgres.py", "cli/test_postgres.py"]
+ON_SERVER: Final = [
+    "postgres/test_*.py",
+    *(f"{folder}/test_postgres.py" for folder in ("conformance", "cli", "hosts")),
+]
 """Without the package that speaks to servers, most of these cannot even be loaded."""
 
 collect_ignore_glob = [] if HAS_DRIVER else [*ON_SERVER]

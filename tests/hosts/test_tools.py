@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from agentpool import AgentPool, ClaimLostError, MemberHandle, NotAMemberError, RunAddress
+from agentpool import (
+    AgentPool,
+    AgentPoolMember,
+    ClaimLostError,
+    MemberHandle,
+    NotAMemberError,
+    RunAddress,
+)
 from agentpool.mcp import Seat
 from agentpool.mcp.arguments import TOOLS
 
@@ -45,7 +52,7 @@ async def test_looking_does_not_join(ada: Host, pool: AgentPool) -> None:
 async def test_a_run_that_is_there_already_is_acted_for_as_it_is(
     ada: Host, pool: AgentPool, bob: MemberHandle
 ) -> None:
-    there = ADA.__class__("run.ada", "agent.else", topics=("topic.news",))
+    there = AgentPoolMember("run.ada", "agent.else", topics=("topic.news",))
     async with pool.member(there):
         await ada("send", to="run.bob", text="hi")
         assert there in await pool.members()
@@ -196,3 +203,75 @@ async def test_a_claim_outlives_its_server(pool: AgentPool, bob: MemberHandle) -
         assert (await host("inbox"))["count"] == 0
     with pytest.raises(ClaimLostError):
         await pool.inbox("run.ada").ack(taken["claim"].partition("@")[0])
+
+
+LONG = "ä€😀" * 40_000
+"""More than any answer may have."""
+
+
+@pytest.mark.parametrize("max_chars", [200, 4000, 20_000])
+async def test_what_is_taken_is_bounded_and_says_how_to_get_the_rest(
+    ada: Host, bob: MemberHandle, max_chars: int
+) -> None:
+    await ada("take")
+    for _ in range(3):
+        await bob.send(TO_ADA, LONG)
+    taken = await ada("take", limit=3, max_chars=max_chars)
+    assert len(taken["messages"]) == 3
+    assert len(json.dumps(taken, ensure_ascii=False)) < max_chars + 3 * 600
+    for each in taken["messages"]:
+        text, ref, offset = each["text"], each["cut"].split("'")[1], len(each["text"])
+        while len(text) < len(LONG):
+            read = await ada("content", ref=ref, offset=offset, max_chars=200_000)
+            text, offset = text + read["text"], offset + len(read["text"])
+        assert text == LONG
+
+
+async def test_an_inbox_is_bounded_and_says_how_much_there_is(ada: Host, bob: MemberHandle) -> None:
+    await ada("take")
+    for number in range(30):
+        await bob.send(TO_ADA, "x", message_id=f"message.{number}." + "m" * 480)
+    few = await ada("inbox", limit=5)
+    assert (len(few["messages"]), few["count"]) == (5, 30)
+    assert few["more"].startswith("25 more")
+    short = await ada("inbox", limit=30, max_chars=2000)
+    assert 1 < len(short["messages"]) < 5
+    assert len(json.dumps(short)) < 2300
+    assert "more" not in await ada("inbox", limit=30, max_chars=200_000)
+
+
+async def test_who_is_bounded(ada: Host, pool: AgentPool) -> None:
+    for number in range(60):
+        topics = tuple(f"topic.{each}" for each in range(30))
+        await pool.join_run(
+            AgentPoolMember(f"run.{number:03}" + "r" * 400, "agent.x", topics=topics)
+        )
+    told = await ada("who")
+    assert len(json.dumps(told)) < 9000
+    assert told["more"] == f"{60 - len(told['members'])} more; give an agent to see its runs"
+
+
+async def test_answers_are_bounded(ada: Host, pool: AgentPool) -> None:
+    members = [AgentPoolMember(f"run.{number}", "agent.many") for number in range(4)]
+    for each in members:
+        await pool.join_run(each)
+    asking = asyncio.create_task(ada("ask", to="agent.many", text="?", expect="all"))
+    for each in members:
+        async with await pool.acting_as(each).inbox.take() as delivery:
+            await delivery.reply(LONG)
+    answers = (await asking)["answers"]
+    assert len(answers) == 4
+    assert all("cut" in each for each in answers)
+    assert len(json.dumps(answers, ensure_ascii=False)) < 22_000
+
+
+async def test_a_long_error_is_shortened(ada: Host) -> None:
+    assert len(await ada.refusal("send", to="run." + "x" * 500, text="hi")) < 2100
+
+
+async def test_many_recipients_are_counted(ada: Host, pool: AgentPool) -> None:
+    for number in range(50):
+        await pool.join_run(AgentPoolMember(f"run.{number:02}", "agent.many"))
+    sent = await ada("send", to="agent.many", text="hi")
+    assert len(sent["delivered_to"]) == 21
+    assert sent["delivered_to"][-1] == "... 30 more"
