@@ -1,5 +1,6 @@
 """Serving hosts that speak MCP: mcp."""
 
+import signal
 import socket
 from argparse import ArgumentParser, Namespace
 from importlib import import_module
@@ -49,6 +50,8 @@ def _loaded(name: str) -> ModuleType:
 
 async def _on_stdio(options: Namespace, server: ModuleType, member: AgentPoolMember) -> int:
     async with a_pool(options) as pool:
+        # The thread that reads the input cannot be woken; and a sudden end loses nothing.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         await server.serve_stdio(server.Seat(pool, member))
     return 0
 

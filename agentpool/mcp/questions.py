@@ -19,6 +19,7 @@ __all__ = ("Questions",)
 
 _MAX_CHARS: Final = 20_000
 _LEAST_BODY: Final = 200
+_LEAST_PATIENCE: Final = 0.05
 
 
 class Questions:
@@ -43,8 +44,10 @@ class Questions:
                         idempotency_key=key,
                     )
                     return await self._words(answers)
-                if await self._found(key) is not None:  # else not even that was done in time
+                if await self._found(key) is not None:
                     return going_on(key)
+                # Not even that was done in time: a busy store, or no patience at all.
+                patience = 2 * max(patience, _LEAST_PATIENCE)
 
     async def go_on(self, key: str, patience: float) -> Answer:
         """Wait on for the answers to a question that was asked."""

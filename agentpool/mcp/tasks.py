@@ -12,7 +12,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import require_client_extension
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, RequestParams
+from mcp_types import HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, RequestParams
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from agentpool.errors import AgentPoolError, InvalidValueError
@@ -73,6 +73,7 @@ def _handler(
 ) -> Callable[[_Context, TaskParams], Awaitable[_Task]]:
     async def handle(context: _Context, params: TaskParams) -> _Task:
         require_client_extension(context, EXTENSION)
+        _check_route(context, params.task_id)
         try:
             return await method(params.task_id)
         except InvalidValueError as error:
@@ -81,6 +82,13 @@ def _handler(
             raise MCPError(code=INTERNAL_ERROR, message=trouble(error)) from error
 
     return handle
+
+
+def _check_route(context: _Context, task_id: str) -> None:
+    """Refuse what its header says is about another task: it was led here by that."""
+    headers = {} if context.request is None else context.request.headers
+    if headers.get("mcp-name", task_id) != task_id:
+        raise MCPError(code=HEADER_MISMATCH, message="the header Mcp-Name names another task")
 
 
 def _described(wait_id: str, standing: Standing) -> _Task:

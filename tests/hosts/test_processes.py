@@ -2,21 +2,24 @@
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp_types import HEADER_MISMATCH, INVALID_PARAMS
 
-from agentpool import AgentPool, MemberHandle, RunAddress, open_pool
+from agentpool import AgentPool, AgentPoolMember, MemberHandle, RunAddress, open_pool
 from agentpool.cli import main
+from agentpool.mcp import Seat
 
-from .conftest import BOB, BOUND, POOL, Host
+from .conftest import BOB, BOUND, POOL, Host, hosted
 from .plain import command, environment, plain_host
 
 pytestmark = pytest.mark.slow
@@ -91,6 +94,35 @@ async def test_a_claim_outlives_the_kill_of_its_server(store: Path, agent: Membe
     assert await agent.read(message) == "done"
 
 
+async def test_a_wait_goes_on_in_a_server_in_another_process(
+    store: Path, shared: AgentPool, agent: MemberHandle
+) -> None:
+    async with hosted(Seat(shared, AgentPoolMember("run.eve", "agent.host"), patience=0)) as eve:
+        first = await eve.wait("mail")
+        asked = await eve("ask", to="run.bob", text="Where?", timeout=BOUND)
+    async with asyncio.timeout(BOUND), await agent.inbox.take() as delivery:
+        await delivery.reply("Shelf 42.")
+    await agent.send(RunAddress.run("run.eve"), "hi")
+    async with plain_host(store, "run.eve") as there:
+        waited = await there("wait", **{"for": first["wait_id"]})
+        assert waited == {"came": True, "for": "mail"}
+        [answer] = (await there("wait", **{"for": asked["wait_id"]}))["answers"]
+        assert answer["text"] == "Shelf 42."
+
+
+@pytest.mark.usefixtures("shared")
+async def test_what_is_no_request_harms_nobody_and_an_interrupt_ends_it_quietly(
+    store: Path,
+) -> None:
+    async with plain_host(store, "run.eve") as eve:
+        await eve.say(b'not json\n\xff\xfe\n[]\n{"jsonrpc": "2.0", "method": "nosuch"}\n')
+        call = b'{"jsonrpc": "2.0", "id": 99, "method": "tools/call", "params": '
+        await eve.say(call + b'{"name": "send", "arguments": {"to": "x", "text": "\\ud800"}}}\n')
+        assert "members" not in await eve("who")
+        eve.process.send_signal(signal.SIGINT)
+        assert await eve.process.communicate() == (b"", b"")
+
+
 @pytest.mark.parametrize("tool", ["ask", "wait"])
 async def test_a_task_goes_on_after_the_kill_of_its_server(
     store: Path, agent: MemberHandle, tool: str
@@ -155,6 +187,14 @@ def test_a_taken_port_is_told_in_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+
+
+class Told(NamedTuple):
+    status: int
+    body: bytes
+
+
 class Served:
     """A server by HTTP, in a process."""
 
@@ -164,14 +204,15 @@ class Served:
         self.url = process.stderr.readline().split()[-1]
         self.port = int(self.url.split(":")[-1].removesuffix("/mcp"))
 
-    def status(self, address: str = "127.0.0.1", **headers: str) -> int:
-        """Ask for nothing good, as a page in a browser may do it."""
+    def told(self, request: object, address: str = "127.0.0.1", **headers: str) -> Told:
+        """Send a request as it is, with these headers."""
         connection = HTTPConnection(address, self.port, timeout=BOUND)
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+        body = json.dumps(request)
         kind = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         try:
             connection.request("POST", "/mcp", body, {**kind, **headers})
-            return connection.getresponse().status
+            response = connection.getresponse()
+            return Told(response.status, response.read())
         finally:
             connection.close()
 
@@ -202,7 +243,7 @@ async def test_by_http_only_this_machine_and_no_web_page_is_served(
             assert [each.sender for each in await agent.inbox.peek()] == ["run.eve"]
         here = f"127.0.0.1:{served.port}"
         statuses = [
-            await asyncio.to_thread(served.status, **headers)
+            (await asyncio.to_thread(served.told, PING, **headers)).status
             for headers in (
                 {"Host": f"evil.example.com:{served.port}"},
                 {"Host": here, "Origin": "http://evil.example.com"},
@@ -211,4 +252,23 @@ async def test_by_http_only_this_machine_and_no_web_page_is_served(
         ]
         assert statuses == [421, 403, 403]
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.to_thread(served.status, "127.0.0.2")
+            await asyncio.to_thread(served.told, PING, "127.0.0.2")
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_task_is_not_told_of_where_the_header_names_another(store: Path) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {
+            "extensions": {"io.modelcontextprotocol/tasks": {}}
+        },
+    }
+    task_id = f"mail.{0:028x}"
+    request = {**PING, "method": "tasks/get", "params": {"taskId": task_id, "_meta": meta}}
+    headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tasks/get"}
+    with by_http(store, "run.eve") as served:
+        codes = [
+            json.loads(served.told(request, **headers, **{"Mcp-Name": name}).body)["error"]["code"]
+            for name in (task_id, f"mail.{1:028x}")
+        ]
+    assert codes == [INVALID_PARAMS, HEADER_MISMATCH]

@@ -143,6 +143,7 @@ async def test_a_body_that_is_no_text_is_read_as_base64(ada: Host, pool: AgentPo
     ("tool", "given", "words"),
     [
         ("send", {"to": "run.nobody", "text": "hi"}, "reached nobody"),
+        ("send", {"to": "run.bob", "text": "\ud800"}, "UTF-8"),
         ("send", {"to": "run.bob"}, "missing required field `text`"),
         ("send", {"to": "run.bob", "text": "hi", "cc": "x"}, "unknown field `cc`"),
         ("send", {"to": "run.a\nb", "text": "hi"}, "control character"),
