@@ -1,6 +1,8 @@
 """Setting up hosts: their files are changed where that is needed, and are as before after it."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -210,6 +212,23 @@ def test_a_link_stays_a_link(shell: Shell, home: Path, tmp_path: Path) -> None:
     assert "agentpool" in real.read_text()
     assert shell("setup codex --remove").code == 0
     assert real.read_text() == CONFIG
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_what_cannot_be_written_whole_is_as_it_was(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    assert shell(f"setup {host}").code == 0
+    before = snapshot(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    called = shell(f"setup {host} --as run.else")
+    assert (called.code, called.err) == (5, "agentpool setup: No space left on device\n")
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.usefixtures("home")
