@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from agentpool import AgentPool, ContentNotFoundError, RunMessage
-from agentpool.errors import AgentPoolError, RetryClassification
+from agentpool.errors import AgentPoolError, CorruptRecordError, RetryClassification
 from agentpool.faces.mail import Letter, is_urgent
 
 __all__ = (
@@ -118,8 +118,10 @@ async def body_within(pool: AgentPool, ref: str, room: int, offset: int = 0) -> 
 
 
 async def body_of(pool: AgentPool, message: RunMessage, room: int) -> Answer:
-    """Read the body of a message; where it is kept elsewhere, give its ref only."""
+    """Read the body of a message; of one that is kept elsewhere, or damaged, tell that instead."""
     try:
         return await body_within(pool, message.content_ref, room)
     except ContentNotFoundError:
-        return {"content_ref": message.content_ref, "text": None}
+        return {"content_ref": message.content_ref}
+    except CorruptRecordError as error:  # which is to stop none of the others
+        return {"content_ref": message.content_ref, "unreadable": trouble(error)}

@@ -34,13 +34,13 @@ def who_is_there(view: PoolView, agent: str | None) -> Answer:
 
 def _words(view: PoolView, member: AgentPoolMember) -> Answer:
     run_id = member.run_id
-    inbox = inbox_counted(view, run_id, rows_of(view, run_id))
-    words: Answer = {"run": run_id, "unread": inbox.unread or None}
+    unread = inbox_counted(view, run_id, rows_of(view, run_id)).unread or None
     if is_queue(member):
-        return {"queue": run_id.removeprefix("queue."), **words}
+        return {"queue": run_id.removeprefix("queue."), "unread": unread}
     return {
-        **words,
+        "run": run_id,
         "agent": member.agent_id,
+        "unread": unread,
         "topics": listed(member.topics),
         # One that joined without a lease has nobody who says whether it is alive.
         "here": True if held(view, run_id).presence is Presence.HERE else None,

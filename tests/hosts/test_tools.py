@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from agentpool import (
-    AgentPool,
-    AgentPoolMember,
-    ClaimLostError,
-    MemberHandle,
-    NotAMemberError,
-    RunAddress,
-)
+from agentpool import AgentPool, AgentPoolMember, MemberHandle, RunAddress
+from agentpool.errors import ClaimLostError, CorruptRecordError, NotAMemberError, StoreBusyError
 from agentpool.mcp import Seat
 from agentpool.mcp.arguments import TOOLS
 
@@ -276,3 +270,72 @@ async def test_many_recipients_are_counted(ada: Host, pool: AgentPool) -> None:
     sent = await ada("send", to="agent.many", text="hi")
     assert len(sent["delivered_to"]) == 21
     assert sent["delivered_to"][-1] == "... 30 more"
+
+
+async def test_a_body_that_is_kept_elsewhere_is_named(ada: Host, bob: MemberHandle) -> None:
+    await ada("take")
+    await bob.send(TO_ADA, content_ref="s3://bucket/plan")
+    [taken] = (await ada("take"))["messages"]
+    assert taken.keys() == {"claim", "message", "from", "content_ref"}
+    assert taken["content_ref"] == "s3://bucket/plan"
+
+
+async def test_a_damaged_body_stops_none_of_the_others(
+    ada: Host, pool: AgentPool, bob: MemberHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ada("take")
+    for text in ("damaged", "whole"):
+        await bob.send(TO_ADA, text)
+    real, [damaged, _] = pool.store.get_content, await pool.inbox("run.ada").peek()
+
+    async def get(ref: str) -> bytes:
+        if ref == damaged.content_ref:
+            msg = "it is not what was put"
+            raise CorruptRecordError(msg)
+        return await real(ref)
+
+    monkeypatch.setattr(pool.store, "get_content", get)
+    first, second = (await ada("take"))["messages"]
+    assert first["unreadable"] == "it is not what was put"
+    assert second["text"] == "whole"
+
+
+async def test_what_nobody_was_told_of_is_there_again_at_once(
+    ada: Host, pool: AgentPool, bob: MemberHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ada("take")
+    await bob.send(TO_ADA, "hi")
+
+    async def busy(_: str) -> bytes:
+        msg = "somebody has the lock"
+        raise StoreBusyError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pool.store, "get_content", busy)
+        assert await ada.refusal("take") == "somebody has the lock (try again)"
+    [taken] = (await ada("take"))["messages"]
+    assert "attempt" not in taken
+
+
+async def test_what_is_given_back_is_not_answered(ada: Host, bob: MemberHandle) -> None:
+    await ada("take")
+    await bob.send(TO_ADA, "hi")
+    [taken] = (await ada("take"))["messages"]
+    words = await ada.refusal("done", claim=taken["claim"], ok=False, reply="no")
+    assert words.startswith("reply: ")
+    assert await ada("done", claim=taken["claim"], reply="yes")
+    assert len(await bob.inbox.peek()) == 1
+
+
+async def test_queues_are_told_apart_and_sent_to(ada: Host, pool: AgentPool) -> None:
+    await pool.queue("work")
+    assert (await ada("send", to="queue:work", text="x"))["delivered_to"] == ["queue.work"]
+    queue, me = (await ada("who"))["members"]
+    assert queue == {"queue": "work", "unread": 1}
+    assert me == {"run": "run.ada", "agent": "agent.coder"}
+
+
+async def test_who_holds_a_run_is_told_to_be_here(ada: Host, pool: AgentPool) -> None:
+    async with pool.member(AgentPoolMember("run.bob", "agent.reviewer", topics=("topic.news",))):
+        [bob] = (await ada("who", agent="agent.reviewer"))["members"]
+    assert (bob["here"], bob["topics"]) == (True, ["topic.news"])
