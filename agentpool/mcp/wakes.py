@@ -113,9 +113,8 @@ class Wakes:
         """Wait on for what was waited for."""
         await self._known(wait_id)
         with move_on_after(patience):
-            if kind_of(wait_id) == "mail":
-                await self._mail(wait_id)
-            await self._pool.wait(wait_id)
+            if not await self._mail(wait_id):
+                await self._pool.wait(wait_id)
         return (await self.standing(wait_id)).answer or going_on(wait_id)
 
     async def standing(self, wait_id: str) -> Standing:
@@ -123,9 +122,9 @@ class Wakes:
 
         :raises InvalidValueError: this run has no such wait
         """
-        await self._known(wait_id)
-        if kind_of(wait_id) == "mail":
-            await self._mail(wait_id, 0)
+        known, at = await self._known(wait_id)
+        if await self._mail(wait_id, 0):
+            return Standing("completed", {"came": True, "for": "mail"}, at)
         await self._pool.poll_wake(wait_id)  # its time may be up
         known, at = await self._known(wait_id)
         match known.registration.status:
@@ -144,16 +143,19 @@ class Wakes:
         with suppress(InvalidTransitionError):
             await self._pool.cancel_wake(wait_id)
 
-    async def _mail(self, wait_id: str, most: float = inf) -> None:
-        """Wait for mail until the time of a wait is up, and end the wait when it is there."""
+    async def _mail(self, wait_id: str, most: float = inf) -> bool:
+        """Wait for mail, until the time of a wait for it is up; say whether that ends it now."""
         wake, _ = await self._known(wait_id)
-        if wake.registration.status is not WakeRegistrationStatus.REGISTERED:
-            return
+        is_open = wake.registration.status is WakeRegistrationStatus.REGISTERED
+        if kind_of(wait_id) != "mail" or not is_open:
+            return False
         ends_at = began_at(wait_id) + (wake.condition.timeout_millis or 0)
         left = max(ends_at - self._pool.store.clock(), 0) / 1000
         me = await self._seat.joined()
-        if await me.inbox.wait(min(left, most)):
+        came = await me.inbox.wait(min(left, most))
+        if came:
             await me.publish(wait_id, idempotency_key=wait_id)
+        return came
 
     async def _came(self, wake: AgentPoolStoredWake) -> Answer:
         kind, answer = kind_of(wake.condition.condition_id), {"came": True, "for": _what(wake)}

@@ -7,10 +7,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from agentpool import AgentPool, AgentPoolMember, AgentPoolSnapshot, MemberHandle, RunAddress
+from agentpool import (
+    AgentPool,
+    AgentPoolMember,
+    AgentPoolSnapshot,
+    InMemoryAgentPoolStore,
+    MemberHandle,
+    PolicyRef,
+    RunAddress,
+)
 from agentpool.mcp import Seat
 
-from .conftest import ADA, BOUND, Host, hosted
+from .conftest import ADA, BOUND, POOL, Host, hosted
 
 TO_ADA = RunAddress.run("run.ada")
 PATIENCE = 0.05
@@ -216,3 +224,16 @@ async def test_a_call_that_is_cancelled_leaves_nothing_that_waits(
         with pytest.raises(asyncio.CancelledError):
             await calling
         await until(pool, _nothing_is_open)
+
+
+async def test_mail_is_told_of_where_policies_hide_events() -> None:
+    """The end of such a wait is seen by nobody then; that there is mail, by who looks."""
+    async with (
+        InMemoryAgentPoolStore() as store,
+        AgentPool.open(store, POOL, policy_refs=[PolicyRef(id="policy.team")]) as pool,
+        hosted(impatient(pool)) as host,
+    ):
+        first = await host.wait("mail")
+        await host("send", to="run.ada", text="to myself")
+        for _ in range(2):
+            assert await ended(host, first) == {"came": True, "for": "mail"}
