@@ -80,6 +80,17 @@ async def test_what_is_taken_is_done_and_answered_once(ada: Host, bob: MemberHan
     assert await bob.inbox.peek() == ()
 
 
+async def test_a_message_that_names_what_it_answers_is_an_answer(
+    ada: Host, bob: MemberHandle
+) -> None:
+    await ada("take")
+    asking = asyncio.create_task(bob.ask_one(TO_ADA, "Where is Dune?"))
+    await ada.wait("mail")
+    [listed] = (await ada("inbox"))["messages"]
+    await ada("send", to=f"run:{listed['from']}", text="Shelf 42.", reply_to=listed["message"])
+    assert await bob.read(await asking) == "Shelf 42."
+
+
 async def test_what_is_given_back_comes_again(ada: Host, bob: MemberHandle) -> None:
     await ada("take")
     await bob.send(TO_ADA, "hard")
