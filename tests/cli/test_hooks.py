@@ -65,17 +65,13 @@ def test_another_session_is_told_too(hooked: Hooked, library: Shell) -> None:
     assert hooked("Stop", "two") is not None
 
 
-def test_what_was_told_before_it_could_be_taken_hides_nothing(
-    hooked: Hooked, library: Shell
-) -> None:
-    """One that is delivered later has a lower number than one that was told of before."""
-    library("send run.me later --as run.ada --deliver-in 1s")
-    library("send run.me now --as run.ada")
-    assert hooked("PostToolUse") is not None
+def test_what_comes_back_is_told_of_though_later_mail_was(hooked: Hooked, library: Shell) -> None:
+    library("send run.me first --as run.ada")
     token = library("take").row["token"]
-    assert library("wait --timeout 3m").row["came"]
-    assert hooked("PostToolUse") is not None
-    assert library(f"ack {token}").code == 0
+    library("send run.me second --as run.eve")
+    assert "from run.eve." in str(hooked("PostToolUse"))
+    assert library(f"nack {token} --delay 0").code == 0
+    assert "from run.ada." in str(hooked("PostToolUse"))
 
 
 def test_where_nothing_can_be_kept_it_is_told_again(
