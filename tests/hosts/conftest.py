@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pytest
 from mcp import Client
@@ -46,6 +46,20 @@ class Host(NamedTuple):
         result = await self.client.call_tool(tool, given)
         assert result.is_error
         return text_of(result)
+
+
+class Calls(Protocol):
+    """What calls tools, of whatever host."""
+
+    async def __call__(self, tool: str, /, **given: object) -> dict[str, Any]: ...
+
+
+async def ended(call: Calls, answer: dict[str, Any]) -> dict[str, Any]:
+    """Go on until it is over, as a model does."""
+    async with asyncio.timeout(BOUND):
+        while "wait_id" in answer:
+            answer = await call("wait", **{"for": answer["wait_id"]})
+    return answer
 
 
 @asynccontextmanager

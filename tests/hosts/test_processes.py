@@ -19,7 +19,7 @@ from agentpool import AgentPool, AgentPoolMember, MemberHandle, RunAddress, open
 from agentpool.cli import main
 from agentpool.mcp import Seat
 
-from .conftest import BOB, BOUND, POOL, Host, hosted
+from .conftest import BOB, BOUND, POOL, Host, ended, hosted
 from .plain import command, environment, plain_host
 
 pytestmark = pytest.mark.slow
@@ -64,15 +64,16 @@ async def test_two_hosts_and_an_agent_share_a_pool(store: Path, agent: MemberHan
         ada = Host(client)
         await eve("take")
         asking = asyncio.create_task(ada("ask", to="run.eve", text="Who has Dune?"))
-        assert await eve("wait", **{"for": "mail"}) == {"came": True, "for": "mail"}
+        waited = await ended(eve, await eve("wait", **{"for": "mail"}))
+        assert waited == {"came": True, "for": "mail"}
         [question] = (await eve("take"))["messages"]
         passed_on = asyncio.create_task(eve("ask", to="agent.reviewer", text=question["text"]))
         async with asyncio.timeout(BOUND), await agent.inbox.take() as delivery:
             assert await delivery.text() == "Who has Dune?"
             await delivery.reply("Nobody.")
-        [said] = (await passed_on)["answers"]
+        [said] = (await ended(eve, await passed_on))["answers"]
         await eve("done", claim=question["claim"], reply=said["text"])
-        [answer] = (await asking)["answers"]
+        [answer] = (await ended(ada, await asking))["answers"]
         assert (answer["from"], answer["text"]) == ("run.eve", "Nobody.")
         there = {each["run"] for each in (await ada("who"))["members"]}
         assert there == {"run.ada", "run.bob", "run.eve"}

@@ -18,18 +18,10 @@ from agentpool import (
 )
 from agentpool.mcp import Seat
 
-from .conftest import ADA, BOUND, POOL, Host, hosted
+from .conftest import ADA, BOUND, POOL, Host, ended, hosted
 
 TO_ADA = RunAddress.run("run.ada")
 PATIENCE = 0.05
-
-
-async def ended(host: Host, answer: dict[str, Any]) -> dict[str, Any]:
-    """Go on until it is over, as a model does."""
-    async with asyncio.timeout(BOUND):
-        while "wait_id" in answer:
-            answer = await host.wait(answer["wait_id"])
-    return answer
 
 
 def impatient(pool: AgentPool) -> Seat:
