@@ -4,19 +4,57 @@ import os
 import runpy
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pytest
 
 pytest.register_assert_rewrite("agentpool.testing")
 
-HAS_DRIVER: Final = find_spec("psycopg") is not None
-ON_SERVER: Final = ["postgres/test_*.py", "conformance/test_postgres.py", "cli/test_postgres.py"]
-"""Without the package that speaks to servers, most of these cannot even be loaded."""
 
-HAS_TRACING: Final = bool(find_spec("opentelemetry") and find_spec("opentelemetry.sdk"))
+class Needs(NamedTuple):
+    """Tests that can only be loaded where an extra is installed.
 
-collect_ignore_glob = [] if HAS_DRIVER else ON_SERVER
+    :ivar packages: what the extra brings
+    """
+
+    what: str
+    extra: str
+    packages: tuple[str, ...]
+    tests: tuple[str, ...]
+
+    @property
+    def has_all(self) -> bool:
+        return all(find_spec(each) is not None for each in self.packages)
+
+    @property
+    def must_be_there(self) -> bool:
+        name = self.extra.removesuffix("-test").upper()
+        return os.environ.get(f"AGENTPOOL_NEEDS_{name}") == "1"
+
+
+NEEDS: Final = [
+    Needs(
+        "on a PostgreSQL server",
+        "postgres-test",
+        ("psycopg",),
+        (
+            "postgres/test_*.py",
+            *(f"{folder}/test_postgres.py" for folder in ("conformance", "cli", "hosts")),
+            *(f"{folder}/test_on_server.py" for folder in ("otel", "web")),
+        ),
+    ),
+    Needs("of hosts that speak MCP", "mcp", ("mcp",), ("hosts",)),
+    Needs(
+        "of the live page",
+        "web-test",
+        ("starlette", "uvicorn", "httpx", "websockets"),
+        ("web",),
+    ),
+    Needs("of tracing", "otel-test", ("opentelemetry", "opentelemetry.sdk"), ("otel",)),
+]
+MISSING: Final = [each for each in NEEDS if not each.has_all]
+
+collect_ignore_glob = [tests for each in MISSING for tests in each.tests]
 
 pytest_plugins = ["postgres.fixtures"]
 
@@ -52,12 +90,17 @@ LONG: Final = frozenset(
 """Tests of the conformance suite that take long; it knows no runner of tests itself."""
 
 
+def pytest_configure() -> None:
+    for each in MISSING:
+        if each.must_be_there:
+            msg = f"the extra {each.extra!r} has to be installed, and is not"
+            raise pytest.UsageError(msg)
+
+
 def pytest_report_header() -> list[str]:
-    left_out = {
-        "on a PostgreSQL server are left out: they need the extra 'postgres-test'": HAS_DRIVER,
-        "of tracing are left out: they need the extra 'otel-test'": HAS_TRACING,
-    }
-    return [f"tests {each}" for each, is_there in left_out.items() if not is_there]
+    return [
+        f"tests {each.what} are left out: they need the extra {each.extra!r}" for each in MISSING
+    ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

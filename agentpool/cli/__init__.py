@@ -7,7 +7,6 @@
 `times`                 seconds and moments as people write them
 `opening`               the store and the pool that are meant, and the run that acts
 `rows`                  records, messages and members as rows
-`finding`               messages by what names them, and whom an address means
 `looking`               pools, members, stats, top, explain
 `log`                   tail, show, thread
 `talking`               inbox, send, ask, reply, publish
@@ -16,6 +15,8 @@
 `making`                init, join, leave
 `health`                check, doctor, backup; `reports` says it to monitoring
 `moving`                copy
+`hosting`               mcp
+`setup`                 setup; `hooks` is what the hooks of hosts call
 `completion`            what shells complete
 ======================= =======================================================================
 

@@ -19,12 +19,12 @@ from agentpool import (
     RunMessageRecorded,
 )
 from agentpool.cli.arguments import Verb, chosen_run, in_pool
-from agentpool.cli.finding import message_named, recorded_message
 from agentpool.cli.opening import looked_at
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, event_row, event_words, message_row, receipt_row
 from agentpool.cli.times import Since, since
 from agentpool.errors import InvalidValueError
+from agentpool.faces.naming import message_named, recorded_message
 from agentpool.rules.command import PoolView
 from agentpool.rules.history import page_of_events
 from agentpool.stores.base import Bulk

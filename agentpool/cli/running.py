@@ -40,6 +40,8 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "making": ("init", "join", "leave"),
     "health": ("check", "backup", "doctor"),
     "moving": ("copy",),
+    "hosting": ("mcp",),
+    "setup": ("setup",),
     "completion": ("completion",),
 }
 """Which verbs are where. A call loads its own only: hooks start some of them constantly."""

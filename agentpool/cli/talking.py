@@ -5,11 +5,12 @@ from typing import Final, Literal, TypeAlias
 
 from agentpool import AgentPoolMember, AskOutcome
 from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in_pool, takes_body
-from agentpool.cli.finding import address, claim_named, message_named
+from agentpool.cli.hooks import asked_by_hook, tell_host
 from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if_absent
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, message_row, receipt_row
 from agentpool.cli.times import seconds
+from agentpool.faces.naming import address, claim_named, message_named
 from agentpool.rules.queues import queue_run
 
 __all__ = ("VERBS", "inbox_of", "of_inbox")
@@ -37,10 +38,18 @@ def _inbox_arguments(parser: ArgumentParser) -> None:
     in_pool(parser)
     of_inbox(parser)
     parser.add_argument("--count", type=int, default=100, metavar="N", help="at most so many (100)")
-    parser.add_argument("--bodies", action="store_true", help="with their bodies")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--bodies", action="store_true", help="with their bodies")
+    how.add_argument(
+        "--hook", action="store_true", help="tell the host whose hook this is of what is new"
+    )
 
 
-async def _inbox(options: Namespace, out: Printer) -> int:
+def _inbox(options: Namespace, out: Printer) -> Doing:
+    return tell_host(options, asked_by_hook(), out) if options.hook else _listed(options, out)
+
+
+async def _listed(options: Namespace, out: Printer) -> int:
     async with looked_at(options) as pool:
         rows: list[Row] = []
         run_id = inbox_of(options)

@@ -17,13 +17,13 @@ from agentpool import (
     TopicTarget,
 )
 from agentpool.cli.arguments import Verb, in_pool
-from agentpool.cli.finding import address
 from agentpool.cli.log import events_of
 from agentpool.cli.opening import a_pool, tell_if_absent
 from agentpool.cli.printing import Printer, Row, as_json
 from agentpool.cli.rows import event_row
 from agentpool.cli.talking import inbox_of, of_inbox
 from agentpool.cli.times import seconds
+from agentpool.faces.naming import address
 from agentpool.rules.command import PoolView
 
 __all__ = ("VERBS",)

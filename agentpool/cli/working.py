@@ -5,12 +5,12 @@ from typing import Final
 
 from agentpool import AgentPool, DeadLetter, Delivery
 from agentpool.cli.arguments import Verb, acting, in_pool
-from agentpool.cli.finding import claim_named
 from agentpool.cli.opening import a_pool, looked_at, member_for, tell_if_absent
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, message_row
 from agentpool.cli.talking import inbox_of, of_inbox
 from agentpool.cli.times import seconds
+from agentpool.faces.naming import claim_name, claim_named
 
 __all__ = ("VERBS",)
 
@@ -65,7 +65,7 @@ async def _taken_row(pool: AgentPool, run_id: str, delivery: Delivery) -> Row:
     return {
         **message_row(delivery.message),
         "attempt": delivery.attempt,
-        "token": f"{delivery.token}@{run_id}",
+        "token": claim_name(delivery.token, run_id),
         "body": await body_in(pool, delivery.message),
     }
 

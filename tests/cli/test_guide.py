@@ -1,4 +1,4 @@
-"""The guide: its commands, one after another in one shell, print what it says."""
+"""Guides: their commands, one after another in one shell, print what they say."""
 
 import re
 import subprocess
@@ -12,15 +12,20 @@ __all__ = ("on_path",)
 
 pytestmark = pytest.mark.slow
 
-GUIDE = (ROOT / "examples/guides/shell.md").read_text("utf-8")
 
-
+@pytest.mark.parametrize("name", ["shell", "mcp"])
 @pytest.mark.usefixtures("on_path")
-def test_the_commands_of_the_guide_print_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_of_a_guide_print_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    guide = (ROOT / f"examples/guides/{name}.md").read_text("utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for variable in ("CODEX_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
     pairs = re.findall(
-        r"^```bash\n(.*?)^```\n\n```text\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE
+        r"^```bash\n(.*?)^```\n\n```text\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE
     )
-    assert len(pairs) == GUIDE.count("```bash")
+    assert len(pairs) == guide.count("```bash")
     script = tmp_path / "guide"
     script.write_text("#!/bin/bash\nset -eu\n" + "".join(commands for commands, _ in pairs))
     script.chmod(0o755)

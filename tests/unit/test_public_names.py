@@ -67,19 +67,17 @@ FOLDERS = {
 """Packages that only hold modules."""
 
 NEEDS = {
-    "psycopg": ("agentpool.stores.postgres", "agentpool.doctor.server"),
-    "opentelemetry": ("agentpool.otel",),
+    "agentpool.stores.postgres": "psycopg",
+    "agentpool.doctor.server": "psycopg",
+    "agentpool.mcp": "mcp",
+    "agentpool.otel": "opentelemetry",
 }
-"""What cannot be loaded without a package that an extra brings."""
+"""What cannot be loaded without an extra, and which package that brings."""
 
 LOADABLE = {
     name
     for name in modules().keys() - FOLDERS
-    if all(
-        find_spec(package) is not None
-        for package, modules_of_it in NEEDS.items()
-        if any(is_below(name, each) for each in modules_of_it)
-    )
+    if all(find_spec(package) for each, package in NEEDS.items() if is_below(name, each))
 }
 
 

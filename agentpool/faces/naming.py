@@ -16,7 +16,7 @@ from agentpool import (
 from agentpool.rules.command import PoolView
 from agentpool.rules.queues import queue_run
 
-__all__ = ("address", "claim_named", "message_named", "recorded_message")
+__all__ = ("address", "claim_name", "claim_named", "message_named", "recorded_message")
 
 _CLAIM: Final = re.compile(r"((\d{1,19})\.\d+\.\d+\.[0-9a-f]{16})@(.+)", re.DOTALL)
 _KINDS: Final[dict[str, Callable[[str], RunAddress]]] = {
@@ -52,8 +52,13 @@ def _meant(view: PoolView, id_: str) -> RunAddress:
     return RunAddress.run(id_)  # where there is none, sending to it says what is near
 
 
+def claim_name(token: str, run_id: str) -> str:
+    """Name a claim in such a way that the inbox in which it is need not be said."""
+    return f"{token}@{run_id}"
+
+
 def claim_named(text: str) -> tuple[str, str] | None:
-    """Take the token that `take` printed apart: the claim, and the run in whose inbox it is."""
+    """Take apart what `claim_name` gave: the claim, and the run in whose inbox it is."""
     found = _CLAIM.fullmatch(text)
     return None if found is None else (found[1], found[3])
 

@@ -1,0 +1,80 @@
+"""Serving hosts that speak MCP: mcp."""
+
+import signal
+import socket
+from argparse import ArgumentParser, Namespace
+from importlib import import_module
+from types import ModuleType
+from typing import Final
+
+from agentpool import AgentPoolMember
+from agentpool.cli.arguments import Doing, Verb, acting
+from agentpool.cli.opening import a_pool, run_of
+from agentpool.cli.printing import Printer
+from agentpool.errors import InvalidValueError
+
+__all__ = ("VERBS",)
+
+_LOOPBACK: Final = "127.0.0.1"
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    acting(parser)
+    parser.add_argument(
+        "--http",
+        type=int,
+        metavar="PORT",
+        help="by streamable HTTP on this port of 127.0.0.1 (0: a free one); else on its input",
+    )
+
+
+def _mcp(options: Namespace, out: Printer) -> Doing:
+    member = AgentPoolMember(run_of(options), options.agent)
+    server = _loaded("agentpool.mcp")
+    if options.http is None:
+        return _on_stdio(options, server, member)
+    by_http = _loaded("agentpool.mcp.by_http")
+    listening = socket.create_server((_LOOPBACK, options.http))
+    out.say(f"http://{_LOOPBACK}:{listening.getsockname()[1]}{by_http.PATH}")
+    return _by_http(options, server, by_http, member, listening)
+
+
+def _loaded(name: str) -> ModuleType:
+    # Only now: it needs packages that few have, and takes longer to load than all of ours.
+    try:
+        return import_module(name)
+    except ImportError as error:
+        msg = f"it needs the extra 'mcp': pip install 'agentpool-store[mcp]' ({error})"
+        raise InvalidValueError(msg) from error
+
+
+async def _on_stdio(options: Namespace, server: ModuleType, member: AgentPoolMember) -> int:
+    async with a_pool(options) as pool:
+        # The thread that reads the input cannot be woken; and a sudden end loses nothing.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        await server.serve_stdio(server.Seat(pool, member))
+    return 0
+
+
+async def _by_http(
+    options: Namespace,
+    server: ModuleType,
+    by_http: ModuleType,
+    member: AgentPoolMember,
+    listening: socket.socket,
+) -> int:
+    with listening:
+        async with a_pool(options) as pool:
+            await by_http.serve_http(server.Seat(pool, member), listening)
+    return 0
+
+
+VERBS: Final = (
+    Verb(
+        "mcp",
+        "serve a host that speaks MCP, such as a coding agent, as one run of a pool",
+        "agentpool mcp --as run.ada --agent agent.coder\nagentpool mcp --as run.ada --http 8421",
+        _arguments,
+        _mcp,
+    ),
+)

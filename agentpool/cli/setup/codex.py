@@ -1,0 +1,61 @@
+"""Codex: the server and the hooks in a marked block of ``config.toml`` in its home."""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+from agentpool.cli.setup.asked import EVENTS, HOOK_SECONDS, SERVER, Asked
+from agentpool.cli.setup.files import Change, read, refusal
+from agentpool.cli.setup.marked import block_in, with_block, without_block
+
+__all__ = ("codex_changes",)
+
+
+def codex_changes(asked: Asked | None) -> list[Change]:
+    """Say what becomes of the file; ``None``: what was written is taken out.
+
+    :raises InvalidValueError: it cannot be read, or has what was not written here
+    """
+    home = os.environ.get("CODEX_HOME")
+    path = (Path(home) if home else Path.home() / ".codex") / "config.toml"
+    before = read(path)
+    text = before or ""
+    _checked(path, text, "it cannot be read")
+    if asked is None:
+        after = without_block(text)
+        is_empty = block_in(text) is not None and not after
+        return [Change(path, before, None if before is None or is_empty else after)]
+    after = with_block(text, _lines(asked))
+    _checked(path, after, "what is to be added does not fit to what is there")
+    return [Change(path, before, after)]
+
+
+def _checked(path: Path, text: str, why: str) -> None:
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise refusal(path, f"{why}: {error}") from error
+
+
+def _lines(asked: Asked) -> str:
+    server = asked.server()
+    environment = server.pop("env")
+    lines = [f"[mcp_servers.{SERVER}]", *(_line(*each) for each in server.items())]
+    lines += [f"[mcp_servers.{SERVER}.env]"]
+    if isinstance(environment, dict):
+        lines += [_line(*each) for each in environment.items()]
+    for event in EVENTS:
+        lines += [
+            f"[[hooks.{event}]]",
+            f"[[hooks.{event}.hooks]]",
+            _line("type", "command"),
+            _line("command", asked.hook()),
+            _line("timeout", HOOK_SECONDS),
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _line(name: str, value: object) -> str:
+    """Write a line of TOML: texts, numbers and lists of texts are written as in JSON."""
+    return f"{name} = {json.dumps(value, ensure_ascii=False)}"

@@ -1,0 +1,91 @@
+"""Files of a host: what is to be written, shown as a difference, and written at once or not."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from difflib import unified_diff
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from agentpool.errors import InvalidValueError
+
+__all__ = ("Change", "read", "refusal")
+
+_MODE: Final = 0o644
+_OF_HOSTS: Final = {".claude", ".codex"}
+
+
+class Change(NamedTuple):
+    """What becomes of a file.
+
+    :ivar before: what it has; ``None``: it is not there
+    :ivar after: what it is to have; ``None``: it is not to be there
+    """
+
+    path: Path
+    before: str | None
+    after: str | None
+
+    @property
+    def what(self) -> str:
+        """Say in a word what happens."""
+        if self.before == self.after:
+            return "unchanged"
+        return "deleted" if self.after is None else "written"
+
+    def difference(self) -> Iterator[str]:
+        """Show it as `diff` does."""
+        before, after = ((each or "").splitlines() for each in (self.before, self.after))
+        yield from unified_diff(before, after, str(self.path), str(self.path), lineterm="")
+
+    def carry_out(self) -> None:
+        """Write the file, whole or not at all; where it is a link, what that leads to.
+
+        :raises OSError: it cannot be written; it is as it was
+        """
+        if self.before == self.after:
+            return
+        path = self.path.resolve()
+        if self.after is None:
+            path.unlink()
+            if path.parent.name in _OF_HOSTS:
+                with suppress(OSError):  # others have something there
+                    path.parent.rmdir()
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, self.after.encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(number, mode)
+            os.fsync(number)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise
+
+
+def read(path: Path) -> str | None:
+    """Read a file as it is; ``None``: it is not there.
+
+    :raises InvalidValueError: it is no text
+    """
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise refusal(path, "it is not UTF-8") from error
+
+
+def refusal(path: Path, why: str) -> InvalidValueError:
+    """Make the error for a file that is left as it is."""
+    return InvalidValueError(f"{path} is left as it is: {why}")

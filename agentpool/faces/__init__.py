@@ -1,0 +1,9 @@
+"""What the faces of the library have in common: the command line, and the server for MCP hosts.
+
+======================= =======================================================================
+`naming`                messages by what names them, and whom an address means
+`mail`                  what lies in an inbox, and who has what of it
+======================= =======================================================================
+"""
+
+__all__ = ()

@@ -1,0 +1,112 @@
+"""Questions that outlive a call, and the server: messages under a key, which is their id."""
+
+from typing import Final
+
+from anyio import move_on_after
+
+from agentpool import AgentPoolStoredMessage, Answers, AskOutcome, MessageStatus
+from agentpool.errors import InvalidValueError, shown
+from agentpool.faces.naming import address
+from agentpool.mcp.answers import Answer, body_of, listed, message_words, said
+from agentpool.mcp.arguments import Ask
+from agentpool.mcp.seat import Seat
+from agentpool.mcp.standing import Standing, going_on, withdrawn_if_left
+from agentpool.rules.asking import answers_to
+from agentpool.rules.command import PoolView
+from agentpool.runtime.drafts import fresh_id
+
+__all__ = ("Questions",)
+
+_MAX_CHARS: Final = 20_000
+_LEAST_BODY: Final = 200
+_LEAST_PATIENCE: Final = 0.05
+
+
+class Questions:
+    """The questions that the run of a seat asks."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat: Final = seat
+        self._pool: Final = seat.pool
+
+    async def ask(self, given: Ask, patience: float) -> Answer:
+        """Ask, and wait for the answers; or say how to go on."""
+        me, to = await self._seat.joined(), await address(self._pool, given.to)
+        key = fresh_id("ask", self._pool.store.clock)
+        async with withdrawn_if_left(lambda: self.cancel(key)):
+            while True:
+                with move_on_after(patience):
+                    answers = await me.ask(
+                        to,
+                        given.text,
+                        expected=given.expect,
+                        timeout=given.timeout,
+                        idempotency_key=key,
+                    )
+                    return await self._words(answers)
+                if await self._found(key) is not None:
+                    return going_on(key)
+                # Not even that was done in time: a busy store, or no patience at all.
+                patience = 2 * max(patience, _LEAST_PATIENCE)
+
+    async def go_on(self, key: str, patience: float) -> Answer:
+        """Wait on for the answers to a question that was asked."""
+        stored = await self._known(key)
+        with move_on_after(patience):
+            return await self._words(await self._pool.ask(stored.message))
+        return (await self.standing(key)).answer or going_on(key)
+
+    async def standing(self, key: str) -> Standing:
+        """Say how a question stands.
+
+        :raises InvalidValueError: this run has asked none by this key
+        """
+        stored = await self._known(key)
+
+        def look(view: PoolView) -> tuple[Answers | None, int | None]:
+            known = view.message_by_key(key)
+            return answers_to(view, key), None if known is None else view.time_of(known.seq)
+
+        answers, at = await self._pool.store.query(self._pool.pool_id, look)
+        if answers is None:
+            return Standing("working", None, at)
+        is_cancelled = stored.receipt.status is MessageStatus.CANCELLED
+        words = await self._words(answers)
+        return Standing("cancelled" if is_cancelled else "completed", words, at)
+
+    async def cancel(self, key: str) -> None:
+        """Hand a question out no more, and wait for no answers."""
+        stored = await self._known(key)
+        await self._pool.record_message_status(
+            stored.message, MessageStatus.CANCELLED, stored.receipt.delivered_to
+        )
+
+    async def _known(self, key: str) -> AgentPoolStoredMessage:
+        found = await self._found(key)
+        if found is None:
+            msg = f"{self._seat.run_id!r} has asked nothing under the id {shown(key)}"
+            raise InvalidValueError(msg, pool_id=self._pool.pool_id)
+        return found
+
+    async def _found(self, key: str) -> AgentPoolStoredMessage | None:
+        pool, run_id = self._pool, self._seat.run_id
+        known = await pool.store.query(pool.pool_id, lambda view: view.message_by_key(key))
+        if known is None or known.stored.message.sender != run_id:
+            return None
+        return known.stored
+
+    async def _words(self, answers: Answers) -> Answer:
+        rows: list[Answer] = []
+        room = _MAX_CHARS
+        for left, message in zip(range(len(answers), 0, -1), answers, strict=True):
+            words = {**message_words(message), "reply_to": None}
+            piece = max(room // left - len(said(words)), _LEAST_BODY)
+            rows.append({**words, **await body_of(self._pool, message, piece)})
+            room -= len(said(rows[-1]))
+        is_complete = answers.outcome is AskOutcome.COMPLETE
+        return {
+            "answers": rows,
+            "outcome": None if is_complete else str(answers.outcome),
+            "no_answer_of": listed(answers.missing),
+            "too_late": listed(each.message_id for each in answers.late),
+        }

@@ -1,0 +1,91 @@
+"""The run that a server acts as, and the claims that it has."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from anyio import CancelScope
+
+from agentpool import AgentPool, AgentPoolMember, Delivery, MemberHandle
+from agentpool.errors import InvalidValueError, shown
+from agentpool.faces.naming import claim_name, claim_named
+
+__all__ = ("Seat",)
+
+LEASE: Final = 600.0
+"""How long a claim outlives its server, in seconds: long enough to start another."""
+LONGEST: Final = 6 * 3600.0
+"""How long a server renews a claim that nobody ends: a model may have forgotten it."""
+
+
+class Seat:
+    """A run in a pool, for which a server acts.
+
+    It joins with the first call that needs that, as the command line does: without a lease, so it
+    stays a member while no server runs, and whoever holds the run goes on doing so.
+
+    :ivar run_id: the run
+    :ivar me: what it can do; see `joined` for what needs a member
+    :ivar patience: for how many seconds a call waits before it gives what to go on with instead
+    :ivar task_patience: the same, before a host that has tasks gets one
+    """
+
+    def __init__(
+        self,
+        pool: AgentPool,
+        member: AgentPoolMember,
+        *,
+        patience: float = 25.0,
+        task_patience: float = 1.0,
+    ) -> None:
+        self.pool: Final = pool
+        self.patience: Final = patience
+        self.task_patience: Final = task_patience
+        self.me: Final = pool.acting_as(member, claim_lease=LEASE, claim_limit=LONGEST)
+        self.run_id: Final = member.run_id
+        self._held: dict[str, Delivery] = {}
+
+    async def joined(self) -> MemberHandle:
+        """Give the handle of the run, which joins where it is no member."""
+        run_id, pool = self.run_id, self.pool
+        if not await pool.store.query(pool.pool_id, lambda view: run_id in view.state.members):
+            await pool.join_run(self.me.member)
+        return self.me
+
+    async def take(self, limit: int) -> Sequence[tuple[str, Delivery]]:
+        """Claim the next messages that are there, and renew their claims from now on."""
+        me = await self.joined()
+        taken = await me.inbox.take_many(limit, 0)
+        named = [(claim_name(each.token, me.run_id), each) for each in taken]
+        self._held.update(named)
+        return named
+
+    async def give_back(self, claims: Sequence[tuple[str, Delivery]]) -> None:
+        """Give messages back of which nobody was told, also when that is cancelled."""
+        with CancelScope(shield=True):
+            for name, delivery in claims:
+                self._held.pop(name, None)
+                await delivery.give_back()
+
+    async def end(self, claim: str, *, ok: bool) -> None:
+        """End a claim, whichever process made it; ``ok``: for good, else the message comes again.
+
+        :raises ClaimLostError: it had run out or was ended
+        :raises InvalidValueError: it is no claim, or one of another inbox
+        """
+        token, inbox = self.token_of(claim), self.me.inbox
+        await (inbox.ack(token) if ok else inbox.nack(token))
+        self._held.pop(claim, None)
+
+    def token_of(self, claim: str) -> str:
+        """Give the token of a claim.
+
+        :raises InvalidValueError: it is no claim, or one of another inbox
+        """
+        token, run_id = claim_named(claim) or (None, None)
+        if token is None or run_id != self.run_id:
+            msg = (
+                f"claim: {shown(claim)} is none of the inbox of {self.run_id!r}; give one as `take`"
+                " gave it, or as `inbox` lists it"
+            )
+            raise InvalidValueError(msg, pool_id=self.pool.pool_id)
+        return token

@@ -1,0 +1,160 @@
+"""What the tools do, each for the run of its seat."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final, TypeAlias
+
+from agentpool import MessageReceipt
+from agentpool.errors import InvalidValueError
+from agentpool.faces.mail import CORRELATION_OF_URGENT, mail
+from agentpool.faces.naming import address, message_named
+from agentpool.mcp.answers import (
+    Answer,
+    body_of,
+    body_within,
+    header_of,
+    listed,
+    message_words,
+    rows_within,
+    said,
+)
+from agentpool.mcp.arguments import Arguments, Ask, Content, Done, Inbox, Send, Take, Wait, Who
+from agentpool.mcp.seat import Seat
+from agentpool.mcp.waits import Waits
+from agentpool.mcp.who import who_is_there
+from agentpool.stores.base import Bulk
+from agentpool.wire.refs import NO_CORRELATION
+
+__all__ = ("Tools",)
+
+_Tool: TypeAlias = Callable[[Any, float], Awaitable[Answer]]
+
+_LEAST_BODY: Final = 100
+
+
+class Tools:
+    """The eight tools.
+
+    :ivar seat: the run that they act for
+    :ivar waits: what has to do with waiting
+    """
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat: Final = seat
+        self.waits: Final = Waits(seat)
+        self._by_arguments: Final[dict[type[Arguments], _Tool]] = {
+            Who: self.who,
+            Send: self.send,
+            Ask: self.waits.ask,
+            Inbox: self.inbox,
+            Take: self.take,
+            Done: self.done,
+            Wait: self.waits.wait,
+            Content: self.content,
+        }
+
+    async def call(self, arguments: Arguments, patience: float) -> Answer:
+        """Call the tool whose arguments these are.
+
+        :param patience: for how many seconds it may wait
+        :raises AgentPoolError: in the words of the library
+        """
+        return await self._by_arguments[type(arguments)](arguments, patience)
+
+    async def who(self, given: Who, _: float) -> Answer:
+        """Say who acts here, and who is in the pool."""
+        pool = self.seat.pool
+        you: Answer = {"run": self.seat.run_id, "agent": self.seat.me.member.agent_id}
+        question = partial(who_is_there, agent=given.agent)
+        return {
+            "you": you,
+            "pool": pool.pool_id,
+            **await pool.store.query(pool.pool_id, Bulk(question)),
+        }
+
+    async def send(self, given: Send, _: float) -> Answer:
+        """Send a message."""
+        me = await self.seat.joined()
+        receipt = await me.send(
+            await address(self.seat.pool, given.to),
+            given.text,
+            idempotency_key=given.key,
+            reply_to=given.reply_to,
+            correlation=CORRELATION_OF_URGENT if given.urgent else NO_CORRELATION,
+        )
+        return _receipt_words(receipt)
+
+    async def inbox(self, given: Inbox, _: float) -> Answer:
+        """List what is in the inbox, and leave it there."""
+        pool = self.seat.pool
+        found = await pool.store.query(
+            pool.pool_id, Bulk(partial(mail, run_id=self.seat.run_id, most=given.limit))
+        )
+        rows = list(rows_within(map(header_of, found.letters), given.max_chars))
+        left = found.in_all - len(rows)
+        more = f"{left} more; give a larger limit or max_chars" if left > 0 else None
+        return {"messages": rows or None, "count": found.in_all, "more": more}
+
+    async def take(self, given: Take, _: float) -> Answer:
+        """Claim the next messages, and read them as far as there is room."""
+        taken = await self.seat.take(given.limit)
+        try:
+            rows, room = [], given.max_chars
+            for left, (claim, delivery) in zip(range(len(taken), 0, -1), taken, strict=True):
+                words = {
+                    "claim": claim,
+                    **message_words(delivery.message),
+                    "attempt": delivery.attempt if delivery.attempt > 1 else None,
+                }
+                piece = max(room // left - len(said(words)), _LEAST_BODY)
+                rows.append({**words, **await body_of(self.seat.pool, delivery.message, piece)})
+                room -= len(said(rows[-1]))
+        except BaseException:
+            await self.seat.give_back(taken)
+            raise
+        return {"messages": rows} if rows else {"messages": None, "count": 0}
+
+    async def done(self, given: Done, _: float) -> Answer:
+        """End a claim, and answer the message before that."""
+        self.seat.token_of(given.claim)
+        if given.reply is None:
+            await self.seat.end(given.claim, ok=given.ok)
+            return {"done": given.ok}
+        if not given.ok:
+            msg = (
+                "reply: a message that is given back is not answered yet; give ok=true, or no reply"
+            )
+            raise InvalidValueError(msg)
+        receipt = await self._reply(given.claim, given.reply)
+        await self.seat.end(given.claim, ok=True)
+        return {"done": True, "reply": _receipt_words(receipt)}
+
+    async def _reply(self, claim: str, text: str) -> MessageReceipt:
+        stored = await message_named(self.seat.pool, claim)
+        if stored is None:
+            msg = "claim: the message that it is of is not there any more"
+            raise InvalidValueError(msg)
+        # Called again, as after a lost answer, it is answered once.
+        key = f"reply.{sha256(claim.encode()).hexdigest()}"
+        me = await self.seat.joined()
+        return await me.reply(stored.message, text, idempotency_key=key)
+
+    async def content(self, given: Content, _: float) -> Answer:
+        """Read a body, or keep one."""
+        pool = self.seat.pool
+        if (given.ref is None) == (given.text is None):
+            msg = "give either ref, to read a body, or text, to keep one"
+            raise InvalidValueError(msg)
+        if given.text is not None:
+            return {"ref": str(await self.seat.me.write(given.text))}
+        ref = str(given.ref)
+        return {"ref": ref, **await body_within(pool, ref, given.max_chars, given.offset)}
+
+
+def _receipt_words(receipt: MessageReceipt) -> Answer:
+    return {
+        "message": receipt.message_id,
+        "status": str(receipt.status),
+        "delivered_to": listed(receipt.delivered_to),
+    }

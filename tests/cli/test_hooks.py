@@ -1,0 +1,98 @@
+"""What the hooks of hosts are told: new mail, each message once at each kind of event."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Shell
+
+
+class Hooked:
+    """A session of a host, whose hooks call the command line."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    def __call__(self, event: str, session: str = "one") -> dict[str, Any] | None:
+        said = {"hook_event_name": event, "session_id": session, "stop_hook_active": False}
+        called = self._shell("inbox --hook", given=json.dumps(said).encode())
+        assert (called.code, called.err) == (0, "")
+        return json.loads(called.out) if called.out else None
+
+
+@pytest.fixture
+def hooked(library: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hooked:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert library("join").code == 0
+    return Hooked(library)
+
+
+def test_without_mail_a_hook_says_nothing(hooked: Hooked) -> None:
+    assert [hooked("PostToolUse"), hooked("Stop")] == [None, None]
+
+
+def test_new_mail_is_told_once_in_a_turn_and_once_before_stopping(
+    hooked: Hooked, library: Shell
+) -> None:
+    library("send run.me secrets --as run.ada")
+    told = hooked("PostToolUse")
+    assert told is not None
+    words = told["hookSpecificOutput"]["additionalContext"]
+    assert told["hookSpecificOutput"]["hookEventName"] == "PostToolUse"
+    assert words.startswith("agentpool: 1 new message for run.me, from run.ada.")
+    assert "secrets" not in words
+    assert hooked("PostToolUse") is None
+    stopped = hooked("Stop")
+    assert stopped is not None
+    assert (stopped["decision"], stopped["reason"]) == ("block", words)
+    assert [hooked("Stop"), hooked("PostToolUse")] == [None, None]
+    library("send run.me more --as run.eve")
+    assert "from run.eve." in str(hooked("PostToolUse"))
+
+
+def test_mail_that_somebody_has_is_not_told_of(hooked: Hooked, library: Shell) -> None:
+    library("send run.me a --as run.ada")
+    assert library("take").code == 0
+    assert [hooked("PostToolUse"), hooked("Stop")] == [None, None]
+
+
+def test_another_session_is_told_too(hooked: Hooked, library: Shell) -> None:
+    library("send run.me a --as run.ada")
+    assert hooked("Stop") is not None
+    assert hooked("Stop") is None
+    assert hooked("Stop", "two") is not None
+
+
+def test_what_comes_back_is_told_of_though_later_mail_was(hooked: Hooked, library: Shell) -> None:
+    library("send run.me first --as run.ada")
+    token = library("take").row["token"]
+    library("send run.me second --as run.eve")
+    assert "from run.eve." in str(hooked("PostToolUse"))
+    assert library(f"nack {token} --delay 0").code == 0
+    assert "from run.ada." in str(hooked("PostToolUse"))
+
+
+def test_where_nothing_can_be_kept_it_is_told_again(
+    hooked: Hooked, library: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    library("send run.me a --as run.ada")
+    assert [hooked("Stop") is None for _ in range(2)] == [False, False]
+
+
+@pytest.mark.parametrize("given", [b"", b"[]", b"{", b'{"session_id": 1}'])
+def test_a_hook_bears_whatever_it_is_given(hooked: Hooked, library: Shell, given: bytes) -> None:
+    assert hooked("Stop") is None
+    assert library("inbox --hook", given=given).code == 0
+
+
+def test_what_is_wrong_does_not_stop_the_host(shell: Shell) -> None:
+    """A hook that ends with 2 is taken for one that forbids something."""
+    called = shell(
+        "inbox --hook --store nosuch.db --as run.me", given=b'{"hook_event_name":"Stop"}'
+    )
+    assert (called.code, called.raw) == (1, b"")
+    assert "nosuch.db" in called.err
+    assert shell("inbox --hook", given=b"{}").code == 1

@@ -1,0 +1,302 @@
+"""Setting up hosts: their files are changed where that is needed, and are as before after it."""
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentpool.cli.setup import json_text, marked
+
+from .conftest import POOL, Shell
+
+HOOKS = ("PostToolUse", "Stop")
+
+
+@pytest.fixture
+def home(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a home that no host has been in; the project is another folder."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("CODEX_HOME", raising=False)
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    shell.set(STORE="pool.db", POOL=POOL)
+    return folder
+
+
+FILES = {
+    "claude": (Path("project/.mcp.json"), Path("project/.claude/settings.json")),
+    "claude --user": (Path("home/.claude.json"), Path("home/.claude/settings.json")),
+    "codex": (Path("home/.codex/config.toml"),),
+}
+HOSTS = pytest.mark.parametrize("host", FILES)
+
+SETTINGS = """{
+    // is no JSON
+    "model" : "best",  "n": 1.50,
+    "hooks": {"Stop": [{"matcher": "", "hooks": [{"type": "command", "command": "mine"}]}],
+              "PreToolUse": [ ]},
+    "mcpServers": { "other": {"command": "x", "args": []} }
+}""".replace("    // is no JSON\n", "")
+CONFIG = """# mine
+model = "best"   # as it is
+
+[mcp_servers.other]
+command = 'x'
+[[hooks.Stop]]
+hooks = [{ type = "command", command = "mine" }]"""
+"""What others wrote, in their way; without a newline at the end."""
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(each): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+def commands_of(settings: dict[str, Any], event: str) -> list[str]:
+    return [hook["command"] for group in settings["hooks"][event] for hook in group["hooks"]]
+
+
+def written(tmp_path: Path, host: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the entry of the server, and the hooks."""
+    files = [tmp_path / each for each in FILES[host]]
+    if host == "codex":
+        config = tomllib.loads(files[0].read_text())
+        return config["mcp_servers"]["agentpool"], config
+    servers, settings = (json.loads(each.read_text()) for each in files)
+    return servers["mcpServers"]["agentpool"], settings
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_the_server_and_the_hooks_are_written(shell: Shell, tmp_path: Path, host: str) -> None:
+    assert shell(f"setup {host} --as run.me --agent agent.me").code == 0
+    server, settings = written(tmp_path, host)
+    store, in_project = str(tmp_path / "project/pool.db"), host == "claude"
+    assert (server["command"], server["args"]) == (sys.executable, ["-m", "agentpool", "mcp"])
+    assert server["env"] == {
+        "AGENTPOOL_STORE": store,
+        "AGENTPOOL_POOL": POOL,
+        "AGENTPOOL_RUN": "${AGENTPOOL_RUN:-run.me}" if in_project else "run.me",
+        "AGENTPOOL_AGENT": "agent.me",
+    }
+    for event in HOOKS:
+        [command] = commands_of(settings, event)
+        assert f"-m agentpool inbox --hook --store {store} --pool {POOL} --as " in command
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_removed_it_is_as_it_was(shell: Shell, tmp_path: Path, host: str) -> None:
+    before = snapshot(tmp_path)
+    assert shell(f"setup {host}").code == 0
+    assert shell(f"setup {host} --remove").code == 0
+    assert snapshot(tmp_path) == before == {}
+    assert {each.name for each in tmp_path.rglob("*")} == {"home", "project"}
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_what_others_wrote_stays_to_the_byte(shell: Shell, tmp_path: Path, host: str) -> None:
+    for file in FILES[host]:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(CONFIG if host == "codex" else SETTINGS)
+        (tmp_path / file).chmod(0o600)
+    before = snapshot(tmp_path)
+    assert shell(f"setup {host}").code == 0
+    server, settings = written(tmp_path, host)
+    assert server["args"] == ["-m", "agentpool", "mcp"]
+    assert settings["model"] == "best"
+    mine, ours = commands_of(settings, "Stop")
+    assert (mine, "inbox --hook" in ours) == ("mine", True)
+    assert {(tmp_path / each).stat().st_mode & 0o777 for each in FILES[host]} == {0o600}
+    assert shell(f"setup {host} --remove").code == 0
+    assert snapshot(tmp_path) == before
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_again_it_changes_only_what_is_new(shell: Shell, tmp_path: Path, host: str) -> None:
+    assert shell(f"setup {host}").code == 0
+    before = snapshot(tmp_path)
+    again = shell(f"setup {host}")
+    assert {each["change"] for each in again.rows} == {"unchanged"}
+    assert snapshot(tmp_path) == before
+    assert shell(f"setup {host} --as run.else").code == 0
+    server, settings = written(tmp_path, host)
+    assert "run.else" in server["env"]["AGENTPOOL_RUN"]
+    assert [len(commands_of(settings, event)) for event in HOOKS] == [1, 1]
+    assert all("run.else" in commands_of(settings, event)[0] for event in HOOKS)
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_a_dry_run_shows_the_difference_and_writes_nothing(
+    shell: Shell, tmp_path: Path, host: str
+) -> None:
+    called = shell(f"setup {host} --dry-run")
+    assert (called.code, snapshot(tmp_path)) == (0, {})
+    for file in FILES[host]:
+        assert f"+++ {tmp_path / file}" in called.out
+    assert "+command = " in called.out or '+      "command": ' in called.out
+    assert shell(f"setup {host}").code == 0
+    before = snapshot(tmp_path)
+    assert shell(f"setup {host} --dry-run").out == ""
+    assert "-" in shell(f"setup {host} --dry-run --remove").out
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("host", "text", "words"),
+    [
+        ("claude", '{"mcpServers": {', "is left as it is"),
+        ("claude", "[]", "it is no object"),
+        ("claude", '{"mcpServers": []}', "mcpServers is no object"),
+        ("claude", '{"a": 1, "a": 2}', "there twice"),
+        ("claude", '{"mcpServers": {"agentpool": {"command": "mine"}}}', "has another 'agentpool'"),
+        ("codex", "model = ", "cannot be read"),
+        ("codex", "[mcp_servers.agentpool]\ncommand = 'mine'\n", "does not fit"),
+        ("codex", "hooks = 1\n", "does not fit"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_what_cannot_be_changed_safely_is_left(
+    shell: Shell, tmp_path: Path, host: str, text: str, words: str
+) -> None:
+    file = tmp_path / FILES[host][0]
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    before = snapshot(tmp_path)
+    called = shell(f"setup {host}")
+    assert (called.code, words in called.err) == (2, True)
+    assert str(file) in called.err
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.usefixtures("home")
+def test_all_files_are_looked_at_before_one_is_written(shell: Shell, tmp_path: Path) -> None:
+    settings = tmp_path / FILES["claude"][1]
+    settings.parent.mkdir()
+    settings.write_text('{"hooks": {"Stop": 1}}')
+    before = snapshot(tmp_path)
+    called = shell("setup claude")
+    assert (called.code, "hooks.Stop is no list" in called.err) == (2, True)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.usefixtures("home")
+def test_another_server_of_that_name_is_not_removed(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / FILES["claude"][0]
+    file.write_text('{"mcpServers": {"agentpool": {"command": "mine"}}}')
+    before = snapshot(tmp_path)
+    assert shell("setup claude --remove").code == 0
+    assert snapshot(tmp_path) == before
+
+
+def test_a_link_stays_a_link(shell: Shell, home: Path, tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles.toml"
+    real.write_text(CONFIG)
+    (home / ".codex").mkdir()
+    (home / ".codex/config.toml").symlink_to(real)
+    assert shell("setup codex").code == 0
+    assert (home / ".codex/config.toml").is_symlink()
+    assert "agentpool" in real.read_text()
+    assert shell("setup codex --remove").code == 0
+    assert real.read_text() == CONFIG
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_what_cannot_be_written_whole_is_as_it_was(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    assert shell(f"setup {host}").code == 0
+    before = snapshot(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    called = shell(f"setup {host} --as run.else")
+    assert (called.code, called.err) == (5, "agentpool setup: No space left on device\n")
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.usefixtures("home")
+def test_a_password_is_written_nowhere(shell: Shell, tmp_path: Path) -> None:
+    called = shell("setup claude --store postgresql://me:secret@host/db")
+    assert (called.code, "password" in called.err, "secret" in called.err) == (2, True, False)
+    assert snapshot(tmp_path) == {}
+    assert shell("setup claude --store postgresql://me@host/db").code == 0
+    server, _ = written(tmp_path, "claude")
+    assert server["env"]["AGENTPOOL_STORE"] == "postgresql://me@host/db"
+
+
+@pytest.mark.usefixtures("home")
+def test_names_reach_the_hook_as_they_are(shell: Shell, tmp_path: Path) -> None:
+    hostile = "run.$(touch x) 'a' \"b\" }"
+    assert shell("setup claude", "--as", hostile, "--store", "a b/'p'.db").code == 0
+    server, settings = written(tmp_path, "claude")
+    assert server["env"]["AGENTPOOL_RUN"] == hostile
+    [command] = commands_of(settings, "Stop")
+    program = re.sub(r"^\S+ -m agentpool inbox", "printf '%s\\\\n'", command)
+    shown = subprocess.run(
+        ["/bin/sh", "-c", program], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert shown[-1] == hostile
+    assert str(tmp_path / "project/a b/'p'.db") in shown
+
+
+# --- texts
+
+_LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just(1.5)
+_VALUES = st.recursive(
+    _LEAVES,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(st.text(max_size=4), inner, min_size=1, max_size=3)
+    ),
+    max_leaves=8,
+)
+_TEXTS = st.builds(
+    lambda value, indent, separators, end: (
+        json.dumps(value, indent=indent, separators=separators) + end
+    ),
+    st.dictionaries(st.sampled_from(["a", "b", "c"]), _VALUES, max_size=3),
+    st.sampled_from([None, 2, 4, "\t"]),
+    st.sampled_from([(",", ":"), (", ", " : ")]),
+    st.sampled_from(["", "\n"]),
+)
+
+
+@given(_TEXTS, _VALUES)
+def test_what_is_put_into_a_json_text_can_be_taken_out(text: str, value: Any) -> None:
+    before = json_text.parsed(text)
+    assert isinstance(before, dict)
+    path = ("own", "list", json_text.END)
+    after = json_text.put(text, path, value)
+    assert json_text.parsed(after) == {**before, "own": {"list": [value]}}
+    again = json_text.put(after, path, 7)
+    assert json_text.parsed(again) == {**before, "own": {"list": [value, 7]}}
+    assert json_text.taken_out(again, ("own", "list", 1)) == after
+    removed = json_text.taken_out(after, ("own", "list", 0))
+    assert removed == text or (before == {} and json_text.parsed(removed) == {})
+
+
+@given(st.text(alphabet="a#\n>< ", max_size=12), st.text(alphabet="b\n", max_size=5))
+def test_a_block_is_put_into_a_text_and_taken_out(text: str, more: str) -> None:
+    after = marked.with_block(text, "one\n")
+    assert marked.block_in(after) == "one\n"
+    assert marked.without_block(after) == text
+    assert marked.block_in(marked.with_block(after, "two\n")) == "two\n"
+    longer = marked.without_block(f"{after}\n{more}")
+    assert longer.replace("\n", "") == f"{text}{more}".replace("\n", "")
