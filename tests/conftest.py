@@ -14,7 +14,14 @@ HAS_DRIVER: Final = find_spec("psycopg") is not None
 ON_SERVER: Final = ["postgres/test_*.py", "conformance/test_postgres.py", "cli/test_postgres.py"]
 """Without the package that speaks to servers, most of these cannot even be loaded."""
 
-collect_ignore_glob = [] if HAS_DRIVER else ON_SERVER
+HAS_WEB: Final = all(map(find_spec, ("starlette", "uvicorn", "httpx", "websockets")))
+ON_PAGE: Final = ["web"] if os.environ.get("AGENTPOOL_NEEDS_WEB") != "1" else []
+"""Likewise without those that serve the page, and ask for it; unless they have to be there."""
+
+collect_ignore_glob = [
+    *([] if HAS_DRIVER else ON_SERVER),
+    *([] if HAS_WEB else ON_PAGE),
+]
 
 pytest_plugins = ["postgres.fixtures"]
 
@@ -50,9 +57,15 @@ LONG: Final = frozenset(
 """Tests of the conformance suite that take long; it knows no runner of tests itself."""
 
 
-def pytest_report_header() -> str | None:
-    missing = "tests on a PostgreSQL server are left out: they need the extra 'postgres-test'"
-    return None if HAS_DRIVER else missing
+def pytest_report_header() -> list[str]:
+    said = []
+    if not HAS_DRIVER:
+        said.append(
+            "tests on a PostgreSQL server are left out: they need the extra 'postgres-test'"
+        )
+    if not HAS_WEB:
+        said.append("tests of the live page are left out: they need the extra 'web-test'")
+    return said
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@
 `making`                init, join, leave
 `health`                check, doctor, backup; `reports` says it to monitoring
 `moving`                copy
+`page`                  web
 `completion`            what shells complete
 ======================= =======================================================================
 

@@ -40,6 +40,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "making": ("init", "join", "leave"),
     "health": ("check", "backup", "doctor"),
     "moving": ("copy",),
+    "page": ("web",),
     "completion": ("completion",),
 }
 """Which verbs are where. A call loads its own only: hooks start some of them constantly."""

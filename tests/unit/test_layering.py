@@ -29,6 +29,7 @@ LAYERS = {
     "testing": "* doctor opening pool membership member asking serving inbox runtime stores"
     " stores.batch stores.sqlite rules wire errors support",
     "cli": "* copying opening pool doctor stores stores.sqlite rules wire errors support",
+    "web": "* cli doctor pool stores stores.sqlite rules wire errors",
     "__main__": "cli",
     "": "opening pool member asking inbox runtime stores stores.sqlite rules wire errors support",
 }

@@ -1,0 +1,109 @@
+"""What comes, as server-sent events: at most so much a second, however much comes."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Final, TypeAlias
+
+import anyio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from agentpool import AgentPool
+from agentpool.errors import AgentPoolError
+from agentpool.web.entries import Place, place_now, tail
+from agentpool.web.inside import Inside, ask
+from agentpool.web.log import ROWS, come, wanted
+from agentpool.web.now import see, told, written
+
+__all__ = ("Streams",)
+
+_MOST_STREAMS: Final = 16
+_CAUGHT_UP: Final = 500
+_LOG_EVERY: Final = 1.0
+_NOW_EVERY: Final = 2.0
+_NOW_AT_LEAST_EVERY: Final = 10.0
+_REST: Final = 25
+"""So many times as long as it took to look at a pool, nobody looks again."""
+_LOOK: Final = 0.04
+_RETRY: Final = "retry: 1000\n\n"
+
+_Events: TypeAlias = AsyncGenerator[str, None]
+
+
+class Streams:
+    """The streams of one server, which end with it."""
+
+    def __init__(self) -> None:
+        self._ending = asyncio.Event()
+        self._open = 0
+
+    def end(self) -> None:
+        """End all streams, and begin none any more."""
+        self._ending.set()
+
+    async def answer(self, inside: Inside, request: Request) -> Response:
+        """Answer with a stream."""
+        if self._ending.is_set() or self._open >= _MOST_STREAMS:
+            raise HTTPException(503, "too many pages are open")
+        pool = await inside.pool(request.query_params.get("pool", ""))
+        is_log = request.query_params.get("view") == "log"
+        events = self._log(pool, request) if is_log else self._now(inside, pool, request)
+        return StreamingResponse(self._counted(events), media_type="text/event-stream")
+
+    async def _counted(self, events: _Events) -> _Events:
+        self._open += 1
+        try:
+            yield _RETRY
+            async for each in events:
+                yield each
+        except AgentPoolError as error:
+            yield _event("trouble", {"said": str(error)})
+        finally:
+            self._open -= 1
+            await events.aclose()
+
+    async def _log(self, pool: AgentPool, request: Request) -> _Events:
+        filters = wanted(request.query_params).filters
+        given = request.headers.get("last-event-id") or request.query_params.get("after", "")
+        place = Place.read(given)
+        if place is None:
+            place = await ask(pool, place_now)
+        most = _CAUGHT_UP  # what came while the connection was lost
+        while True:
+            seen = await ask(pool, partial(tail, after=place, limit=most, filters=filters))
+            if seen.came:
+                place, most = seen.place, ROWS
+                rows, said = come(pool.pool_id, seen, filters)
+                yield _event("rows", {"rows": rows, "said": said}, str(place))
+            if await self._rest(_LOG_EVERY):
+                return
+
+    async def _now(self, inside: Inside, pool: AgentPool, request: Request) -> _Events:
+        page = request.query_params.get("page", "1")
+        known, shown_at = None, 0.0
+        while True:
+            begun = anyio.current_time()
+            head = await ask(pool, place_now)
+            if head != known or begun - shown_at > _NOW_AT_LEAST_EVERY:
+                seeing = await see(inside, pool, _LOOK)
+                html = written(seeing, int(page) if page.isdecimal() else 1)
+                yield _event("now", {"html": html, "said": told(seeing)}, str(head))
+                known, shown_at = head, begun
+            took = anyio.current_time() - begun
+            if await self._rest(max(_NOW_EVERY, took * _REST)):
+                return
+
+    async def _rest(self, seconds: float) -> bool:
+        """Rest for so long, or until the server ends; say whether it does."""
+        with anyio.move_on_after(seconds):
+            await self._ending.wait()
+        return self._ending.is_set()
+
+
+def _event(name: str, values: dict[str, str], id_: str | None = None) -> str:
+    # JSON has no line in it that ends, which would end the event.
+    place = f"id: {id_}\n" if id_ else ""
+    return f"event: {name}\n{place}data: {json.dumps(values)}\n\n"
