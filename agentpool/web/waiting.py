@@ -58,7 +58,7 @@ def _wakes(waits: Iterable[Waiting]) -> Iterator[Arrow]:
 def _urgency(arrow: Arrow) -> tuple[bool, bool, int, str, str]:
     return (
         not arrow.circles,
-        arrow.until is not None,
+        arrow.until is None,
         arrow.until or 0,
         arrow.run_id,
         arrow.awaited,
