@@ -211,7 +211,7 @@ async def _thread(
     first = found.statuses[0].seq if found.statuses else 0
     behind = await ask(pool, partial(_behind, message_id=stored.message.message_id, after=first))
     rows = [_said(pool.pool_id, each, stored) for each in (*before, stored, *behind.answers)]
-    caption = f"{len(rows):,} messages"
+    caption = f"thread: {len(rows):,}"
     if behind.last < behind.head:
         caption += f"; answers were looked for up to record {behind.last:,} of {behind.head:,}"
     names = ("message", "from", "to", "status")
