@@ -74,8 +74,8 @@ class Streams:
         most = _CAUGHT_UP  # what came while the connection was lost
         while True:
             seen = await ask(pool, partial(tail, after=place, limit=most, filters=filters))
+            place, most = seen.place, ROWS
             if seen.came:
-                place, most = seen.place, ROWS
                 rows, said = come(pool.pool_id, seen, filters)
                 yield _event("rows", {"rows": rows, "said": said}, str(place))
             if await self._rest(_LOG_EVERY):

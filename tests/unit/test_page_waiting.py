@@ -24,7 +24,7 @@ def asked(*pairs: str, until: int | None = 100) -> list[Seen]:
             (AnswerOwed(message_id=f"{asker}{awaited}", asker=asker, until=until),),
             1,
         )
-        for asker, awaited in pairs
+        for asker, awaited in map(tuple, pairs)
     ]
 
 

@@ -31,10 +31,16 @@ class Site(NamedTuple):
     url: str
     gate: Gate
     client: httpx.AsyncClient
+    server: Server | None = None
 
     @property
     def key(self) -> str:
         return f"{self.url}/?token={self.gate.token}"
+
+    def stop(self) -> None:
+        """Let the server end, as a signal does."""
+        assert self.server is not None
+        self.server.should_exit = True
 
     async def text(self, path: str, **values: str | int) -> str:
         given = {"pool": POOL, **values}
@@ -91,7 +97,7 @@ async def served(
             async with httpx.AsyncClient(
                 base_url=url, timeout=PATIENCE, follow_redirects=True, trust_env=False
             ) as client:
-                site = Site(url, gate, client)
+                site = Site(url, gate, client, server)
                 if signed_in:
                     assert (await client.get(site.key)).status_code == 200
                 yield site

@@ -78,8 +78,8 @@ async def site(pool: AgentPool) -> AsyncGenerator[Site]:
         yield site
 
 
-async def joined(pool: AgentPool, run_id: str, **more: tuple[str, ...]) -> MemberHandle:
-    member = AgentPoolMember(run_id, "agent.any", **more)
+async def joined(pool: AgentPool, run_id: str, topics: tuple[str, ...] = ()) -> MemberHandle:
+    member = AgentPoolMember(run_id, "agent.any", topics=topics)
     await pool.join_run(member)
     return pool.acting_as(member)
 
