@@ -21,6 +21,7 @@ from agentpool.web.stream import Streams
 __all__ = ("Server", "serve")
 
 _ANYWHERE: Final = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104  # which are refused
+_PORTS: Final = range(2**16)
 _GRACE: Final = 3
 _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -87,10 +88,13 @@ def _listening(host: str, port: int) -> socket.socket:
     if host in _ANYWHERE:
         msg = f"--host: {host!r} is no address that a browser asks for; name the one that it does"
         raise InvalidValueError(msg)
+    if port not in _PORTS:  # the rest of them would be taken for it
+        msg = f"--port: {port} is none; they go from 0, for any that is free, to {_PORTS[-1]}"
+        raise InvalidValueError(msg)
     try:
         [(family, *_, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return socket.create_server(address[:2], family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         msg = f"--host, --port: {host}:{port} cannot be had: {error}; 0 takes any that is free"
         raise InvalidValueError(msg) from error
 
