@@ -25,9 +25,11 @@ _CAUGHT_UP: Final = 500
 _LOG_EVERY: Final = 1.0
 _NOW_EVERY: Final = 2.0
 _NOW_AT_LEAST_EVERY: Final = 10.0
-_REST: Final = 25
+_REST: Final = 15
 """So many times as long as it took to look at a pool, nobody looks again."""
-_LOOK: Final = 0.04
+_LOOK: Final = 0.06
+_FIRST_LOOK: Final = 0.25
+"""For how long members are looked at, each time; while not all were, for longer."""
 _RETRY: Final = "retry: 1000\n\n"
 
 _Events: TypeAlias = AsyncGenerator[str, None]
@@ -84,16 +86,18 @@ class Streams:
     async def _now(self, inside: Inside, pool: AgentPool, request: Request) -> _Events:
         page = request.query_params.get("page", "1")
         known, shown_at = None, 0.0
+        is_known = inside.survey(pool).looked_at is not None
         while True:
             begun = anyio.current_time()
             head = await ask(pool, place_now)
-            if head != known or begun - shown_at > _NOW_AT_LEAST_EVERY:
-                seeing = await see(inside, pool, _LOOK)
+            if head != known or not is_known or begun - shown_at > _NOW_AT_LEAST_EVERY:
+                seeing = await see(inside, pool, _LOOK if is_known else _FIRST_LOOK)
+                is_known = seeing.looked is not None
                 html = written(seeing, int(page) if page.isdecimal() else 1)
                 yield _event("now", {"html": html, "said": told(seeing)}, str(head))
                 known, shown_at = head, begun
             took = anyio.current_time() - begun
-            if await self._rest(max(_NOW_EVERY, took * _REST)):
+            if await self._rest(max(_NOW_EVERY, took * _REST if is_known else 0)):
                 return
 
     async def _rest(self, seconds: float) -> bool:

@@ -24,6 +24,9 @@ _FLAGS: Final = (
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--disable-component-update",
+    "--disable-extensions",
+    "--disable-sync",
+    "--mute-audio",
     "--no-first-run",
     "--no-proxy-server",
     "--hide-scrollbars",
@@ -141,6 +144,14 @@ class Page:
             while not (found := await self.ask(expression)):  # noqa: ASYNC110  # it is elsewhere
                 await asyncio.sleep(0.05)
         return found
+
+    async def follow(self, selector: str) -> None:
+        """Click what leads to another page, and wait for that."""
+        self._loaded.clear()
+        click = f"document.querySelector({json.dumps(selector)}).click()"
+        await self.call("Runtime.evaluate", expression=click, userGesture=True)
+        async with asyncio.timeout(PATIENCE):
+            await self._loaded.wait()
 
     async def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
