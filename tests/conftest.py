@@ -11,7 +11,10 @@ import pytest
 pytest.register_assert_rewrite("agentpool.testing")
 
 HAS_DRIVER: Final = find_spec("psycopg") is not None
-ON_SERVER: Final = ["postgres/test_*.py", "conformance/test_postgres.py", "cli/test_postgres.py"]
+ON_SERVER: Final = [
+    *("postgres/test_*.py", "conformance/test_postgres.py"),
+    *("cli/test_postgres.py", "web/test_on_server.py"),
+]
 """Without the package that speaks to servers, most of these cannot even be loaded."""
 
 HAS_WEB: Final = all(map(find_spec, ("starlette", "uvicorn", "httpx", "websockets")))

@@ -3,13 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from agentpool import AgentPool
 from agentpool.errors import AgentPoolError
@@ -30,6 +32,9 @@ _REST: Final = 15
 _LOOK: Final = 0.06
 _FIRST_LOOK: Final = 0.25
 """For how long members are looked at, each time; while not all were, for longer."""
+_STILL_EVERY: Final = 20.0
+_STILL: Final = ": still here\n\n"
+_EVENTS: Final = "text/event-stream"
 _RETRY: Final = "retry: 1000\n\n"
 
 _Events: TypeAlias = AsyncGenerator[str, None]
@@ -51,9 +56,11 @@ class Streams:
         if self._ending.is_set() or self._open >= _MOST_STREAMS:
             raise HTTPException(503, "too many pages are open")
         pool = await inside.pool(request.query_params.get("pool", ""))
+        if request.method == "HEAD":
+            return Response(media_type=_EVENTS)
         is_log = request.query_params.get("view") == "log"
         events = self._log(pool, request) if is_log else self._now(inside, pool, request)
-        return StreamingResponse(self._counted(events), media_type="text/event-stream")
+        return _Following(self._counted(events), media_type=_EVENTS)
 
     async def _counted(self, events: _Events) -> _Events:
         self._open += 1
@@ -73,6 +80,7 @@ class Streams:
         place = Place.read(given)
         if place is None:
             place = await ask(pool, place_now)
+        said_at = anyio.current_time()
         most = _CAUGHT_UP  # what came while the connection was lost
         while True:
             seen = await ask(pool, partial(tail, after=place, limit=most, filters=filters))
@@ -80,6 +88,10 @@ class Streams:
             if seen.came:
                 rows, said = come(pool.pool_id, seen, filters)
                 yield _event("rows", {"rows": rows, "said": said}, str(place))
+                said_at = anyio.current_time()
+            elif anyio.current_time() - said_at > _STILL_EVERY:
+                yield _STILL  # which fails where nobody is at the other end
+                said_at = anyio.current_time()
             if await self._rest(_LOG_EVERY):
                 return
 
@@ -105,6 +117,25 @@ class Streams:
         with anyio.move_on_after(seconds):
             await self._ending.wait()
         return self._ending.is_set()
+
+
+class _Following(StreamingResponse):
+    """Streams until it is over, or whoever reads it has gone."""
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        async with anyio.create_task_group() as group:
+
+            async def leave() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                group.cancel_scope.cancel()
+
+            group.start_soon(leave)
+            async with aclosing(cast("_Events", self.body_iterator)):
+                with suppress(OSError):  # it has gone
+                    await self.stream_response(send)
+            group.cancel_scope.cancel()
 
 
 def _event(name: str, values: dict[str, str], id_: str | None = None) -> str:

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
@@ -59,7 +59,7 @@ async def pool() -> AsyncGenerator[AgentPool]:
 
 
 @asynccontextmanager
-async def opened(site: Site, browser: Browser, path: str, **how: int) -> AsyncGenerator[Page]:
+async def opened(site: Site, browser: Browser, path: str, **how: Any) -> AsyncGenerator[Page]:
     """Open a page as a person does: by the URL with the token, and then a view."""
     async with browser.page(**how) as page:
         await page.go(site.key)

@@ -107,6 +107,13 @@ async def test_streams_end_with_the_server_and_leave_no_task(pool: AgentPool) ->
     assert asyncio.all_tasks() == before
 
 
+async def test_a_head_is_no_stream(pool: AgentPool) -> None:
+    async with served(pool.store) as site:
+        answer = await site.client.head("/events", params={"pool": POOL})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
 async def test_only_so_many_pages_are_followed(pool: AgentPool) -> None:
     async with served(pool.store) as site:
         following = [events(site, {}, view="log", after="0") for _ in range(16)]
