@@ -33,6 +33,7 @@ from agentpool.web.waiting import Arrow, arrows, reduced
 __all__ = ("Seeing", "see", "told", "written")
 
 _MOST_INBOXES: Final = 20
+_BAD: Final = {"dead", "overdue"}
 _DUE: Final = {
     WAKE: "a wait",
     RESPONSE: "a question",
@@ -148,9 +149,14 @@ def _summary(seeing: Seeing) -> Html:
     seen = seeing.glance
     since = age(seen.now, seen.last_change)
     more: dict[str, Content] = {"records": f"{seen.head:,}", "since the last": since}
+    counts = {name: _marked(name, value) for name, value in _counts(seeing).items()}
     if seen.behind:
         more["to be worked in"] = f"{seen.behind:,}"
-    return join([facts({**_counts(seeing), **more}, "numbers"), _how_far(seeing)])
+    return join([facts({**counts, **more}, "numbers"), _how_far(seeing)])
+
+
+def _marked(name: str, value: str) -> Content:
+    return el("strong", value, class_="bad") if name in _BAD and value != "0" else value
 
 
 def _how_far(seeing: Seeing) -> Content:
@@ -186,14 +192,21 @@ def _waiting(seeing: Seeing, found: Sequence[Arrow]) -> Html:
     figure = el(
         "figure",
         el("figcaption", of_all(len(drawn), len(found), "arrows"), ", those in a circle in red"),
-        el("div", picture(drawn, more), class_="scroll", tabindex=0, role="group"),
+        el(
+            "div",
+            picture(drawn, more),
+            class_="scroll",
+            tabindex=0,
+            role="group",
+            aria_label="Picture",
+        ),
     )
     return section(
         "waiting",
         "Who waits for whom",
         figure if drawn else None,
         table(
-            of_all(min(len(found), MOST), len(found), "that wait for another"),
+            of_all(min(len(found), MOST), len(found), "who waits"),
             ("who", "waits for", "by", "how long"),
             [_arrow(seeing, each) for each in found[:MOST]],
         ),
