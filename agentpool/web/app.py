@@ -54,9 +54,12 @@ def _page(inside: Inside, view: _View) -> Callable[[Request], Awaitable[Response
     return answer
 
 
-async def _told(_request: Request, error: Exception) -> Response:
+async def _told(request: Request, error: Exception) -> Response:
+    """Say on a page why there is none; of a pool that is there, the other views may be."""
     if isinstance(error, HTTPException):
-        status, said = error.status_code, error.detail
+        status, said, pool_id = error.status_code, error.detail, ""
     else:
-        status, said = 400 if isinstance(error, InvalidValueError) else 503, str(error)
-    return HTMLResponse(frame("Not to be shown", el("p", said, class_="bad")), status)
+        status = 400 if isinstance(error, InvalidValueError) else 503
+        said, pool_id = str(error), request.query_params.get("pool", "")
+    content = el("p", said, class_="bad")
+    return HTMLResponse(frame("Not to be shown", content, pool_id=pool_id), status)

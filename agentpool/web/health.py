@@ -11,7 +11,8 @@ from agentpool import AgentPool
 from agentpool.cli.health import MAX_AGE, findings
 from agentpool.doctor import Finding, Level
 from agentpool.doctor.quick import glance as glance_at_file
-from agentpool.doctor.report import in_bytes
+from agentpool.doctor.report import broken, in_bytes
+from agentpool.errors import CorruptRecordError, UnknownRecordError
 from agentpool.rules.command import PoolView
 from agentpool.rules.explaining.overview import Overview
 from agentpool.stores.sqlite.place import beside
@@ -33,11 +34,7 @@ async def health_of(inside: Inside, pool: AgentPool, *, examined: bool) -> Html:
 
     :param examined: also what the doctor says, who reads all of it
     """
-    survey = inside.survey(pool)
-    await survey.go_on(_LOOK)
-    seen = await ask(pool, _overview)
-    seen = seen._replace(members=tuple(each.seen for each in survey.seen))
-    found = list(findings(seen, MAX_AGE, 0))
+    found = await _found(inside, pool)
     if inside.file is not None:
         found += await anyio.to_thread.run_sync(glance_at_file, inside.file)
     return join(
@@ -47,6 +44,17 @@ async def health_of(inside: Inside, pool: AgentPool, *, examined: bool) -> Html:
             section("doctor", "Doctor", await _doctor(inside, pool, examined=examined)),
         ]
     )
+
+
+async def _found(inside: Inside, pool: AgentPool) -> list[Finding]:
+    survey = inside.survey(pool)
+    try:
+        await survey.go_on(_LOOK)
+        seen = await ask(pool, _overview)
+    except (CorruptRecordError, UnknownRecordError) as error:
+        return [broken("records", str(error), "see what the doctor says")]
+    seen = seen._replace(members=tuple(each.seen for each in survey.seen))
+    return list(findings(seen, MAX_AGE, 0))
 
 
 def _overview(view: PoolView) -> Overview:

@@ -1,12 +1,23 @@
 """Each view shows what is there, bounded, and nothing of it is anything but text."""
 
 import re
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
-from agentpool import AgentPool, AgentPoolMember, EventFilter, MemberHandle, RunAddress
+from agentpool import (
+    AgentPool,
+    AgentPoolMember,
+    EventFilter,
+    MemberHandle,
+    RunAddress,
+    open_pool,
+    open_store,
+)
 from agentpool.stores.memory import InMemoryAgentPoolStore
 from agentpool.testing.conformance.pool_kit import ManualClock
 from agentpool.wire.records import MessageResponseContract, RunMessage, WakeCondition
@@ -337,3 +348,24 @@ async def test_health_says_what_a_check_says(site: Site, pool: AgentPool) -> Non
     page = Reader(await site.text("/health"))
     assert "note dead letters 1 were put aside" in page.text
     assert "records in the last minute" in page.text
+
+
+async def test_what_is_damaged_hides_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "pool.db"
+    async with open_pool(file, POOL) as pool:
+        ada = await joined(pool, "run.ada")
+        for each in ("first", "second"):
+            await ada.send(RunAddress.run("run.ada"), each, idempotency_key=each)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        damaged = "UPDATE agent_pool_records SET payload_json = ? WHERE seq = ?"
+        connection.execute(damaged, ("{<b>", 5))
+        connection.execute(damaged, ('{"type":"of_tomorrow"}', 6))
+        connection.execute("UPDATE agent_pool_records SET kind='of_tomorrow' WHERE seq = 6")
+    async with open_store(file) as store, shown(store, str(file)) as site:
+        log = Reader(await site.text("/log"))
+        assert "unreadable" in log.text
+        assert "unknown" in log.text
+        assert "run message delivered" in log.text
+        assert "unread 2" in Reader(await site.text("/now")).text
+        assert "the file has one name" in Reader(await site.text("/health")).text
+        assert "run.ada waiting" in Reader(await site.text("/message", key="second")).text
