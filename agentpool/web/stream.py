@@ -27,7 +27,7 @@ _CAUGHT_UP: Final = 500
 _LOG_EVERY: Final = 1.0
 _NOW_EVERY: Final = 2.0
 _NOW_AT_LEAST_EVERY: Final = 10.0
-_REST: Final = 15
+_REST: Final = 12
 """So many times as long as it took to look at a pool, nobody looks again."""
 _LOOK: Final = 0.06
 _FIRST_LOOK: Final = 0.25
@@ -109,7 +109,7 @@ class Streams:
                 yield _event("now", {"html": html, "said": told(seeing)}, str(head))
                 known, shown_at = head, begun
             took = anyio.current_time() - begun
-            if await self._rest(max(_NOW_EVERY, took * _REST if is_known else 0)):
+            if await self._rest(max(_NOW_EVERY, took * _REST)):
                 return
 
     async def _rest(self, seconds: float) -> bool:
