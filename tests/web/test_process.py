@@ -19,6 +19,7 @@ from agentpool.cli import main
 
 from .site import PATIENCE, POOL
 
+pytestmark = pytest.mark.slow
 WEB = (sys.executable, "-m", "agentpool", "web")
 
 
@@ -101,10 +102,12 @@ async def test_a_signal_ends_it_quietly_while_pages_are_followed(place: Path, ho
 
 
 async def test_it_reads_only_also_what_is_due(pool: AgentPool, place: Path) -> None:
-    me = pool.acting_as(AgentPoolMember("run.ada", "agent.any"))
-    await me.send(RunAddress.run("run.ada"), "expires", expires_in=0.01, idempotency_key="key")
     await pool.aclose()
     async with open_store(place) as store:
+        unkept = AgentPool(store, POOL)  # in which nobody carries out what is due
+        me = unkept.acting_as(AgentPoolMember("run.ada", "agent.any"))
+        await me.send(RunAddress.run("run.ada"), "x", expires_in=1, idempotency_key="key")
+        await asyncio.sleep(1.1)  # now it has expired, and nobody says so
         before = await store.query(POOL, lambda view: (view.head, view.deadlines(2**62, 10)))
         async with web(place) as served:
             await served.client.get(served.url)
