@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, TypeAlias
 
 import anyio
 
@@ -11,17 +11,9 @@ from agentpool.rules.explaining.awaiting import owed_by
 from agentpool.rules.explaining.overview import MEMBERS_AT_ONCE, MemberSeen, members_after
 from agentpool.rules.explaining.parts import AnswerOwed
 
-__all__ = ("Asks", "Seen", "Survey", "look_at_members")
+__all__ = ("Seen", "Survey", "look_at_members")
 
-R = TypeVar("R")
 _OWED: Final = 10
-
-
-class Asks(Protocol):
-    """Answers questions of one pool."""
-
-    def __call__(self, question: Callable[[PoolView], R]) -> Awaitable[R]:
-        """Answer a question."""
 
 
 class Seen(NamedTuple):
@@ -49,6 +41,10 @@ def look_at_members(view: PoolView, after: str) -> list[Seen]:
     return found
 
 
+_Asks: TypeAlias = Callable[[Callable[[PoolView], list[Seen]]], Awaitable[list[Seen]]]
+"""Answers such a question about a pool."""
+
+
 class Survey:
     """What is known of the members of a pool: some of it from some time ago, if they are many.
 
@@ -56,7 +52,7 @@ class Survey:
         not been yet
     """
 
-    def __init__(self, asks: Asks) -> None:
+    def __init__(self, asks: _Asks) -> None:
         self._asks = asks
         self._lock = anyio.Lock()
         self._seen: list[Seen] = []
