@@ -148,7 +148,7 @@ def _recipients(pool_id: str, found: MessageExplanation) -> Html:
     caption = of_all(len(found.recipients), found.recipients_in_all, "who received it")
     names = ("run", "has it", "attempts", "held by", "how long", "answered")
     rows = [_recipient(pool_id, found.now, each) for each in found.recipients]
-    return section("recipients", "Recipients", table(caption, names, rows, "nobody"))
+    return section("recipients", "Recipients", table(caption, names, rows))
 
 
 def _recipient(pool_id: str, now: int, each: Recipient) -> Sequence[Content]:

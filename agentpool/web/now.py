@@ -108,7 +108,8 @@ def _counts(seeing: Seeing) -> dict[str, str]:
     for each in seeing.members:
         inbox = each.seen.inbox
         counts["queues" if each.seen.is_queue else "runs"] += 1
-        counts["here"] += each.seen.held.presence is Presence.HERE
+        is_here = each.seen.held.presence is Presence.HERE
+        counts["here"] += is_here and not _is_lost(seeing.glance.now, each)
         counts["unread"] += inbox.unread
         counts["claimed"] += inbox.claimed
         counts["dead"] += inbox.dead

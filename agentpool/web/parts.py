@@ -80,11 +80,10 @@ def table(
     caption: Content,
     names: Sequence[str],
     rows: Iterable[Sequence[Content]],
-    nothing: str = "none",
     marked: Iterable[bool] = (),
     **attributes: str,
 ) -> Html:
-    """Make a table, or say that there is nothing; the first cell of a row is its head.
+    """Make a table, or where there are no rows only say so; the first cell of a row is its head.
 
     On a narrow screen each row is a list, so each cell has the name of its column.
 
@@ -95,7 +94,7 @@ def table(
         row(names, each, marked=bool(is_marked)) for each, is_marked in zip_longest(rows, marked)
     ]
     if not cells and not attributes:
-        return el("p", el("strong", caption), f": {nothing}", class_="nothing")
+        return el("p", caption, class_="nothing")
     head = el("tr", (el("th", each, scope="col") for each in names))
     return el(
         "table",

@@ -167,6 +167,22 @@ async def test_what_is_overdue_comes_first_and_is_not_carried_out() -> None:
         assert await store.query(POOL, lambda view: view.head) == head
 
 
+async def test_who_has_outlived_its_lease_is_lost_and_not_here() -> None:
+    clock = ManualClock()
+    async with InMemoryAgentPoolStore(clock=clock) as store:
+        pool = await AgentPool.open(store, POOL)
+        await pool.member(AgentPoolMember("run.gone", "agent.any"), lease=3600)
+        async with shown(store) as site:
+            before = Reader(await site.text("/now"))
+            clock.advance(3 * 3_600_000)
+            after = Reader(await site.text("/now"))
+        await pool.aclose()
+    assert "runs 1, here 1" in before.text
+    assert "lost" not in before.text
+    assert "runs 1, here 0" in after.text
+    assert "run.gone agent.any lost" in after.text
+
+
 async def test_open_waits_are_shown_with_what_they_wait_for(site: Site, pool: AgentPool) -> None:
     await joined(pool, "run.ada")
     await pool.suspend_until("run.ada", a_condition("wake.1", "run.ada", 60_000))
