@@ -17,6 +17,7 @@
 `moving`                copy
 `hosting`               mcp
 `setup`                 setup; `hooks` is what the hooks of hosts call
+`page`                  web
 `completion`            what shells complete
 ======================= =======================================================================
 

@@ -21,7 +21,10 @@ from agentpool.rules.explaining.overview import Overview
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.sqlite.backup import back_up
 
-__all__ = ("VERBS",)
+__all__ = ("MAX_AGE", "VERBS", "findings")
+
+MAX_AGE: Final = 300.0
+"""How old an unread message may be, in seconds."""
 
 _GRACE: Final = 10.0
 _UNKNOWN: Final = 3
@@ -70,7 +73,7 @@ def _check_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--max-age",
         type=seconds,
-        default=300.0,
+        default=MAX_AGE,
         metavar="SPAN",
         help="how old an unread message may be (5m)",
     )
@@ -110,17 +113,24 @@ async def _checked(store: AgentPoolStore, pool_id: str, options: Namespace) -> P
     except (CorruptRecordError, UnknownRecordError) as error:
         finding = broken("records", str(error), "see `agentpool doctor`")
         return PoolChecked(pool_id, {}, (finding,))
-    return PoolChecked(pool_id, overview_row(seen), tuple(_findings(seen, options)))
+    return PoolChecked(
+        pool_id, overview_row(seen), tuple(findings(seen, options.max_age, options.max_dead))
+    )
 
 
-def _findings(seen: Overview, options: Namespace) -> Iterator[Finding]:
+def findings(seen: Overview, max_age: float, max_dead: int) -> Iterator[Finding]:
+    """Say whether somebody has to look after a pool.
+
+    :param max_age: how old an unread message may be, in seconds
+    :param max_dead: how many dead letters there may be
+    """
     oldest, overdue = (seen.oldest_age or 0) / 1000, seen.overdue / 1000
-    if oldest > options.max_age:
+    if oldest > max_age:
         advice = "see `agentpool members`, and start a consumer of the inbox"
         yield note("unread", f"the oldest unread message is {oldest:.0f} s old", advice)
     else:
         yield ok("unread", f"{seen.unread} unread")
-    if seen.dead > options.max_dead:
+    if seen.dead > max_dead:
         advice = "see `agentpool dead`, and put them back or throw them away"
         yield note("dead letters", f"{seen.dead} were put aside", advice)
     else:

@@ -42,6 +42,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "moving": ("copy",),
     "hosting": ("mcp",),
     "setup": ("setup",),
+    "page": ("web",),
     "completion": ("completion",),
 }
 """Which verbs are where. A call loads its own only: hooks start some of them constantly."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import isinf
 from typing import Any, Final
 
-from msgspec import inspect
+from msgspec import NODEFAULT, inspect
 
 from agentpool.errors import InvalidValueError
 from agentpool.wire.ids import identifier_problem
@@ -123,7 +123,8 @@ def _check_struct(node: _Object, info: inspect.StructType, path: str) -> None:
 
 
 def _may_be_left_out(field: inspect.Field) -> bool:
-    return field.default is None or field.default == ()
+    # Which are those that the encoder leaves out; `written` makes a factory of a default.
+    return field.default is not NODEFAULT
 
 
 def _choose(node: Any, types: tuple[inspect.Type, ...]) -> inspect.Type:

@@ -1,5 +1,6 @@
 """What decoding accepts and refuses beyond types, and what encoding writes."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -23,6 +24,7 @@ from agentpool import (
     decode,
     encode,
 )
+from agentpool.rules.rows import Asked, Contract, InboxEntry
 from agentpool.wire.struct import Wire
 
 PAYLOAD = cast("type[AgentPoolStoreRecordPayload]", AgentPoolStoreRecordPayload)
@@ -197,3 +199,19 @@ def test_the_types_of_a_struct_are_known_from_its_definition_on() -> None:
 
     Late.__annotations__["value"] = "a name that nothing has"
     assert decode('{"value":1}', Late).value == 1
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "é", "plain"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        lambda name: Contract(name, 1, 1),
+        lambda name: InboxEntry(claimed_by=name),
+        Asked,
+    ],
+)
+def test_what_is_written_is_read_whatever_stands_in_it(
+    row: Callable[[str], Wire], name: str
+) -> None:
+    written = row(name)
+    assert decode(encode(written), type(written)) == written

@@ -1,0 +1,51 @@
+"""The live page: web."""
+
+import webbrowser
+from argparse import ArgumentParser, Namespace
+from functools import partial
+from importlib import import_module
+from typing import Final
+
+from agentpool.cli.arguments import Doing, Verb, in_pool
+from agentpool.cli.printing import Printer
+from agentpool.errors import InvalidValueError
+
+__all__ = ("VERBS",)
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    in_pool(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="the address to serve it at")
+    parser.add_argument("--port", type=int, default=0, help="the port; 0 for any that is free (0)")
+    parser.add_argument("--open", action="store_true", help="open it in a browser, too")
+
+
+def _run(options: Namespace, out: Printer) -> Doing:
+    # Only now: it needs packages that few have.
+    try:
+        serving = import_module("agentpool.web.serving")
+    except ModuleNotFoundError as error:
+        msg = f"it needs the extra 'web': pip install 'agentpool-store[web]' ({error})"
+        raise InvalidValueError(msg) from error
+    doing: Doing = serving.serve(options, partial(_tell, options, out))
+    return doing
+
+
+def _tell(options: Namespace, out: Printer, url: str) -> None:
+    if options.json or options.field:
+        out.row({"url": url})
+    else:
+        out.raw(url)
+    if options.open:
+        webbrowser.open(url)
+
+
+VERBS: Final = (
+    Verb(
+        "web",
+        "serve a live page that shows the pools of a store",
+        "agentpool web\nagentpool web --store postgresql://me@db/agents --port 8420 --open",
+        _arguments,
+        _run,
+    ),
+)

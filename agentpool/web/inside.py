@@ -1,0 +1,68 @@
+"""Where the pages find what they show: a store that is open, and its pools."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+from starlette.exceptions import HTTPException
+
+from agentpool import AgentPool
+from agentpool.rules.command import PoolView
+from agentpool.stores.base import AgentPoolStore, Bulk
+from agentpool.web.survey import Survey
+
+__all__ = ("Inside",)
+
+R = TypeVar("R")
+_MOST_SURVEYS: Final = 16
+_PASSWORD: Final = re.compile(r"(?<=//)([^/@:]*):[^@]*(?=@)|[?].*")
+
+
+class Inside:
+    """What the pages of one store share.
+
+    :ivar place: where the store is, in words
+    :ivar file: the file that it is, where it is one
+    :ivar doctor: how it is named to the doctor
+    :ivar examining: is held while the doctor looks
+    """
+
+    def __init__(self, store: AgentPoolStore, place: str, schema: str | None = None) -> None:
+        self.store: Final = store
+        self.place: Final = _without_password(place)
+        self.file: Final = _file(place)
+        self.doctor: Final = [place, *(("--schema", schema) if schema else ())]
+        self.examining: Final = anyio.Lock()
+        self._surveys: dict[str, Survey] = {}
+
+    async def pool(self, pool_id: str) -> AgentPool:
+        """Give a pool to look at: by this nothing is carried out that is due, nor anything else.
+
+        :raises HTTPException: there is no such pool
+        """
+        if pool_id not in await self.store.pool_ids():
+            raise HTTPException(404, "there is no such pool in the store")
+        return AgentPool(await self.store.store_of(pool_id), pool_id)
+
+    def survey(self, pool: AgentPool) -> Survey:
+        """Give what is known of the members of a pool."""
+        if pool.pool_id not in self._surveys and len(self._surveys) >= _MOST_SURVEYS:
+            del self._surveys[next(iter(self._surveys))]
+        return self._surveys.setdefault(pool.pool_id, Survey(partial(ask, pool)))
+
+
+async def ask(pool: AgentPool, question: Callable[[PoolView], R]) -> R:
+    """Ask something about a pool; what others wait for goes first."""
+    return await pool.store.query(pool.pool_id, Bulk(question))
+
+
+def _file(place: str) -> Path | None:
+    path = place.removeprefix("sqlite:///")
+    return None if "://" in path or path == "memory:" else Path(path)
+
+
+def _without_password(place: str) -> str:
+    return _PASSWORD.sub(r"\1", place)
