@@ -62,7 +62,7 @@ SIGNATURES = {
 
 FOLDERS = {
     f"agentpool.{name}"
-    for name in ("stores.batch", "rules", "rules.explaining", "wire", "runtime", "support")
+    for name in ("stores.batch", "rules", "rules.explaining", "wire", "runtime", "support", "web")
 }
 """Packages that only hold modules."""
 
@@ -71,6 +71,7 @@ NEEDS = {
     "agentpool.doctor.server": "psycopg",
     "agentpool.mcp": "mcp",
     "agentpool.otel": "opentelemetry",
+    "agentpool.web": "starlette",
 }
 """What cannot be loaded without an extra, and which package that brings."""
 
