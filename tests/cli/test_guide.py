@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ __all__ = ("on_path",)
 
 pytestmark = pytest.mark.slow
 
+GUIDES = ["shell", *(["mcp"] if find_spec("mcp") else [])]
+"""Those whose packages are here."""
 
-@pytest.mark.parametrize("name", ["shell", "mcp"])
+
+@pytest.mark.parametrize("name", GUIDES)
 @pytest.mark.usefixtures("on_path")
 def test_the_commands_of_a_guide_print_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
