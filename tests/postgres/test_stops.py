@@ -130,8 +130,9 @@ async def test_a_server_is_stopped_at_once_while_tasks_send_and_take(
     assert differing(taken.names, sent.names) == {}
 
 
+@pytest.mark.parametrize("then", ["SELECT 1", "CHECKPOINT"])
 async def test_an_ack_counts_also_where_its_transaction_is_lost_and_its_number_given_again(
-    another_postgres: StartServer,
+    another_postgres: StartServer, then: str
 ) -> None:
     # What nobody waits for stays in memory meanwhile.
     server = another_postgres(wal_writer_delay="10s")
@@ -157,6 +158,7 @@ async def test_an_ack_counts_also_where_its_transaction_is_lost_and_its_number_g
                 await asyncio.to_thread(server.stop, "immediate")
                 await asyncio.to_thread(server.start_again)
                 await other.store.next_event_sequence(POOL)
+                server.sql(then)
                 proxy.lead_to(server.port)
                 await acking
                 assert await me.inbox.peek(10) == ()

@@ -1,9 +1,9 @@
 """What became of a COMMIT that nobody answered.
 
 The server says it by the number of the transaction. Where it went down meanwhile, numbers from a
-certain one on are given a second time: that of which nothing was left in the write-ahead log, which
-the checkpoint at the end of a recovery names. Where another server took over, what was written has
-to be found; of what was appended the log has the last word in any case.
+certain one on are given a second time: those of which nothing was left in the write-ahead log, as
+the checkpoint at the end of a recovery says. There, and where another server took over, what was
+written has to be found; of what was appended the log has the last word in any case.
 """
 
 from collections.abc import Sequence
@@ -52,13 +52,17 @@ def was_committed(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource
 
 
 def was_recovered(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool | None:
-    """Ask the server that carried a transaction out, and has been started anew since."""
+    """Ask the server that carried a transaction out, and has been started anew since.
+
+    Later checkpoints hide which numbers are given twice, so what it wrote has to be found as well.
+    """
     row = pipeline.ask(_AFTER_RECOVERY).row
     assert row is not None  # noqa: S101  # it has no FROM of ours
     epoch, _, following = row[0].decode().partition(":")
     if int(xid) >= (int(epoch) << 32) + int(following):
         return False
-    return was_committed(pipeline, xid, written)
+    found = was_committed(pipeline, xid, written)
+    return is_written(pipeline, xid, written) if found else found
 
 
 def _records(written: Sequence[PostgresSource]) -> bool:
