@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -9,6 +10,11 @@ from typing import Final, NamedTuple
 import pytest
 
 pytest.register_assert_rewrite("agentpool.testing")
+
+# A shell has what it starts in the background ignore interrupts, and that would be handed on to the
+# processes which tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Needs(NamedTuple):
