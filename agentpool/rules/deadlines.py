@@ -9,6 +9,7 @@ from agentpool.rules.endings import expire, time_out
 from agentpool.rules.holding import judge_lease
 from agentpool.rules.rows import (
     ACCEPTED,
+    AWAY,
     EVENT,
     EXPIRY,
     LEASE,
@@ -79,6 +80,8 @@ def carry_out_due(view: PoolView, row: Row) -> Decision[Any]:
         decision = expire(view, subject, row)
     elif what == ACCEPTED:
         decision = _complete(view, subject)
+    elif what == AWAY:  # who held the run has not come back for so long
+        decision = _NOTHING
     else:
         msg = f"deadline {row.key.name!r} is of a kind that this version does not know"
         raise UnknownRecordError(msg)

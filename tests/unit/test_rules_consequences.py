@@ -29,6 +29,7 @@ from agentpool.rules.membership import HoldRun, JoinMember, JoinRun
 from agentpool.rules.messages import RecordMessage, RecordStatus
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.rows import (
+    AWAY,
     EXPIRY,
     LEASE,
     PUBLISHED,
@@ -219,6 +220,20 @@ def test_a_heartbeat_does_not_set_a_lease_again_that_joining_without_one_has_end
     clock.advance(10 * LATER)
     carry_out(pool, CatchUp())
     assert "run.a" in pool.state.members
+
+
+def test_who_held_a_run_that_was_lost_is_forgotten_in_the_end() -> None:
+    clock = ManualClock()
+    pool = coordinated(clock)
+    carry_out(pool, HoldRun(Holding(member(), "1", "x", LATER)))
+    while "run.a" in pool.state.members:
+        clock.advance(LATER)
+        carry_out(pool, CatchUp())
+    key = deadline_key(AWAY, "run.a")
+    assert pool.row(key) is not None
+    clock.advance(31 * 24 * 3_600_000)
+    _, passed_by, _ = carry_out(pool, CatchUp())
+    assert (passed_by, pool.row(key)) == ((), None)
 
 
 def test_a_lease_of_an_older_version_runs_out_too() -> None:
