@@ -385,3 +385,27 @@ async def test_what_is_damaged_hides_nothing_else(tmp_path: Path) -> None:
         assert "unread 2" in Reader(await site.text("/now")).text
         assert "the file has one name" in Reader(await site.text("/health")).text
         assert "run.ada waiting" in Reader(await site.text("/message", key="second")).text
+
+
+async def test_damaged_events_hide_no_others(tmp_path: Path) -> None:
+    file = tmp_path / "pool.db"
+    async with open_pool(file, POOL) as pool:
+        ada = await joined(pool, "run.ada")
+        await ada.send_many([(RunAddress.run("run.ada"), "x")] * 3)
+        for each in range(60):
+            await ada.publish(f"event.{each}", tags=[f"tag.{each}"])
+        await ada.send_many([(RunAddress.run("run.ada"), "x")] * 3)
+    damaged = "UPDATE agentpool_rows SET value = '{' WHERE kind = 'event' AND number % 2 = ?"
+    for odd, left in ((1, 30), (0, 0)):
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute(damaged, [odd])
+        async with open_store(file) as store, shown(store, str(file)) as site:
+            found, path = "", f"/log?pool={POOL}"
+            while path:
+                page = Reader((await site.client.get(path)).text)
+                found += page.text
+                links = [str(each["href"]) for each in page.all("a")]
+                path = next((each for each in links if "before=" in each), "")
+            assert len(set(re.findall(r"tag\.[0-9]+", found))) == left
+            assert found.count("run message delivered") - found.count("Kind") == 6
+            assert "run.ada" in Reader(await site.text("/log", at=5)).text
