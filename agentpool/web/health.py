@@ -1,5 +1,6 @@
 """The view *Health*: whether somebody has to look after the store, and how it grows."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,8 +123,8 @@ async def _doctor(inside: Inside, pool: AgentPool, *, examined: bool) -> Html:
 
 async def _examination(inside: Inside) -> str:
     """Let the doctor look, in a process of its own: it reads the file past who has it open."""
-    place = [sys.executable, "-m", "agentpool", "doctor", "--text", *inside.doctor]
+    call = [sys.executable, "-P", "-m", "agentpool", "doctor", "--text"]
     with anyio.move_on_after(_LONGEST_EXAMINATION):
-        done = await anyio.run_process(place, check=False)
+        done = await anyio.run_process(call, check=False, env={**os.environ, **inside.doctor})
         return (done.stdout or done.stderr).decode("utf-8", "replace")
     return f"It had not ended after {_LONGEST_EXAMINATION:.0f} s; call `agentpool doctor`."

@@ -26,7 +26,7 @@ class Inside:
 
     :ivar place: where the store is, in words
     :ivar file: the file that it is, where it is one
-    :ivar doctor: how it is named to the doctor
+    :ivar doctor: how it is named to the doctor: in its environment, for others see arguments
     :ivar examining: is held while the doctor looks
     """
 
@@ -34,7 +34,7 @@ class Inside:
         self.store: Final = store
         self.place: Final = _without_password(place)
         self.file: Final = _file(place)
-        self.doctor: Final = [place, *(("--schema", schema) if schema else ())]
+        self.doctor: Final = {"AGENTPOOL_STORE": place, "AGENTPOOL_SCHEMA": schema or ""}
         self.examining: Final = anyio.Lock()
         self._surveys: dict[str, Survey] = {}
 

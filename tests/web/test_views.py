@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from html.parser import HTMLParser
@@ -364,6 +365,36 @@ async def test_health_says_what_a_check_says(site: Site, pool: AgentPool) -> Non
     page = Reader(await site.text("/health"))
     assert "note dead letters 1 were put aside" in page.text
     assert "records in the last minute" in page.text
+
+
+async def test_the_doctor_is_told_the_place_where_no_other_user_sees_it(
+    store: InMemoryAgentPoolStore,
+    pool: AgentPool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doctor = tmp_path / "doctor"
+    doctor.write_text('#!/bin/sh\necho "called: $@; told: $AGENTPOOL_STORE"\n', "utf-8")
+    doctor.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(doctor))
+    place = "postgresql://ada:hidden@db.example/agents"
+    async with shown(store, place) as site:
+        said = Reader(await site.text("/health", examine=1)).text
+    assert f"called: -P -m agentpool doctor --text; told: {place}" in said
+    assert pool.pool_id in said
+
+
+async def test_nothing_of_the_current_folder_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pool.db"
+    async with open_pool(file, POOL):
+        pass
+    (tmp_path / "agentpool.py").write_text("print('taken over')\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    async with open_store(file) as store, shown(store, file.name) as site:
+        said = Reader(await site.text("/health", examine=1)).text
+    assert "every page is in its place" in said
 
 
 async def test_what_is_damaged_hides_nothing_else(tmp_path: Path) -> None:
