@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-import anyio
 from starlette.exceptions import HTTPException
 
 from agentpool import AgentPool
 from agentpool.rules.command import PoolView
 from agentpool.stores.base import AgentPoolStore, Bulk
+from agentpool.web.examining import Examining
 from agentpool.web.survey import Survey
 
 __all__ = ("Inside",)
@@ -26,16 +26,14 @@ class Inside:
 
     :ivar place: where the store is, in words
     :ivar file: the file that it is, where it is one
-    :ivar doctor: how it is named to the doctor: in its environment, for others see arguments
-    :ivar examining: is held while the doctor looks
+    :ivar examining: the doctor, who looks at it
     """
 
     def __init__(self, store: AgentPoolStore, place: str, schema: str | None = None) -> None:
         self.store: Final = store
         self.place: Final = _without_password(place)
         self.file: Final = _file(place)
-        self.doctor: Final = {"AGENTPOOL_STORE": place, "AGENTPOOL_SCHEMA": schema or ""}
-        self.examining: Final = anyio.Lock()
+        self.examining: Final = Examining(place, schema)
         self._surveys: dict[str, Survey] = {}
 
     async def pool(self, pool_id: str) -> AgentPool:
