@@ -43,6 +43,10 @@ class Inside:
         """
         if pool_id not in await self.store.pool_ids():
             raise HTTPException(404, "there is no such pool in the store")
+        return await self.known(pool_id)
+
+    async def known(self, pool_id: str) -> AgentPool:
+        """Give a pool that the store has named, to look at as well."""
         return AgentPool(await self.store.store_of(pool_id), pool_id)
 
     def survey(self, pool: AgentPool) -> Survey:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -104,6 +105,17 @@ async def test_the_pools_of_a_store_are_listed(site: Site, store: InMemoryAgentP
     [there] = [each["href"] for each in page.all("a") if "other" in str(each["href"])]
     answer = await site.client.get(str(there))
     assert (answer.status_code, "pool.&lt;b&gt;other" in answer.text) == (200, True)
+
+
+async def test_however_many_pools_are_listed_they_are_asked_for_once(
+    site: Site, store: InMemoryAgentPoolStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in range(10):
+        await AgentPool.open(store, f"pool.{each}")
+    asked = AsyncMock(side_effect=store.pool_ids)
+    monkeypatch.setattr(store, "pool_ids", asked)
+    assert "pools: 11" in Reader(await site.text("/")).text
+    assert asked.await_count == 1
 
 
 async def question(pool: AgentPool, sender: str, to: str, millis: int | None = 60_000) -> str:
