@@ -4,6 +4,7 @@ import webbrowser
 from argparse import ArgumentParser, Namespace
 from functools import partial
 from importlib import import_module
+from threading import Thread
 from typing import Final
 
 from agentpool.cli.arguments import Doing, Verb, in_pool
@@ -37,7 +38,8 @@ def _tell(options: Namespace, out: Printer, url: str) -> None:
     else:
         out.raw(url)
     if options.open:
-        webbrowser.open(url)
+        # Some wait until the page is there, or until they are closed: in no way of the server.
+        Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 VERBS: Final = (

@@ -11,7 +11,7 @@
 `now`                   the view *Now*
 `log`                   the view *Log*
 `message`               the view *Message*
-`health`                the view *Health*
+`health`                the view *Health*; `examining` lets the doctor look
 `inside`                the store and its pools, for all of them
 `pages`                 what each page is asked for
 `stream`                what comes, as server-sent events

@@ -10,8 +10,7 @@ from typing import Final, NamedTuple
 
 from agentpool.cli.rows import address_words
 from agentpool.errors import AgentPoolError, CorruptRecordError, UnknownRecordError
-from agentpool.rules.command import PoolView, Read, cursor_at
-from agentpool.rules.history import locate
+from agentpool.rules.command import PoolView, Read
 from agentpool.rules.record_events import kind_of
 from agentpool.rules.rows import EVENT, HostEvent, number_in, value_of
 from agentpool.wire.event_kinds import EventKind
@@ -44,6 +43,7 @@ KINDS: Final = (*map(str, EventKind), _OPENED, _UNKNOWN, _UNREADABLE)
 _STRETCH: Final = 500
 _MOST_READ: Final = 5000
 _MOST_READ_LIVE: Final = 2000
+_MOST_DAMAGED: Final = 20
 
 
 class Place(NamedTuple):
@@ -261,20 +261,43 @@ def _is_much(begin: Place, end: Place) -> bool:
 
 
 def _start_of(view: PoolView, end: Place, step: int) -> Place:
-    """Find the place before a stretch that has at most so many of each sort."""
+    """Find the place before a stretch that has at most so many of each sort.
+
+    It is nowhere behind the end, also of a place that no log has: somebody may have written it.
+    """
     start = place_behind(view, max(end.sequence - step, 0))
-    if end.events - start.events <= step:
-        return start
-    number = end.events - step
-    [first] = view.rows(EVENT, "", after=number, limit=1) or (None,)
-    return Place(end.sequence if first is None else value_of(first, HostEvent).after, number)
+    if end.events - start.events > step:
+        number = end.events - step
+        first = _readable(view, number)
+        start = Place(end.sequence if first is None else max(first[1], start.sequence), number)
+    return Place(*map(min, start, end))
 
 
 def place_behind(view: PoolView, seq: int) -> Place:
-    """Find the place behind a record, and all that was published after it."""
+    """Find the place behind a record, and all that was published after it, by some look-ups."""
     if seq >= view.head:
         return place_now(view)
-    return Place(seq, locate(view, cursor_at(seq + 1)).events if seq else 0)
+    low, high = 0, view.event_sequence if seq else 0
+    while low < high:
+        middle = (low + high) // 2
+        found = _readable(view, middle)
+        if found is not None and found[1] <= seq:
+            low = found[0]
+        else:
+            high = middle
+    return Place(seq, low)
+
+
+def _readable(view: PoolView, after: int) -> tuple[int, int] | None:
+    """Find the next event behind one that is not damaged: its number, and which record it followed.
+
+    Of some; ``None``: there is none of those.
+    """
+    for limit in (1, _MOST_DAMAGED):
+        for row in view.rows(EVENT, "", after=after, limit=limit):
+            with suppress(CorruptRecordError):
+                return row.key.number, value_of(row, HostEvent).after
+    return None
 
 
 def before_time(view: PoolView, moment: int) -> Place:

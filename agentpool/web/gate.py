@@ -4,12 +4,13 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentpool.rules.rows import number_in
 
 __all__ = ("HEADERS", "LOOPBACK", "Gate", "Guarded")
 
@@ -29,6 +30,8 @@ HEADERS: Final[Mapping[str, str]] = {
     "cache-control": "no-store",
 }
 _TOKEN: Final = "token"  # noqa: S105  # the name of a parameter
+_HTTP: Final = 80
+_PORTS: Final = range(2**16)
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 
 
@@ -48,23 +51,19 @@ class Gate:
 
     def refusal(self, request: HTTPConnection, method: str) -> Response | None:
         """Say why a request is refused; ``None``: it is not."""
-        host = request.headers.get("host", "")
-        if self._name_in(host) not in self._hosts:
+        host = request.headers.get("host", "").lower()
+        name, port = _parted(host)
+        if name not in self._hosts or port is None:
             return _plain(421, "this page is not to be had under that name")
         if method not in {"GET", "HEAD"}:
             return _plain(405, "this page only shows", allow="GET, HEAD")
         if _is_of_another_site(request.headers, host):
             return _plain(403, "another site asked for this page; type its URL instead")
-        return self._key_refusal(request, method, host)
+        return self._key_refusal(request, method, port)
 
-    @staticmethod
-    def _name_in(host: str) -> str:
-        name, colon, port = host.rpartition(":")
-        return name.lower() if colon and port.isdecimal() else host.lower()
-
-    def _key_refusal(self, request: HTTPConnection, method: str, host: str) -> Response | None:
+    def _key_refusal(self, request: HTTPConnection, method: str, port: int) -> Response | None:
         # Cookies know no ports, and two pages may be open.
-        name = f"agentpool_{urlsplit(f'//{host}').port or 80}"
+        name = f"agentpool_{port}"
         given = request.query_params.get(_TOKEN)
         if given is not None and self._takes(given, method, request.headers):
             return self._exchanged(request, name)
@@ -90,6 +89,15 @@ class Gate:
         return response
 
 
+def _parted(host: str) -> tuple[str, int | None]:
+    """Part a host into its name and its port, which is ``None`` where it is none."""
+    name, _, port = host.rpartition(":")
+    if not name or host.endswith("]"):
+        return host, _HTTP
+    number = number_in(port)
+    return name, number if number in _PORTS else None
+
+
 def _path_of(request: HTTPConnection) -> str:
     return f"/{request.url.path.lstrip('/')}"  # which no browser takes for another host
 
@@ -98,7 +106,7 @@ def _is_of_another_site(headers: Headers, host: str) -> bool:
     if headers.get("sec-fetch-site", "none") not in _OWN_SITE:
         return True
     origin = headers.get("origin")
-    return origin is not None and origin.lower() != f"http://{host.lower()}"
+    return origin is not None and origin.lower() != f"http://{host}"
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -1,6 +1,5 @@
 """The view *Health*: whether somebody has to look after the store, and how it grows."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -26,7 +25,6 @@ __all__ = ("health_of",)
 _SECOND: Final = 1000
 _SPANS: Final = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _LOOK: Final = 0.5
-_LONGEST_EXAMINATION: Final = 60.0
 
 
 async def health_of(inside: Inside, pool: AgentPool, *, examined: bool) -> Html:
@@ -115,15 +113,5 @@ async def _doctor(inside: Inside, pool: AgentPool, *, examined: bool) -> Html:
     if not examined:
         there = f"{url('/health', pool=pool.pool_id, examine=1)}#doctor"
         return el("p", link(there, "Examine the whole store"), ": it reads all of it.")
-    async with inside.examining:
-        said = await _examination(inside)
+    said = await inside.examining.said()
     return el("pre", el("bdi", said), class_="body", tabindex=0)
-
-
-async def _examination(inside: Inside) -> str:
-    """Let the doctor look, in a process of its own: it reads the file past who has it open."""
-    place = [sys.executable, "-m", "agentpool", "doctor", "--text", *inside.doctor]
-    with anyio.move_on_after(_LONGEST_EXAMINATION):
-        done = await anyio.run_process(place, check=False)
-        return (done.stdout or done.stderr).decode("utf-8", "replace")
-    return f"It had not ended after {_LONGEST_EXAMINATION:.0f} s; call `agentpool doctor`."

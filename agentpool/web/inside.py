@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-import anyio
 from starlette.exceptions import HTTPException
 
 from agentpool import AgentPool
 from agentpool.rules.command import PoolView
 from agentpool.stores.base import AgentPoolStore, Bulk
+from agentpool.web.examining import Examining
 from agentpool.web.survey import Survey
 
 __all__ = ("Inside",)
@@ -26,16 +26,14 @@ class Inside:
 
     :ivar place: where the store is, in words
     :ivar file: the file that it is, where it is one
-    :ivar doctor: how it is named to the doctor
-    :ivar examining: is held while the doctor looks
+    :ivar examining: the doctor, who looks at it
     """
 
     def __init__(self, store: AgentPoolStore, place: str, schema: str | None = None) -> None:
         self.store: Final = store
         self.place: Final = _without_password(place)
         self.file: Final = _file(place)
-        self.doctor: Final = [place, *(("--schema", schema) if schema else ())]
-        self.examining: Final = anyio.Lock()
+        self.examining: Final = Examining(place, schema)
         self._surveys: dict[str, Survey] = {}
 
     async def pool(self, pool_id: str) -> AgentPool:
@@ -45,6 +43,10 @@ class Inside:
         """
         if pool_id not in await self.store.pool_ids():
             raise HTTPException(404, "there is no such pool in the store")
+        return await self.known(pool_id)
+
+    async def known(self, pool_id: str) -> AgentPool:
+        """Give a pool that the store has named, to look at as well."""
         return AgentPool(await self.store.store_of(pool_id), pool_id)
 
     def survey(self, pool: AgentPool) -> Survey:

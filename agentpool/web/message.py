@@ -1,5 +1,6 @@
 """The view *Message*: whom it reached, what each has done with it, its thread, and its body."""
 
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
@@ -123,7 +124,7 @@ async def _body(pool: AgentPool, message: RunMessage) -> Html:
         return section("body", "Body", el("p", str(error), class_="bad"))
     size = f"{len(data):,} bytes" if is_all else f"the first {len(data):,} bytes"
     try:
-        text = data.decode("utf-8", "strict" if is_all else "ignore")
+        text = getincrementaldecoder("utf-8")().decode(data, final=is_all)  # the last may be cut
     except UnicodeDecodeError:
         text = data.hex(" ")
         size += ", which are no text, in hexadecimal"

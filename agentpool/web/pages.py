@@ -43,7 +43,7 @@ async def pools(inside: Inside, request: Request) -> str:
     shown = there[(page - 1) * _POOLS : page * _POOLS]
     rows: list[list[Content]] = []
     for pool_id in shown:
-        seen = await ask(await inside.pool(pool_id), summary_of)
+        seen = await ask(await inside.known(pool_id), summary_of)
         name = link(url("/now", pool=pool_id), named(pool_id))
         members = "cannot be read" if seen.members is None else f"{seen.members:,}"
         rows.append([name, f"{seen.records:,}", members, moment(seen.last_change)])

@@ -2,18 +2,22 @@
 
 from collections.abc import AsyncGenerator
 from functools import partial
+from itertools import product
+from unittest.mock import Mock
 
 import pytest
 
 from agentpool import AgentPool, AgentPoolMember, MemberHandle, RunAddress
 from agentpool.stores.memory import InMemoryAgentPoolStore
 from agentpool.testing.conformance.pool_kit import ManualClock
+from agentpool.web import entries
 from agentpool.web.entries import (
     Entry,
     Filters,
     LogPage,
     Place,
     before_time,
+    entry_at,
     page_before,
     place_behind,
     place_now,
@@ -103,6 +107,25 @@ async def test_a_page_is_looked_for_only_so_far(pool: AgentPool) -> None:
     assert seen.entries == []
     assert 0 < seen.begin.sequence < seen.newest.sequence - 4000
     assert len(await all_pages(pool, 10, Filters(kind="agent_pool_run_joined"))) == 1
+
+
+async def test_a_place_that_no_log_has_is_looked_back_from_only_so_far(
+    pool: AgentPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = await mixed(pool)
+    me = await joined(pool)
+    await me.send_many([(RunAddress.run("run.me"), "x")] * 100)
+    monkeypatch.setattr(entries, "_STRETCH", 10)
+    monkeypatch.setattr(entries, "_MOST_READ", 40)
+    seen = Mock(side_effect=entry_at)
+    monkeypatch.setattr(entries, "entry_at", seen)
+    nothing = Filters(kind="unknown")
+    for sequence, events in product((0, 1, 9, count - 89, count + 50, 10**6), (0, 1, 9, 89, 10**6)):
+        seen.reset_mock()
+        found = await page(pool, Place(sequence, events), filters=nothing)
+        assert all(begin <= end for begin, end in zip(found.begin, found.end, strict=True))
+        assert found.begin != found.end or found.end == Place(0, 0)
+        assert seen.call_count <= 50
 
 
 async def test_what_comes_is_told_whole_and_in_order_while_it_is_little(pool: AgentPool) -> None:

@@ -74,6 +74,16 @@ async def test_a_cookie_is_of_one_port(site: Site) -> None:
         ("127.0.0.1.evil.example:{}", 421),
         ("127.0.0.1@evil.example:{}", 421),
         ("localhost.:{}", 421),
+        ("localhost:99999", 421),
+        ("localhost:" + "9" * 5000, 421),
+        ("localhost:-1", 421),
+        ("localhost:x", 421),
+        ("localhost:", 421),
+        ("localhost:{0}:{0}", 421),
+        ("[::1]:65536", 421),
+        ("[::1", 421),
+        ("[", 421),
+        (":{}", 421),
         ("", 421),
     ],
 )
@@ -81,7 +91,9 @@ async def test_only_names_of_this_machine_are_answered(site: Site, host: str, st
     await asked(site, site.key)
     host = host.format(site.url.rpartition(":")[2])
     for path in [*PATHS, f"/events?pool={POOL}"][: None if status != 200 else -1]:
-        assert (await asked(site, path, Host=host)).status_code == status
+        answer = await asked(site, path, Host=host)
+        assert answer.status_code == status
+        assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "X"])

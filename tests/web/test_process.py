@@ -83,6 +83,29 @@ async def test_one_line_is_printed_which_opens_the_page(place: Path) -> None:
         assert await served.ended() == (0, "")
 
 
+_BROWSER = """
+import sys, urllib.error, urllib.request
+try:
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1])
+except urllib.error.HTTPError as error:
+    print(error.code)  # for it keeps no cookies
+"""
+
+
+@pytest.mark.usefixtures("pool")
+async def test_a_browser_may_wait_for_the_page(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = tmp_path / "browser.py"
+    browser.write_text(_BROWSER, "utf-8")
+    monkeypatch.setenv("BROWSER", f"{sys.executable} {browser} %s")
+    async with web(place, "--open") as served:
+        assert served.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            assert await served.process.stdout.readline() == b"401\n"
+        assert await served.ended() == (0, "")
+
+
 @pytest.mark.usefixtures("pool")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_quietly_while_pages_are_followed(place: Path, how: int) -> None:

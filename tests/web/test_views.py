@@ -2,10 +2,12 @@
 
 import re
 import sqlite3
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -103,6 +105,17 @@ async def test_the_pools_of_a_store_are_listed(site: Site, store: InMemoryAgentP
     [there] = [each["href"] for each in page.all("a") if "other" in str(each["href"])]
     answer = await site.client.get(str(there))
     assert (answer.status_code, "pool.&lt;b&gt;other" in answer.text) == (200, True)
+
+
+async def test_however_many_pools_are_listed_they_are_asked_for_once(
+    site: Site, store: InMemoryAgentPoolStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in range(10):
+        await AgentPool.open(store, f"pool.{each}")
+    asked = AsyncMock(side_effect=store.pool_ids)
+    monkeypatch.setattr(store, "pool_ids", asked)
+    assert "pools: 11" in Reader(await site.text("/")).text
+    assert asked.await_count == 1
 
 
 async def question(pool: AgentPool, sender: str, to: str, millis: int | None = 60_000) -> str:
@@ -292,7 +305,9 @@ async def test_bodies_are_shown_as_they_are_and_only_so_much_of_them(
     for key, body, said in (
         ("json", script, "document.title"),
         ("bytes", b"\xff\x00<b>", "ff 00 3c 62 3e"),
-        ("long", "é" * 100_000, "the first 65,536 bytes"),
+        ("long", "é" * 100_000, "the first 65,536 bytes é"),
+        ("cut", "x" + "é" * 100_000, "the first 65,536 bytes xé"),
+        ("many bytes", b"\xff\x00" * 100_000, "which are no text, in hexadecimal ff 00 ff"),
         ("huge", b"x" * 3_000_000, "the first 65,536 bytes"),
         ("empty", "", "0 bytes"),
     ):
@@ -301,7 +316,7 @@ async def test_bodies_are_shown_as_they_are_and_only_so_much_of_them(
         page = Reader(html)
         assert said in page.text
         assert len(page.all("script")) == 1
-        assert len(html) < 200_000
+        assert len(html) < 210_000
     await ada.send(to, content_ref="elsewhere", idempotency_key="none")
     assert "The store keeps none" in await site.text("/message", key="none", body=1)
 
@@ -366,6 +381,36 @@ async def test_health_says_what_a_check_says(site: Site, pool: AgentPool) -> Non
     assert "records in the last minute" in page.text
 
 
+async def test_the_doctor_is_told_the_place_where_no_other_user_sees_it(
+    store: InMemoryAgentPoolStore,
+    pool: AgentPool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doctor = tmp_path / "doctor"
+    doctor.write_text('#!/bin/sh\necho "called: $@; told: $AGENTPOOL_STORE"\n', "utf-8")
+    doctor.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(doctor))
+    place = "postgresql://ada:hidden@db.example/agents"
+    async with shown(store, place) as site:
+        said = Reader(await site.text("/health", examine=1)).text
+    assert f"called: -P -m agentpool doctor --text; told: {place}" in said
+    assert pool.pool_id in said
+
+
+async def test_nothing_of_the_current_folder_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pool.db"
+    async with open_pool(file, POOL):
+        pass
+    (tmp_path / "agentpool.py").write_text("print('taken over')\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    async with open_store(file) as store, shown(store, file.name) as site:
+        said = Reader(await site.text("/health", examine=1)).text
+    assert "every page is in its place" in said
+
+
 async def test_what_is_damaged_hides_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "pool.db"
     async with open_pool(file, POOL) as pool:
@@ -385,3 +430,27 @@ async def test_what_is_damaged_hides_nothing_else(tmp_path: Path) -> None:
         assert "unread 2" in Reader(await site.text("/now")).text
         assert "the file has one name" in Reader(await site.text("/health")).text
         assert "run.ada waiting" in Reader(await site.text("/message", key="second")).text
+
+
+async def test_damaged_events_hide_no_others(tmp_path: Path) -> None:
+    file = tmp_path / "pool.db"
+    async with open_pool(file, POOL) as pool:
+        ada = await joined(pool, "run.ada")
+        await ada.send_many([(RunAddress.run("run.ada"), "x")] * 3)
+        for each in range(60):
+            await ada.publish(f"event.{each}", tags=[f"tag.{each}"])
+        await ada.send_many([(RunAddress.run("run.ada"), "x")] * 3)
+    damaged = "UPDATE agentpool_rows SET value = '{' WHERE kind = 'event' AND number % 2 = ?"
+    for odd, left in ((1, 30), (0, 0)):
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute(damaged, [odd])
+        async with open_store(file) as store, shown(store, str(file)) as site:
+            found, path = "", f"/log?pool={POOL}"
+            while path:
+                page = Reader((await site.client.get(path)).text)
+                found += page.text
+                links = [str(each["href"]) for each in page.all("a")]
+                path = next((each for each in links if "before=" in each), "")
+            assert len(set(re.findall(r"tag\.[0-9]+", found))) == left
+            assert found.count("run message delivered") - found.count("Kind") == 6
+            assert "run.ada" in Reader(await site.text("/log", at=5)).text
