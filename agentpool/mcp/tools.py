@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 from agentpool import MessageReceipt
 from agentpool.errors import InvalidValueError
 from agentpool.faces.mail import CORRELATION_OF_URGENT, mail
-from agentpool.faces.naming import address, message_named
+from agentpool.faces.naming import address, claimed_message
 from agentpool.mcp.answers import (
     Answer,
     body_of,
@@ -117,7 +117,6 @@ class Tools:
 
     async def done(self, given: Done, _: float) -> Answer:
         """End a claim, and answer the message before that."""
-        self.seat.token_of(given.claim)
         if given.reply is None:
             await self.seat.end(given.claim, ok=given.ok)
             return {"done": given.ok}
@@ -131,13 +130,15 @@ class Tools:
         return {"done": True, "reply": _receipt_words(receipt)}
 
     async def _reply(self, claim: str, text: str) -> MessageReceipt:
-        stored = await message_named(self.seat.pool, claim)
+        seat = self.seat
+        # Before it is answered: whoever has the message by now answers it too.
+        stored = await claimed_message(seat.pool, seat.token_of(claim), seat.run_id)
         if stored is None:
             msg = "claim: the message that it is of is not there any more"
             raise InvalidValueError(msg)
         # Called again, as after a lost answer, it is answered once.
         key = f"reply.{sha256(claim.encode()).hexdigest()}"
-        me = await self.seat.joined()
+        me = await seat.joined()
         return await me.reply(stored.message, text, idempotency_key=key)
 
     async def content(self, given: Content, _: float) -> Answer:

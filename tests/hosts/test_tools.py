@@ -75,9 +75,28 @@ async def test_what_is_taken_is_done_and_answered_once(ada: Host, bob: MemberHan
     assert done["reply"]["delivered_to"] == ["run.bob"]
     assert await bob.read(await asking) == "Shelf 42."
     assert (await ada("inbox"))["count"] == 0
-    assert "no longer current" in await ada.refusal("done", claim=taken["claim"], reply="Shelf 42.")
-    assert "was used by" in await ada.refusal("done", claim=taken["claim"], reply="Shelf 43.")
+    for reply in ("Shelf 42.", "Shelf 43."):
+        assert "no longer current" in await ada.refusal("done", claim=taken["claim"], reply=reply)
     assert await bob.inbox.peek() == ()
+
+
+async def test_nothing_is_answered_under_a_claim_that_is_none(
+    ada: Host, pool: AgentPool, bob: MemberHandle
+) -> None:
+    await ada("take")
+    await bob.send(RunAddress.run("run.bob"), "of another inbox")
+    await bob.send(TO_ADA, "lost")
+    [taken] = (await ada("take"))["messages"]
+    token = taken["claim"].partition("@")[0]
+    seq = int(token.partition(".")[0])
+    for made_up in (seq - 1, seq):
+        claim = f"{made_up}.1.0.0123456789abcdef@run.ada"
+        assert "no token" in await ada.refusal("done", claim=claim, reply="no")
+    await pool.inbox("run.ada").nack(token, 0)
+    assert "no longer current" in await ada.refusal("done", claim=taken["claim"], reply="no")
+    assert await ada("take")
+    assert "no longer current" in await ada.refusal("done", claim=taken["claim"], reply="no")
+    assert [await bob.read(each) for each in await bob.inbox.peek()] == ["of another inbox"]
 
 
 async def test_a_message_that_names_what_it_answers_is_an_answer(
