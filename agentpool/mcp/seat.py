@@ -5,9 +5,11 @@ from typing import Final
 
 from anyio import CancelScope
 
-from agentpool import AgentPool, AgentPoolMember, Delivery, MemberHandle
+from agentpool import AgentPool, AgentPoolMember, ClaimLostError, Delivery, MemberHandle
 from agentpool.errors import InvalidValueError, shown
 from agentpool.faces.naming import claim_name, claim_named
+from agentpool.rules.claims import is_current
+from agentpool.rules.command import PoolView
 
 __all__ = ("Seat",)
 
@@ -44,6 +46,11 @@ class Seat:
         self.run_id: Final = member.run_id
         self._held: dict[str, Delivery] = {}
 
+    @property
+    def held(self) -> frozenset[str]:
+        """The claims that are renewed."""
+        return frozenset(self._held)
+
     async def joined(self) -> MemberHandle:
         """Give the handle of the run, which joins where it is no member."""
         run_id, pool = self.run_id, self.pool
@@ -54,10 +61,23 @@ class Seat:
     async def take(self, limit: int) -> Sequence[tuple[str, Delivery]]:
         """Claim the next messages that are there, and renew their claims from now on."""
         me = await self.joined()
+        await self._forget_lost()
         taken = await me.inbox.take_many(limit, 0)
         named = [(claim_name(each.token, me.run_id), each) for each in taken]
         self._held.update(named)
         return named
+
+    async def _forget_lost(self) -> None:
+        """Hold claims no longer that have run out, or were ended by another process."""
+        held = {name: each.claim for name, each in self._held.items()}
+        if not held:
+            return
+
+        def lost(view: PoolView) -> list[str]:
+            return [name for name, claim in held.items() if not is_current(view, claim)]
+
+        for name in await self.pool.store.query(self.pool.pool_id, lost):
+            self._held.pop(name, None)
 
     async def give_back(self, claims: Sequence[tuple[str, Delivery]]) -> None:
         """Give messages back of which nobody was told, also when that is cancelled."""
@@ -73,7 +93,12 @@ class Seat:
         :raises InvalidValueError: it is no claim, or one of another inbox
         """
         token, inbox = self.token_of(claim), self.me.inbox
-        await (inbox.ack(token) if ok else inbox.nack(token))
+        try:
+            await (inbox.ack(token) if ok else inbox.nack(token))
+        except ClaimLostError:
+            self._held.pop(claim, None)
+            raise
+        # Not where it fails otherwise: then the claim goes on.
         self._held.pop(claim, None)
 
     def token_of(self, claim: str) -> str:

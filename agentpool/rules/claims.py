@@ -42,6 +42,7 @@ __all__ = (
     "ReturnMessage",
     "Unclaim",
     "growing_delay",
+    "is_current",
     "require_current",
 )
 
@@ -378,6 +379,11 @@ def _if_current(view: PoolView, claim: Claim | ClaimId) -> Row | None:
     entry = value_of(row, InboxEntry)
     is_it = (entry.attempt, entry.undone) == (claim.attempt, claim.undone)
     return row if is_it and entry.claimed_by else None
+
+
+def is_current(view: PoolView, claim: Claim | ClaimId) -> bool:
+    """Say whether a claim has neither run out nor ended."""
+    return _if_current(view, claim) is not None
 
 
 def require_current(view: PoolView, claim: Claim | ClaimId) -> Row:

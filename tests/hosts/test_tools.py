@@ -369,3 +369,41 @@ async def test_who_holds_a_run_is_told_to_be_here(ada: Host, pool: AgentPool) ->
     async with pool.member(AgentPoolMember("run.bob", "agent.reviewer", topics=("topic.news",))):
         [bob] = (await ada("who", agent="agent.reviewer"))["members"]
     assert (bob["here"], bob["topics"]) == (True, ["topic.news"])
+
+
+async def test_a_claim_that_was_lost_is_held_no_longer(pool: AgentPool, bob: MemberHandle) -> None:
+    seat = Seat(pool, ADA)
+    await seat.joined()
+    for text in ("lost", "ended elsewhere", "held"):
+        await bob.send(TO_ADA, text)
+    (lost, _), (elsewhere, _), (held, _) = [(await seat.take(1))[0] for _ in range(3)]
+    own = pool.inbox("run.ada")
+    await own.nack(lost.partition("@")[0], 60)
+    await own.ack(elsewhere.partition("@")[0])
+    assert seat.held == {lost, elsewhere, held}
+    with pytest.raises(ClaimLostError):
+        await seat.end(lost, ok=True)
+    assert seat.held == {elsewhere, held}
+    assert await seat.take(1) == []
+    assert seat.held == {held}
+
+
+async def test_a_claim_is_held_on_where_it_could_not_be_ended(
+    pool: AgentPool, bob: MemberHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seat = Seat(pool, ADA)
+    await seat.joined()
+    await bob.send(TO_ADA, "hi")
+    [(claim, _)] = await seat.take(1)
+
+    async def busy(*_: object) -> None:
+        msg = "somebody has the lock"
+        raise StoreBusyError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pool.store, "execute", busy)
+        with pytest.raises(StoreBusyError):
+            await seat.end(claim, ok=True)
+    assert seat.held == {claim}
+    await seat.end(claim, ok=True)
+    assert seat.held == set()
