@@ -1,11 +1,12 @@
 """Questions that outlive a call, and the server: messages under a key, which is their id."""
 
+from contextlib import suppress
 from typing import Final
 
 from anyio import move_on_after
 
 from agentpool import AgentPoolStoredMessage, Answers, AskOutcome, MessageStatus
-from agentpool.errors import InvalidValueError, shown
+from agentpool.errors import InvalidTransitionError, InvalidValueError, shown
 from agentpool.faces.naming import address
 from agentpool.mcp.answers import Answer, body_of, listed, message_words, said
 from agentpool.mcp.arguments import Ask
@@ -75,11 +76,12 @@ class Questions:
         return Standing("cancelled" if is_cancelled else "completed", words, at)
 
     async def cancel(self, key: str) -> None:
-        """Hand a question out no more, and wait for no answers."""
+        """Hand a question out no more, and wait for no answers; one that has ended stays so."""
         stored = await self._known(key)
-        await self._pool.record_message_status(
-            stored.message, MessageStatus.CANCELLED, stored.receipt.delivered_to
-        )
+        with suppress(InvalidTransitionError):
+            await self._pool.record_message_status(
+                stored.message, MessageStatus.CANCELLED, stored.receipt.delivered_to
+            )
 
     async def _known(self, key: str) -> AgentPoolStoredMessage:
         found = await self._found(key)
