@@ -23,10 +23,11 @@ class Seat:
     """A run in a pool, for which a server acts.
 
     It joins with the first call that needs that, as the command line does: without a lease, so it
-    stays a member while no server runs, and whoever holds the run goes on doing so.
+    stays a member while no server runs. Where the run is a member already it acts as that member,
+    and whoever holds the run goes on doing so.
 
+    :param member: as which it joins where the run is no member
     :ivar run_id: the run
-    :ivar me: what it can do; see `joined` for what needs a member
     :ivar patience: for how many seconds a call waits before it gives what to go on with instead
     :ivar task_patience: the same, before a host that has tasks gets one
     """
@@ -42,8 +43,9 @@ class Seat:
         self.pool: Final = pool
         self.patience: Final = patience
         self.task_patience: Final = task_patience
-        self.me: Final = pool.acting_as(member, claim_lease=LEASE, claim_limit=LONGEST)
         self.run_id: Final = member.run_id
+        self._own: Final = member
+        self._me = self._handle_of(member)
         self._held: dict[str, Delivery] = {}
 
     @property
@@ -51,12 +53,28 @@ class Seat:
         """The claims that are renewed."""
         return frozenset(self._held)
 
+    async def me(self) -> MemberHandle:
+        """Give the handle of the run, as the member that it is, or would join as."""
+        return self._as(await self._there() or self._own)
+
     async def joined(self) -> MemberHandle:
         """Give the handle of the run, which joins where it is no member."""
+        there = await self._there()
+        if there is None:
+            await self.pool.join_run(self._own)
+        return self._as(there or self._own)
+
+    async def _there(self) -> AgentPoolMember | None:
         run_id, pool = self.run_id, self.pool
-        if not await pool.store.query(pool.pool_id, lambda view: run_id in view.state.members):
-            await pool.join_run(self.me.member)
-        return self.me
+        return await pool.store.query(pool.pool_id, lambda view: view.state.members.get(run_id))
+
+    def _as(self, member: AgentPoolMember) -> MemberHandle:
+        if member != self._me.member:
+            self._me = self._handle_of(member)
+        return self._me
+
+    def _handle_of(self, member: AgentPoolMember) -> MemberHandle:
+        return self.pool.acting_as(member, claim_lease=LEASE, claim_limit=LONGEST)
 
     async def take(self, limit: int) -> Sequence[tuple[str, Delivery]]:
         """Claim the next messages that are there, and renew their claims from now on."""
@@ -92,7 +110,7 @@ class Seat:
         :raises ClaimLostError: it had run out or was ended
         :raises InvalidValueError: it is no claim, or one of another inbox
         """
-        token, inbox = self.token_of(claim), self.me.inbox
+        token, inbox = self.token_of(claim), self._me.inbox
         try:
             await (inbox.ack(token) if ok else inbox.nack(token))
         except ClaimLostError:

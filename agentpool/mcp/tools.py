@@ -65,7 +65,8 @@ class Tools:
     async def who(self, given: Who, _: float) -> Answer:
         """Say who acts here, and who is in the pool."""
         pool = self.seat.pool
-        you: Answer = {"run": self.seat.run_id, "agent": self.seat.me.member.agent_id}
+        me = (await self.seat.me()).member
+        you: Answer = {"run": me.run_id, "agent": me.agent_id}
         question = partial(who_is_there, agent=given.agent)
         return {
             "you": you,
@@ -148,7 +149,8 @@ class Tools:
             msg = "give either ref, to read a body, or text, to keep one"
             raise InvalidValueError(msg)
         if given.text is not None:
-            return {"ref": str(await self.seat.me.write(given.text))}
+            me = await self.seat.me()
+            return {"ref": str(await me.write(given.text))}
         ref = str(given.ref)
         return {"ref": ref, **await body_within(pool, ref, given.max_chars, given.offset)}
 

@@ -48,9 +48,12 @@ async def test_a_run_that_is_there_already_is_acted_for_as_it_is(
 ) -> None:
     there = AgentPoolMember("run.ada", "agent.else", topics=("topic.news",))
     async with pool.member(there):
-        await ada("send", to="run.bob", text="hi")
+        for _ in range(2):
+            assert (await ada("who"))["you"] == {"run": "run.ada", "agent": "agent.else"}
+            await ada("send", to="run.bob", text="hi", key="key.1")
         assert there in await pool.members()
     assert [each.sender for each in await bob.inbox.peek()] == ["run.ada"]
+    assert (await ada("who"))["you"]["agent"] == "agent.coder"
 
 
 async def test_a_message_is_sent_once_under_a_key(ada: Host, bob: MemberHandle) -> None:
