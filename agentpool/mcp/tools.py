@@ -5,19 +5,20 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
-from agentpool import MessageReceipt
+from agentpool import Delivery, MessageReceipt
 from agentpool.errors import InvalidValueError
 from agentpool.faces.mail import CORRELATION_OF_URGENT, mail
 from agentpool.faces.naming import address, claimed_message
 from agentpool.mcp.answers import (
     Answer,
-    body_of,
+    Headed,
     body_within,
+    fitting,
     header_of,
     listed,
     message_words,
     rows_within,
-    said,
+    with_bodies,
 )
 from agentpool.mcp.arguments import Arguments, Ask, Content, Done, Inbox, Send, Take, Wait, Who
 from agentpool.mcp.seat import Seat
@@ -30,7 +31,9 @@ __all__ = ("Tools",)
 
 _Tool: TypeAlias = Callable[[Any, float], Awaitable[Answer]]
 
-_LEAST_BODY: Final = 100
+_AROUND: Final = 60
+_AROUND_LIST: Final = 120
+"""Characters of an answer that are in none of its messages, and of a list of them."""
 
 
 class Tools:
@@ -92,29 +95,27 @@ class Tools:
         found = await pool.store.query(
             pool.pool_id, Bulk(partial(mail, run_id=self.seat.run_id, most=given.limit))
         )
-        rows = list(rows_within(map(header_of, found.letters), given.max_chars))
+        room = given.max_chars - _AROUND_LIST
+        rows = list(rows_within(map(header_of, found.letters), room))
         left = found.in_all - len(rows)
         more = f"{left} more; give a larger limit or max_chars" if left > 0 else None
         return {"messages": rows or None, "count": found.in_all, "more": more}
 
     async def take(self, given: Take, _: float) -> Answer:
-        """Claim the next messages, and read them as far as there is room."""
+        """Claim the next messages that there is room for, and read them as far as there is."""
         taken = await self.seat.take(given.limit)
         try:
-            rows, room = [], given.max_chars
-            for left, (claim, delivery) in zip(range(len(taken), 0, -1), taken, strict=True):
-                words = {
-                    "claim": claim,
-                    **message_words(delivery.message),
-                    "attempt": delivery.attempt if delivery.attempt > 1 else None,
-                }
-                piece = max(room // left - len(said(words)), _LEAST_BODY)
-                rows.append({**words, **await body_of(self.seat.pool, delivery.message, piece)})
-                room -= len(said(rows[-1]))
+            headed = [Headed(_taken_words(*each), each[1].message) for each in taken]
+            room = given.max_chars - _AROUND
+            fit = fitting(headed, room)
+            await self.seat.give_back(taken[fit:])
+            rows = await with_bodies(self.seat.pool, headed[:fit], room)
         except BaseException:
             await self.seat.give_back(taken)
             raise
-        return {"messages": rows} if rows else {"messages": None, "count": 0}
+        left = len(taken) - len(rows)
+        more = f"{left} had no room; take again" if left else None
+        return {"messages": rows, "count": None if rows else 0, "more": more}
 
     async def done(self, given: Done, _: float) -> Answer:
         """End a claim, and answer the message before that."""
@@ -152,7 +153,15 @@ class Tools:
             me = await self.seat.me()
             return {"ref": str(await me.write(given.text))}
         ref = str(given.ref)
-        return {"ref": ref, **await body_within(pool, ref, given.max_chars, given.offset)}
+        return await body_within(pool, ref, given.max_chars, given.offset)
+
+
+def _taken_words(claim: str, delivery: Delivery) -> Answer:
+    return {
+        "claim": claim,
+        **message_words(delivery.message),
+        "attempt": delivery.attempt if delivery.attempt > 1 else None,
+    }
 
 
 def _receipt_words(receipt: MessageReceipt) -> Answer:
