@@ -20,7 +20,19 @@ from agentpool.mcp.answers import (
     rows_within,
     with_bodies,
 )
-from agentpool.mcp.arguments import Arguments, Ask, Content, Done, Inbox, Send, Take, Wait, Who
+from agentpool.mcp.arguments import (
+    MOST_CHARS,
+    MOST_MESSAGES,
+    Arguments,
+    Ask,
+    Content,
+    Done,
+    Inbox,
+    Send,
+    Take,
+    Wait,
+    Who,
+)
 from agentpool.mcp.seat import Seat
 from agentpool.mcp.waits import Waits
 from agentpool.mcp.who import who_is_there
@@ -97,9 +109,14 @@ class Tools:
         )
         room = given.max_chars - _AROUND_LIST
         rows = list(rows_within(map(header_of, found.letters), room))
-        left = found.in_all - len(rows)
-        more = f"{left} more; give a larger limit or max_chars" if left > 0 else None
-        return {"messages": rows or None, "count": found.in_all, "more": more}
+        left, beyond = found.in_all - len(rows), "" if found.is_all else "+"
+        is_cut = len(rows) < len(found.letters)
+        more = f"{left}{beyond} more; {_how_to_see_more(given, is_cut=is_cut)}"
+        return {
+            "messages": rows,
+            "count": f"{found.in_all}+" if beyond else found.in_all,
+            "more": more if left > 0 or beyond else None,
+        }
 
     async def take(self, given: Take, _: float) -> Answer:
         """Claim the next messages that there is room for, and read them as far as there is."""
@@ -154,6 +171,14 @@ class Tools:
             return {"ref": str(await me.write(given.text))}
         ref = str(given.ref)
         return await body_within(pool, ref, given.max_chars, given.offset)
+
+
+def _how_to_see_more(given: Inbox, *, is_cut: bool) -> str:
+    if is_cut and given.max_chars < MOST_CHARS:
+        return "give a larger max_chars"
+    if not is_cut and given.limit < MOST_MESSAGES:
+        return "give a larger limit"
+    return "take these and end them by done, to see what is behind"
 
 
 def _taken_words(claim: str, delivery: Delivery) -> Answer:

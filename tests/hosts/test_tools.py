@@ -320,11 +320,31 @@ async def test_an_inbox_is_bounded_and_says_how_much_there_is(ada: Host, bob: Me
         await bob.send(TO_ADA, "x", message_id=f"message.{number}." + "m" * 480)
     few = await ada("inbox", limit=5)
     assert (len(few["messages"]), few["count"]) == (5, 30)
-    assert few["more"].startswith("25 more")
+    assert few["more"] == "25 more; give a larger limit"
     short = await ada("inbox", limit=30, max_chars=2000)
     assert 1 < len(short["messages"]) < 5
     assert size(short) <= 2000
+    assert short["more"] == f"{30 - len(short['messages'])} more; give a larger max_chars"
     assert "more" not in await ada("inbox", limit=30, max_chars=200_000)
+
+
+async def test_an_inbox_that_is_not_counted_to_its_end_says_so(
+    ada: Host, bob: MemberHandle
+) -> None:
+    await ada("take")
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(1001):
+            tasks.create_task(bob.send(TO_ADA, "x"))
+    listed = await ada("inbox", limit=100, max_chars=200_000)
+    assert (len(listed["messages"]), listed["count"]) == (100, "1000+")
+    assert listed["more"].startswith("900+ more; take these and end them by done")
+    assert (await ada("inbox", limit=99, max_chars=200_000))["more"].endswith("give a larger limit")
+    least = await ada("inbox", limit=100, max_chars=1000)
+    assert least["more"].endswith("give a larger max_chars")
+    assert size(least) <= 1000
+    [taken] = (await ada("take", limit=1))["messages"]
+    await ada("done", claim=taken["claim"])
+    assert (await ada("inbox"))["count"] == 1000
 
 
 async def test_who_is_bounded(ada: Host, pool: AgentPool) -> None:
