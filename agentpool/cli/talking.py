@@ -10,7 +10,7 @@ from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, message_row, receipt_row
 from agentpool.cli.times import seconds
-from agentpool.faces.naming import address, claim_named, message_named
+from agentpool.faces.naming import address, claim_named, claimed_message, message_named
 from agentpool.rules.queues import queue_run
 
 __all__ = ("VERBS", "inbox_of", "of_inbox")
@@ -163,7 +163,10 @@ def _reply(options: Namespace, out: Printer) -> Doing:
 async def _replied(options: Namespace, out: Printer, body: _Body) -> int:
     claim = claim_named(options.message)
     async with a_pool(options) as pool:
-        stored = await message_named(pool, options.message)
+        if claim is None:
+            stored = await message_named(pool, options.message)
+        else:
+            stored = await claimed_message(pool, *claim)
         if stored is None:
             out.say(f"there is no message {options.message!r}")
             return 1

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from agentpool import RecipientState, RunMessage
 from agentpool.faces.naming import claim_name
 from agentpool.rules.claims import ClaimId
-from agentpool.rules.command import PoolView, Row
+from agentpool.rules.command import INBOX, PoolView, Row
 from agentpool.rules.explaining.inboxes import entry_of, rows_of, state_of
 from agentpool.rules.inboxes import UNREADABLE, is_withdrawn, message_at
 from agentpool.rules.tokens import token_of
@@ -36,10 +36,14 @@ class Letter(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """The first messages in an inbox, and how many there are in all, as far as they are counted."""
+    """The first messages in an inbox, and how many there are in all, as far as they are counted.
+
+    :ivar is_all: whether there are no more than those that are counted
+    """
 
     letters: tuple[Letter, ...]
     in_all: int
+    is_all: bool
 
 
 def mail(
@@ -51,8 +55,10 @@ def mail(
     :param states: only those that stand so; ``None``: all that are handed out still
     """
     wanted = _THERE if states is None else states
-    rows = [row for row in rows_of(view, run_id) if state_of(view, row, entry_of(row)) in wanted]
-    return Mail(tuple(_letters(view, rows, most)), len(rows))
+    counted = rows_of(view, run_id)
+    rows = [row for row in counted if state_of(view, row, entry_of(row)) in wanted]
+    is_all = not (counted and view.rows(INBOX, run_id, after=counted[-1].key.number, limit=1))
+    return Mail(tuple(_letters(view, rows, most)), len(rows), is_all)
 
 
 def _letters(view: PoolView, rows: Sequence[Row], most: int) -> list[Letter]:

@@ -13,10 +13,19 @@ from agentpool import (
     RunAddress,
     RunMessageRecorded,
 )
+from agentpool.rules.claims import require_current
 from agentpool.rules.command import PoolView
 from agentpool.rules.queues import queue_run
+from agentpool.rules.tokens import claim_of
 
-__all__ = ("address", "claim_name", "claim_named", "message_named", "recorded_message")
+__all__ = (
+    "address",
+    "claim_name",
+    "claim_named",
+    "claimed_message",
+    "message_named",
+    "recorded_message",
+)
 
 _CLAIM: Final = re.compile(r"((\d{1,19})\.\d+\.\d+\.[0-9a-f]{16})@(.+)", re.DOTALL)
 _KINDS: Final[dict[str, Callable[[str], RunAddress]]] = {
@@ -61,6 +70,20 @@ def claim_named(text: str) -> tuple[str, str] | None:
     """Take apart what `claim_name` gave: the claim, and the run in whose inbox it is."""
     found = _CLAIM.fullmatch(text)
     return None if found is None else (found[1], found[3])
+
+
+async def claimed_message(
+    pool: AgentPool, token: str, run_id: str
+) -> AgentPoolStoredMessage | None:
+    """Read the message that somebody has under a claim; ``None``: it is not there any more.
+
+    :param run_id: the run in whose inbox it is
+    :raises ClaimLostError: the claim had run out or was ended: somebody else may have the message
+    :raises InvalidValueError: it is no claim, or one of another inbox
+    """
+    claim = claim_of(pool.pool_id, run_id, token, "claim")
+    await pool.store.query(pool.pool_id, lambda view: require_current(view, claim))
+    return await recorded_message(pool, claim.seq)
 
 
 async def message_named(pool: AgentPool, name: str) -> AgentPoolStoredMessage | None:

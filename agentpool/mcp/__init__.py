@@ -3,10 +3,11 @@
 ======================= =======================================================================
 `server`                the server, on standard input and output; `by_http` by HTTP
 `arguments`             the eight tools: what each is for, and its arguments
-`tools`                 what they do
-`answers`               what they say: never longer than was asked for
+`tools`                 what they do; `who` for who is in the pool
+`answers`               what they say: no longer than was asked for; `results` as a host is given it
 `seat`                  the run that a server acts as, and the claims that it has
-`waits`                 questions and waits that outlive the server
+`waits`                 questions and waits that outlive the server: `questions`, and `wakes`
+`standing`              what these have in common: their ids, and how they stand
 `tasks`                 the same as tasks, for hosts that declare them
 ======================= =======================================================================
 

@@ -6,6 +6,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 __all__ = (
+    "MOST_CHARS",
+    "MOST_MESSAGES",
     "READ_ONLY",
     "TOOLS",
     "Arguments",
@@ -22,13 +24,18 @@ __all__ = (
     "schema_of",
 )
 
+MOST_MESSAGES: Final = 100
+"""The most that one call lists or takes."""
+MOST_CHARS: Final = 200_000
+"""The most that an answer may be asked to be long."""
+
 _WEEK: Final = 604_800
 
 _To: TypeAlias = Annotated[
     str, Meta(description="run:ID, agent:ID, topic:ID, queue:NAME, pool (all), or a bare id")
 ]
-_Limit: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
-_MaxChars: TypeAlias = Annotated[int, Meta(ge=200, le=200_000)]
+_Limit: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_MESSAGES)]
+_MaxChars: TypeAlias = Annotated[int, Meta(ge=200, le=MOST_CHARS)]
 _Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=_WEEK, description="seconds")]
 
 

@@ -1,13 +1,14 @@
 """Questions that outlive a call, and the server: messages under a key, which is their id."""
 
+from contextlib import suppress
 from typing import Final
 
 from anyio import move_on_after
 
 from agentpool import AgentPoolStoredMessage, Answers, AskOutcome, MessageStatus
-from agentpool.errors import InvalidValueError, shown
+from agentpool.errors import InvalidTransitionError, InvalidValueError, shown
 from agentpool.faces.naming import address
-from agentpool.mcp.answers import Answer, body_of, listed, message_words, said
+from agentpool.mcp.answers import Answer, Headed, listed, message_words, with_bodies
 from agentpool.mcp.arguments import Ask
 from agentpool.mcp.seat import Seat
 from agentpool.mcp.standing import Standing, going_on, withdrawn_if_left
@@ -18,7 +19,6 @@ from agentpool.runtime.drafts import fresh_id
 __all__ = ("Questions",)
 
 _MAX_CHARS: Final = 20_000
-_LEAST_BODY: Final = 200
 _LEAST_PATIENCE: Final = 0.05
 
 
@@ -75,11 +75,12 @@ class Questions:
         return Standing("cancelled" if is_cancelled else "completed", words, at)
 
     async def cancel(self, key: str) -> None:
-        """Hand a question out no more, and wait for no answers."""
+        """Hand a question out no more, and wait for no answers; one that has ended stays so."""
         stored = await self._known(key)
-        await self._pool.record_message_status(
-            stored.message, MessageStatus.CANCELLED, stored.receipt.delivered_to
-        )
+        with suppress(InvalidTransitionError):
+            await self._pool.record_message_status(
+                stored.message, MessageStatus.CANCELLED, stored.receipt.delivered_to
+            )
 
     async def _known(self, key: str) -> AgentPoolStoredMessage:
         found = await self._found(key)
@@ -96,13 +97,8 @@ class Questions:
         return known.stored
 
     async def _words(self, answers: Answers) -> Answer:
-        rows: list[Answer] = []
-        room = _MAX_CHARS
-        for left, message in zip(range(len(answers), 0, -1), answers, strict=True):
-            words = {**message_words(message), "reply_to": None}
-            piece = max(room // left - len(said(words)), _LEAST_BODY)
-            rows.append({**words, **await body_of(self._pool, message, piece)})
-            room -= len(said(rows[-1]))
+        headed = [Headed({**message_words(each), "reply_to": None}, each) for each in answers]
+        rows = await with_bodies(self._pool, headed, _MAX_CHARS)
         is_complete = answers.outcome is AskOutcome.COMPLETE
         return {
             "answers": rows,

@@ -5,9 +5,11 @@ from typing import Final
 
 from anyio import CancelScope
 
-from agentpool import AgentPool, AgentPoolMember, Delivery, MemberHandle
+from agentpool import AgentPool, AgentPoolMember, ClaimLostError, Delivery, MemberHandle
 from agentpool.errors import InvalidValueError, shown
 from agentpool.faces.naming import claim_name, claim_named
+from agentpool.rules.claims import is_current
+from agentpool.rules.command import PoolView
 
 __all__ = ("Seat",)
 
@@ -21,10 +23,11 @@ class Seat:
     """A run in a pool, for which a server acts.
 
     It joins with the first call that needs that, as the command line does: without a lease, so it
-    stays a member while no server runs, and whoever holds the run goes on doing so.
+    stays a member while no server runs. Where the run is a member already it acts as that member,
+    and whoever holds the run goes on doing so.
 
+    :param member: as which it joins where the run is no member
     :ivar run_id: the run
-    :ivar me: what it can do; see `joined` for what needs a member
     :ivar patience: for how many seconds a call waits before it gives what to go on with instead
     :ivar task_patience: the same, before a host that has tasks gets one
     """
@@ -40,24 +43,59 @@ class Seat:
         self.pool: Final = pool
         self.patience: Final = patience
         self.task_patience: Final = task_patience
-        self.me: Final = pool.acting_as(member, claim_lease=LEASE, claim_limit=LONGEST)
         self.run_id: Final = member.run_id
+        self._own: Final = member
+        self._me = self._handle_of(member)
         self._held: dict[str, Delivery] = {}
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The claims that are renewed."""
+        return frozenset(self._held)
+
+    async def me(self) -> MemberHandle:
+        """Give the handle of the run, as the member that it is, or would join as."""
+        return self._as(await self._there() or self._own)
 
     async def joined(self) -> MemberHandle:
         """Give the handle of the run, which joins where it is no member."""
+        there = await self._there()
+        if there is None:
+            await self.pool.join_run(self._own)
+        return self._as(there or self._own)
+
+    async def _there(self) -> AgentPoolMember | None:
         run_id, pool = self.run_id, self.pool
-        if not await pool.store.query(pool.pool_id, lambda view: run_id in view.state.members):
-            await pool.join_run(self.me.member)
-        return self.me
+        return await pool.store.query(pool.pool_id, lambda view: view.state.members.get(run_id))
+
+    def _as(self, member: AgentPoolMember) -> MemberHandle:
+        if member != self._me.member:
+            self._me = self._handle_of(member)
+        return self._me
+
+    def _handle_of(self, member: AgentPoolMember) -> MemberHandle:
+        return self.pool.acting_as(member, claim_lease=LEASE, claim_limit=LONGEST)
 
     async def take(self, limit: int) -> Sequence[tuple[str, Delivery]]:
         """Claim the next messages that are there, and renew their claims from now on."""
         me = await self.joined()
+        await self._forget_lost()
         taken = await me.inbox.take_many(limit, 0)
         named = [(claim_name(each.token, me.run_id), each) for each in taken]
         self._held.update(named)
         return named
+
+    async def _forget_lost(self) -> None:
+        """Hold claims no longer that have run out, or were ended by another process."""
+        held = {name: each.claim for name, each in self._held.items()}
+        if not held:
+            return
+
+        def lost(view: PoolView) -> list[str]:
+            return [name for name, claim in held.items() if not is_current(view, claim)]
+
+        for name in await self.pool.store.query(self.pool.pool_id, lost):
+            self._held.pop(name, None)
 
     async def give_back(self, claims: Sequence[tuple[str, Delivery]]) -> None:
         """Give messages back of which nobody was told, also when that is cancelled."""
@@ -72,8 +110,13 @@ class Seat:
         :raises ClaimLostError: it had run out or was ended
         :raises InvalidValueError: it is no claim, or one of another inbox
         """
-        token, inbox = self.token_of(claim), self.me.inbox
-        await (inbox.ack(token) if ok else inbox.nack(token))
+        token, inbox = self.token_of(claim), self._me.inbox
+        try:
+            await (inbox.ack(token) if ok else inbox.nack(token))
+        except ClaimLostError:
+            self._held.pop(claim, None)
+            raise
+        # Not where it fails otherwise: then the claim goes on.
         self._held.pop(claim, None)
 
     def token_of(self, claim: str) -> str:

@@ -5,21 +5,34 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
-from agentpool import MessageReceipt
+from agentpool import Delivery, MessageReceipt
 from agentpool.errors import InvalidValueError
 from agentpool.faces.mail import CORRELATION_OF_URGENT, mail
-from agentpool.faces.naming import address, message_named
+from agentpool.faces.naming import address, claimed_message
 from agentpool.mcp.answers import (
     Answer,
-    body_of,
+    Headed,
     body_within,
+    fitting,
     header_of,
     listed,
     message_words,
     rows_within,
-    said,
+    with_bodies,
 )
-from agentpool.mcp.arguments import Arguments, Ask, Content, Done, Inbox, Send, Take, Wait, Who
+from agentpool.mcp.arguments import (
+    MOST_CHARS,
+    MOST_MESSAGES,
+    Arguments,
+    Ask,
+    Content,
+    Done,
+    Inbox,
+    Send,
+    Take,
+    Wait,
+    Who,
+)
 from agentpool.mcp.seat import Seat
 from agentpool.mcp.waits import Waits
 from agentpool.mcp.who import who_is_there
@@ -30,7 +43,9 @@ __all__ = ("Tools",)
 
 _Tool: TypeAlias = Callable[[Any, float], Awaitable[Answer]]
 
-_LEAST_BODY: Final = 100
+_AROUND: Final = 60
+_AROUND_LIST: Final = 120
+"""Characters of an answer that are in none of its messages, and of a list of them."""
 
 
 class Tools:
@@ -65,7 +80,8 @@ class Tools:
     async def who(self, given: Who, _: float) -> Answer:
         """Say who acts here, and who is in the pool."""
         pool = self.seat.pool
-        you: Answer = {"run": self.seat.run_id, "agent": self.seat.me.member.agent_id}
+        me = (await self.seat.me()).member
+        you: Answer = {"run": me.run_id, "agent": me.agent_id}
         question = partial(who_is_there, agent=given.agent)
         return {
             "you": you,
@@ -91,33 +107,35 @@ class Tools:
         found = await pool.store.query(
             pool.pool_id, Bulk(partial(mail, run_id=self.seat.run_id, most=given.limit))
         )
-        rows = list(rows_within(map(header_of, found.letters), given.max_chars))
-        left = found.in_all - len(rows)
-        more = f"{left} more; give a larger limit or max_chars" if left > 0 else None
-        return {"messages": rows or None, "count": found.in_all, "more": more}
+        room = given.max_chars - _AROUND_LIST
+        rows = list(rows_within(map(header_of, found.letters), room))
+        left, beyond = found.in_all - len(rows), "" if found.is_all else "+"
+        is_cut = len(rows) < len(found.letters)
+        more = f"{left}{beyond} more; {_how_to_see_more(given, is_cut=is_cut)}"
+        return {
+            "messages": rows,
+            "count": f"{found.in_all}+" if beyond else found.in_all,
+            "more": more if left > 0 or beyond else None,
+        }
 
     async def take(self, given: Take, _: float) -> Answer:
-        """Claim the next messages, and read them as far as there is room."""
+        """Claim the next messages that there is room for, and read them as far as there is."""
         taken = await self.seat.take(given.limit)
         try:
-            rows, room = [], given.max_chars
-            for left, (claim, delivery) in zip(range(len(taken), 0, -1), taken, strict=True):
-                words = {
-                    "claim": claim,
-                    **message_words(delivery.message),
-                    "attempt": delivery.attempt if delivery.attempt > 1 else None,
-                }
-                piece = max(room // left - len(said(words)), _LEAST_BODY)
-                rows.append({**words, **await body_of(self.seat.pool, delivery.message, piece)})
-                room -= len(said(rows[-1]))
+            headed = [Headed(_taken_words(*each), each[1].message) for each in taken]
+            room = given.max_chars - _AROUND
+            fit = fitting(headed, room)
+            await self.seat.give_back(taken[fit:])
+            rows = await with_bodies(self.seat.pool, headed[:fit], room)
         except BaseException:
             await self.seat.give_back(taken)
             raise
-        return {"messages": rows} if rows else {"messages": None, "count": 0}
+        left = len(taken) - len(rows)
+        more = f"{left} had no room; take again" if left else None
+        return {"messages": rows, "count": None if rows else 0, "more": more}
 
     async def done(self, given: Done, _: float) -> Answer:
         """End a claim, and answer the message before that."""
-        self.seat.token_of(given.claim)
         if given.reply is None:
             await self.seat.end(given.claim, ok=given.ok)
             return {"done": given.ok}
@@ -131,13 +149,15 @@ class Tools:
         return {"done": True, "reply": _receipt_words(receipt)}
 
     async def _reply(self, claim: str, text: str) -> MessageReceipt:
-        stored = await message_named(self.seat.pool, claim)
+        seat = self.seat
+        # Before it is answered: whoever has the message by now answers it too.
+        stored = await claimed_message(seat.pool, seat.token_of(claim), seat.run_id)
         if stored is None:
             msg = "claim: the message that it is of is not there any more"
             raise InvalidValueError(msg)
         # Called again, as after a lost answer, it is answered once.
         key = f"reply.{sha256(claim.encode()).hexdigest()}"
-        me = await self.seat.joined()
+        me = await seat.joined()
         return await me.reply(stored.message, text, idempotency_key=key)
 
     async def content(self, given: Content, _: float) -> Answer:
@@ -147,9 +167,26 @@ class Tools:
             msg = "give either ref, to read a body, or text, to keep one"
             raise InvalidValueError(msg)
         if given.text is not None:
-            return {"ref": str(await self.seat.me.write(given.text))}
+            me = await self.seat.me()
+            return {"ref": str(await me.write(given.text))}
         ref = str(given.ref)
-        return {"ref": ref, **await body_within(pool, ref, given.max_chars, given.offset)}
+        return await body_within(pool, ref, given.max_chars, given.offset)
+
+
+def _how_to_see_more(given: Inbox, *, is_cut: bool) -> str:
+    if is_cut and given.max_chars < MOST_CHARS:
+        return "give a larger max_chars"
+    if not is_cut and given.limit < MOST_MESSAGES:
+        return "give a larger limit"
+    return "take these and end them by done, to see what is behind"
+
+
+def _taken_words(claim: str, delivery: Delivery) -> Answer:
+    return {
+        "claim": claim,
+        **message_words(delivery.message),
+        "attempt": delivery.attempt if delivery.attempt > 1 else None,
+    }
 
 
 def _receipt_words(receipt: MessageReceipt) -> Answer:

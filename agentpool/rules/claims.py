@@ -42,6 +42,8 @@ __all__ = (
     "ReturnMessage",
     "Unclaim",
     "growing_delay",
+    "is_current",
+    "require_current",
 )
 
 R = TypeVar("R")
@@ -309,7 +311,8 @@ class Acknowledge(Command[None]):
         self.looks_up: LookUps = LookUps(rows=_rows_of(claims))
 
     def decide(self, view: PoolView) -> Decision[None]:
-        return Decision(None, deletes=tuple(_current(view, each).key for each in self.claims))
+        rows = [require_current(view, each) for each in self.claims]
+        return Decision(None, deletes=tuple(row.key for row in rows))
 
 
 class ReturnMessage(Command[None]):
@@ -328,7 +331,7 @@ class ReturnMessage(Command[None]):
         self.looks_up: LookUps = LookUps(rows=_rows_of([self.claim]))
 
     def decide(self, view: PoolView) -> Decision[None]:
-        row = _current(view, self.claim)
+        row = require_current(view, self.claim)
         # It keeps its number, without a claimant: the claim that is given back is no longer valid.
         entry = replace(value_of(row, InboxEntry), claimed_by=None)
         if is_spent(entry, self._max_attempts):
@@ -378,7 +381,16 @@ def _if_current(view: PoolView, claim: Claim | ClaimId) -> Row | None:
     return row if is_it and entry.claimed_by else None
 
 
-def _current(view: PoolView, claim: Claim | ClaimId) -> Row:
+def is_current(view: PoolView, claim: Claim | ClaimId) -> bool:
+    """Say whether a claim has neither run out nor ended."""
+    return _if_current(view, claim) is not None
+
+
+def require_current(view: PoolView, claim: Claim | ClaimId) -> Row:
+    """Give the row of a claim.
+
+    :raises ClaimLostError: it is no longer current
+    """
     row = _if_current(view, claim)
     if row is None:
         msg = f"the claim of run {claim.run_id!r}, attempt {claim.attempt}, is no longer current"

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,18 @@ def test_an_answer_is_in_the_name_of_the_inbox_that_was_taken_from(library: Shel
     assert (answer["from"], answer["reply_to"]) == ("queue.work", sent.row["message"])
     assert library("members --agent agent.shell --field run").out == "run.me\n"
     assert library("reply nosuch a").code == 1
+
+
+def test_nothing_is_answered_under_a_claim_that_is_none(library: Shell) -> None:
+    library("send queue:work 'Where is Dune?'")
+    token = library("take --queue work --field token").out.strip()
+    made_up = re.sub(r"[0-9a-f]{16}@", "0123456789abcdef@", token)
+    wrong = library(f"reply {made_up} no")
+    assert (wrong.code, "no token" in wrong.err) == (2, True)
+    library(f"ack {token}")
+    lost = library(f"reply {token} no")
+    assert (lost.code, "no longer current" in lost.err) == (3, True)
+    assert library("inbox").code == 1
 
 
 def test_a_wait_prints_one_line_and_takes_nothing(library: Shell) -> None:

@@ -171,6 +171,19 @@ async def test_what_has_ended_is_not_cancelled(pool: AgentPool, bob: MemberHandl
         assert (await get(host.session, task.task_id)).status == "completed"
 
 
+async def test_a_question_that_was_answered_is_not_cancelled(
+    pool: AgentPool, bob: MemberHandle
+) -> None:
+    async with asyncio.timeout(BOUND), client(pool) as host:
+        task = await made(host.session, "ask", to="run.bob", text="Where?")
+        async with await bob.inbox.take() as delivery:
+            await delivery.reply("Shelf 42.")
+        await acknowledged(host.session, "cancel", task.task_id)
+        ended = await get(host.session, task.task_id)
+    assert ended.status == "completed"
+    assert "Shelf 42." in str(ended.result)
+
+
 @pytest.mark.parametrize("method", ["get", "update", "cancel"])
 @pytest.mark.parametrize("task_id", ["nonsense", f"mail.{0:028x}", f"ask.{0:028x}", ""])
 async def test_what_is_no_task_is_refused(pool: AgentPool, method: str, task_id: str) -> None:
