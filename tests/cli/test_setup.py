@@ -82,7 +82,7 @@ def test_the_server_and_the_hooks_are_written(shell: Shell, tmp_path: Path, host
     assert shell(f"setup {host} --as run.me --agent agent.me").code == 0
     server, settings = written(tmp_path, host)
     store, in_project = str(tmp_path / "project/pool.db"), host == "claude"
-    assert (server["command"], server["args"]) == (sys.executable, ["-m", "agentpool", "mcp"])
+    assert (server["command"], server["args"]) == (sys.executable, ["-P", "-m", "agentpool", "mcp"])
     assert server["env"] == {
         "AGENTPOOL_STORE": store,
         "AGENTPOOL_POOL": POOL,
@@ -91,7 +91,43 @@ def test_the_server_and_the_hooks_are_written(shell: Shell, tmp_path: Path, host
     }
     for event in HOOKS:
         [command] = commands_of(settings, event)
-        assert f"-m agentpool inbox --hook --store {store} --pool {POOL} --as " in command
+        assert (
+            f"{sys.executable} -P -m agentpool inbox --hook --store {store} --pool {POOL} --as "
+            in command
+        )
+
+
+@pytest.mark.usefixtures("home")
+def test_nothing_in_the_folder_of_the_project_is_imported(shell: Shell, tmp_path: Path) -> None:
+    assert shell("setup claude").code == 0
+    server, settings = written(tmp_path, "claude")
+    (tmp_path / "project/msgspec.py").write_text("raise SystemExit(77)")
+    hook, args = commands_of(settings, "Stop")[0], [server["command"], *server["args"], "--help"]
+    codes = [
+        subprocess.run(each, input=b"{}", capture_output=True, check=False).returncode
+        for each in (["/bin/sh", "-c", hook], args)
+    ]
+    assert codes == [1, 0]
+
+
+@pytest.mark.parametrize("again", ["--as run.else", "--remove"])
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_what_was_written_without_a_safe_path_is_known(
+    shell: Shell, tmp_path: Path, host: str, again: str
+) -> None:
+    assert shell(f"setup {host}").code == 0
+    for each in FILES[host]:
+        text = re.sub(r'"-P",\s*|-P ', "", (tmp_path / each).read_text())
+        (tmp_path / each).write_text(text)
+    assert not any(b"-P" in each for each in snapshot(tmp_path).values())
+    assert shell(f"setup {host} {again}").code == 0
+    if again == "--remove":
+        assert snapshot(tmp_path) == {}
+    else:
+        server, settings = written(tmp_path, host)
+        assert server["args"][0] == "-P"
+        assert ["-P" in each for each in commands_of(settings, "Stop")] == [True]
 
 
 @HOSTS
@@ -114,7 +150,7 @@ def test_what_others_wrote_stays_to_the_byte(shell: Shell, tmp_path: Path, host:
     before = snapshot(tmp_path)
     assert shell(f"setup {host}").code == 0
     server, settings = written(tmp_path, host)
-    assert server["args"] == ["-m", "agentpool", "mcp"]
+    assert server["args"] == ["-P", "-m", "agentpool", "mcp"]
     assert settings["model"] == "best"
     mine, ours = commands_of(settings, "Stop")
     assert (mine, "inbox --hook" in ours) == ("mine", True)
@@ -248,7 +284,7 @@ def test_names_reach_the_hook_as_they_are(shell: Shell, tmp_path: Path) -> None:
     server, settings = written(tmp_path, "claude")
     assert server["env"]["AGENTPOOL_RUN"] == hostile
     [command] = commands_of(settings, "Stop")
-    program = re.sub(r"^\S+ -m agentpool inbox", "printf '%s\\\\n'", command)
+    program = re.sub(r"^\S+ -P -m agentpool inbox", "printf '%s\\\\n'", command)
     shown = subprocess.run(
         ["/bin/sh", "-c", program], capture_output=True, text=True, check=True
     ).stdout.splitlines()
