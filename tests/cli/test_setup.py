@@ -238,6 +238,46 @@ def test_another_server_of_that_name_is_not_removed(shell: Shell, tmp_path: Path
     assert snapshot(tmp_path) == before
 
 
+def test_what_codex_puts_into_the_block_stays(shell: Shell, home: Path) -> None:
+    """It writes new tables before the comment that a text ends with."""
+    assert shell("setup codex").code == 0
+    config = home / ".codex/config.toml"
+    theirs = """
+# theirs
+[projects."/x"]
+trust_level = "trusted"
+lists = [
+  [1],
+]
+
+[[hooks.Stop]]
+[[hooks.Stop.hooks]]
+type = "command"
+command = "mine"
+"""
+    of_server = '[mcp_servers.agentpool.tools.take]\napproval_mode = "approve"\n'
+    config.write_text(config.read_text().replace("# <<<", f"{of_server}{theirs}# <<<"))
+    assert shell("setup codex --as run.else").code == 0
+    text = config.read_text()
+    assert (theirs in text, of_server in text, text.count("run.else")) == (True, True, 3)
+    assert len(commands_of(tomllib.loads(text), "Stop")) == 2
+    assert {row["change"] for row in shell("setup codex --as run.else").rows} == {"unchanged"}
+    assert shell("setup codex --remove").code == 0
+    assert config.read_text() == theirs
+
+
+def test_a_hook_of_others_in_a_group_of_ours_is_not_lost(shell: Shell, home: Path) -> None:
+    assert shell("setup codex").code == 0
+    config = home / ".codex/config.toml"
+    theirs = '[[hooks.Stop.hooks]]\ntype = "command"\ncommand = "mine"\n'
+    config.write_text(config.read_text().replace("# <<<", f"{theirs}# <<<"))
+    before = config.read_text()
+    for how in ("--remove", "--as run.else"):
+        called = shell(f"setup codex {how}")
+        assert (called.code, "another hook" in called.err) == (2, True)
+        assert config.read_text() == before
+
+
 def test_a_link_stays_a_link(shell: Shell, home: Path, tmp_path: Path) -> None:
     real = tmp_path / "dotfiles.toml"
     real.write_text(CONFIG)
@@ -330,9 +370,9 @@ def test_what_is_put_into_a_json_text_can_be_taken_out(text: str, value: Any) ->
 
 @given(st.text(alphabet="a#\n>< ", max_size=12), st.text(alphabet="b\n", max_size=5))
 def test_a_block_is_put_into_a_text_and_taken_out(text: str, more: str) -> None:
-    after = marked.with_block(text, "one\n")
+    after = marked.with_block(text, "one\n", bool)
     assert marked.block_in(after) == "one\n"
-    assert marked.without_block(after) == text
-    assert marked.block_in(marked.with_block(after, "two\n")) == "two\n"
-    longer = marked.without_block(f"{after}\n{more}")
+    assert marked.without_block(after, bool) == text
+    assert marked.block_in(marked.with_block(after, "two\n", bool)) == "two\n"
+    longer = marked.without_block(f"{after}\n{more}", bool)
     assert longer.replace("\n", "") == f"{text}{more}".replace("\n", "")
