@@ -28,6 +28,7 @@ __all__ = ("asked_by_hook", "tell_host")
 _MOST: Final = 100
 _MOST_NAMED: Final = 5
 _KEPT: Final = 30 * 86_400
+_STOP: Final = "Stop"
 _NEW: Final = frozenset({RecipientState.WAITING})
 
 
@@ -43,8 +44,12 @@ def asked_by_hook() -> dict[str, object]:
 async def tell_host(options: Namespace, asked: dict[str, object], out: Printer) -> int:
     """Tell of what is new in the inbox since it was last told of at such an event.
 
-    What is wrong is told to the person, and never stops the host: the exit code is not 2.
+    What is wrong is told to the person, and never stops the host: the exit code is not 2. Nor is
+    it kept from stopping again and again: not after it went on for a hook, nor where it cannot be
+    kept what was told.
     """
+    if asked.get("stop_hook_active"):
+        return 0
     event = str(asked.get("hook_event_name", ""))
     try:
         async with looked_at(options) as pool:
@@ -55,8 +60,8 @@ async def tell_host(options: Namespace, asked: dict[str, object], out: Printer) 
         out.say(str(error))
         return 1
     told = _Told(*place, str(asked.get("session_id", "")))
-    new = told.new(event, found.letters)
-    if new:
+    new, is_kept = told.new(event, found.letters)
+    if new and (is_kept or event != _STOP):
         out.raw(json.dumps(_for_host(event, _words(run_of(options), new))))
     return 0
 
@@ -74,7 +79,7 @@ def _words(run_id: str, new: Sequence[Letter]) -> str:
 
 
 def _for_host(event: str, words: str) -> dict[str, object]:
-    if event == "Stop":
+    if event == _STOP:
         return {"decision": "block", "reason": words}
     return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": words}}
 
@@ -87,8 +92,11 @@ class _Told:
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         self._path = Path(home) / "agentpool" / "told" / f"{name}.json"
 
-    def new(self, event: str, letters: Sequence[Letter]) -> Sequence[Letter]:
-        """List those of which it was not told at such an event, and note that it is now."""
+    def new(self, event: str, letters: Sequence[Letter]) -> tuple[Sequence[Letter], bool]:
+        """List those of which it was not told at such an event, and note that it is now.
+
+        :return: those, and whether that is kept
+        """
         before = self._read()
         told = set(before.get(event, []))
         # At the end, too, of what was told of in between: that it is still there is worth a word.
@@ -96,9 +104,8 @@ class _Told:
         after = {name: sorted(waiting.intersection(some)) for name, some in before.items()}
         after[event] = sorted(waiting)
         after["PostToolUse"] = sorted(waiting)
-        if after != before:
-            self._write(after)
-        return [each for each in letters if each.seq not in told]
+        is_kept = after == before or self._write(after)
+        return [each for each in letters if each.seq not in told], is_kept
 
     def _read(self) -> dict[str, list[int]]:
         with suppress(OSError, ValueError):
@@ -111,7 +118,7 @@ class _Told:
                 }
         return {}
 
-    def _write(self, told: dict[str, list[int]]) -> None:
+    def _write(self, told: dict[str, list[int]]) -> bool:
         with suppress(OSError):
             if not self._path.exists():
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +126,8 @@ class _Told:
             own = self._path.with_suffix(f".{os.getpid()}")
             own.write_text(json.dumps(told), encoding="utf-8")
             own.replace(self._path)
+            return True
+        return False
 
     def _forget_old(self) -> None:
         for other in self._path.parent.iterdir():

@@ -15,8 +15,10 @@ class Hooked:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
 
-    def __call__(self, event: str, session: str = "one") -> dict[str, Any] | None:
-        said = {"hook_event_name": event, "session_id": session, "stop_hook_active": False}
+    def __call__(
+        self, event: str, session: str = "one", *, active: bool = False
+    ) -> dict[str, Any] | None:
+        said = {"hook_event_name": event, "session_id": session, "stop_hook_active": active}
         called = self._shell("inbox --hook", given=json.dumps(said).encode())
         assert (called.code, called.err) == (0, "")
         return json.loads(called.out) if called.out else None
@@ -74,12 +76,21 @@ def test_what_comes_back_is_told_of_though_later_mail_was(hooked: Hooked, librar
     assert "from run.ada." in str(hooked("PostToolUse"))
 
 
-def test_where_nothing_can_be_kept_it_is_told_again(
+def test_what_goes_on_for_a_hook_may_stop(hooked: Hooked, library: Shell) -> None:
+    library("send run.me a --as run.ada")
+    assert hooked("Stop") is not None
+    library("send run.me more --as run.eve")
+    assert hooked("Stop", active=True) is None
+    assert "from run.eve." in str(hooked("Stop"))  # in a later turn
+
+
+def test_where_nothing_can_be_kept_it_is_told_again_and_may_stop(
     hooked: Hooked, library: Shell, tmp_path: Path
 ) -> None:
     (tmp_path / "state").write_text("no folder")
     library("send run.me a --as run.ada")
-    assert [hooked("Stop") is None for _ in range(2)] == [False, False]
+    assert [hooked("PostToolUse") is None for _ in range(2)] == [False, False]
+    assert hooked("Stop") is None
 
 
 @pytest.mark.parametrize("given", [b"", b"[]", b"{", b'{"session_id": 1}'])
