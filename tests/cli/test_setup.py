@@ -307,14 +307,32 @@ def test_what_cannot_be_written_whole_is_as_it_was(
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@host/db",
+        "postgresql://me:sec#?secret@host/db",
+        "postgresql://me@host/db?password=secret",
+        "postgresql://me@host/db?sslmode=require&sslpass%77ord=secret",
+    ],
+)
 @pytest.mark.usefixtures("home")
-def test_a_password_is_written_nowhere(shell: Shell, tmp_path: Path) -> None:
-    called = shell("setup claude --store postgresql://me:secret@host/db")
-    assert (called.code, "password" in called.err, "secret" in called.err) == (2, True, False)
+def test_a_password_is_shown_and_written_nowhere(shell: Shell, tmp_path: Path, url: str) -> None:
+    for call in ("setup claude", "setup codex", "backup copy.db"):
+        called = shell(call, "--store", url)
+        assert (called.code, "secret" in called.err) == (2, False)
+        assert ("password in it" in called.err) == call.startswith("setup")
     assert snapshot(tmp_path) == {}
-    assert shell("setup claude --store postgresql://me@host/db").code == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me@host:5432/db", "postgresql://host:5432/db?user=a@b&passfile=x"]
+)
+@pytest.mark.usefixtures("home")
+def test_a_url_without_a_password_is_written(shell: Shell, tmp_path: Path, url: str) -> None:
+    assert shell("setup claude", "--store", url).code == 0
     server, _ = written(tmp_path, "claude")
-    assert server["env"]["AGENTPOOL_STORE"] == "postgresql://me@host/db"
+    assert server["env"]["AGENTPOOL_STORE"] == url
 
 
 @pytest.mark.usefixtures("home")
