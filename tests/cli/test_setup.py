@@ -266,6 +266,31 @@ command = "mine"
     assert config.read_text() == theirs
 
 
+@pytest.mark.parametrize("how", ["--remove", "--as run.else"])
+def test_lines_may_end_as_others_want(shell: Shell, home: Path, how: str) -> None:
+    assert shell("setup codex").code == 0
+    config, theirs = home / ".codex/config.toml", 'model = "best"\n'
+    config.write_bytes(f"{theirs}\n{config.read_text()}".replace("\n", "\r\n").encode())
+    assert shell(f"setup codex {how}").code == 0
+    left = config.read_bytes().decode()
+    assert tomllib.loads(left)["model"] == "best"
+    assert ("agentpool" in left) == (how != "--remove")
+    assert shell("setup codex --remove").code == 0
+    assert config.read_bytes().decode() == theirs.replace("\n", "\r\n")
+
+
+def test_what_would_be_no_toml_is_left(shell: Shell, home: Path) -> None:
+    assert shell("setup codex").code == 0
+    config = home / ".codex/config.toml"
+    before = config.read_text().replace(
+        "# <<<", '[x]\na = """\n[[hooks.Stop]]\n-m agentpool inbox --hook"""\n# <<<'
+    )
+    config.write_text(before)
+    called = shell("setup codex --remove")
+    assert (called.code, "taken out does not fit" in called.err) == (2, True)
+    assert config.read_text() == before
+
+
 def test_a_hook_of_others_in_a_group_of_ours_is_not_lost(shell: Shell, home: Path) -> None:
     assert shell("setup codex").code == 0
     config = home / ".codex/config.toml"
@@ -386,7 +411,10 @@ def test_what_is_put_into_a_json_text_can_be_taken_out(text: str, value: Any) ->
     assert removed == text or (before == {} and json_text.parsed(removed) == {})
 
 
-@given(st.text(alphabet="a#\n>< ", max_size=12), st.text(alphabet="b\n", max_size=5))
+@given(
+    st.lists(st.sampled_from([*"a#\n>< ", "\r\n"]), max_size=12).map("".join),
+    st.text(alphabet="b\n", max_size=5),
+)
 def test_a_block_is_put_into_a_text_and_taken_out(text: str, more: str) -> None:
     after = marked.with_block(text, "one\n", bool)
     assert marked.block_in(after) == "one\n"

@@ -31,11 +31,10 @@ def codex_changes(asked: Asked | None) -> list[Change]:
         after = _without(text) if asked is None else with_block(text, _lines(asked), _is_written)
     except ValueError as error:
         raise refusal(path, str(error)) from error
-    if asked is None:
-        is_empty = block_in(text) is not None and not after
-        return [Change(path, before, None if before is None or is_empty else after)]
-    _checked(path, after, "what is to be added does not fit to what is there")
-    return [Change(path, before, after)]
+    what = "added" if asked else "taken out"
+    _checked(path, after, f"what is to be {what} does not fit to what is there")
+    is_empty = asked is None and not after and (before is None or block_in(text) is not None)
+    return [Change(path, before, None if is_empty else after)]
 
 
 def _without(text: str) -> str:

@@ -13,7 +13,7 @@ __all__ = ("block_in", "with_block", "without_block")
 _BEGINS: Final = "# >>> agentpool: written by `agentpool setup`, which takes it out by --remove"
 _ENDS: Final = "# <<< agentpool"
 _BLOCK: Final = re.compile(
-    r"(?:\n|\A)# >>> agentpool\b[^\n]*\n(.*?)# <<< agentpool[^\n]*(?:\n|\Z)", re.DOTALL
+    r"(?:\r?\n|\A)# >>> agentpool\b[^\n]*\n(.*?)# <<< agentpool[^\n]*(?:\n|\Z)", re.DOTALL
 )
 _TABLES: Final = re.compile(
     r"^(?=(?:[ \t]*(?:#[^\n]*)?\r?\n)*(?:[ \t]*\[(?!\[hooks\.\w+\.hooks\])|\Z))", re.MULTILINE
