@@ -183,7 +183,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(
     assert (called.code, snapshot(tmp_path)) == (0, {})
     for file in FILES[host]:
         assert f"+++ {tmp_path / file}" in called.out
-    assert "+command = " in called.out or '+      "command": ' in called.out
+    assert "+command = " in called.out or '"command": ' in called.out
     assert shell(f"setup {host}").code == 0
     before = snapshot(tmp_path)
     assert shell(f"setup {host} --dry-run").out == ""
@@ -303,6 +303,39 @@ def test_a_hook_of_others_in_a_group_of_ours_is_not_lost(shell: Shell, home: Pat
         assert config.read_text() == before
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+@pytest.mark.parametrize("end", ["", "\n"])
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_a_file_of_others_in_which_there_is_nothing_stays(
+    shell: Shell, tmp_path: Path, host: str, end: str, is_link: bool
+) -> None:
+    for file in FILES[host]:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        real = tmp_path / (file.name if is_link else file)
+        real.write_text(end if host == "codex" else f"{{}}{end}")
+        if is_link:
+            (tmp_path / file).symlink_to(real)
+    before = snapshot(tmp_path)
+    for how in ("", "--as run.else", "--remove", "--remove"):
+        assert shell(f"setup {host} {how}").code == 0
+    assert snapshot(tmp_path) == before
+    assert {(tmp_path / each).is_symlink() for each in FILES[host]} == {is_link}
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_a_link_to_what_was_made_stays(shell: Shell, tmp_path: Path, host: str) -> None:
+    assert shell(f"setup {host}").code == 0
+    for file in FILES[host]:
+        (tmp_path / file).rename(tmp_path / file.name)
+        (tmp_path / file).symlink_to(tmp_path / file.name)
+    assert shell(f"setup {host} --remove").code == 0
+    left = "" if host == "codex" else "{}\n"
+    assert {(tmp_path / each).read_text() for each in FILES[host]} == {left}
+    assert {(tmp_path / each).is_symlink() for each in FILES[host]} == {True}
+
+
 def test_a_link_stays_a_link(shell: Shell, home: Path, tmp_path: Path) -> None:
     real = tmp_path / "dotfiles.toml"
     real.write_text(CONFIG)
@@ -417,8 +450,8 @@ def test_what_is_put_into_a_json_text_can_be_taken_out(text: str, value: Any) ->
 )
 def test_a_block_is_put_into_a_text_and_taken_out(text: str, more: str) -> None:
     after = marked.with_block(text, "one\n", bool)
-    assert marked.block_in(after) == "one\n"
+    assert "agentpool setup`, which takes it out by --remove\none\n# <<< " in after
     assert marked.without_block(after, bool) == text
-    assert marked.block_in(marked.with_block(after, "two\n", bool)) == "two\n"
+    assert marked.with_block(after, "two\n", bool) == after.replace("one\n# <", "two\n# <")
     longer = marked.without_block(f"{after}\n{more}", bool)
     assert longer.replace("\n", "") == f"{text}{more}".replace("\n", "")

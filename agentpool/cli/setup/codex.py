@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from agentpool.cli.setup.asked import EVENTS, HOOK_SECONDS, SERVER, Asked, is_our_hook
-from agentpool.cli.setup.files import Change, read, refusal
-from agentpool.cli.setup.marked import block_in, with_block, without_block
+from agentpool.cli.setup.files import Change, is_plain, read, refusal
+from agentpool.cli.setup.marked import begins_with_block, with_block, without_block
 
 __all__ = ("codex_changes",)
 
@@ -28,13 +28,14 @@ def codex_changes(asked: Asked | None) -> list[Change]:
     text = before or ""
     _checked(path, text, "it cannot be read")
     try:
-        after = _without(text) if asked is None else with_block(text, _lines(asked), _is_written)
+        after = _without(text) if asked is None else with_block(before, _lines(asked), _is_written)
     except ValueError as error:
         raise refusal(path, str(error)) from error
     what = "added" if asked else "taken out"
     _checked(path, after, f"what is to be {what} does not fit to what is there")
-    is_empty = asked is None and not after and (before is None or block_in(text) is not None)
-    return [Change(path, before, None if is_empty else after)]
+    is_made = begins_with_block(text) and is_plain(path)
+    is_gone = asked is None and not after and (before is None or is_made)
+    return [Change(path, before, None if is_gone else after)]
 
 
 def _without(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from agentpool.errors import InvalidValueError
 
-__all__ = ("Change", "read", "refusal")
+__all__ = ("Change", "is_plain", "read", "refusal")
 
 _MODE: Final = 0o644
 _OF_HOSTS: Final = {".claude", ".codex"}
@@ -43,17 +43,19 @@ class Change(NamedTuple):
     def carry_out(self) -> None:
         """Write the file, whole or not at all; where it is a link, what that leads to.
 
+        Only what `is_plain` may be deleted.
+
         :raises OSError: it cannot be written; it is as it was
         """
         if self.before == self.after:
             return
-        path = self.path.resolve()
         if self.after is None:
-            path.unlink()
-            if path.parent.name in _OF_HOSTS:
+            self.path.unlink()
+            if self.path.parent.name in _OF_HOSTS:
                 with suppress(OSError):  # others have something there
-                    path.parent.rmdir()
+                    self.path.parent.rmdir()
             return
+        path = self.path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, self.after.encode())
 
@@ -71,6 +73,11 @@ def _replace(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink()
         raise
+
+
+def is_plain(path: Path) -> bool:
+    """Say whether it is a file itself: a link, and what it leads to, others have put there."""
+    return path.is_file() and not path.is_symlink()
 
 
 def read(path: Path) -> str | None:

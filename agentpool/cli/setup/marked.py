@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-__all__ = ("block_in", "with_block", "without_block")
+__all__ = ("begins_with_block", "with_block", "without_block")
 
 _BEGINS: Final = "# >>> agentpool: written by `agentpool setup`, which takes it out by --remove"
 _ENDS: Final = "# <<< agentpool"
@@ -23,21 +23,23 @@ _TABLES: Final = re.compile(
 _IsOurs: TypeAlias = Callable[[str], bool]
 
 
-def block_in(text: str) -> str | None:
-    """Give the lines of the block; ``None``: there is none."""
-    found = _BLOCK.search(text)
-    return None if found is None else found[1]
+def begins_with_block(text: str) -> bool:
+    """Say whether a text was begun by `with_block`, and not by others."""
+    return text.startswith(_BEGINS)
 
 
-def with_block(text: str, lines: str, is_ours: _IsOurs) -> str:
-    """Put the block behind a text, or new lines in place of our tables in the one that is there."""
+def with_block(text: str | None, lines: str, is_ours: _IsOurs) -> str:
+    """Put the block behind a text, or new lines in place of our tables in the one that is there.
+
+    :param text: ``None``: there is none, and one is begun
+    """
+    if text is None:
+        return f"{_BEGINS}\n{lines}{_ENDS}\n"
     found = _BLOCK.search(text)
     if found is not None:
         others = _of_others(found[1], is_ours)
         return text[: found.start(1)] + lines + others + text[found.end(1) :]
     block = f"{_BEGINS}\n{lines}{_ENDS}"
-    if not text:
-        return f"{block}\n"
     return f"{text}\n{block}\n" if text.endswith("\n") else f"{text}\n{block}"
 
 
