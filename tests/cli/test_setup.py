@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentpool.cli.setup import json_text, marked
+from agentpool.cli.setup import files, json_text, marked
 
 from .conftest import POOL, Shell
 
@@ -361,8 +361,44 @@ def test_what_cannot_be_written_whole_is_as_it_was(
 
     monkeypatch.setattr(os, "fsync", full)
     called = shell(f"setup {host} --as run.else")
-    assert (called.code, called.err) == (5, "agentpool setup: No space left on device\n")
+    file = tmp_path / FILES[host][0]
+    assert (called.code, called.err) == (5, f"agentpool setup: {file}: No space left on device\n")
     assert snapshot(tmp_path) == before
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_what_cannot_be_read_is_named(shell: Shell, tmp_path: Path, host: str) -> None:
+    for file in FILES[host]:
+        (tmp_path / file).mkdir(parents=True)
+        called = shell(f"setup {host}")
+        assert (called.code, called.err) == (
+            5,
+            f"agentpool setup: {tmp_path / file}: Is a directory\n",
+        )
+        (tmp_path / file).rmdir()
+
+
+@pytest.mark.parametrize("how", ["--as run.else", "--remove"])
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_what_a_host_writes_meanwhile_is_not_lost(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, how: str
+) -> None:
+    assert shell(f"setup {host}").code == 0
+    file, theirs = tmp_path / FILES[host][-1], "of the host"
+    carry_out = files.Change.carry_out
+
+    def written_meanwhile(change: files.Change) -> None:
+        if change.path == file:
+            file.write_text(theirs)
+        carry_out(change)
+
+    monkeypatch.setattr(files.Change, "carry_out", written_meanwhile)
+    called = shell(f"setup {host} {how}")
+    assert (called.code, str(file) in called.err, "just changed" in called.err) == (2, True, True)
+    assert file.read_text() == theirs
+    assert not [each for each in file.parent.iterdir() if f".{file.name}." in each.name]
 
 
 @pytest.mark.parametrize(
