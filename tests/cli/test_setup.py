@@ -430,6 +430,13 @@ def test_a_url_without_a_password_is_written(shell: Shell, tmp_path: Path, url: 
 
 
 @pytest.mark.usefixtures("home")
+def test_what_is_no_url_is_refused(shell: Shell, tmp_path: Path) -> None:
+    called = shell("setup claude --store postgresql://[::1/x")
+    assert (called.code, "is no URL" in called.err) == (2, True)
+    assert snapshot(tmp_path) == {}
+
+
+@pytest.mark.usefixtures("home")
 def test_names_reach_the_hook_as_they_are(shell: Shell, tmp_path: Path) -> None:
     hostile = "run.$(touch x) 'a' \"b\" }"
     assert shell("setup claude", "--as", hostile, "--store", "a b/'p'.db").code == 0
