@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agentpool
 from agentpool.cli.setup import files, json_text, marked
 
 from .conftest import POOL, Shell
@@ -103,8 +104,11 @@ def test_nothing_in_the_folder_of_the_project_is_imported(shell: Shell, tmp_path
     server, settings = written(tmp_path, "claude")
     (tmp_path / "project/msgspec.py").write_text("raise SystemExit(77)")
     hook, args = commands_of(settings, "Stop")[0], [server["command"], *server["args"], "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(agentpool.__file__).parents[1].absolute())}
     codes = [
-        subprocess.run(each, input=b"{}", capture_output=True, check=False).returncode
+        subprocess.run(
+            each, input=b"{}", capture_output=True, env=environment, check=False
+        ).returncode
         for each in (["/bin/sh", "-c", hook], args)
     ]
     assert codes == [1, 0]
