@@ -1,5 +1,6 @@
 """Whether all is well, and a copy for when it is not: check, doctor, backup."""
 
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ MAX_AGE: Final = 300.0
 _GRACE: Final = 10.0
 _UNKNOWN: Final = 3
 _NO_FILES: Final = {"memory", "postgres", "postgresql"}
+_SECRET: Final = re.compile(r"(://).*@|\?.*", re.DOTALL)
+"""Where a URL may have a password."""
+
 _HEALTH_CODES: Final = (
     "exit code: 0 all is well, 1 there is something to know, 2 something is broken"
 )
@@ -153,7 +157,8 @@ def _backup_arguments(parser: ArgumentParser) -> None:
 def _backup(options: Namespace, out: Printer) -> int:
     file = _file_of(where(options))
     if file is None:
-        msg = f"{where(options)}: it is no file; back up a server by its own means, such as pg_dump"
+        store = _SECRET.sub(r"\1", where(options))
+        msg = f"{store}: it is no file; back up a server by its own means, such as pg_dump"
         raise InvalidValueError(msg)
     size = back_up(file, options.to)
     out.row({"copy": options.to, "bytes": size})

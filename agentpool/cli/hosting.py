@@ -1,8 +1,9 @@
 """Serving hosts that speak MCP: mcp."""
 
+import re
 import signal
 import socket
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from importlib import import_module
 from types import ModuleType
 from typing import Final
@@ -16,16 +17,24 @@ from agentpool.errors import InvalidValueError
 __all__ = ("VERBS",)
 
 _LOOPBACK: Final = "127.0.0.1"
+_LAST_PORT: Final = 65_535
 
 
 def _arguments(parser: ArgumentParser) -> None:
     acting(parser)
     parser.add_argument(
         "--http",
-        type=int,
+        type=_port,
         metavar="PORT",
         help="by streamable HTTP on this port of 127.0.0.1 (0: a free one); else on its input",
     )
+
+
+def _port(text: str) -> int:
+    if re.fullmatch("[0-9]{1,5}", text) is None or int(text) > _LAST_PORT:
+        msg = f"{text!r} is no port; ports are 0 to {_LAST_PORT}"
+        raise ArgumentTypeError(msg)
+    return int(text)
 
 
 def _mcp(options: Namespace, out: Printer) -> Doing:

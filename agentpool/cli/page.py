@@ -25,7 +25,7 @@ def _run(options: Namespace, out: Printer) -> Doing:
     # Only now: it needs packages that few have.
     try:
         serving = import_module("agentpool.web.serving")
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         msg = f"it needs the extra 'web': pip install 'agentpool-store[web]' ({error})"
         raise InvalidValueError(msg) from error
     doing: Doing = serving.serve(options, partial(_tell, options, out))

@@ -1,12 +1,17 @@
 """What the hooks of hosts are told: new mail, each message once at each kind of event."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import Shell
+from agentpool import AgentPoolMember, RunAddress, open_pool
+from agentpool.cli import hooks
+from agentpool.faces.mail import CORRELATION_OF_URGENT
+
+from .conftest import POOL, Shell
 
 
 class Hooked:
@@ -15,8 +20,10 @@ class Hooked:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
 
-    def __call__(self, event: str, session: str = "one") -> dict[str, Any] | None:
-        said = {"hook_event_name": event, "session_id": session, "stop_hook_active": False}
+    def __call__(
+        self, event: str, session: str = "one", *, active: bool = False
+    ) -> dict[str, Any] | None:
+        said = {"hook_event_name": event, "session_id": session, "stop_hook_active": active}
         called = self._shell("inbox --hook", given=json.dumps(said).encode())
         assert (called.code, called.err) == (0, "")
         return json.loads(called.out) if called.out else None
@@ -74,12 +81,57 @@ def test_what_comes_back_is_told_of_though_later_mail_was(hooked: Hooked, librar
     assert "from run.ada." in str(hooked("PostToolUse"))
 
 
-def test_where_nothing_can_be_kept_it_is_told_again(
+def test_much_mail_hides_none_that_is_new(
+    hooked: Hooked, library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_MOST", 3)
+    for number in range(3):
+        library(f"send run.me {number} --as run.ada")
+    assert "3 new messages" in str(hooked("Stop"))
+    asyncio.run(_send_urgent())
+    assert "1 new message for run.me, 1 urgent, from run.eve." in str(hooked("PostToolUse"))
+    assert "1 new message for run.me, 1 urgent, from run.eve." in str(hooked("Stop"))
+    tokens = [library("take").row["token"] for _ in range(2)]
+    assert library(f"ack {tokens[0]}").code == 0
+    assert [hooked("PostToolUse"), hooked("Stop")] == [None, None]
+    assert library(f"nack {tokens[1]} --delay 0").code == 0
+    assert "1 new message for run.me, from run.ada." in str(hooked("PostToolUse"))
+
+
+async def _send_urgent() -> None:
+    async with open_pool("pool.db", POOL) as pool:
+        eve = AgentPoolMember("run.eve", "agent.eve")
+        await pool.join_run(eve)
+        await pool.acting_as(eve).send(
+            RunAddress.run("run.me"), "now", correlation=CORRELATION_OF_URGENT
+        )
+
+
+def test_very_much_mail_is_told_of_bit_by_bit(
+    hooked: Hooked, library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_MOST", 3)
+    for number in range(8):
+        library(f"send run.me {number} --as run.ada")
+    told = [str(hooked("PostToolUse")) for _ in range(3)]
+    assert ["6 new" in told[0], "2 new" in told[1], told[2]] == [True, True, "None"]
+
+
+def test_what_goes_on_for_a_hook_may_stop(hooked: Hooked, library: Shell) -> None:
+    library("send run.me a --as run.ada")
+    assert hooked("Stop") is not None
+    library("send run.me more --as run.eve")
+    assert hooked("Stop", active=True) is None
+    assert "from run.eve." in str(hooked("Stop"))  # in a later turn
+
+
+def test_where_nothing_can_be_kept_it_is_told_again_and_may_stop(
     hooked: Hooked, library: Shell, tmp_path: Path
 ) -> None:
     (tmp_path / "state").write_text("no folder")
     library("send run.me a --as run.ada")
-    assert [hooked("Stop") is None for _ in range(2)] == [False, False]
+    assert [hooked("PostToolUse") is None for _ in range(2)] == [False, False]
+    assert hooked("Stop") is None
 
 
 @pytest.mark.parametrize("given", [b"", b"[]", b"{", b'{"session_id": 1}'])

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentpool.cli.setup import json_text, marked
+import agentpool
+from agentpool.cli.setup import files, json_text, marked
 
 from .conftest import POOL, Shell
 
@@ -82,7 +83,7 @@ def test_the_server_and_the_hooks_are_written(shell: Shell, tmp_path: Path, host
     assert shell(f"setup {host} --as run.me --agent agent.me").code == 0
     server, settings = written(tmp_path, host)
     store, in_project = str(tmp_path / "project/pool.db"), host == "claude"
-    assert (server["command"], server["args"]) == (sys.executable, ["-m", "agentpool", "mcp"])
+    assert (server["command"], server["args"]) == (sys.executable, ["-P", "-m", "agentpool", "mcp"])
     assert server["env"] == {
         "AGENTPOOL_STORE": store,
         "AGENTPOOL_POOL": POOL,
@@ -91,7 +92,46 @@ def test_the_server_and_the_hooks_are_written(shell: Shell, tmp_path: Path, host
     }
     for event in HOOKS:
         [command] = commands_of(settings, event)
-        assert f"-m agentpool inbox --hook --store {store} --pool {POOL} --as " in command
+        assert (
+            f"{sys.executable} -P -m agentpool inbox --hook --store {store} --pool {POOL} --as "
+            in command
+        )
+
+
+@pytest.mark.usefixtures("home")
+def test_nothing_in_the_folder_of_the_project_is_imported(shell: Shell, tmp_path: Path) -> None:
+    assert shell("setup claude").code == 0
+    server, settings = written(tmp_path, "claude")
+    (tmp_path / "project/msgspec.py").write_text("raise SystemExit(77)")
+    hook, args = commands_of(settings, "Stop")[0], [server["command"], *server["args"], "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(agentpool.__file__).parents[1].absolute())}
+    codes = [
+        subprocess.run(
+            each, input=b"{}", capture_output=True, env=environment, check=False
+        ).returncode
+        for each in (["/bin/sh", "-c", hook], args)
+    ]
+    assert codes == [1, 0]
+
+
+@pytest.mark.parametrize("again", ["--as run.else", "--remove"])
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_what_was_written_without_a_safe_path_is_known(
+    shell: Shell, tmp_path: Path, host: str, again: str
+) -> None:
+    assert shell(f"setup {host}").code == 0
+    for each in FILES[host]:
+        text = re.sub(r'"-P",\s*|-P ', "", (tmp_path / each).read_text())
+        (tmp_path / each).write_text(text)
+    assert not any(b"-P" in each for each in snapshot(tmp_path).values())
+    assert shell(f"setup {host} {again}").code == 0
+    if again == "--remove":
+        assert snapshot(tmp_path) == {}
+    else:
+        server, settings = written(tmp_path, host)
+        assert server["args"][0] == "-P"
+        assert ["-P" in each for each in commands_of(settings, "Stop")] == [True]
 
 
 @HOSTS
@@ -114,7 +154,7 @@ def test_what_others_wrote_stays_to_the_byte(shell: Shell, tmp_path: Path, host:
     before = snapshot(tmp_path)
     assert shell(f"setup {host}").code == 0
     server, settings = written(tmp_path, host)
-    assert server["args"] == ["-m", "agentpool", "mcp"]
+    assert server["args"] == ["-P", "-m", "agentpool", "mcp"]
     assert settings["model"] == "best"
     mine, ours = commands_of(settings, "Stop")
     assert (mine, "inbox --hook" in ours) == ("mine", True)
@@ -147,7 +187,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(
     assert (called.code, snapshot(tmp_path)) == (0, {})
     for file in FILES[host]:
         assert f"+++ {tmp_path / file}" in called.out
-    assert "+command = " in called.out or '+      "command": ' in called.out
+    assert "+command = " in called.out or '"command": ' in called.out
     assert shell(f"setup {host}").code == 0
     before = snapshot(tmp_path)
     assert shell(f"setup {host} --dry-run").out == ""
@@ -202,6 +242,104 @@ def test_another_server_of_that_name_is_not_removed(shell: Shell, tmp_path: Path
     assert snapshot(tmp_path) == before
 
 
+def test_what_codex_puts_into_the_block_stays(shell: Shell, home: Path) -> None:
+    """It writes new tables before the comment that a text ends with."""
+    assert shell("setup codex").code == 0
+    config = home / ".codex/config.toml"
+    theirs = """
+# theirs
+[projects."/x"]
+trust_level = "trusted"
+lists = [
+  [1],
+]
+
+[[hooks.Stop]]
+[[hooks.Stop.hooks]]
+type = "command"
+command = "mine"
+"""
+    of_server = '[mcp_servers.agentpool.tools.take]\napproval_mode = "approve"\n'
+    config.write_text(config.read_text().replace("# <<<", f"{of_server}{theirs}# <<<"))
+    assert shell("setup codex --as run.else").code == 0
+    text = config.read_text()
+    assert (theirs in text, of_server in text, text.count("run.else")) == (True, True, 3)
+    assert len(commands_of(tomllib.loads(text), "Stop")) == 2
+    assert {row["change"] for row in shell("setup codex --as run.else").rows} == {"unchanged"}
+    assert shell("setup codex --remove").code == 0
+    assert config.read_text() == theirs
+
+
+@pytest.mark.parametrize("how", ["--remove", "--as run.else"])
+def test_lines_may_end_as_others_want(shell: Shell, home: Path, how: str) -> None:
+    assert shell("setup codex").code == 0
+    config, theirs = home / ".codex/config.toml", 'model = "best"\n'
+    config.write_bytes(f"{theirs}\n{config.read_text()}".replace("\n", "\r\n").encode())
+    assert shell(f"setup codex {how}").code == 0
+    left = config.read_bytes().decode()
+    assert tomllib.loads(left)["model"] == "best"
+    assert ("agentpool" in left) == (how != "--remove")
+    assert shell("setup codex --remove").code == 0
+    assert config.read_bytes().decode() == theirs.replace("\n", "\r\n")
+
+
+def test_what_would_be_no_toml_is_left(shell: Shell, home: Path) -> None:
+    assert shell("setup codex").code == 0
+    config = home / ".codex/config.toml"
+    before = config.read_text().replace(
+        "# <<<", '[x]\na = """\n[[hooks.Stop]]\n-m agentpool inbox --hook"""\n# <<<'
+    )
+    config.write_text(before)
+    called = shell("setup codex --remove")
+    assert (called.code, "taken out does not fit" in called.err) == (2, True)
+    assert config.read_text() == before
+
+
+def test_a_hook_of_others_in_a_group_of_ours_is_not_lost(shell: Shell, home: Path) -> None:
+    assert shell("setup codex").code == 0
+    config = home / ".codex/config.toml"
+    theirs = '[[hooks.Stop.hooks]]\ntype = "command"\ncommand = "mine"\n'
+    config.write_text(config.read_text().replace("# <<<", f"{theirs}# <<<"))
+    before = config.read_text()
+    for how in ("--remove", "--as run.else"):
+        called = shell(f"setup codex {how}")
+        assert (called.code, "another hook" in called.err) == (2, True)
+        assert config.read_text() == before
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+@pytest.mark.parametrize("end", ["", "\n"])
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_a_file_of_others_in_which_there_is_nothing_stays(
+    shell: Shell, tmp_path: Path, host: str, end: str, is_link: bool
+) -> None:
+    for file in FILES[host]:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        real = tmp_path / (file.name if is_link else file)
+        real.write_text(end if host == "codex" else f"{{}}{end}")
+        if is_link:
+            (tmp_path / file).symlink_to(real)
+    before = snapshot(tmp_path)
+    for how in ("", "--as run.else", "--remove", "--remove"):
+        assert shell(f"setup {host} {how}").code == 0
+    assert snapshot(tmp_path) == before
+    assert {(tmp_path / each).is_symlink() for each in FILES[host]} == {is_link}
+
+
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_a_link_to_what_was_made_stays(shell: Shell, tmp_path: Path, host: str) -> None:
+    assert shell(f"setup {host}").code == 0
+    for file in FILES[host]:
+        (tmp_path / file).rename(tmp_path / file.name)
+        (tmp_path / file).symlink_to(tmp_path / file.name)
+    assert shell(f"setup {host} --remove").code == 0
+    left = "" if host == "codex" else "{}\n"
+    assert {(tmp_path / each).read_text() for each in FILES[host]} == {left}
+    assert {(tmp_path / each).is_symlink() for each in FILES[host]} == {True}
+
+
 def test_a_link_stays_a_link(shell: Shell, home: Path, tmp_path: Path) -> None:
     real = tmp_path / "dotfiles.toml"
     real.write_text(CONFIG)
@@ -227,18 +365,79 @@ def test_what_cannot_be_written_whole_is_as_it_was(
 
     monkeypatch.setattr(os, "fsync", full)
     called = shell(f"setup {host} --as run.else")
-    assert (called.code, called.err) == (5, "agentpool setup: No space left on device\n")
+    file = tmp_path / FILES[host][0]
+    assert (called.code, called.err) == (5, f"agentpool setup: {file}: No space left on device\n")
     assert snapshot(tmp_path) == before
 
 
+@HOSTS
 @pytest.mark.usefixtures("home")
-def test_a_password_is_written_nowhere(shell: Shell, tmp_path: Path) -> None:
-    called = shell("setup claude --store postgresql://me:secret@host/db")
-    assert (called.code, "password" in called.err, "secret" in called.err) == (2, True, False)
+def test_what_cannot_be_read_is_named(shell: Shell, tmp_path: Path, host: str) -> None:
+    for file in FILES[host]:
+        (tmp_path / file).mkdir(parents=True)
+        called = shell(f"setup {host}")
+        assert (called.code, called.err) == (
+            5,
+            f"agentpool setup: {tmp_path / file}: Is a directory\n",
+        )
+        (tmp_path / file).rmdir()
+
+
+@pytest.mark.parametrize("how", ["--as run.else", "--remove"])
+@HOSTS
+@pytest.mark.usefixtures("home")
+def test_what_a_host_writes_meanwhile_is_not_lost(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, how: str
+) -> None:
+    assert shell(f"setup {host}").code == 0
+    file, theirs = tmp_path / FILES[host][-1], "of the host"
+    carry_out = files.Change.carry_out
+
+    def written_meanwhile(change: files.Change) -> None:
+        if change.path == file:
+            file.write_text(theirs)
+        carry_out(change)
+
+    monkeypatch.setattr(files.Change, "carry_out", written_meanwhile)
+    called = shell(f"setup {host} {how}")
+    assert (called.code, str(file) in called.err, "just changed" in called.err) == (2, True, True)
+    assert file.read_text() == theirs
+    assert not [each for each in file.parent.iterdir() if f".{file.name}." in each.name]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@host/db",
+        "postgresql://me:sec#?secret@host/db",
+        "postgresql://me@host/db?password=secret",
+        "postgresql://me@host/db?sslmode=require&sslpass%77ord=secret",
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_a_password_is_shown_and_written_nowhere(shell: Shell, tmp_path: Path, url: str) -> None:
+    for call in ("setup claude", "setup codex", "backup copy.db"):
+        called = shell(call, "--store", url)
+        assert (called.code, "secret" in called.err) == (2, False)
+        assert ("password in it" in called.err) == call.startswith("setup")
     assert snapshot(tmp_path) == {}
-    assert shell("setup claude --store postgresql://me@host/db").code == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me@host:5432/db", "postgresql://host:5432/db?user=a@b&passfile=x"]
+)
+@pytest.mark.usefixtures("home")
+def test_a_url_without_a_password_is_written(shell: Shell, tmp_path: Path, url: str) -> None:
+    assert shell("setup claude", "--store", url).code == 0
     server, _ = written(tmp_path, "claude")
-    assert server["env"]["AGENTPOOL_STORE"] == "postgresql://me@host/db"
+    assert server["env"]["AGENTPOOL_STORE"] == url
+
+
+@pytest.mark.usefixtures("home")
+def test_what_is_no_url_is_refused(shell: Shell, tmp_path: Path) -> None:
+    called = shell("setup claude --store postgresql://[::1/x")
+    assert (called.code, "is no URL" in called.err) == (2, True)
+    assert snapshot(tmp_path) == {}
 
 
 @pytest.mark.usefixtures("home")
@@ -248,7 +447,7 @@ def test_names_reach_the_hook_as_they_are(shell: Shell, tmp_path: Path) -> None:
     server, settings = written(tmp_path, "claude")
     assert server["env"]["AGENTPOOL_RUN"] == hostile
     [command] = commands_of(settings, "Stop")
-    program = re.sub(r"^\S+ -m agentpool inbox", "printf '%s\\\\n'", command)
+    program = re.sub(r"^\S+ -P -m agentpool inbox", "printf '%s\\\\n'", command)
     shown = subprocess.run(
         ["/bin/sh", "-c", program], capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -292,11 +491,14 @@ def test_what_is_put_into_a_json_text_can_be_taken_out(text: str, value: Any) ->
     assert removed == text or (before == {} and json_text.parsed(removed) == {})
 
 
-@given(st.text(alphabet="a#\n>< ", max_size=12), st.text(alphabet="b\n", max_size=5))
+@given(
+    st.lists(st.sampled_from([*"a#\n>< ", "\r\n"]), max_size=12).map("".join),
+    st.text(alphabet="b\n", max_size=5),
+)
 def test_a_block_is_put_into_a_text_and_taken_out(text: str, more: str) -> None:
-    after = marked.with_block(text, "one\n")
-    assert marked.block_in(after) == "one\n"
-    assert marked.without_block(after) == text
-    assert marked.block_in(marked.with_block(after, "two\n")) == "two\n"
-    longer = marked.without_block(f"{after}\n{more}")
+    after = marked.with_block(text, "one\n", bool)
+    assert "agentpool setup`, which takes it out by --remove\none\n# <<< " in after
+    assert marked.without_block(after, bool) == text
+    assert marked.with_block(after, "two\n", bool) == after.replace("one\n# <", "two\n# <")
+    longer = marked.without_block(f"{after}\n{more}", bool)
     assert longer.replace("\n", "") == f"{text}{more}".replace("\n", "")

@@ -13,7 +13,7 @@ from argparse import ArgumentParser, Namespace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from agentpool.cli.arguments import Verb, in_pool
 from agentpool.cli.opening import where
@@ -29,6 +29,8 @@ __all__ = ("VERBS",)
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FILE: Final = re.compile(r"sqlite:///", re.IGNORECASE)
+_USER_AND_PASSWORD: Final = re.compile(r"://([^?]*:[^?]*|[^/@]*:[^/@]*)@")
+_SECRETS: Final = {"password", "sslpassword"}
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -73,12 +75,8 @@ def _asked(options: Namespace) -> Asked:
     store = where(options)
     if _FILE.match(store) or not _URL.match(store):
         store = str(Path(_FILE.sub("", store)).absolute())  # hosts start it elsewhere
-    elif urlsplit(store).password:
-        msg = (
-            "--store: there is a password in it, which others may read in these files; leave it"
-            " out, and give it by ~/.pgpass or PGPASSWORD"
-        )
-        raise InvalidValueError(msg)
+    else:
+        _check_url(store)
     run = options.run or f"run.{options.host}"
     agent = options.agent or f"agent.{options.host}"
     for name, value in {"--store": store, "--as": run, "--agent": agent}.items():
@@ -86,6 +84,30 @@ def _asked(options: Namespace) -> Asked:
     in_project = options.host == "claude" and not options.user
     variable = in_project and _PLAIN.fullmatch(run) is not None
     return Asked(store, options.schema, options.pool, run, agent, variable)
+
+
+def _check_url(url: str) -> None:
+    """Refuse a URL that is none, or has a password.
+
+    :raises InvalidValueError: it is such
+    """
+    try:
+        urlsplit(url)
+    except ValueError as error:
+        msg = f"--store: it is no URL: {error}"
+        raise InvalidValueError(msg) from error
+    if _has_password(url):
+        msg = (
+            "--store: there is a password in it, which others may read in these files; leave it"
+            " out, and give it by ~/.pgpass or PGPASSWORD"
+        )
+        raise InvalidValueError(msg)
+
+
+def _has_password(url: str) -> bool:
+    """Say whether there is one before the host, or among the parameters, as libpq reads them."""
+    names = {unquote(each.partition("=")[0]) for each in re.split("[?&]", url)[1:]}
+    return _USER_AND_PASSWORD.search(url) is not None or not _SECRETS.isdisjoint(names)
 
 
 def _tell_what_is_missing(

@@ -13,6 +13,9 @@ EVENTS: Final = ("PostToolUse", "Stop")
 """When hosts tell of mail: in the middle of a turn, and before they stop."""
 
 HOOK_SECONDS: Final = 20
+_SAFE: Final = "-P"
+"""Hosts start it in folders of others: what these have is not to be imported."""
+
 _OUR_ARGUMENTS: Final = ["-m", "agentpool", "mcp"]
 _OUR_CALL: Final = "-m agentpool inbox --hook"
 
@@ -43,7 +46,7 @@ class Asked(NamedTuple):
         }
         return {
             "command": sys.executable,
-            "args": _OUR_ARGUMENTS,
+            "args": [_SAFE, *_OUR_ARGUMENTS],
             "env": {name: value for name, value in environment.items() if value},
         }
 
@@ -54,14 +57,16 @@ class Asked(NamedTuple):
             run = f'"${{AGENTPOOL_RUN:-{self.run}}}"'
         given = {"--store": self.store, "--schema": self.schema, "--pool": self.pool}
         options = [f"{name} {shlex.quote(value)}" for name, value in given.items() if value]
-        return " ".join([shlex.quote(sys.executable), _OUR_CALL, *options, f"--as {run}"])
+        program = f"{shlex.quote(sys.executable)} {_SAFE} {_OUR_CALL}"
+        return " ".join([program, *options, f"--as {run}"])
 
 
 def is_our_server(server: object) -> bool:
-    """Say whether the entry of a server is one that was written here."""
-    return isinstance(server, dict) and server.get("args") == _OUR_ARGUMENTS
+    """Say whether the entry of a server is one that was written here, now or without `_SAFE`."""
+    ours = (_OUR_ARGUMENTS, [_SAFE, *_OUR_ARGUMENTS])
+    return isinstance(server, dict) and server.get("args") in ours
 
 
 def is_our_hook(command: object) -> bool:
-    """Say whether what a hook calls was written here."""
+    """Say whether what a hook calls was written here, now or without `_SAFE`."""
     return isinstance(command, str) and _OUR_CALL in command

@@ -3,6 +3,7 @@
 For a user and not for a project: in ``~/.claude.json`` and ``~/.claude/settings.json``.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -15,7 +16,7 @@ from agentpool.cli.setup.asked import (
     is_our_hook,
     is_our_server,
 )
-from agentpool.cli.setup.files import Change, read, refusal
+from agentpool.cli.setup.files import Change, is_plain, read, refusal
 from agentpool.cli.setup.json_text import END, parsed, put, taken_out, value_at
 
 __all__ = ("claude_changes",)
@@ -23,6 +24,8 @@ __all__ = ("claude_changes",)
 _Edit: TypeAlias = Callable[[str, Asked | None], str]
 
 _SERVERS: Final = "mcpServers"
+_INDENT: Final = 4
+"""How files are indented that are made here; the `{}` of others gets another, and so stays."""
 
 
 def claude_changes(asked: Asked | None, *, for_user: bool) -> list[Change]:
@@ -40,15 +43,24 @@ def claude_changes(asked: Asked | None, *, for_user: bool) -> list[Change]:
 
 def _change(path: Path, asked: Asked | None, edit: _Edit) -> Change:
     before = read(path)
-    if before is None and asked is None:
-        return Change(path, None, None)
-    text = before if before is not None and before.strip() else "{}\n"
+    is_blank = before is None or not before.strip()
+    if is_blank and asked is None:
+        return Change(path, before, before)
+    text = "{}\n" if before is None or is_blank else before
     try:
         after = edit(text, asked)
     except ValueError as error:
         raise refusal(path, str(error)) from error
-    is_empty = asked is None and after != text and parsed(after) == {}
-    return Change(path, before, None if is_empty else after)
+    if before is None:
+        after = _as_made(after)
+    elif asked is None and after != text and parsed(after) == {}:
+        is_made = before == _as_made(before) and is_plain(path)
+        return Change(path, before, None if is_made else after)
+    return Change(path, before, after)
+
+
+def _as_made(text: str) -> str:
+    return f"{json.dumps(parsed(text), indent=_INDENT, ensure_ascii=False)}\n"
 
 
 def _with_server(text: str, asked: Asked | None) -> str:

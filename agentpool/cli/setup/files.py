@@ -4,14 +4,14 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from difflib import unified_diff
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from agentpool.errors import InvalidValueError
 
-__all__ = ("Change", "read", "refusal")
+__all__ = ("Change", "is_plain", "read", "refusal")
 
 _MODE: Final = 0o644
 _OF_HOSTS: Final = {".claude", ".codex"}
@@ -43,47 +43,78 @@ class Change(NamedTuple):
     def carry_out(self) -> None:
         """Write the file, whole or not at all; where it is a link, what that leads to.
 
-        :raises OSError: it cannot be written; it is as it was
+        Only what `is_plain` may be deleted.
+
+        :raises InvalidValueError: it has changed since it was read; it is as it is now
+        :raises OSError: it cannot be written, and is as it was
         """
         if self.before == self.after:
             return
+        with _named(self.path):
+            if self.after is None:
+                self._delete()
+            else:
+                self._write(self.after.encode())
+
+    def _delete(self) -> None:
+        self._check()
+        self.path.unlink()
+        if self.path.parent.name in _OF_HOSTS:
+            with suppress(OSError):  # others have something there
+                self.path.parent.rmdir()
+
+    def _write(self, data: bytes) -> None:
         path = self.path.resolve()
-        if self.after is None:
-            path.unlink()
-            if path.parent.name in _OF_HOSTS:
-                with suppress(OSError):  # others have something there
-                    path.parent.rmdir()
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, self.after.encode())
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(number, mode)
+                os.fsync(number)
+            self._check()
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink()
+            raise
+
+    def _check(self) -> None:
+        """Look again at the last moment: hosts write their files, too."""
+        if read(self.path) != self.before:
+            raise refusal(self.path, "somebody has just changed it; call this again")
 
 
-def _replace(path: Path, data: bytes) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(number, mode)
-            os.fsync(number)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink()
-        raise
+def is_plain(path: Path) -> bool:
+    """Say whether it is a file itself: a link, and what it leads to, others have put there."""
+    return path.is_file() and not path.is_symlink()
 
 
 def read(path: Path) -> str | None:
     """Read a file as it is; ``None``: it is not there.
 
     :raises InvalidValueError: it is no text
+    :raises OSError: it cannot be read
     """
     try:
-        return path.read_bytes().decode()
+        with _named(path):
+            return path.read_bytes().decode()
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
         raise refusal(path, "it is not UTF-8") from error
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error of the system name the file that it is about."""
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        named = what if what.startswith(f"{path}: ") else f"{path}: {what}"
+        raise OSError(error.errno, named) from error
 
 
 def refusal(path: Path, why: str) -> InvalidValueError:

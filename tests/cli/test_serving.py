@@ -1,0 +1,34 @@
+"""Verbs that serve: what they refuse before they load what they need."""
+
+from types import ModuleType
+
+import pytest
+
+from agentpool.cli import hosting, page
+
+from .conftest import Shell
+
+
+@pytest.mark.parametrize("port", ["99999", "65536", "-1", "x", "\u00b2", "9" * 20])
+def test_what_is_no_port_is_a_wrong_use(library: Shell, port: str) -> None:
+    called = library(f"mcp --http={port}")
+    assert (called.code, called.raw) == (2, b"")
+    assert "is no port; ports are 0 to 65535" in called.err
+
+
+@pytest.mark.parametrize(("line", "module"), [("web", page), ("mcp", hosting)])
+@pytest.mark.parametrize("error", [ImportError("too old"), ModuleNotFoundError("not there")])
+def test_an_extra_that_does_not_load_is_named(
+    library: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    module: ModuleType,
+    error: ImportError,
+) -> None:
+    def fails(_: str) -> ModuleType:
+        raise error
+
+    monkeypatch.setattr(module, "import_module", fails)
+    called = library(line)
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert f"agentpool-store[{line}]' ({error})" in called.err
