@@ -46,17 +46,13 @@ class Mail(NamedTuple):
     is_all: bool
 
 
-def mail(
-    view: PoolView, run_id: str, most: int, states: frozenset[RecipientState] | None = None
-) -> Mail:
-    """Look at what is in an inbox, in order of the log; without what cannot be read.
+def mail(view: PoolView, run_id: str, most: int) -> Mail:
+    """Look at what is handed out still, in order of the log; without what cannot be read.
 
-    :param most: so many of them
-    :param states: only those that stand so; ``None``: all that are handed out still
+    :param most: so many messages
     """
-    wanted = _THERE if states is None else states
     counted = rows_of(view, run_id)
-    rows = [row for row in counted if state_of(view, row, entry_of(row)) in wanted]
+    rows = [row for row in counted if state_of(view, row, entry_of(row)) in _THERE]
     is_all = not (counted and view.rows(INBOX, run_id, after=counted[-1].key.number, limit=1))
     return Mail(tuple(_letters(view, rows, most)), len(rows), is_all)
 
