@@ -1,9 +1,7 @@
 """Whether all is well, and a copy for when it is not: check, doctor, backup."""
 
-import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from agentpool import AgentPool, CorruptRecordError, PoolNotOpenError, UnknownRecordError
@@ -18,6 +16,7 @@ from agentpool.doctor import Finding, examine
 from agentpool.doctor.quick import glance
 from agentpool.doctor.report import broken, note, ok
 from agentpool.errors import AgentPoolError, InvalidValueError
+from agentpool.faces.places import file_of, without_secrets
 from agentpool.rules.explaining.overview import Overview
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.sqlite.backup import back_up
@@ -29,24 +28,12 @@ MAX_AGE: Final = 300.0
 
 _GRACE: Final = 10.0
 _UNKNOWN: Final = 3
-_NO_FILES: Final = {"memory", "postgres", "postgresql"}
-_SECRET: Final = re.compile(r"(://).*@|\?.*", re.DOTALL)
-"""Where a URL may have a password."""
-
 _HEALTH_CODES: Final = (
     "exit code: 0 all is well, 1 there is something to know, 2 something is broken"
 )
 
 
 # --- doctor
-
-
-def _file_of(place: str) -> Path | None:
-    """Give the file that a path or URL names; ``None``: it is no file."""
-    scheme, _, rest = place.partition(":")
-    if scheme.lower() == "sqlite" and rest.startswith("///"):
-        return Path(rest.removeprefix("///"))
-    return None if rest.startswith("//") or scheme.lower() in _NO_FILES else Path(place)
 
 
 def _doctor_arguments(parser: ArgumentParser) -> None:
@@ -58,7 +45,7 @@ def _doctor_arguments(parser: ArgumentParser) -> None:
 def _doctor(options: Namespace, out: Printer) -> int:
     place = options.place or where(options)
     report = examine(
-        _file_of(place) or place, **({"schema": options.schema} if options.schema else {})
+        file_of(place) or place, **({"schema": options.schema} if options.schema else {})
     )
     if options.json or options.field:
         for each in report.findings:
@@ -96,7 +83,7 @@ async def _check(options: Namespace, out: Printer) -> int:
             raise
         out.text(f"AGENTPOOL UNKNOWN - {error}")  # as such plugins have to end
         return _UNKNOWN
-    file = _file_of(where(options))
+    file = file_of(where(options))
     of_file = () if file is None else glance(file)
     checked = Checked(of_file, tuple(pools))
     FORMATS[form](checked, out)
@@ -155,9 +142,9 @@ def _backup_arguments(parser: ArgumentParser) -> None:
 
 
 def _backup(options: Namespace, out: Printer) -> int:
-    file = _file_of(where(options))
+    file = file_of(where(options))
     if file is None:
-        store = _SECRET.sub(r"\1", where(options))
+        store = without_secrets(where(options))
         msg = f"{store}: it is no file; back up a server by its own means, such as pg_dump"
         raise InvalidValueError(msg)
     size = back_up(file, options.to)

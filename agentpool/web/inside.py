@@ -1,14 +1,13 @@
 """Where the pages find what they show: a store that is open, and its pools."""
 
-import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 from starlette.exceptions import HTTPException
 
 from agentpool import AgentPool
+from agentpool.faces.places import file_of, without_secrets
 from agentpool.rules.command import PoolView
 from agentpool.stores.base import AgentPoolStore, Bulk
 from agentpool.web.examining import Examining
@@ -18,7 +17,6 @@ __all__ = ("Inside",)
 
 R = TypeVar("R")
 _MOST_SURVEYS: Final = 16
-_PASSWORD: Final = re.compile(r"(?<=//)([^/@:]*):[^@]*(?=@)|[?].*")
 
 
 class Inside:
@@ -31,8 +29,8 @@ class Inside:
 
     def __init__(self, store: AgentPoolStore, place: str, schema: str | None = None) -> None:
         self.store: Final = store
-        self.place: Final = _without_password(place)
-        self.file: Final = _file(place)
+        self.place: Final = without_secrets(place)
+        self.file: Final = file_of(place)
         self.examining: Final = Examining(place, schema)
         self._surveys: dict[str, Survey] = {}
 
@@ -59,12 +57,3 @@ class Inside:
 async def ask(pool: AgentPool, question: Callable[[PoolView], R]) -> R:
     """Ask something about a pool; what others wait for goes first."""
     return await pool.store.query(pool.pool_id, Bulk(question))
-
-
-def _file(place: str) -> Path | None:
-    path = place.removeprefix("sqlite:///")
-    return None if "://" in path or path == "memory:" else Path(path)
-
-
-def _without_password(place: str) -> str:
-    return _PASSWORD.sub(r"\1", place)

@@ -11,9 +11,8 @@
 import re
 from argparse import ArgumentParser, Namespace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from agentpool.cli.arguments import Verb, in_pool
 from agentpool.cli.opening import where
@@ -23,14 +22,11 @@ from agentpool.cli.setup.claude import claude_changes
 from agentpool.cli.setup.codex import codex_changes
 from agentpool.cli.setup.files import Change
 from agentpool.errors import InvalidValueError
+from agentpool.faces.places import file_of, has_password
 from agentpool.wire.ids import check_identifier
 
 __all__ = ("VERBS",)
 
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_FILE: Final = re.compile(r"sqlite:///", re.IGNORECASE)
-_USER_AND_PASSWORD: Final = re.compile(r"://([^?]*:[^?]*|[^/@]*:[^/@]*)@")
-_SECRETS: Final = {"password", "sslpassword"}
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -73,10 +69,11 @@ def _setup(options: Namespace, out: Printer) -> int:
 
 def _asked(options: Namespace) -> Asked:
     store = where(options)
-    if _FILE.match(store) or not _URL.match(store):
-        store = str(Path(_FILE.sub("", store)).absolute())  # hosts start it elsewhere
-    else:
+    file = file_of(store)
+    if file is None:
         _check_url(store)
+    else:
+        store = str(file.absolute())  # hosts start it elsewhere
     run = options.run or f"run.{options.host}"
     agent = options.agent or f"agent.{options.host}"
     for name, value in {"--store": store, "--as": run, "--agent": agent}.items():
@@ -96,7 +93,7 @@ def _check_url(url: str) -> None:
     except ValueError as error:
         msg = f"--store: it is no URL: {error}"
         raise InvalidValueError(msg) from error
-    if _has_password(url):
+    if has_password(url):
         msg = (
             "--store: there is a password in it, which others may read in these files; leave it"
             " out, and give it by ~/.pgpass or PGPASSWORD"
@@ -104,18 +101,13 @@ def _check_url(url: str) -> None:
         raise InvalidValueError(msg)
 
 
-def _has_password(url: str) -> bool:
-    """Say whether there is one before the host, or among the parameters, as libpq reads them."""
-    names = {unquote(each.partition("=")[0]) for each in re.split("[?&]", url)[1:]}
-    return _USER_AND_PASSWORD.search(url) is not None or not _SECRETS.isdisjoint(names)
-
-
 def _tell_what_is_missing(
     options: Namespace, asked: Asked, changes: list[Change], out: Printer
 ) -> None:
     if find_spec("mcp") is None:
         out.say("the server needs the extra 'mcp': pip install 'agentpool-store[mcp]'")
-    if not _URL.match(asked.store) and not Path(asked.store).exists():
+    file = file_of(asked.store)
+    if file is not None and not file.exists():
         pool = asked.pool or "ID"
         out.say(f"there is no store yet; `agentpool init -s {asked.store} -p {pool}` makes one")
     if any(each.before != each.after for each in changes):
