@@ -37,18 +37,8 @@ def was_committed(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource
 
     :param written: the pools that it changed
     """
-    try:
-        row = pipeline.ask(_STATUS, xid).row
-    except ServerError as error:
-        if error.state == _NEVER_BEGUN:  # the server went down before it kept any of it
-            return False
-        raise
-    status = None if row is None else row[0]
-    if status == b"in progress":
-        return None
-    if status == b"aborted":
-        return False
-    return not _records(written) or is_written(pipeline, xid, written)
+    kept = _is_kept(pipeline, xid)
+    return is_written(pipeline, xid, written) if kept and _records(written) else kept
 
 
 def was_recovered(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool | None:
@@ -61,8 +51,20 @@ def was_recovered(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource
     epoch, _, following = row[0].decode().partition(":")
     if int(xid) >= (int(epoch) << 32) + int(following):
         return False
-    found = was_committed(pipeline, xid, written)
-    return is_written(pipeline, xid, written) if found else found
+    kept = _is_kept(pipeline, xid)
+    return is_written(pipeline, xid, written) if kept else kept
+
+
+def _is_kept(pipeline: Pipeline, xid: str) -> bool | None:
+    """Say what the server knows of a number; ``None``: its transaction has not ended yet."""
+    try:
+        row = pipeline.ask(_STATUS, xid).row
+    except ServerError as error:
+        if error.state == _NEVER_BEGUN:  # the server went down before it kept any of it
+            return False
+        raise
+    status = None if row is None else row[0]
+    return None if status == b"in progress" else status != b"aborted"
 
 
 def _records(written: Sequence[PostgresSource]) -> bool:
