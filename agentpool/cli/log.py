@@ -26,7 +26,7 @@ from agentpool.cli.times import Since, since
 from agentpool.errors import InvalidValueError
 from agentpool.faces.naming import message_named, recorded_message
 from agentpool.rules.command import PoolView
-from agentpool.rules.history import page_of_events
+from agentpool.rules.history import page_of_events, record_before
 from agentpool.stores.base import Bulk
 
 __all__ = ("VERBS", "events_of", "head_of")
@@ -121,14 +121,7 @@ async def _start(pool: AgentPool, options: Namespace) -> int:
 
 
 def _before(moment: Since, view: PoolView) -> int:
-    """Find the last record that was appended before a moment."""
-    wanted = moment.millis(view.now)
-    low, high = 0, view.head
-    while low < high:
-        middle = (low + high + 1) // 2
-        at = view.time_of(middle)
-        low, high = (middle, high) if at is None or at < wanted else (low, middle - 1)
-    return low
+    return record_before(view, moment.millis(view.now))
 
 
 def _is_for(event: EventEnvelope, run_id: str | None) -> bool:

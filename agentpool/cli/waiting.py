@@ -9,7 +9,6 @@ from agentpool import (
     AgentPool,
     AgentPoolStoreCursor,
     AgentTarget,
-    EventCursor,
     EventFilter,
     InvalidValueError,
     NotEnoughMembersError,
@@ -24,7 +23,7 @@ from agentpool.cli.rows import event_row
 from agentpool.cli.talking import inbox_of, of_inbox
 from agentpool.cli.times import seconds
 from agentpool.faces.naming import address
-from agentpool.rules.command import PoolView
+from agentpool.rules.history import end_of_events
 
 __all__ = ("VERBS",)
 
@@ -86,7 +85,7 @@ async def _member(pool: AgentPool, options: Namespace) -> Row | None:
 
 async def _event(pool: AgentPool, options: Namespace) -> Row | None:
     wanted = EventFilter.named(options.name)
-    now = await pool.store.query(pool.pool_id, _end_of)
+    now = await pool.store.query(pool.pool_id, end_of_events)
     if options.past and (found := await _first(pool, wanted, _BEGIN, follow=False)) is not None:
         return found
     try:
@@ -94,10 +93,6 @@ async def _event(pool: AgentPool, options: Namespace) -> Row | None:
             return await _first(pool, wanted, now, follow=True)
     except TimeoutError:
         return None
-
-
-def _end_of(view: PoolView) -> EventCursor:
-    return EventCursor(view.head, view.event_sequence)
 
 
 async def _first(

@@ -28,6 +28,7 @@ from agentpool.mcp.arguments import Wait
 from agentpool.mcp.seat import Seat
 from agentpool.mcp.standing import Standing, began_at, going_on, kind_of, withdrawn_if_left
 from agentpool.rules.command import PoolView
+from agentpool.rules.history import end_of_events
 from agentpool.runtime.drafts import fresh_id
 from agentpool.support.clock import millis
 from agentpool.wire.struct import Include
@@ -56,7 +57,7 @@ class Wakes:
         if given.for_ == "mail":
             return await self._for_mail(given.timeout, patience)
         if kind == "event" and name:
-            place, wanted = await self._look(_place), EventFilter.named(name)
+            place, wanted = await self._look(end_of_events), EventFilter.named(name)
             return await self._registered(kind, wanted, place, given.timeout, patience)
         of, _, id_ = name.partition(":")
         if kind == "member" and of in {"run", "agent"} and id_:
@@ -71,7 +72,7 @@ class Wakes:
         me = await self._seat.joined()
         if await me.inbox.wait(0):
             return {"came": True, "for": "mail"}
-        place = await self._look(_place)
+        place = await self._look(end_of_events)
         return await self._registered("mail", None, place, timeout, patience)
 
     async def _for_member(
@@ -81,7 +82,7 @@ class Wakes:
         timeout: float,  # noqa: ASYNC109  # a durable deadline
         patience: float,
     ) -> Answer:
-        place, runs = await self._look(lambda view: (_place(view), _runs_of(view, of, id_)))
+        place, runs = await self._look(lambda view: (end_of_events(view), _runs_of(view, of, id_)))
         if runs:
             return {"came": True, "for": f"member:{of}:{id_}", "runs": listed(runs)}
         wanted = EventFilter.run(id_) if of == "run" else EventFilter.agent(id_)
@@ -176,10 +177,6 @@ class Wakes:
 
     async def _look(self, question: Callable[[PoolView], T]) -> T:
         return await self._pool.store.query(self._pool.pool_id, question)
-
-
-def _place(view: PoolView) -> EventCursor:
-    return EventCursor(view.head, view.event_sequence)
 
 
 def _runs_of(view: PoolView, of: str, id_: str) -> list[str]:

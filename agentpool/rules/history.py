@@ -14,7 +14,15 @@ from agentpool.wire.events import EventEnvelope
 from agentpool.wire.ids import I64_MAX, U64, check_identifier
 from agentpool.wire.records import AgentPoolStoreCursor, PoolCreated
 
-__all__ = ("EventCursor", "is_member", "is_visible", "joined_by", "page_of_events")
+__all__ = (
+    "EventCursor",
+    "end_of_events",
+    "is_member",
+    "is_visible",
+    "joined_by",
+    "page_of_events",
+    "record_before",
+)
 
 _PAGE: Final = 500
 
@@ -35,6 +43,21 @@ class EventCursor(AgentPoolStoreCursor):
         if is_of_record(pool_id, event):
             return EventCursor(max(self.sequence, event.event_seq), self.events)
         return EventCursor(self.sequence, max(self.events, event.event_seq))
+
+
+def end_of_events(view: PoolView) -> EventCursor:
+    """Give the place behind all that there is."""
+    return EventCursor(view.head, view.event_sequence)
+
+
+def record_before(view: PoolView, moment: int) -> int:
+    """Find the last record that was appended before a moment, by some look-ups."""
+    low, high = 0, view.head
+    while low < high:
+        middle = (low + high + 1) // 2
+        at = view.time_of(middle)
+        low, high = (middle, high) if at is None or at < moment else (low, middle - 1)
+    return low
 
 
 def page_of_events(

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from agentpool.cli.rows import address_words
 from agentpool.errors import AgentPoolError, CorruptRecordError, UnknownRecordError
 from agentpool.rules.command import PoolView, Read
+from agentpool.rules.history import record_before
 from agentpool.rules.record_events import kind_of
 from agentpool.rules.rows import EVENT, HostEvent, number_in, value_of
 from agentpool.wire.event_kinds import EventKind
@@ -302,12 +303,7 @@ def _readable(view: PoolView, after: int) -> tuple[int, int] | None:
 
 def before_time(view: PoolView, moment: int) -> Place:
     """Find the place behind what was appended before a moment, by some look-ups."""
-    low, high = 0, view.head
-    while low < high:
-        middle = (low + high + 1) // 2
-        at = view.time_of(middle)
-        low, high = (middle, high) if at is None or at < moment else (low, middle - 1)
-    return place_behind(view, low)
+    return place_behind(view, record_before(view, moment))
 
 
 # --- what comes

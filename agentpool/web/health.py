@@ -13,7 +13,7 @@ from agentpool.doctor.quick import glance as glance_at_file
 from agentpool.doctor.report import broken, in_bytes
 from agentpool.errors import CorruptRecordError, UnknownRecordError
 from agentpool.rules.command import PoolView
-from agentpool.rules.explaining.overview import Overview
+from agentpool.rules.explaining.overview import without_members
 from agentpool.stores.sqlite.place import beside
 from agentpool.web.entries import before_time
 from agentpool.web.html import Content, Html, el, join
@@ -48,26 +48,11 @@ async def _found(inside: Inside, pool: AgentPool) -> list[Finding]:
     survey = inside.survey(pool)
     try:
         await survey.go_on(_LOOK)
-        seen = await ask(pool, _overview)
+        seen = await ask(pool, without_members)
     except (CorruptRecordError, UnknownRecordError) as error:
         return [broken("records", str(error), "see what the doctor says")]
     seen = seen._replace(members=tuple(each.seen for each in survey.seen))
     return list(findings(seen, MAX_AGE, 0))
-
-
-def _overview(view: PoolView) -> Overview:
-    """Look at a pool as `overview` does, but for its members."""
-    projected = view.projected
-    return Overview(
-        pool_id=view.pool_id,
-        now=view.now,
-        records=view.head,
-        behind=0 if projected is None else max(view.head - projected, 0),
-        members=(),
-        waits=len(view.state.open_wakes),
-        next_deadline=view.next_deadline(),
-        last_change=view.time_of(view.head),
-    )
 
 
 def _findings(caption: str, found: Sequence[Finding]) -> Html:

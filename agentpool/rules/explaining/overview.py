@@ -11,7 +11,14 @@ from agentpool.rules.queues import is_queue
 from agentpool.rules.requirements import require_open
 from agentpool.wire.records import AgentPoolMember
 
-__all__ = ("MEMBERS_AT_ONCE", "MemberSeen", "Overview", "members_after", "overview")
+__all__ = (
+    "MEMBERS_AT_ONCE",
+    "MemberSeen",
+    "Overview",
+    "members_after",
+    "overview",
+    "without_members",
+)
 
 MEMBERS_AT_ONCE: Final = 250
 """How many members one look goes through, so that others get their turn."""
@@ -81,13 +88,18 @@ class Overview(NamedTuple):
 def overview(view: PoolView) -> Overview:
     """Look over a pool, and its first members; `members_after` shows the others."""
     require_open(view)
+    return without_members(view)._replace(members=members_after(view, ""))
+
+
+def without_members(view: PoolView) -> Overview:
+    """Look over a pool as `overview` does, but for its members: by a few look-ups."""
     projected = view.projected
     return Overview(
         pool_id=view.pool_id,
         now=view.now,
         records=view.head,
         behind=0 if projected is None else max(view.head - projected, 0),
-        members=members_after(view, ""),
+        members=(),
         waits=len(view.state.open_wakes),
         next_deadline=view.next_deadline(),
         last_change=view.time_of(view.head),
