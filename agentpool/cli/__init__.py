@@ -5,6 +5,7 @@
 `arguments`             what verbs have in common: a verb, its parser, its options
 `printing`              rows as a table, as JSON lines or one field of them; nothing harmful
 `times`                 seconds and moments as people write them
+`extras`                what a verb needs that few have installed
 `opening`               the store and the pool that are meant, and the run that acts
 `rows`                  records, messages and members as rows
 `looking`               pools, members, stats, top, explain

@@ -4,15 +4,14 @@ import re
 import signal
 import socket
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from importlib import import_module
 from types import ModuleType
 from typing import Final
 
 from agentpool import AgentPoolMember
 from agentpool.cli.arguments import Doing, Verb, acting
+from agentpool.cli.extras import loaded
 from agentpool.cli.opening import a_pool, run_of
 from agentpool.cli.printing import Printer
-from agentpool.errors import InvalidValueError
 
 __all__ = ("VERBS",)
 
@@ -39,22 +38,13 @@ def _port(text: str) -> int:
 
 def _mcp(options: Namespace, out: Printer) -> Doing:
     member = AgentPoolMember(run_of(options), options.agent)
-    server = _loaded("agentpool.mcp")
+    server = loaded("agentpool.mcp", "mcp")
     if options.http is None:
         return _on_stdio(options, server, member)
-    by_http = _loaded("agentpool.mcp.by_http")
+    by_http = loaded("agentpool.mcp.by_http", "mcp")
     listening = socket.create_server((_LOOPBACK, options.http))
     out.say(f"http://{_LOOPBACK}:{listening.getsockname()[1]}{by_http.PATH}")
     return _by_http(options, server, by_http, member, listening)
-
-
-def _loaded(name: str) -> ModuleType:
-    # Only now: it needs packages that few have, and takes longer to load than all of ours.
-    try:
-        return import_module(name)
-    except ImportError as error:
-        msg = f"it needs the extra 'mcp': pip install 'agentpool-store[mcp]' ({error})"
-        raise InvalidValueError(msg) from error
 
 
 async def _on_stdio(options: Namespace, server: ModuleType, member: AgentPoolMember) -> int:

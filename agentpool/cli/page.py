@@ -3,13 +3,12 @@
 import webbrowser
 from argparse import ArgumentParser, Namespace
 from functools import partial
-from importlib import import_module
 from threading import Thread
 from typing import Final
 
 from agentpool.cli.arguments import Doing, Verb, in_pool
+from agentpool.cli.extras import loaded
 from agentpool.cli.printing import Printer
-from agentpool.errors import InvalidValueError
 
 __all__ = ("VERBS",)
 
@@ -22,12 +21,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, out: Printer) -> Doing:
-    # Only now: it needs packages that few have.
-    try:
-        serving = import_module("agentpool.web.serving")
-    except ImportError as error:
-        msg = f"it needs the extra 'web': pip install 'agentpool-store[web]' ({error})"
-        raise InvalidValueError(msg) from error
+    serving = loaded("agentpool.web.serving", "web")
     doing: Doing = serving.serve(options, partial(_tell, options, out))
     return doing
 

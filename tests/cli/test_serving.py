@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from agentpool.cli import hosting, page
+from agentpool.cli import extras
 
 from .conftest import Shell
 
@@ -16,19 +16,15 @@ def test_what_is_no_port_is_a_wrong_use(library: Shell, port: str) -> None:
     assert "is no port; ports are 0 to 65535" in called.err
 
 
-@pytest.mark.parametrize(("line", "module"), [("web", page), ("mcp", hosting)])
+@pytest.mark.parametrize("line", ["web", "mcp"])
 @pytest.mark.parametrize("error", [ImportError("too old"), ModuleNotFoundError("not there")])
 def test_an_extra_that_does_not_load_is_named(
-    library: Shell,
-    monkeypatch: pytest.MonkeyPatch,
-    line: str,
-    module: ModuleType,
-    error: ImportError,
+    library: Shell, monkeypatch: pytest.MonkeyPatch, line: str, error: ImportError
 ) -> None:
     def fails(_: str) -> ModuleType:
         raise error
 
-    monkeypatch.setattr(module, "import_module", fails)
+    monkeypatch.setattr(extras, "import_module", fails)
     called = library(line)
     assert (called.code, called.err.count("\n")) == (2, 1)
     assert f"agentpool-store[{line}]' ({error})" in called.err
