@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from coordination.helpers import Clock
 from recording_store import Call, RecordingStore
 
 from agentpool import (
@@ -70,28 +71,13 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
     return log
 
 
-class _Hours:
-    """A clock of which somebody turns the hands."""
-
-    def __init__(self) -> None:
-        self._ahead = 0
-
-    def __call__(self) -> int:
-        return wall_clock() + self._ahead
-
-    elapsed = __call__
-
-    def advance(self, millis: int) -> None:
-        self._ahead += millis
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
-def clock() -> _Hours:
-    return _Hours()
-
-
-@pytest.fixture
-async def pool(clock: _Hours) -> AsyncIterator[AgentPool]:
+async def pool(clock: Clock) -> AsyncIterator[AgentPool]:
     async with (
         InMemoryAgentPoolStore(clock=clock) as store,
         AgentPool.open(store, POOL) as pool,
@@ -126,7 +112,7 @@ async def test_a_run_that_is_taken_over(pool: AgentPool, log: Log) -> None:
         assert log.told("membership_lost") == [{"action": "membership_lost", "run_id": A}]
 
 
-async def test_a_run_whose_lease_runs_out(pool: AgentPool, clock: _Hours, log: Log) -> None:
+async def test_a_run_whose_lease_runs_out(pool: AgentPool, clock: Clock, log: Log) -> None:
     async with pool.member(a_member(A), rejoin=False):
 
         def look_later() -> None:  # before it is gone, a lease is given time, and again
@@ -176,7 +162,7 @@ async def test_what_becomes_of_a_message(pool: AgentPool, log: Log) -> None:
 
 
 async def test_a_message_whose_last_attempt_died_is_told_of_by_who_comes_upon_it(
-    pool: AgentPool, clock: _Hours, log: Log
+    pool: AgentPool, clock: Clock, log: Log
 ) -> None:
     await pool.join_run(a_member(A))
     me = pool.acting_as(a_member(A), max_attempts=1)
@@ -191,7 +177,7 @@ async def test_a_message_whose_last_attempt_died_is_told_of_by_who_comes_upon_it
 
 @pytest.mark.parametrize("by_upkeep", [True, False])
 async def test_a_deadline_is_told_of_once_whoever_carries_it_out(
-    pool: AgentPool, clock: _Hours, log: Log, by_upkeep: bool
+    pool: AgentPool, clock: Clock, log: Log, by_upkeep: bool
 ) -> None:
     async with pool.member(a_member(A), lease=None) as me:
         await me.send(TO_A, "soon", idempotency_key="key.soon", expires_in=30)

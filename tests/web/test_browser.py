@@ -68,6 +68,17 @@ async def opened(site: Site, browser: Browser, path: str, **how: Any) -> AsyncGe
         assert page.complaints == []
 
 
+@asynccontextmanager
+async def live(browser: Browser, pool: AgentPool, view: str, **how: Any) -> AsyncGenerator[Page]:
+    """Serve the page, open a view of it, and wait until what comes is shown."""
+    async with (
+        served(pool.store, signed_in=False) as site,
+        opened(site, browser, VIEWS[view], **how) as page,
+    ):
+        await is_live(page)
+        yield page
+
+
 async def numbers(page: Page) -> list[int]:
     """List the records in the log that the page shows, from the top."""
     cells = "[...document.querySelectorAll('#lines th')].map((each) => each.textContent)"
@@ -145,11 +156,7 @@ async def test_ten_thousand_members_are_a_page_like_any_other(
 ) -> None:
     monkeypatch.setattr(stream, "_FIRST_LOOK", 60.0)  # at all of them
     await members(pool, 10_000)
-    async with (
-        served(pool.store, signed_in=False) as site,
-        opened(site, browser, VIEWS["now"]) as page,
-    ):
-        await is_live(page)
+    async with live(browser, pool, "now") as page:
         assert await page.ask("document.querySelectorAll('*').length") < 3000
         await page.until("document.body.textContent.includes('runs 10,000')")
         await page.until("document.body.textContent.includes('showing 50 of 10,000')")
@@ -179,11 +186,7 @@ async def test_without_scripts_links_and_filters_work(browser: Browser, pool: Ag
 
 async def test_the_keyboard_goes_everywhere_and_is_seen(browser: Browser, pool: AgentPool) -> None:
     await a_library(pool)
-    async with (
-        served(pool.store, signed_in=False) as site,
-        opened(site, browser, VIEWS["now"]) as page,
-    ):
-        await is_live(page)
+    async with live(browser, pool, "now") as page:
         seen = []
         for _ in range(12):
             await page.press("Tab")
@@ -198,11 +201,7 @@ async def test_the_focus_stays_where_it_is_while_the_page_changes(
     browser: Browser, pool: AgentPool
 ) -> None:
     await members(pool, 3)
-    async with (
-        served(pool.store, signed_in=False) as site,
-        opened(site, browser, VIEWS["now"]) as page,
-    ):
-        await is_live(page)
+    async with live(browser, pool, "now") as page:
         await page.ask("document.querySelector('#live a[href*=\"what=run.00001\"]').focus()")
         await page.ask("document.querySelector('#live').firstElementChild.id = 'old'")
         await members(pool, 1, "run.late")
@@ -215,11 +214,7 @@ async def test_what_comes_can_be_stopped_and_gone_on_with(
     browser: Browser, pool: AgentPool
 ) -> None:
     await members(pool, 1)
-    async with (
-        served(pool.store, signed_in=False) as site,
-        opened(site, browser, VIEWS["log"]) as page,
-    ):
-        await is_live(page)
+    async with live(browser, pool, "log") as page:
         await chatter(pool, "run.00000", 1)
         await page.until("document.querySelectorAll('#lines tr').length == 5")
         await page.ask("document.querySelector('.ticker button').click()")
@@ -255,11 +250,7 @@ async def test_after_a_lost_connection_it_goes_on_without_a_gap(
 
 async def test_of_much_it_shows_some_and_says_so(browser: Browser, pool: AgentPool) -> None:
     await members(pool, 1)
-    async with (
-        served(pool.store, signed_in=False) as site,
-        opened(site, browser, VIEWS["log"]) as page,
-    ):
-        await is_live(page)
+    async with live(browser, pool, "log") as page:
         await chatter(pool, "run.00000", 1)
         await page.until("document.querySelectorAll('#lines tr').length == 5")
         await chatter(pool, "run.00000", 500)
@@ -278,11 +269,7 @@ async def test_a_screen_reader_is_told_politely_and_seldom(
     browser: Browser, pool: AgentPool
 ) -> None:
     await members(pool, 1)
-    async with (
-        served(pool.store, signed_in=False) as site,
-        opened(site, browser, VIEWS["log"]) as page,
-    ):
-        await is_live(page)
+    async with live(browser, pool, "log") as page:
         watch = """
             window.said = [];
             window.begun = performance.now();
@@ -365,11 +352,7 @@ async def test_the_pictures_of_the_guide_are_of_this_page(
 ) -> None:
     """With ``AGENTPOOL_SCREENSHOTS=1`` they are made anew."""
     await a_library(pool)
-    async with (
-        served(pool.store, signed_in=False) as site,
-        opened(site, browser, VIEWS[view], **how) as page,
-    ):
-        await is_live(page)
+    async with live(browser, pool, view, **how) as page:
         picture = await page.picture()
     if os.environ.get("AGENTPOOL_SCREENSHOTS") == "1":
         (GUIDES / name).write_bytes(picture)
