@@ -1,7 +1,8 @@
 """Who waits for a deadline carries it out, where whoever does that for all has not come to it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,6 +21,7 @@ from agentpool.rules.deadlines import CarryOutDue
 from agentpool.rules.membership import JoinRun
 from agentpool.rules.rows import WAKE, deadline_key
 from agentpool.runtime.upkeep import Upkeep
+from agentpool.support.clock import wall_clock
 from agentpool.testing import a_condition, a_member
 
 POOL = "pool.test"
@@ -27,8 +29,31 @@ NOBODY = EventFilter(run_ids=include("run.nobody"))
 BOUND = 60.0
 
 
+class StoppedClock:
+    """The machine's clock, but while it is stopped."""
+
+    def __init__(self) -> None:
+        self._stopped_at: int | None = None
+
+    def __call__(self) -> int:
+        return wall_clock() if self._stopped_at is None else self._stopped_at
+
+    elapsed = __call__
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self._stopped_at = wall_clock()
+        yield
+        self._stopped_at = None
+
+
 @pytest.fixture
-async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AgentPool]:
+def clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture
+async def pool(clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AgentPool]:
     """Open a pool whose upkeep is behind, for ever."""
 
     async def nothing(_: Upkeep) -> None:
@@ -36,7 +61,7 @@ async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AgentPool]:
 
     monkeypatch.setattr(Upkeep, "_step", nothing)
     async with (
-        InMemoryAgentPoolStore() as store,
+        InMemoryAgentPoolStore(clock=clock) as store,
         AgentPool.open(store, POOL) as pool,
         asyncio.timeout(BOUND),
     ):
@@ -76,12 +101,16 @@ async def test_what_is_not_due_yet_is_left_alone(pool: AgentPool, me: MemberHand
     assert found.status is WakeRegistrationStatus.REGISTERED
 
 
-async def test_what_others_appended_before_comes_first(pool: AgentPool, me: MemberHandle) -> None:
+async def test_what_others_appended_before_comes_first(
+    pool: AgentPool, me: MemberHandle, clock: StoppedClock
+) -> None:
     """It may hold what ends the wait, which came in time, however much there is of it."""
     wanted = EventFilter(run_ids=include("run.500"))
-    waiting = asyncio.create_task(me.wait_until(wanted, timeout=0.2))
-    await asyncio.sleep(0.05)
     appended = pool.store._pools[POOL]  # type: ignore[attr-defined]
-    for number in range(501):
-        appended.apply(JoinRun(a_member(f"run.{number}")).decide(appended))
+    with clock.stopped():
+        waiting = asyncio.create_task(me.wait_until(wanted, timeout=0.2))
+        while not len(appended.state.open_wakes):
+            await asyncio.sleep(0)
+        for number in range(501):
+            appended.apply(JoinRun(a_member(f"run.{number}")).decide(appended))
     assert (await waiting).triggered
