@@ -32,7 +32,7 @@ def test_python_blocks_print_what_the_readme_says(code: str, output: str, tmp_pa
 def test_there_are_two_commands_one_runs_an_example_and_one_the_tests() -> None:
     assert [command.rpartition(".venv/bin/python ")[2] for command in COMMANDS] == [
         "examples/two_processes.py",
-        "-m pytest -n 2",
+        "-m pytest -n 3",
     ]
 
 
