@@ -109,7 +109,7 @@ async def test_what_others_appended_before_comes_first(
     appended = pool.store._pools[POOL]  # type: ignore[attr-defined]
     with clock.stopped():
         waiting = asyncio.create_task(me.wait_until(wanted, timeout=0.2))
-        while not len(appended.state.open_wakes):
+        while not len(appended.state.open_wakes):  # noqa: ASYNC110  # the pool tells nobody
             await asyncio.sleep(0)
         for number in range(501):
             appended.apply(JoinRun(a_member(f"run.{number}")).decide(appended))
