@@ -28,7 +28,7 @@ from typing import Final, TypeAlias
 from agentpool.doctor.processes import PROC, locks
 from agentpool.stores.sqlite.place import beside
 
-__all__ = ("Footprint", "Way", "footprint", "journal_mode", "looking", "way_of")
+__all__ = ("Footprint", "Way", "footprint", "journal_mode", "length", "looking", "way_of")
 
 Footprint: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 

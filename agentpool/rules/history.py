@@ -20,6 +20,7 @@ __all__ = (
     "is_member",
     "is_visible",
     "joined_by",
+    "locate",
     "page_of_events",
     "record_before",
 )

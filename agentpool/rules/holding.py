@@ -25,6 +25,7 @@ from agentpool.wire.payload import SealedPayload, seal
 from agentpool.wire.records import AgentPoolMember, MemberJoined, MemberLeft
 
 __all__ = (
+    "BEATS_PER_LEASE",
     "AsHolder",
     "EndHolding",
     "Heartbeat",

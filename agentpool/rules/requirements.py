@@ -16,6 +16,7 @@ __all__ = (
     "checked_number",
     "checked_sequence",
     "require_callable",
+    "require_flag",
     "require_member",
     "require_open",
     "require_type",

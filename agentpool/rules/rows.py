@@ -12,6 +12,24 @@ from agentpool.wire.refs import EntityRef
 from agentpool.wire.struct import Wire, written
 
 __all__ = (
+    "ACCEPTED",
+    "ANSWER",
+    "ASKED",
+    "AWAY",
+    "CAUSE",
+    "CONTRACT",
+    "DEAD",
+    "EVENT",
+    "EVENT_ID",
+    "EXPIRY",
+    "LATE",
+    "LEASE",
+    "NEVER",
+    "OWING",
+    "OWING_LEFT",
+    "PUBLISHED",
+    "RESPONSE",
+    "WAKE",
     "Asked",
     "Contract",
     "HostEvent",
@@ -23,8 +41,10 @@ __all__ = (
     "deadline",
     "deadline_key",
     "inbox_key",
+    "load",
     "number_in",
     "put",
+    "unread",
     "value_of",
 )
 

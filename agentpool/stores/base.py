@@ -38,7 +38,7 @@ from agentpool.wire.records import (
 )
 from agentpool.wire.snapshot import AgentPoolSnapshot
 
-__all__ = ("AgentPoolStore", "Bulk", "Due", "due_in")
+__all__ = ("AgentPoolStore", "Bulk", "Due", "checked_page", "checked_place", "due_in")
 
 R = TypeVar("R")
 

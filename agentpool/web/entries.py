@@ -27,10 +27,12 @@ __all__ = (
     "Entry",
     "Filters",
     "LogPage",
+    "Place",
     "Tail",
     "before_time",
     "entry_at",
     "page_before",
+    "place_behind",
     "place_now",
     "tail",
 )

@@ -13,7 +13,7 @@ from agentpool.rules.explaining.phrases import filter_words
 from agentpool.rules.rows import NEVER, WAKE
 from agentpool.web.entries import Entry, Filters, page_before
 
-__all__ = ("Claimed", "Glance", "Waiting", "glance")
+__all__ = ("MOST", "Claimed", "Glance", "Waiting", "glance")
 
 MOST: Final = 50
 _MOST_WAKES: Final = 200

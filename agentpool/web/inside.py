@@ -13,7 +13,7 @@ from agentpool.stores.base import AgentPoolStore, Bulk
 from agentpool.web.examining import Examining
 from agentpool.web.survey import Survey
 
-__all__ = ("Inside",)
+__all__ = ("Inside", "ask")
 
 R = TypeVar("R")
 _MOST_SURVEYS: Final = 16

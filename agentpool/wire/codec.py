@@ -21,7 +21,7 @@ from agentpool.wire.content import BYTES, octets
 from agentpool.wire.ids import MAX_IDENTIFIER_BYTES
 from agentpool.wire.strict import check_document
 
-__all__ = ("decode", "encode")
+__all__ = ("decode", "decoder", "encode", "holds_c1", "is_canonical", "is_plain")
 
 T = TypeVar("T")
 

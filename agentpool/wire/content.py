@@ -6,7 +6,20 @@ from typing import Final, NamedTuple
 from agentpool.errors import ContentNotFoundError, CorruptRecordError, InvalidValueError, shown
 from agentpool.wire.ids import check_identifier
 
-__all__ = ("MAX_BODY", "OCTETS", "PIECE", "Content", "content_ref")
+__all__ = (
+    "BYTES",
+    "MAX_BODY",
+    "OCTETS",
+    "PIECE",
+    "Content",
+    "checked_content",
+    "checked_max_body",
+    "content_ref",
+    "damaged_content",
+    "no_content",
+    "octets",
+    "refuse_large",
+)
 
 OCTETS: Final = "application/octet-stream"
 MAX_BODY: Final = 16 * 2**20

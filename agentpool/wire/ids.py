@@ -12,7 +12,13 @@ from msgspec import Meta
 from agentpool.errors import InvalidValueError, shown
 
 __all__ = (
+    "I64_MAX",
+    "I64_MIN",
     "MAX_IDENTIFIER_BYTES",
+    "U16",
+    "U32",
+    "U64",
+    "U64_MAX",
     "AgentId",
     "AgentPoolId",
     "ArchiveCursorId",
@@ -25,6 +31,7 @@ __all__ = (
     "IdempotencyKey",
     "JournalCursor",
     "MessageId",
+    "NonZeroU64",
     "ReferenceId",
     "RunId",
     "SessionId",
@@ -34,6 +41,8 @@ __all__ = (
     "TurnId",
     "WakeConditionId",
     "check_identifier",
+    "check_u64",
+    "identifier_problem",
 )
 
 MAX_IDENTIFIER_BYTES: Final = 512

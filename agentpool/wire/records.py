@@ -72,6 +72,8 @@ __all__ = (
     "WakeRecorded",
     "WakeRegistration",
     "WakeRegistrationStatus",
+    "address_problem",
+    "record_at",
 )
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+import agentpool
+
 from .programs import ROOT
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -15,8 +17,8 @@ def installed() -> metadata.PackageMetadata:
     return metadata.metadata("agentpool-store")
 
 
-def test_is_installed_with_the_version_of_the_project(installed: metadata.PackageMetadata) -> None:
-    assert installed["Version"] == PROJECT["version"]
+def test_is_installed_with_the_version_that_it_says(installed: metadata.PackageMetadata) -> None:
+    assert installed["Version"] == agentpool.__version__
 
 
 def test_needs_no_more_than_three_packages(installed: metadata.PackageMetadata) -> None:
@@ -40,4 +42,4 @@ def test_tells_type_checkers_that_it_is_typed() -> None:
 
 def test_the_changelog_knows_the_version_or_calls_it_unreleased() -> None:
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert headings[0] in {"Unreleased", PROJECT["version"]}
+    assert headings[0] in {"Unreleased", agentpool.__version__}

@@ -169,3 +169,26 @@ def test_no_import_goes_in_a_circle() -> None:
 def test_nothing_of_the_library_needs_its_tests() -> None:
     assert all(is_below(module, "agentpool.testing") for module in users_of("agentpool.testing"))
     assert all(is_below(module, "agentpool.testing") for module in users_of("pytest"))
+
+
+def test_what_a_module_lists_as_its_own_is_all_that_others_use() -> None:
+    listed = {name: set(listed_in(tree)) for name, tree in modules().items()}
+    hidden = {
+        f"{node.module}.{alias.name}, in {name}"
+        for name, tree in modules().items()
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module in listed
+        for alias in node.names
+        if f"{node.module}.{alias.name}" not in listed and alias.name not in listed[node.module]
+    }
+    assert hidden == set()
+
+
+def listed_in(tree: ast.Module) -> list[str]:
+    """Give the ``__all__`` of a module."""
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name("__all__")], value=value):
+                names: list[str] = list(ast.literal_eval(value))
+                return names
+    return []

@@ -4,7 +4,6 @@ import ast
 import importlib
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator
-from importlib.metadata import version
 from importlib.util import find_spec
 from types import UnionType
 from typing import get_args, get_type_hints
@@ -15,7 +14,6 @@ from package_tree import ROOT, is_below, modules
 
 import agentpool
 from agentpool import AgentPoolStore, InMemoryAgentPoolStore, SqliteAgentPoolStore
-from agentpool.support.version import version_of_the_library
 
 PROMISED = """
     SqliteAgentPoolStore InMemoryAgentPoolStore AgentPoolStore replay decode encode
@@ -99,15 +97,6 @@ def test_all_names_what_is_imported_and_nothing_else() -> None:
     imported = [a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names]
     assert sorted(imported) == sorted([*agentpool.__all__, "__version__"])
     assert all(hasattr(agentpool, name) for name in agentpool.__all__)
-
-
-def test_the_version_is_that_of_the_distribution() -> None:
-    assert agentpool.__version__ == version("agentpool-store")
-
-
-def test_a_checkout_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentpool.support.version._DISTRIBUTION", "agentpool-not-installed")
-    assert version_of_the_library() == "0+unknown"
 
 
 def test_the_root_has_no_logic() -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from agentpool.errors import IncompatibleStoreError
 from agentpool.stores.postgres.pipeline import Pipeline, ServerError, Statement
 
-__all__ = ("SCHEMA_VERSION", "prepare", "version_of")
+__all__ = ("MIGRATIONS", "SCHEMA_VERSION", "prepare", "version_of")
 
 _TABLES: Final = (
     """

@@ -27,7 +27,7 @@ from weakref import WeakSet
 
 from agentpool.stores.sqlite.place import beside
 
-__all__ = ("SLOTS", "BellFiles", "bell_of")
+__all__ = ("SLOTS", "SLOT_BYTES", "BellFiles", "bell_of")
 
 SLOTS: Final = 512
 SLOT_BYTES: Final = 8

@@ -28,7 +28,12 @@ from agentpool.stores.sqlite import forks
 from agentpool.stores.sqlite.errors import FOREIGN, ours, translated
 from agentpool.support.switching import in_a_hurry
 
-__all__ = ("WorkerConnection", "read_transaction", "write_transaction")
+__all__ = (
+    "WorkerConnection",
+    "is_busy",
+    "read_transaction",
+    "write_transaction",
+)
 
 R = TypeVar("R")
 

@@ -17,7 +17,7 @@ from typing import Final
 from agentpool.errors import CorruptRecordError, StoreError
 from agentpool.support import process
 
-__all__ = ("Promises", "lost_upto", "refuse_lost")
+__all__ = ("STRETCH", "Promises", "lost_upto", "refuse_lost")
 
 STRETCH: Final = 2000
 """Records that are promised at once, at least; the next while half of them are left."""

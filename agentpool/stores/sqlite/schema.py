@@ -15,7 +15,20 @@ from agentpool.errors import IncompatibleStoreError
 from agentpool.stores.sqlite.connection import is_busy, read_transaction, write_transaction
 from agentpool.wire.payload import LONGEST
 
-__all__ = ("SCHEMA_VERSION", "prepare_file", "refuse_foreign_file", "set_up_connection")
+__all__ = (
+    "CONDITION_ID",
+    "IS_LONG",
+    "IS_UTF_8",
+    "MEMBER_RUN",
+    "MESSAGE_KEY",
+    "MIGRATIONS",
+    "POOL_KINDS",
+    "SCHEMA_VERSION",
+    "WAKE_KEY",
+    "prepare_file",
+    "refuse_foreign_file",
+    "set_up_connection",
+)
 
 _WIRE_TABLES: Final = (
     """

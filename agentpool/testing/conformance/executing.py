@@ -21,7 +21,10 @@ from agentpool.testing.values import a_member
 from agentpool.wire.payload import seal
 from agentpool.wire.records import MemberJoined, MemberLeft
 
-__all__ = ("ExecutingTests",)
+__all__ = (
+    "Ask",
+    "ExecutingTests",
+)
 
 R = TypeVar("R")
 

@@ -25,7 +25,7 @@ from agentpool.testing.conformance.pool_kit import (
 from agentpool.testing.values import a_member, a_message
 from agentpool.wire.records import MessageStatus
 
-__all__ = ("PoolClaimTests",)
+__all__ = ("PoolClaimTests", "claimed", "end_of_claim")
 
 LEASE = 30_000
 
@@ -38,6 +38,7 @@ async def claimed(pool: AgentPool, lease: int = LEASE) -> Claim:
 
 
 def end_of_claim(view: PoolView) -> int:
+    """Give when the claim in the inbox of ``run.b`` ends."""
     [row] = view.rows(inbox_key("run.b", 0).kind, "run.b", limit=2)
     return row.due_at
 

@@ -37,7 +37,10 @@ from agentpool.wire.filters import EventFilter
 from agentpool.wire.records import AgentPoolStoreConfig, AgentPoolStoreCursor
 from agentpool.wire.struct import include
 
-__all__ = ("SharedHandleTests",)
+__all__ = (
+    "COMPLETION",
+    "SharedHandleTests",
+)
 
 COMPLETION: Final = EventFilter(kinds=include(EventKind.RUN_COMPLETED))
 

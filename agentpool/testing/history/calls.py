@@ -15,7 +15,7 @@ import msgspec
 
 from agentpool.errors import AgentPoolError
 
-__all__ = ("Call", "Facts", "Journal", "Outcome", "Sight", "read_journals")
+__all__ = ("OK", "Call", "Facts", "Journal", "Outcome", "Sight", "read_journals")
 
 Facts: TypeAlias = dict[str, Any]
 """Arguments or results: what JSON can hold."""

@@ -13,7 +13,10 @@ from agentpool.testing.history.evidence import Evidence
 from agentpool.testing.history.ledger import Ledger, MessageAt
 from agentpool.wire.records import MessageReceipt, MessageStatus
 
-__all__ = ("record_violations",)
+__all__ = (
+    "receipt_facts",
+    "record_violations",
+)
 
 _WHOLE: Final = (
     (MessageStatus.DELIVERED,),
