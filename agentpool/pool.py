@@ -9,8 +9,6 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self, cast
 
-import anyio
-
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle
@@ -42,7 +40,7 @@ from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
 from agentpool.stores.tail import follow
 from agentpool.support.clock import millis
 from agentpool.support.opening import Opening, Unopened
-from agentpool.support.tasks import uninterrupted
+from agentpool.support.tasks import move_on_after, uninterrupted
 from agentpool.wire.events import EventEnvelope
 from agentpool.wire.filters import CompiledEventFilter, EventFilter
 from agentpool.wire.ids import check_identifier
@@ -199,7 +197,7 @@ class AgentPool:
         if timeout is None:
             return await self._opened.gathered(wanted)
         patience = millis(timeout, "timeout")
-        with anyio.move_on_after(patience / 1000):
+        with move_on_after(patience / 1000):
             return await self._opened.gathered(wanted)
         found = await self._opened.query(wanted.among)
         if len(found) < wanted.count:

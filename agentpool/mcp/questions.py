@@ -3,8 +3,6 @@
 from contextlib import suppress
 from typing import Final
 
-from anyio import move_on_after
-
 from agentpool import AgentPoolStoredMessage, Answers, AskOutcome, MessageStatus
 from agentpool.errors import InvalidTransitionError, InvalidValueError, shown
 from agentpool.faces.naming import address
@@ -15,6 +13,7 @@ from agentpool.mcp.standing import Standing, going_on, withdrawn_if_left
 from agentpool.rules.asking import answers_to
 from agentpool.rules.command import PoolView
 from agentpool.runtime.drafts import fresh_id
+from agentpool.support.tasks import move_on_after
 
 __all__ = ("Questions",)
 

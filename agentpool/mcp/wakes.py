@@ -10,7 +10,6 @@ from functools import partial
 from math import inf
 from typing import Final, TypeVar
 
-from anyio import move_on_after
 from msgspec.structs import replace
 
 from agentpool import (
@@ -31,6 +30,7 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.history import end_of_events
 from agentpool.runtime.drafts import fresh_id
 from agentpool.support.clock import millis
+from agentpool.support.tasks import move_on_after
 from agentpool.wire.struct import Include
 
 __all__ = ("Wakes",)

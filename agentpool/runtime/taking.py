@@ -17,7 +17,7 @@ from agentpool.runtime import tracing
 from agentpool.runtime.opened import OpenedPool
 from agentpool.support.clock import millis
 from agentpool.support.process import process_name
-from agentpool.support.tasks import joined
+from agentpool.support.tasks import joined, move_on_after
 from agentpool.wire.records import RunMessage
 
 __all__ = ("Taking",)
@@ -69,7 +69,7 @@ class Taking:
         self._pool.refuse_closed()
         if await look():
             return True
-        with anyio.move_on_after(patience):
+        with move_on_after(patience):
             topic = inbox_topic(self._run_id)
             return (await self._pool.until_taken(topic, self._when, look))[0]
         return False
@@ -79,12 +79,12 @@ class Taking:
             return await self._until_claimed(make)
         seconds = millis(seconds, "timeout") / 1000
         end = anyio.current_time() + seconds
-        with anyio.move_on_after(max(seconds, _LOOK_FOR_SECONDS)):
+        with move_on_after(max(seconds, _LOOK_FOR_SECONDS)):
             claimed = await self._claimed_now(make)
             if claimed is not None:
                 return claimed
         if anyio.current_time() < end:
-            with anyio.CancelScope(deadline=end):
+            with move_on_after(end - anyio.current_time()):
                 return await self._until_claimed(make)
         return None
 

@@ -12,6 +12,7 @@ from typing import Self
 import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError
+from agentpool.support.tasks import move_on_after
 
 __all__ = ("Ending", "Turns")
 
@@ -72,7 +73,7 @@ class Turns:
 
     async def __anext__(self) -> None:
         if not self._woken:
-            with anyio.move_on_after(self._seconds):
+            with move_on_after(self._seconds):
                 await self._signal.wait()
         self.refuse_closed()
         # From here on, before the caller looks, a change means another turn.

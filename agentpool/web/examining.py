@@ -6,6 +6,8 @@ from typing import Final
 
 import anyio
 
+from agentpool.support.tasks import move_on_after
+
 __all__ = ("Examining",)
 
 _LONGEST: Final = 60.0
@@ -39,7 +41,7 @@ class Examining:
 
     async def _examination(self) -> str:
         call = [sys.executable, "-P", "-m", "agentpool", "doctor", "--text"]
-        with anyio.move_on_after(_LONGEST):
+        with move_on_after(_LONGEST):
             done = await anyio.run_process(call, check=False, env={**os.environ, **self._told})
             return (done.stdout or done.stderr).decode("utf-8", "replace")
         return f"It had not ended after {_LONGEST:.0f} s; call `agentpool doctor`."

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from agentpool import AgentPool
 from agentpool.errors import AgentPoolError
+from agentpool.support.tasks import move_on_after
 from agentpool.web.entries import Place, place_now, tail
 from agentpool.web.inside import Inside, ask
 from agentpool.web.log import ROWS, come, wanted
@@ -114,7 +115,7 @@ class Streams:
 
     async def _rest(self, seconds: float) -> bool:
         """Rest for so long, or until the server ends; say whether it does."""
-        with anyio.move_on_after(seconds):
+        with move_on_after(seconds):
             await self._ending.wait()
         return self._ending.is_set()
 

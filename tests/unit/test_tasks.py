@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 from samples import POOL
-from virtual_time import loop_clock, virtual_time
+from virtual_time import loop_clock, settled, virtual_time
 
 from agentpool import AgentPool, EventFilter, InMemoryAgentPoolStore, include
 from agentpool.rules.consequences import CatchUp
@@ -17,7 +17,7 @@ from agentpool.rules.holding import beat_of
 from agentpool.rules.topics import AllTouched
 from agentpool.stores.batch.committer import Outcome, Request
 from agentpool.stores.batch.group_commit import GroupCommit
-from agentpool.support.tasks import start
+from agentpool.support.tasks import move_on_after, start
 from agentpool.testing import a_condition, a_member
 
 BOUND: Final = 10.0
@@ -55,6 +55,29 @@ async def test_commits_go_on_after_one_that_waited_for_nothing() -> None:
         for pool_id in ("pool.a", "pool.b"):
             assert await commits.submit(Request(pool_id, CatchUp())) == pool_id
         await commits.close()
+
+
+@virtual_time
+async def test_a_cancellation_that_comes_as_the_time_ends_is_not_lost() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def wait() -> None:
+        with move_on_after(1):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(wait())
+    await settled()
+    loop.call_at(loop.time() + 1, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@virtual_time
+async def test_the_end_of_the_time_is_no_cancellation() -> None:
+    with move_on_after(1) as scope:
+        await asyncio.Event().wait()
+    assert scope.cancelled_caught
 
 
 async def open_a_pool() -> AgentPool:
