@@ -55,7 +55,7 @@ def move_on_after(seconds: float | None) -> Iterator[anyio.CancelScope]:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  # whoever awaits is in one
     before = task.cancelling()
-    with anyio.move_on_after(seconds) as scope:
+    with anyio.move_on_after(seconds) as scope:  # noqa: TID251
         yield scope
     if scope.cancelled_caught and task.cancelling() > before:
         raise asyncio.CancelledError
