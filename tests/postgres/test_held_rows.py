@@ -2,17 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import psycopg
 import pytest
 
 from agentpool import AgentPoolStore, StoreBusyError, open_store
+from agentpool.rules.command import PoolView
+from agentpool.rules.consequences import CatchUp
+from agentpool.rules.holding import Holding
+from agentpool.rules.membership import HoldRun
+from agentpool.rules.rows import LEASE, deadline_key
+from agentpool.runtime.heartbeat import Heartbeats
 from agentpool.stores.postgres.lanes import MOMENT
+from agentpool.stores.turns import Ending
+from agentpool.testing import a_member
 from agentpool.wire.content import OCTETS, content_ref
 
+from .server import Server
+from .working import BOUND, POOL, names, opened, send
+
 BODY = b"a body"
+OTHER = "pool.other"
+LEASE_MILLIS = 3_600_000
 HELD_SECONDS = 4 * MOMENT
 
 
@@ -64,3 +77,68 @@ async def test_what_is_held_for_too_long_is_told_to_be_busy(postgres_url: str, s
             with pytest.raises(StoreBusyError):
                 await store.put_content(BODY)
         assert await store.put_content(BODY) == content_ref(BODY)
+
+
+def holding_pool(url: str, schema: str, pool_id: str = POOL) -> AbstractAsyncContextManager[object]:
+    """Hold a pool for the length of the block, as a client that is in a transaction does."""
+    lock = f'SELECT FROM "{schema}".pools WHERE pool_id = %s FOR UPDATE'
+    return holding(url, lock, pool_id)
+
+
+async def test_a_write_gives_up_after_the_timeout_and_writes_nothing(
+    postgres: Server, schema: str
+) -> None:
+    url = postgres.url()
+    async with opened(url, schema, busy_timeout=HELD_SECONDS) as store:
+        async with holding_pool(url, schema), asyncio.timeout(BOUND):
+            calls = (send(store, name) for name in "abc")
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+            assert {isinstance(error, StoreBusyError) for error in errors} == {True}
+            assert len(set(errors)) == 3
+            said = f"schema \"{schema}\": another client held pool '{POOL}' for {HELD_SECONDS} s"
+            assert all(said in str(error) for error in errors)
+        assert names(postgres, schema) == {}
+        assert await send(store, "a") == 2
+
+
+async def test_rows_of_a_log_that_are_held_for_too_long_are_told_to_be_busy(
+    postgres: Server, schema: str
+) -> None:
+    url = postgres.url()
+    async with opened(url, schema, busy_timeout=HELD_SECONDS) as store:
+        async with (
+            holding(url, f'LOCK TABLE "{schema}".records IN SHARE MODE'),
+            asyncio.timeout(BOUND),
+        ):
+            with pytest.raises(StoreBusyError, match=POOL):
+                await send(store, "a")
+        assert await send(store, "a") == 2
+
+
+async def test_leases_in_other_pools_are_renewed_while_one_is_held_for_too_long(
+    postgres: Server, schema: str
+) -> None:
+    url = postgres.url()
+    async with opened(url, schema, busy_timeout=HELD_SECONDS) as store:
+        beats = Heartbeats(store)
+        for pool_id in (POOL, OTHER):
+            await store.open_pool(pool_id)
+            await store.execute(pool_id, CatchUp())
+            held = Holding(a_member("run.a"), "1", "test", LEASE_MILLIS)
+            await store.execute(pool_id, HoldRun(held))
+            beats.add_holding(pool_id, held, Ending("lost"))
+
+        def end_of_lease(view: PoolView) -> int:
+            row = view.row(deadline_key(LEASE, "run.a"))
+            assert row is not None
+            return row.due_at
+
+        async with holding_pool(url, schema), asyncio.timeout(BOUND):
+            beats._schedule(1)
+            beating = asyncio.create_task(beats.run())
+            ends = {await store.query(OTHER, end_of_lease)}
+            while len(ends) < 4:  # each beat fails in the pool that is held, and comes again
+                await asyncio.sleep(MOMENT)
+                ends.add(await store.query(OTHER, end_of_lease))
+        beating.cancel()
+        await asyncio.wait([beating])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, TypeAlias
 
 import anyio
@@ -84,10 +84,12 @@ class GroupCommit:
                 if changed:
                     self._changed(changed)
         finally:
+            # Nothing more will be written: who waits must not wait for ever.
+            _refuse(self._under_way, "the work on the store ended before the outcome was known")
             self._end_batch()
             self._task = None
-            # Nothing more will be written: who waits must not wait for ever.
-            self._refuse_rest()
+            _refuse(self._queue, "the store was closed before this was written")
+            self._queue.clear()
 
     def _end_batch(self) -> None:
         self._under_way = []
@@ -110,19 +112,13 @@ class GroupCommit:
             return await self._commit([request for request, _ in batch])
         except Exception as error:  # noqa: BLE001  # every caller is told
             return [Refusal(own_copy(error)) for _ in batch], {}
-        except asyncio.CancelledError:
-            msg = "the event loop ended before the outcome was known"
-            _tell(batch, [Refusal(StoreClosedError(msg)) for _ in batch])
-            raise
-
-    def _refuse_rest(self) -> None:
-        msg = "the store was closed before this was written"
-        rest = list(self._queue)
-        self._queue.clear()
-        _tell(rest, [Refusal(StoreClosedError(msg)) for _ in rest])
 
 
-def _tell(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+def _refuse(rest: Collection[_Waiting], msg: str) -> None:
+    _tell(rest, [Refusal(StoreClosedError(msg)) for _ in rest])
+
+
+def _tell(batch: Collection[_Waiting], outcomes: list[Outcome]) -> None:
     for (_, future), outcome in zip(batch, outcomes, strict=False):
         if future.done():
             continue
