@@ -1,20 +1,21 @@
 """Rows that another client is writing just now are waited for, as long as a call may wait."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn, TypeAlias
 
 import psycopg
 import pytest
 
 from agentpool import AgentPoolStore, StoreBusyError, open_store
-from agentpool.rules.command import PoolView
+from agentpool.rules.command import Command, PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.holding import Holding
 from agentpool.rules.membership import HoldRun
 from agentpool.rules.rows import LEASE, deadline_key
 from agentpool.runtime.heartbeat import Heartbeats
+from agentpool.stores.batch.raw import RawPool
 from agentpool.stores.postgres.lanes import MOMENT
 from agentpool.stores.turns import Ending
 from agentpool.testing import a_member
@@ -22,6 +23,8 @@ from agentpool.wire.content import OCTETS, content_ref
 
 from .server import Server
 from .working import BOUND, POOL, names, opened, send
+
+Held: TypeAlias = AbstractAsyncContextManager[psycopg.Connection[Any]]
 
 BODY = b"a body"
 OTHER = "pool.other"
@@ -79,7 +82,7 @@ async def test_what_is_held_for_too_long_is_told_to_be_busy(postgres_url: str, s
         assert await store.put_content(BODY) == content_ref(BODY)
 
 
-def holding_pool(url: str, schema: str, pool_id: str = POOL) -> AbstractAsyncContextManager[object]:
+def holding_pool(url: str, schema: str, pool_id: str = POOL) -> Held:
     """Hold a pool for the length of the block, as a client that is in a transaction does."""
     lock = f'SELECT FROM "{schema}".pools WHERE pool_id = %s FOR UPDATE'
     return holding(url, lock, pool_id)
@@ -142,3 +145,61 @@ async def test_leases_in_other_pools_are_renewed_while_one_is_held_for_too_long(
                 ends.add(await store.query(OTHER, end_of_lease))
         beating.cancel()
         await asyncio.wait([beating])
+
+
+class Bug(Exception):  # noqa: N818  # it stands for anything that nobody expects
+    pass
+
+
+class BreakingItsBatch(Command[None]):
+    """A command that fails, for which the others of its batch are tried alone.
+
+    :param when_alone: called when it is tried alone itself, before them
+    """
+
+    def __init__(self, when_alone: Callable[[], object]) -> None:
+        self._calls: Iterator[Callable[[], object]] = iter((lambda: None, when_alone))
+
+    def decide(self, _: PoolView) -> NoReturn:
+        next(self._calls)()
+        raise Bug
+
+
+async def test_a_pool_that_is_held_when_a_command_is_tried_alone_is_waited_for(
+    store: AgentPoolStore, postgres_url: str, schema: str
+) -> None:
+    for pool_id in (OTHER, POOL):
+        await store.open_pool(pool_id)
+    with psycopg.connect(postgres_url) as connection:
+        lock = f'SELECT FROM "{schema}".pools WHERE pool_id = %s FOR UPDATE'
+        breaking = BreakingItsBatch(lambda: connection.execute(lock.encode(), [POOL]))
+        broken = asyncio.ensure_future(store.execute(OTHER, breaking))
+        sending = asyncio.ensure_future(send(store, "a"))
+        with pytest.raises(Bug):
+            await broken
+        await asyncio.sleep(HELD_SECONDS)
+        assert not sending.done()
+        connection.rollback()
+        async with asyncio.timeout(BOUND):
+            assert await sending == 2
+
+
+async def test_a_pool_that_is_held_is_waited_for_to_be_rewritten(
+    postgres: Server, schema: str
+) -> None:
+    url = postgres.url()
+
+    def head(pool: RawPool) -> int:
+        return pool.source.head()
+
+    async with opened(url, schema) as store, holding_pool(url, schema) as connection:
+        rewriting = asyncio.ensure_future(store.rewrite(POOL, head, durable=True))
+        await store.open_pool(OTHER)
+        await asyncio.sleep(HELD_SECONDS)
+        assert not rewriting.done()
+        connection.rollback()
+        async with asyncio.timeout(BOUND):
+            assert await rewriting == 1
+    async with opened(url, schema, busy_timeout=HELD_SECONDS) as store, holding_pool(url, schema):
+        with pytest.raises(StoreBusyError, match=f"{HELD_SECONDS} s"):
+            await store.rewrite(POOL, head, durable=True)

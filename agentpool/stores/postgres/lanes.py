@@ -144,7 +144,7 @@ class Lanes:
             except PoolBusyError as busy:
                 held.add(busy.busy_pool)
                 continue
-            return _in_order(requests, held, outcomes), touched
+            return _in_order(requests, held, [_apart_if_busy(each) for each in outcomes]), touched
 
     def _in_batch(
         self, committer: BatchCommitter, requests: Sequence[Request], engine: PostgresEngine
@@ -172,6 +172,16 @@ class Lanes:
         return _Spare(await self._start(states), states)
 
 
+def _apart() -> Refusal:
+    return Refusal(_Apart("another client holds the pool"))
+
+
+def _apart_if_busy(outcome: Outcome) -> Outcome:
+    """Send apart what was tried alone, since its batch had failed, and found its pool held."""
+    is_busy = isinstance(outcome, Refusal) and isinstance(outcome.error, PoolBusyError)
+    return _apart() if is_busy else outcome
+
+
 def _in_order(
     requests: Sequence[Request], held: set[str], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
@@ -180,7 +190,7 @@ def _in_order(
     given = 0
     for request in requests:
         if request.pool_id in held:
-            found.append(Refusal(_Apart("another client holds the pool")))
+            found.append(_apart())
         elif given == len(outcomes):
             break
         else:

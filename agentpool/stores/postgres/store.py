@@ -1,6 +1,7 @@
 """The store that its users hold: one handle on one schema, a writer and a reader behind it."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -16,7 +17,7 @@ from agentpool.stores.batch.store import BatchStore, Sources, opened_or_closed
 from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.bell import Ear, Ringer, channel_of
 from agentpool.stores.postgres.bodies import PostgresBodies
-from agentpool.stores.postgres.engine import PostgresEngine
+from agentpool.stores.postgres.engine import PoolBusyError, PostgresEngine
 from agentpool.stores.postgres.errors import translated
 from agentpool.stores.postgres.lanes import MOMENT, Lanes
 from agentpool.stores.postgres.opening import Connections, Options, prepare
@@ -182,7 +183,14 @@ class PostgresAgentPoolStore(BatchStore):
                 pool_id, lambda source: work(_raw(engine, source)), durable=durable
             )
 
-        return await self._opened.writer.run(rewrite)
+        until = time.monotonic() + self._options.place.patience
+        while True:
+            try:
+                return await self._opened.writer.run(rewrite)
+            except PoolBusyError:
+                # The writer waits only a moment, and others have their turns in between.
+                if time.monotonic() >= until:
+                    raise
 
     # --- looking for what others do, while somebody follows a pool
 
