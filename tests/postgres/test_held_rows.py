@@ -203,3 +203,25 @@ async def test_a_pool_that_is_held_is_waited_for_to_be_rewritten(
     async with opened(url, schema, busy_timeout=HELD_SECONDS) as store, holding_pool(url, schema):
         with pytest.raises(StoreBusyError, match=f"{HELD_SECONDS} s"):
             await store.rewrite(POOL, head, durable=True)
+
+
+async def test_only_reads_of_a_pool_wait_for_what_becomes_of_a_cancelled_call_in_it(
+    store: AgentPoolStore, postgres_url: str, schema: str
+) -> None:
+    for pool_id in (POOL, OTHER):
+        await store.open_pool(pool_id)
+    async with holding_pool(postgres_url, schema) as connection:
+        sending = asyncio.ensure_future(send(store, "a"))
+        await asyncio.sleep(HELD_SECONDS)  # by now it waits apart
+        sending.cancel()
+        of_pool = asyncio.ensure_future(store.message_receipt(POOL, "key.a"))
+        of_all = asyncio.ensure_future(store.pool_ids())
+        async with asyncio.timeout(BOUND):
+            assert await store.message_receipt(OTHER, "key.a") is None
+            assert (await store.due([OTHER]))[OTHER].head == 1
+        assert not of_pool.done()
+        assert not of_all.done()
+        connection.rollback()
+        async with asyncio.timeout(BOUND):
+            assert await of_pool is not None
+            assert sorted(await of_all) == [OTHER, POOL]

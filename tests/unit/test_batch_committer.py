@@ -275,6 +275,29 @@ async def test_nobody_waits_for_ever_when_the_work_on_a_batch_breaks() -> None:
     assert commits.is_idle
 
 
+async def test_only_who_asks_about_its_pool_waits_for_a_cancelled_command() -> None:
+    store, go_on = Store(A, B), asyncio.Event()
+
+    async def commit(requests: list[Request]) -> tuple[list[Outcome], AllTouched]:
+        await go_on.wait()
+        return store.commit(*requests), {}
+
+    commits = GroupCommit(commit, lambda _: None)
+    submitted = [commits.submit(Request(each, record(1))) for each in (A, B)]
+    await asyncio.sleep(0)
+    submitted[0].cancel()
+    await asyncio.wait_for(commits.decided([B]), BOUND)
+    asking = [
+        asyncio.ensure_future(each) for each in (commits.decided([B, A]), commits.all_decided())
+    ]
+    await asyncio.sleep(0)
+    assert not any(each.done() for each in asking)
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(*asking), BOUND)
+    assert store.kinds(A) == store.kinds(B) == ["pool_opened", "run_message"]
+    await commits.close()
+
+
 async def test_tasks_share_the_commits_of_the_engine() -> None:
     store = Store(A)
 

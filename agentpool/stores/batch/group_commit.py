@@ -57,15 +57,29 @@ class GroupCommit:
             self._task = start(self._drain())
         return future
 
-    async def decided(self) -> None:
+    async def decided(self, pool_ids: Collection[str]) -> None:
         """Wait until it is decided what became of commands whose callers were cancelled.
 
         They may ask next, and have to be told what holds from then on.
+
+        :param pool_ids: for which pools
         """
-        if self._under_way and any(future.cancelled() for _, future in self._under_way):
-            if self._ended is None:
-                self._ended = anyio.Event()
-            await self._ended.wait()
+        if self._cancelled().intersection(pool_ids):
+            await self._end_of_batch()
+
+    async def all_decided(self) -> None:
+        """Wait until that is decided for every pool."""
+        if self._cancelled():
+            await self._end_of_batch()
+
+    def _cancelled(self) -> set[str]:
+        """List the pools with commands under way that nobody waits for any more."""
+        return {request.pool_id for request, future in self._under_way if future.cancelled()}
+
+    async def _end_of_batch(self) -> None:
+        if self._ended is None:
+            self._ended = anyio.Event()
+        await self._ended.wait()
 
     async def close(self) -> None:
         """Let the batch that is being committed finish, and refuse what waits behind it."""

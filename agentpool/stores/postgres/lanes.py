@@ -6,7 +6,7 @@ moment; a pool that it cannot have goes apart, to a lane of its own, until it wa
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -115,11 +115,20 @@ class Lanes:
             lane = self._apart[pool_id] = _Lane(commits)
         return lane
 
-    async def decided(self) -> None:
-        """Wait until it is decided what became of commands whose callers were cancelled."""
-        await self._commits.decided()
+    async def decided(self, pool_ids: Collection[str]) -> None:
+        """Wait until it is decided what became of commands whose callers were cancelled.
+
+        :param pool_ids: for which pools
+        """
+        await self._commits.decided(pool_ids)
+        for lane in [lane for each in pool_ids if (lane := self._apart.get(each))]:
+            await lane.commits.all_decided()
+
+    async def all_decided(self) -> None:
+        """Wait until that is decided for every pool."""
+        await self._commits.all_decided()
         for lane in list(self._apart.values()):
-            await lane.commits.decided()
+            await lane.commits.all_decided()
 
     async def close(self) -> None:
         """Let what is being committed finish, and refuse what waits behind it."""

@@ -142,14 +142,14 @@ class PostgresAgentPoolStore(BatchStore):
 
     async def pool_ids(self) -> list[str]:
         self.refuse_closed()
-        await self._commits.decided()
+        await self._commits.all_decided()
         rows = await self._ask(lambda pipeline: pipeline.ask(statements.POOLS).rows)
         return [pool_id.decode() for (pool_id,) in rows]
 
     async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
         for pool_id in checked_sequence(pool_ids, "pool_ids", str):
             self._check(pool_id)
-        await self._commits.decided()
+        await self._commits.decided(pool_ids)
         asked = texts(pool_ids)
         rows = await self._ask(lambda pipeline: pipeline.ask(statements.DUE_OF_POOLS, asked).rows)
         found = dict.fromkeys(pool_ids, Due(behind=False, next_deadline=None, head=0))
