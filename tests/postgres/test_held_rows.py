@@ -225,3 +225,34 @@ async def test_only_reads_of_a_pool_wait_for_what_becomes_of_a_cancelled_call_in
         async with asyncio.timeout(BOUND):
             assert await of_pool is not None
             assert sorted(await of_all) == [OTHER, POOL]
+
+
+async def test_many_pools_that_are_held_are_found_at_once(postgres: Server, schema: str) -> None:
+    url, ids = postgres.url(), [f"pool.{number:02}" for number in range(20)]
+    lock = f'SELECT FROM "{schema}".pools WHERE pool_id <> %s FOR UPDATE'
+    async with opened(url, schema) as store:
+        for pool_id in (*ids, OTHER):
+            await store.open_pool(pool_id)
+        pipeline = store._opened.writer.engine.pipeline
+        before = pipeline.trips
+        async with holding(url, lock, OTHER), asyncio.timeout(BOUND):
+            waiting = [asyncio.ensure_future(send(store, "a", each)) for each in ids]
+            assert await send(store, "a", OTHER) == 2
+            assert pipeline.trips - before < 10
+            assert not any(each.done() for each in waiting)
+        async with asyncio.timeout(BOUND):
+            assert await asyncio.gather(*waiting) == [2] * 20
+
+
+async def test_pools_are_waited_for_whose_whole_table_is_held(
+    store: AgentPoolStore, postgres_url: str, schema: str
+) -> None:
+    for pool_id in (POOL, OTHER):
+        await store.open_pool(pool_id)
+    lock = f'LOCK TABLE "{schema}".pools IN EXCLUSIVE MODE'
+    async with holding(postgres_url, lock) as connection, asyncio.timeout(BOUND):
+        sending = [asyncio.ensure_future(send(store, "a", each)) for each in (POOL, OTHER)]
+        await asyncio.sleep(HELD_SECONDS)
+        assert not any(each.done() for each in sending)
+        connection.rollback()
+        assert await asyncio.gather(*sending) == [2, 2]

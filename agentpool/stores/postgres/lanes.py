@@ -17,9 +17,12 @@ from agentpool.rules.topics import AllTouched
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Refusal, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache
+from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.bell import Ringer
 from agentpool.stores.postgres.engine import PoolBusyError, PostgresEngine
-from agentpool.stores.postgres.errors import in_our_terms
+from agentpool.stores.postgres.errors import in_our_terms, is_lock_timeout
+from agentpool.stores.postgres.pipeline import ServerError, Tuple
+from agentpool.stores.postgres.values import texts
 from agentpool.stores.postgres.worker import EngineWorker
 
 __all__ = ("MOMENT", "Lanes", "Start")
@@ -152,6 +155,7 @@ class Lanes:
                 outcomes, touched = self._in_batch(self._committer, wanted, engine)
             except PoolBusyError as busy:
                 held.add(busy.busy_pool)
+                held |= _held(engine, {each.pool_id for each in wanted} - held)
                 continue
             return _in_order(requests, held, [_apart_if_busy(each) for each in outcomes]), touched
 
@@ -179,6 +183,23 @@ class Lanes:
     async def _new_spare(self) -> _Spare:
         states = StateCache()
         return _Spare(await self._start(states), states)
+
+
+def _held(engine: PostgresEngine, pool_ids: Collection[str]) -> set[str]:
+    """Find the pools that somebody else holds as well, so that none of them is waited for."""
+    if not pool_ids:
+        return set()
+    try:
+        rows = engine.transact(partial(_rows_of_held, engine, pool_ids), durable=False)
+    except ServerError as error:
+        if not is_lock_timeout(error):
+            raise
+        return set(pool_ids)  # somebody has locked the whole table
+    return {pool_id.decode() for (pool_id,) in rows}
+
+
+def _rows_of_held(engine: PostgresEngine, pool_ids: Collection[str]) -> list[Tuple]:
+    return engine.pipeline.ask(statements.HELD, texts(pool_ids)).rows
 
 
 def _apart() -> Refusal:
