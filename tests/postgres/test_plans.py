@@ -37,6 +37,7 @@ LAST: Final = "9223372036854775807"
 GIVEN: Final[dict[str, tuple[object, ...]]] = {
     "INSERT_POOL": ("'pool.new'",),
     "LOCK": ("'pool.1'",),
+    "HELD": ("ARRAY['pool.1', 'pool.2', 'pool.none']",),
     "FIND_POOL": ("'pool.1'",),
     "NUMBERS": (1,),
     "POOLS": (),

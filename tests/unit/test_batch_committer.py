@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from plain_engine import PlainEngine, PlainError
@@ -15,6 +15,7 @@ from agentpool import (
     PoolConfigConflictError,
     PoolNotOpenError,
     RunAddress,
+    StoreClosedError,
 )
 from agentpool.rules.claims import Acknowledge, ClaimNext
 from agentpool.rules.command import Command, Decision, LookUps, PoolView
@@ -34,6 +35,7 @@ from agentpool.wire.payload import seal
 from agentpool.wire.records import PoolOpened
 
 A, B = "pool.a", "pool.b"
+BOUND: Final = 60.0
 
 
 class Store:
@@ -252,6 +254,47 @@ async def test_what_is_too_much_for_one_transaction_comes_first_in_the_next() ->
     claims = [commits.submit(Request(A, ClaimNext("run.b", "me", 1000))) for _ in range(300)]
     taken = [claim.message.message_id for claim in await asyncio.gather(*claims)]
     assert taken == [f"msg.{number}" for number in range(300)]
+    await commits.close()
+
+
+class ThreadEnded(BaseException):
+    pass
+
+
+async def test_nobody_waits_for_ever_when_the_work_on_a_batch_breaks() -> None:
+    async def commit(requests: list[Request]) -> tuple[list[Outcome], AllTouched]:
+        await asyncio.sleep(0)
+        raise ThreadEnded(requests)
+
+    commits = GroupCommit(commit, lambda _: None)
+    first = [commits.submit(Request(A, record(number))) for number in range(2)]
+    await asyncio.sleep(0)
+    behind = commits.submit(Request(A, record(2)))
+    done, _ = await asyncio.wait([*first, behind], timeout=BOUND)
+    assert [type(each.exception()) for each in done] == [StoreClosedError] * 3
+    assert commits.is_idle
+
+
+async def test_only_who_asks_about_its_pool_waits_for_a_cancelled_command() -> None:
+    store, go_on = Store(A, B), asyncio.Event()
+
+    async def commit(requests: list[Request]) -> tuple[list[Outcome], AllTouched]:
+        await go_on.wait()
+        return store.commit(*requests), {}
+
+    commits = GroupCommit(commit, lambda _: None)
+    submitted = [commits.submit(Request(each, record(1))) for each in (A, B)]
+    await asyncio.sleep(0)
+    submitted[0].cancel()
+    await asyncio.wait_for(commits.decided([B]), BOUND)
+    asking = [
+        asyncio.ensure_future(each) for each in (commits.decided([B, A]), commits.all_decided())
+    ]
+    await asyncio.sleep(0)
+    assert not any(each.done() for each in asking)
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(*asking), BOUND)
+    assert store.kinds(A) == store.kinds(B) == ["pool_opened", "run_message"]
     await commits.close()
 
 

@@ -1,10 +1,15 @@
 """The tree of errors, what to do about each, and what they say."""
 
+import ast
 import copy
 import pickle
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import pytest
+from package_tree import modules
 
 import agentpool
 from agentpool import (
@@ -17,6 +22,7 @@ from agentpool import (
     StoreError,
     errors,
 )
+from agentpool.errors import own_copy
 
 TREE = {
     "InvalidValueError": "not_retryable",
@@ -46,11 +52,20 @@ def error_type(name: str) -> type[AgentPoolError]:
     return found
 
 
+def below(cls: type[AgentPoolError]) -> Iterator[type[AgentPoolError]]:
+    """List what the library derives from an error, however far."""
+    for each in cls.__subclasses__():
+        if each.__module__ in modules():
+            yield each
+            yield from below(each)
+
+
 def test_the_tree_is_complete() -> None:
-    first = AgentPoolError.__subclasses__()
-    below = [each for cls in first for each in cls.__subclasses__()]
-    public = {each.__name__ for each in (*first, *below) if not each.__name__.startswith("_")}
-    assert public == set(TREE)
+    found = set(below(AgentPoolError))
+    public = {each for each in found if getattr(agentpool, each.__name__, None) is each}
+    assert {each.__name__ for each in public} == set(TREE)
+    # What a module has for itself is one of these to whoever catches it.
+    assert all(issubclass(each, tuple(public)) for each in found)
 
 
 def test_the_root_is_an_exception_like_any_other() -> None:
@@ -134,6 +149,24 @@ def test_a_copy_is_the_same_error_without_the_traceback(name: str) -> None:
     assert own.__cause__ is cause
     assert own.__traceback__ is None
     assert raised.__traceback__ is not None
+
+
+def is_of_error(node: ast.AST) -> bool:
+    bases = node.bases if isinstance(node, ast.ClassDef) else []
+    return any(isinstance(base, ast.Name) and base.id.endswith("Error") for base in bases)
+
+
+def test_every_error_of_every_module_can_be_copied() -> None:
+    for name, tree in modules().items():
+        if any(map(is_of_error, ast.walk(tree))):
+            with suppress(ImportError):  # of an extra
+                import_module(name)
+    every: list[type[AgentPoolError]] = [AgentPoolError, *below(AgentPoolError)]
+    for cls in every:
+        error = cls("it broke")
+        own = own_copy(error)
+        assert own is not error
+        assert (type(own), str(own), vars(own)) == (cls, "it broke", vars(error))
 
 
 def test_what_an_error_says_besides_is_in_its_copy() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, TypeAlias
 
 import anyio
@@ -57,15 +57,29 @@ class GroupCommit:
             self._task = start(self._drain())
         return future
 
-    async def decided(self) -> None:
+    async def decided(self, pool_ids: Collection[str]) -> None:
         """Wait until it is decided what became of commands whose callers were cancelled.
 
         They may ask next, and have to be told what holds from then on.
+
+        :param pool_ids: for which pools
         """
-        if self._under_way and any(future.cancelled() for _, future in self._under_way):
-            if self._ended is None:
-                self._ended = anyio.Event()
-            await self._ended.wait()
+        if self._cancelled().intersection(pool_ids):
+            await self._end_of_batch()
+
+    async def all_decided(self) -> None:
+        """Wait until that is decided for every pool."""
+        if self._cancelled():
+            await self._end_of_batch()
+
+    def _cancelled(self) -> set[str]:
+        """List the pools with commands under way that nobody waits for any more."""
+        return {request.pool_id for request, future in self._under_way if future.cancelled()}
+
+    async def _end_of_batch(self) -> None:
+        if self._ended is None:
+            self._ended = anyio.Event()
+        await self._ended.wait()
 
     async def close(self) -> None:
         """Let the batch that is being committed finish, and refuse what waits behind it."""
@@ -84,10 +98,12 @@ class GroupCommit:
                 if changed:
                     self._changed(changed)
         finally:
+            # Nothing more will be written: who waits must not wait for ever.
+            _refuse(self._under_way, "the work on the store ended before the outcome was known")
             self._end_batch()
             self._task = None
-            # Nothing more will be written: who waits must not wait for ever.
-            self._refuse_rest()
+            _refuse(self._queue, "the store was closed before this was written")
+            self._queue.clear()
 
     def _end_batch(self) -> None:
         self._under_way = []
@@ -110,19 +126,13 @@ class GroupCommit:
             return await self._commit([request for request, _ in batch])
         except Exception as error:  # noqa: BLE001  # every caller is told
             return [Refusal(own_copy(error)) for _ in batch], {}
-        except asyncio.CancelledError:
-            msg = "the event loop ended before the outcome was known"
-            _tell(batch, [Refusal(StoreClosedError(msg)) for _ in batch])
-            raise
-
-    def _refuse_rest(self) -> None:
-        msg = "the store was closed before this was written"
-        rest = list(self._queue)
-        self._queue.clear()
-        _tell(rest, [Refusal(StoreClosedError(msg)) for _ in rest])
 
 
-def _tell(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+def _refuse(rest: Collection[_Waiting], msg: str) -> None:
+    _tell(rest, [Refusal(StoreClosedError(msg)) for _ in rest])
+
+
+def _tell(batch: Collection[_Waiting], outcomes: list[Outcome]) -> None:
     for (_, future), outcome in zip(batch, outcomes, strict=False):
         if future.done():
             continue

@@ -8,7 +8,7 @@ import asyncio
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
@@ -56,8 +56,14 @@ class Commits(Protocol):
     def submit(self, request: Request) -> Awaitable[Any]:
         """Have a command committed; await the result."""
 
-    async def decided(self) -> None:
-        """Wait until it is decided what became of commands whose callers were cancelled."""
+    async def decided(self, pool_ids: Collection[str]) -> None:
+        """Wait until it is decided what became of commands whose callers were cancelled.
+
+        :param pool_ids: for which pools
+        """
+
+    async def all_decided(self) -> None:
+        """Wait until that is decided for every pool."""
 
     async def close(self) -> None:
         """Let what is being committed finish, and refuse what waits behind it."""
@@ -135,7 +141,7 @@ class BatchStore(AgentPoolStore):
                     source.load(wanted)
             return [self._answer(source, question) for source in found]
 
-        await self._commits.decided()
+        await self._commits.decided(pool_ids)
         return await self._read(answer, bulk=isinstance(question, Bulk))
 
     def _answer(self, source: Source, question: Callable[[PoolView], R]) -> R:

@@ -49,10 +49,9 @@ class PoolBusyError(StoreBusyError):
     :ivar busy_pool: which
     """
 
-    def __init__(self, pool_id: str, seconds: float) -> None:
-        msg = f"another client held pool {pool_id!r} for {seconds} s; try again"
-        super().__init__(msg)
-        self.busy_pool: Final = pool_id
+    def __init__(self, message: str, *, busy_pool: str = "") -> None:
+        super().__init__(message)
+        self.busy_pool: Final = busy_pool
 
 
 class PostgresEngine:
@@ -155,11 +154,18 @@ class PostgresEngine:
         except ServerError as error:
             self._roll_back()
             if self._locked and is_lock_timeout(error):
-                raise PoolBusyError(self._held_up_at(error), self._lock_seconds) from error
+                raise self._busy(self._held_up_at(error)) from error
             raise
         except BaseException:
             self._roll_back()
             raise
+
+    def _busy(self, pool_id: str) -> PoolBusyError:
+        msg = (
+            f"{self.where}: another client held pool {pool_id!r} for {self._place.patience} s;"
+            " try again, or give a longer busy_timeout"
+        )
+        return PoolBusyError(msg, busy_pool=pool_id)
 
     def _held_up_at(self, error: ServerError) -> str:
         """Say which pool was not to be had; where a row of no pool was not, the first of them."""

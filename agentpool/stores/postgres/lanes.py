@@ -6,7 +6,7 @@ moment; a pool that it cannot have goes apart, to a lane of its own, until it wa
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -17,9 +17,12 @@ from agentpool.rules.topics import AllTouched
 from agentpool.stores.batch.committer import BatchCommitter, Outcome, Refusal, Request
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache
+from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.bell import Ringer
 from agentpool.stores.postgres.engine import PoolBusyError, PostgresEngine
-from agentpool.stores.postgres.errors import in_our_terms
+from agentpool.stores.postgres.errors import in_our_terms, is_lock_timeout
+from agentpool.stores.postgres.pipeline import ServerError, Tuple
+from agentpool.stores.postgres.values import texts
 from agentpool.stores.postgres.worker import EngineWorker
 
 __all__ = ("MOMENT", "Lanes", "Start")
@@ -115,11 +118,20 @@ class Lanes:
             lane = self._apart[pool_id] = _Lane(commits)
         return lane
 
-    async def decided(self) -> None:
-        """Wait until it is decided what became of commands whose callers were cancelled."""
-        await self._commits.decided()
+    async def decided(self, pool_ids: Collection[str]) -> None:
+        """Wait until it is decided what became of commands whose callers were cancelled.
+
+        :param pool_ids: for which pools
+        """
+        await self._commits.decided(pool_ids)
+        for lane in [lane for each in pool_ids if (lane := self._apart.get(each))]:
+            await lane.commits.all_decided()
+
+    async def all_decided(self) -> None:
+        """Wait until that is decided for every pool."""
+        await self._commits.all_decided()
         for lane in list(self._apart.values()):
-            await lane.commits.decided()
+            await lane.commits.all_decided()
 
     async def close(self) -> None:
         """Let what is being committed finish, and refuse what waits behind it."""
@@ -143,8 +155,9 @@ class Lanes:
                 outcomes, touched = self._in_batch(self._committer, wanted, engine)
             except PoolBusyError as busy:
                 held.add(busy.busy_pool)
+                held |= _held(engine, {each.pool_id for each in wanted} - held)
                 continue
-            return _in_order(requests, held, outcomes), touched
+            return _in_order(requests, held, [_apart_if_busy(each) for each in outcomes]), touched
 
     def _in_batch(
         self, committer: BatchCommitter, requests: Sequence[Request], engine: PostgresEngine
@@ -172,6 +185,33 @@ class Lanes:
         return _Spare(await self._start(states), states)
 
 
+def _held(engine: PostgresEngine, pool_ids: Collection[str]) -> set[str]:
+    """Find the pools that somebody else holds as well, so that none of them is waited for."""
+    if not pool_ids:
+        return set()
+    try:
+        rows = engine.transact(partial(_rows_of_held, engine, pool_ids), durable=False)
+    except ServerError as error:
+        if not is_lock_timeout(error):
+            raise
+        return set(pool_ids)  # somebody has locked the whole table
+    return {pool_id.decode() for (pool_id,) in rows}
+
+
+def _rows_of_held(engine: PostgresEngine, pool_ids: Collection[str]) -> list[Tuple]:
+    return engine.pipeline.ask(statements.HELD, texts(pool_ids)).rows
+
+
+def _apart() -> Refusal:
+    return Refusal(_Apart("another client holds the pool"))
+
+
+def _apart_if_busy(outcome: Outcome) -> Outcome:
+    """Send apart what was tried alone, since its batch had failed, and found its pool held."""
+    is_busy = isinstance(outcome, Refusal) and isinstance(outcome.error, PoolBusyError)
+    return _apart() if is_busy else outcome
+
+
 def _in_order(
     requests: Sequence[Request], held: set[str], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
@@ -180,7 +220,7 @@ def _in_order(
     given = 0
     for request in requests:
         if request.pool_id in held:
-            found.append(Refusal(_Apart("another client holds the pool")))
+            found.append(_apart())
         elif given == len(outcomes):
             break
         else:

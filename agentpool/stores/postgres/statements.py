@@ -27,6 +27,7 @@ __all__ = (
     "FIRST_POOL_RECORD",
     "FIRST_ROWS",
     "FIRST_TO_TAKE",
+    "HELD",
     "INSERT_POOL",
     "INSERT_RECORDS",
     "LOCK",
@@ -66,6 +67,16 @@ INSERT_POOL: Final = Statement(
     "INSERT INTO @.pools (pool_id) VALUES ($1) ON CONFLICT (pool_id) DO NOTHING"
 )
 LOCK: Final = Statement("SELECT pool FROM @.pools WHERE pool_id = $1 FOR NO KEY UPDATE")
+HELD: Final = Statement(
+    """
+    SELECT k.pool_id
+    FROM unnest($1::text[]) AS k (pool_id) CROSS JOIN LATERAL (
+        SELECT FROM @.pools WHERE pool_id = k.pool_id LIMIT 1
+    ) found LEFT JOIN LATERAL (
+        SELECT pool FROM @.pools WHERE pool_id = k.pool_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    ) free ON true WHERE free.pool IS NULL
+    """
+)
 FIND_POOL: Final = Statement("SELECT pool FROM @.pools WHERE pool_id = $1")
 
 _MILLIS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"

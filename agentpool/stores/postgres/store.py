@@ -1,6 +1,7 @@
 """The store that its users hold: one handle on one schema, a writer and a reader behind it."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -16,7 +17,7 @@ from agentpool.stores.batch.store import BatchStore, Sources, opened_or_closed
 from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.bell import Ear, Ringer, channel_of
 from agentpool.stores.postgres.bodies import PostgresBodies
-from agentpool.stores.postgres.engine import PostgresEngine
+from agentpool.stores.postgres.engine import PoolBusyError, PostgresEngine
 from agentpool.stores.postgres.errors import translated
 from agentpool.stores.postgres.lanes import MOMENT, Lanes
 from agentpool.stores.postgres.opening import Connections, Options, prepare
@@ -141,14 +142,14 @@ class PostgresAgentPoolStore(BatchStore):
 
     async def pool_ids(self) -> list[str]:
         self.refuse_closed()
-        await self._commits.decided()
+        await self._commits.all_decided()
         rows = await self._ask(lambda pipeline: pipeline.ask(statements.POOLS).rows)
         return [pool_id.decode() for (pool_id,) in rows]
 
     async def due(self, pool_ids: Sequence[str]) -> dict[str, Due]:
         for pool_id in checked_sequence(pool_ids, "pool_ids", str):
             self._check(pool_id)
-        await self._commits.decided()
+        await self._commits.decided(pool_ids)
         asked = texts(pool_ids)
         rows = await self._ask(lambda pipeline: pipeline.ask(statements.DUE_OF_POOLS, asked).rows)
         found = dict.fromkeys(pool_ids, Due(behind=False, next_deadline=None, head=0))
@@ -182,7 +183,14 @@ class PostgresAgentPoolStore(BatchStore):
                 pool_id, lambda source: work(_raw(engine, source)), durable=durable
             )
 
-        return await self._opened.writer.run(rewrite)
+        until = time.monotonic() + self._options.place.patience
+        while True:
+            try:
+                return await self._opened.writer.run(rewrite)
+            except PoolBusyError:
+                # The writer waits only a moment, and others have their turns in between.
+                if time.monotonic() >= until:
+                    raise
 
     # --- looking for what others do, while somebody follows a pool
 

@@ -163,7 +163,7 @@ class SqliteAgentPoolStore(BatchStore):
 
     async def pool_ids(self) -> list[str]:
         self.refuse_closed()
-        await self._commits.decided()
+        await self._commits.all_decided()
         return await self._look(listed_pools)
 
     async def _read(self, work: Callable[[Sources], R], *, bulk: bool = False) -> R:
