@@ -10,7 +10,7 @@ from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
 from agentpool.stores.postgres.errors import not_connected
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
 
-__all__ = ("Identity", "Place", "Session", "checked_url", "connect", "quoted")
+__all__ = ("STARTED", "Identity", "Place", "Session", "checked_url", "connect", "quoted")
 
 _CONNECT_SECONDS: Final = 10
 _SLACK_SECONDS: Final = 5.0
@@ -49,14 +49,23 @@ def _settings(*, is_local: bool) -> Statement:
 _FOR_SESSION: Final = _settings(is_local=False)
 _FOR_TRANSACTION: Final = _settings(is_local=True)
 
+STARTED: Final = """(
+    extract(epoch FROM pg_postmaster_start_time())
+    || ' ' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())
+)"""
+"""When a server was started, or has recovered since because one of its processes was killed.
+
+Statistics begin anew with each recovery, and are kept when it is stopped in order. Whoever resets
+them makes it look like another start, of which a transaction is only looked up with more care.
+"""
 _WHO: Final = Statement(
-    """
+    f"""
     SELECT pg_backend_pid(), current_setting('server_encoding'),
         (SELECT system_identifier FROM pg_control_system()),
         CASE WHEN pg_is_in_recovery() THEN '' ELSE
             substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
         (SELECT oid FROM pg_database WHERE datname = current_database()),
-        extract(epoch FROM pg_postmaster_start_time())
+        {STARTED}
     """
 )
 
@@ -97,7 +106,7 @@ class Place:
 class Session:
     """A connection and what is known of the other side.
 
-    :ivar started: when the server was
+    :ivar started: when the server was, as of `STARTED`; ``None``: it does not say
     :ivar is_pooled: whether a pooler may give each transaction to another process of the server
     """
 
@@ -105,7 +114,7 @@ class Session:
         self,
         pipeline: Pipeline,
         identity: Identity,
-        started: bytes,
+        started: bytes | None,
         lock_millis: str,
         *,
         is_pooled: bool,
