@@ -1,7 +1,6 @@
 """Opening by a path or a URL: a store, or a store and a pool in it, in one ``async with``."""
 
 import os
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from importlib import import_module
@@ -18,6 +17,7 @@ from agentpool.stores.sqlite import SqliteAgentPoolStore
 from agentpool.stores.sqlite.opening import Synchronous
 from agentpool.support.clock import Clock, checked_clock, wall_clock
 from agentpool.support.opening import Opening
+from agentpool.support.places import url_of, without_secrets
 from agentpool.wire.content import MAX_BODY, checked_max_body
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
@@ -129,8 +129,10 @@ def _any_opener(path: Path | Sequence[Path], options: StoreOptions) -> _OpenStor
 def _list_opener(paths: Sequence[Path], options: StoreOptions) -> _OpenStore:
     each_of = cast("tuple[Path, ...]", checked_sequence(paths, "path", object))
     openers = [_opener(each, options) for each in each_of]
-    if not openers or len({os.fspath(each) for each in each_of}) < len(openers):
-        msg = f"path: expected stores, each once, got {shown(paths)}"
+    places = [os.fspath(each) for each in each_of]
+    if not places or len(set(places)) < len(places):
+        named = [without_secrets(each) for each in places]
+        msg = f"path: expected stores, each once, got {shown(named)}"
         raise InvalidValueError(msg)
     clock, max_body = options.get("clock", wall_clock), options.get("max_body", MAX_BODY)
 
@@ -154,21 +156,19 @@ class _Scheme(NamedTuple):
     options: frozenset[str]
 
 
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
-
-
 def _opener(path: Path, options: StoreOptions) -> _OpenStore:
     """Find out what kind of store it is, and check all that can be checked without it."""
-    parts = _SCHEME.fullmatch(path) if type(path) is str else None
-    if parts is None or not (parts[1].lower() in _SCHEMES or parts[2].startswith("//")):
+    url = url_of(path)
+    if url is None:
         _refuse_others(options, "a file", _ON_FILE)
         return _file(path, options)
-    name, rest = parts[1].lower(), parts[2]
-    if name not in _SCHEMES:
-        msg = f"path: there is no store of scheme {shown(name)}; there are {', '.join(_SCHEMES)}"
+    if url.scheme not in _SCHEMES:
+        there = ", ".join(_SCHEMES)
+        msg = f"path: there is no store of scheme {shown(url.scheme)}; there are {there}"
         raise InvalidValueError(msg)
-    _refuse_others(options, f"a store of scheme {name!r}", _SCHEMES[name].options)
-    return _SCHEMES[name].opener(rest, options)
+    kind = _SCHEMES[url.scheme]
+    _refuse_others(options, f"a store of scheme {url.scheme!r}", kind.options)
+    return kind.opener(url.rest, options)
 
 
 def _refuse_others(options: StoreOptions, of: str, known: frozenset[str]) -> None:

@@ -16,10 +16,10 @@ from agentpool.doctor import Finding, examine
 from agentpool.doctor.quick import glance
 from agentpool.doctor.report import broken, note, ok
 from agentpool.errors import AgentPoolError, InvalidValueError
-from agentpool.faces.places import file_of, without_secrets
 from agentpool.rules.explaining.overview import Overview
 from agentpool.stores.base import AgentPoolStore
 from agentpool.stores.sqlite.backup import back_up
+from agentpool.support.places import file_of, without_secrets
 
 __all__ = ("MAX_AGE", "VERBS", "findings")
 

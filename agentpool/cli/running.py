@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import re
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 from agentpool.cli.arguments import EXIT_CODES, Verb, add_verb
 from agentpool.cli.printing import Printer, harmless
@@ -18,6 +19,7 @@ from agentpool.errors import (
     NotEnoughMembersError,
     RetryClassification,
 )
+from agentpool.support.places import without_secrets
 from agentpool.support.version import __version__
 from agentpool.wire.refused import NoRecipientError
 
@@ -98,9 +100,19 @@ def _be_robust() -> None:
             reconfigure(errors="backslashreplace")
 
 
+class _Parser(ArgumentParser):
+    """A parser that shows no password of a URL that it refuses."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_URL.sub(lambda found: without_secrets(found[0]), message))
+
+
+_URL: Final = re.compile(r"(?:postgres(?:ql)?:|[a-z][a-z0-9+.-]*://).*", re.IGNORECASE | re.DOTALL)
+
+
 def parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     """Make the parser of the verb that is called, or of all, for what is no call of one."""
-    top = ArgumentParser(
+    top = _Parser(
         prog="agentpool",
         description="See and steer pools of agents.",
         epilog=f"`agentpool VERB --help` has examples.\n{EXIT_CODES}",

@@ -6,10 +6,9 @@ from importlib import import_module
 from agentpool.doctor.examination import examine_file
 from agentpool.doctor.report import Report, broken
 from agentpool.support.clock import Clock, wall_clock
+from agentpool.support.places import SERVERS, file_of, url_of
 
 __all__ = ("examine",)
-
-_SCHEMES = ("postgresql://", "postgres://")
 
 
 def examine(
@@ -28,13 +27,20 @@ def examine(
     :param clock: gives the time that leases and deadlines are compared with; on a server, that is
         the server's, unless the clock has an ``elapsed()``
     """
-    if not (isinstance(path, str) and path.startswith(_SCHEMES)):
+    url = url_of(path)
+    if url is None:
         return examine_file(path, clock)
+    file = file_of(str(path))
+    if file is not None:
+        return examine_file(file, clock)
+    if url.scheme not in SERVERS:
+        what = f"a store of scheme {url.scheme!r} cannot be examined"
+        return Report("the store", (broken("place", what, "name a file, or one on a server"),))
     # Only now: it needs a package that few have.
     try:
         module = import_module("agentpool.doctor.server")
     except ImportError as error:
         advice = "pip install '...[postgres]'"
         return Report("the server", (broken("server", f"cannot be asked: {error}", advice),))
-    report: Report = module.examine_server(path, schema, clock)
+    report: Report = module.examine_server(f"postgresql:{url.rest}", schema, clock)
     return report

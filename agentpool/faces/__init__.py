@@ -3,7 +3,6 @@
 ======================= =======================================================================
 `naming`                messages by what names them, and whom an address means
 `mail`                  what lies in an inbox, and who has what of it
-`places`                where a store is, and what of that may be shown
 ======================= =======================================================================
 """
 

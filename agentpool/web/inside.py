@@ -7,9 +7,9 @@ from typing import Final, TypeVar
 from starlette.exceptions import HTTPException
 
 from agentpool import AgentPool
-from agentpool.faces.places import file_of, without_secrets
 from agentpool.rules.command import PoolView
 from agentpool.stores.base import AgentPoolStore, Bulk
+from agentpool.support.places import file_of, without_secrets
 from agentpool.web.examining import Examining
 from agentpool.web.survey import Survey
 

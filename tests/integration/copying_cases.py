@@ -24,6 +24,7 @@ from agentpool import (
     open_store,
 )
 from agentpool.copying import CopiedPool, copy_pools
+from agentpool.rules.consequences import CatchUp
 from agentpool.stores.batch.raw import PARTS, RawPool
 from agentpool.stores.batch.raw import RECORDS as LOG
 from agentpool.stores.batch.store import BatchStore
@@ -170,6 +171,18 @@ class CopyingCases:
             assert await raw(target) == await raw(source)
             assert await target.snapshot(POOL) == await source.snapshot(POOL)
             assert await target.next_event_sequence(POOL) == 2
+
+    async def test_that_no_record_was_worked_in_yet_is_copied_too(
+        self, places: tuple[str, str]
+    ) -> None:
+        async with open_place(places[0]) as source, open_place(places[1]) as target:
+            await fill(source, 3)
+            await source.execute(POOL, CatchUp(of_others=True, seen=1))
+            assert (await raw(source))[:2] == [0, 0]
+            for was_there in (False, True):
+                [copied] = await copy_pools(source, target)
+                assert copied.was_there is was_there
+                assert await raw(target) == await raw(source)
 
     async def test_everybody_goes_on_where_the_pool_was(self, places: tuple[str, str]) -> None:
         wait = EventFilter.named("done")

@@ -1,11 +1,12 @@
 """A PostgreSQL server of the tests' own, which is over when they are."""
 
+import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
 from shutil import rmtree
@@ -163,6 +164,18 @@ class Server:
             self._process.wait(BOUND)
             self._over()
 
+    def crash(self) -> None:
+        """Kill one of its processes, as when memory runs out; wait until it has recovered."""
+        import psycopg  # noqa: PLC0415  # see above
+
+        with self.connect() as killed, self.connect() as other:
+            os.kill(killed.info.backend_pid, signal.SIGKILL)
+            with suppress(psycopg.OperationalError):  # all sessions are ended then
+                other.execute("SELECT pg_sleep(%s)", [BOUND])
+                msg = "the server did not end the other sessions"
+                raise PostgresError(msg)
+        self._until(self._accepts, "the server to recover")
+
     def standby(
         self, folder: Path | None = None, *, synchronous: bool = False, **settings: Setting
     ) -> "Server":
@@ -237,6 +250,14 @@ class Server:
         except FileNotFoundError:
             return False
         return lines[:1] == [str(self._process.pid)] and lines[7:8] == ["ready   "]
+
+    def _accepts(self) -> bool:
+        import psycopg  # noqa: PLC0415  # see above
+
+        try:
+            return self.sql("SELECT 1") == [(1,)]
+        except psycopg.OperationalError:
+            return False
 
     def _streams(self) -> list[Any]:
         """List the standbys that follow, and whether commits wait for them."""

@@ -26,6 +26,7 @@ from .server import Server
 from .working import BOUND, POOL, names, opened, pages, pattern, rounds, send, until
 
 NOBODYS_PORT = 1
+MANY = 20
 STOPS = rounds("STOPS", 2)
 BEFORE_EACH = 12
 """Messages that have to come through before the next stop."""
@@ -130,9 +131,17 @@ async def test_a_server_is_stopped_at_once_while_tasks_send_and_take(
     assert differing(taken.names, sent.names) == {}
 
 
-@pytest.mark.parametrize("then", ["SELECT 1", "CHECKPOINT"])
+def stop_and_start(server: Server) -> None:
+    server.stop("immediate")
+    server.start_again()
+
+
+@pytest.mark.parametrize(
+    ("go_down", "then"),
+    [(stop_and_start, "SELECT 1"), (stop_and_start, "CHECKPOINT"), (Server.crash, "SELECT 1")],
+)
 async def test_an_ack_counts_also_where_its_transaction_is_lost_and_its_number_given_again(
-    another_postgres: StartServer, then: str
+    another_postgres: StartServer, go_down: Callable[[Server], None], then: str
 ) -> None:
     # What nobody waits for stays in memory meanwhile.
     server = another_postgres(wal_writer_delay="10s")
@@ -155,13 +164,36 @@ async def test_an_ack_counts_also_where_its_transaction_is_lost_and_its_number_g
                 cut = proxy.cut_at(pattern(first, statements.COMMIT))
                 acking = asyncio.create_task(delivery.ack())
                 await asyncio.to_thread(cut.wait)
-                await asyncio.to_thread(server.stop, "immediate")
-                await asyncio.to_thread(server.start_again)
+                await asyncio.to_thread(go_down, server)
                 await other.store.next_event_sequence(POOL)
                 server.sql(then)
                 proxy.lead_to(server.port)
                 await acking
                 assert await me.inbox.peek(10) == ()
+
+
+@pytest.mark.parametrize("go_down", [stop_and_start, Server.crash])
+async def test_a_number_is_given_once_where_that_of_its_transaction_is_given_again(
+    another_postgres: StartServer, go_down: Callable[[Server], None]
+) -> None:
+    server = another_postgres(wal_writer_delay="10s")
+    with Proxy(server.port) as proxy:
+        async with (
+            opened(server.url(port=proxy.port), "agentpool") as first,
+            opened(server.url(tcp=True), "agentpool") as second,
+        ):
+            numbers = [await each.next_event_sequence(POOL) for each in (first, second)]
+            proxy.lead_to(NOBODYS_PORT)
+            cut = proxy.cut_at(pattern(first, statements.COMMIT))
+            asking = asyncio.create_task(first.next_event_sequence(POOL))
+            await asyncio.to_thread(cut.wait)
+            await asyncio.to_thread(go_down, server)
+            numbers.append(await second.next_event_sequence(POOL))
+            for _ in range(MANY):
+                server.sql("SELECT pg_current_xact_id()")
+            proxy.lead_to(server.port)
+            numbers += [await asking, await second.next_event_sequence(POOL)]
+    assert len(set(numbers)) == len(numbers)
 
 
 async def test_a_server_that_stays_away_is_a_typed_error_and_nothing_is_harmed(

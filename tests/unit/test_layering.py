@@ -32,7 +32,7 @@ LAYERS = {
     "mcp": "* faces runtime stores rules wire errors support",
     "otel": "pool runtime stores stores.sqlite rules wire errors support",
     "cli": "* faces copying opening pool doctor stores stores.sqlite rules wire errors support",
-    "web": "* cli faces doctor pool stores stores.sqlite rules wire errors",
+    "web": "* cli faces doctor pool stores stores.sqlite rules wire errors support",
     "__main__": "cli",
     "": "opening pool member asking inbox runtime stores stores.sqlite rules wire errors support",
 }

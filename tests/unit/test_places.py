@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentpool.faces.places import file_of, without_secrets
+from agentpool.support.places import file_of, without_secrets
 
 
 @pytest.mark.parametrize(

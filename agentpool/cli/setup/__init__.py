@@ -22,7 +22,7 @@ from agentpool.cli.setup.claude import claude_changes
 from agentpool.cli.setup.codex import codex_changes
 from agentpool.cli.setup.files import Change
 from agentpool.errors import InvalidValueError
-from agentpool.faces.places import file_of, has_password
+from agentpool.support.places import file_of, has_password
 from agentpool.wire.ids import check_identifier
 
 __all__ = ("VERBS",)

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from agentpool.errors import AgentPoolError, StoreBusyError, StoreClosedError, StoreError
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
 from agentpool.stores.postgres.errors import is_lock_timeout, ours, translated
 from agentpool.stores.postgres.loaded import ReplacedError
-from agentpool.stores.postgres.outcome import is_written, was_committed, was_recovered
+from agentpool.stores.postgres.outcome import is_written, was_committed
 from agentpool.stores.postgres.pasts import Pasts
 from agentpool.stores.postgres.pipeline import (
     Answer,
@@ -35,8 +35,6 @@ from agentpool.wire.content import Content
 __all__ = ("PoolBusyError", "PostgresEngine")
 
 R = TypeVar("R")
-
-_AskOutcome: TypeAlias = Callable[[Pipeline, str, Sequence[PostgresSource]], bool | None]
 
 _OUTCOME_SECONDS: Final = 30.0
 """How long to ask what became of a COMMIT; as long as it is not known, nothing may be said."""
@@ -375,7 +373,7 @@ class PostgresEngine:
             try:
                 if self.pipeline.is_broken:
                     self._connect_again(deadline)
-                found = self._asks(former)(self.pipeline, xid, written)
+                found = self._outcome(former, xid, written)
             except (AgentPoolError, ServerError, LostConnectionError) as error:
                 if isinstance(error, AgentPoolError) or time.monotonic() >= deadline:
                     raise self._unknown() from error
@@ -386,10 +384,10 @@ class PostgresEngine:
                 raise self._unknown()
             self._give_up.wait(_RETRY_SECONDS[0])
 
-    def _asks(self, former: Session) -> _AskOutcome:
+    def _outcome(self, former: Session, xid: str, written: Sequence[PostgresSource]) -> bool | None:
         if not self._session.is_with_same(former):
-            return is_written
-        return was_committed if self._session.started == former.started else was_recovered
+            return is_written(self.pipeline, xid, written)
+        return was_committed(self.pipeline, former.started, xid, written)
 
     def _unknown(self) -> AgentPoolError:
         msg = (

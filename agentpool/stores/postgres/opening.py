@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from agentpool.errors import AgentPoolError
@@ -32,7 +32,7 @@ class Options:
     """
 
     place: Place
-    listen_conninfo: str | None
+    listen_conninfo: str | None = field(repr=False)
     clock: Clock
     max_body: int
     create: bool

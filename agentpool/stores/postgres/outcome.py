@@ -1,8 +1,8 @@
 """What became of a COMMIT that nobody answered.
 
-The server says it by the number of the transaction. Where it went down meanwhile, numbers from a
-certain one on are given a second time: those of which nothing was left in the write-ahead log, as
-the checkpoint at the end of a recovery says. There, and where another server took over, what was
+The server says it by the number of the transaction. Where it went down meanwhile, also where only
+one of its processes was killed, numbers from a certain one on are given a second time: those of
+which nothing was left in the write-ahead log. There, and where another server took over, what was
 written has to be found; of what was appended the log has the last word in any case.
 """
 
@@ -13,14 +13,17 @@ from agentpool.rules.command import Row, RowKey
 from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.loaded import columns_of
 from agentpool.stores.postgres.pipeline import Pipeline, ServerError, Statement
+from agentpool.stores.postgres.session import STARTED
 from agentpool.stores.postgres.source import PostgresSource
 from agentpool.stores.postgres.windows import row_of
 
-__all__ = ("is_written", "was_committed", "was_recovered")
+__all__ = ("is_written", "was_committed")
 
 _NEVER_BEGUN: Final = "22023"
 
-_STATUS: Final = Statement("SELECT pg_xact_status($1::text::xid8)")
+_STATUS: Final = Statement(
+    f"SELECT pg_xact_status($1::text::xid8), coalesce({STARTED} = $2::text, false)"
+)
 _RECORD: Final = Statement(
     """
     SELECT r.seq FROM @.pools p JOIN @.records r ON r.pool = p.pool
@@ -29,53 +32,46 @@ _RECORD: Final = Statement(
     """
 )
 _POOL: Final = Statement("SELECT pool FROM @.pools WHERE pool_id = $1")
-_AFTER_RECOVERY: Final = Statement("SELECT next_xid FROM pg_control_checkpoint()")
 
 
-def was_committed(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool | None:
+def was_committed(
+    pipeline: Pipeline, started: bytes | None, xid: str, written: Sequence[PostgresSource]
+) -> bool | None:
     """Ask the server that carried a transaction out; ``None``: it has not ended yet.
 
+    :param started: when that server was, as its session was told
     :param written: the pools that it changed
     """
-    kept = _is_kept(pipeline, xid)
-    return is_written(pipeline, xid, written) if kept and _records(written) else kept
-
-
-def was_recovered(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool | None:
-    """Ask the server that carried a transaction out, and has been started anew since.
-
-    Later checkpoints hide which numbers are given twice, so what it wrote has to be found as well.
-    """
-    row = pipeline.ask(_AFTER_RECOVERY).row
-    assert row is not None  # noqa: S101  # it has no FROM of ours
-    epoch, _, following = row[0].decode().partition(":")
-    if int(xid) >= (int(epoch) << 32) + int(following):
-        return False
-    kept = _is_kept(pipeline, xid)
-    return is_written(pipeline, xid, written) if kept else kept
-
-
-def _is_kept(pipeline: Pipeline, xid: str) -> bool | None:
-    """Say what the server knows of a number; ``None``: its transaction has not ended yet."""
     try:
-        row = pipeline.ask(_STATUS, xid).row
+        row = pipeline.ask(_STATUS, xid, started and started.decode()).row
     except ServerError as error:
         if error.state == _NEVER_BEGUN:  # the server went down before it kept any of it
             return False
         raise
-    status = None if row is None else row[0]
-    return None if status == b"in progress" else status != b"aborted"
+    assert row is not None  # noqa: S101  # it has no FROM
+    status, is_as_started = row
+    if status in {b"in progress", b"aborted"}:
+        return None if status == b"in progress" else False
+    return (is_as_started == b"t" and not _records(written)) or is_written(pipeline, xid, written)
 
 
 def _records(written: Sequence[PostgresSource]) -> bool:
     return any(source.changes is not None and source.changes.records for source in written)
 
 
+def _numbers(written: Sequence[PostgresSource]) -> bool:
+    return any(
+        source.changes is not None and source.changes.event_sequence is not None
+        for source in written
+    )
+
+
 def is_written(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) -> bool:
     """Look whether what a transaction wrote is there: any of it, since all of it would be.
 
     What it appended stays as it was. Without that, its rows are as it left them. Where others have
-    changed them since, it is done again: nobody may be told of what another past has.
+    changed them since, it is done again: nobody may be told of what another past has. So it is
+    where it gave a number to an event, since another may have been given the same.
     """
     for source in written:
         changes = source.changes
@@ -83,6 +79,8 @@ def is_written(pipeline: Pipeline, xid: str, written: Sequence[PostgresSource]) 
             first = changes.records[0]
             asked = source.pool_id, changes.first, first.kind, first.payload_json, xid
             return pipeline.ask(_RECORD, *asked).row is not None
+    if _numbers(written):
+        return False
     return any(_is_as_left(pipeline, source) for source in written)
 
 

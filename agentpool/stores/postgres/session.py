@@ -1,6 +1,7 @@
 """A session on a server: connected, guarded against bad plans, and asked who it is with."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -10,7 +11,7 @@ from agentpool.errors import IncompatibleStoreError, InvalidValueError, shown
 from agentpool.stores.postgres.errors import not_connected
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
 
-__all__ = ("Identity", "Place", "Session", "checked_url", "connect", "quoted")
+__all__ = ("STARTED", "Identity", "Place", "Session", "checked_url", "connect", "quoted")
 
 _CONNECT_SECONDS: Final = 10
 _SLACK_SECONDS: Final = 5.0
@@ -49,14 +50,23 @@ def _settings(*, is_local: bool) -> Statement:
 _FOR_SESSION: Final = _settings(is_local=False)
 _FOR_TRANSACTION: Final = _settings(is_local=True)
 
+STARTED: Final = """(
+    extract(epoch FROM pg_postmaster_start_time())
+    || ' ' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())
+)"""
+"""When a server was started, or has recovered since because one of its processes was killed.
+
+Statistics begin anew with each recovery, and are kept when it is stopped in order. Whoever resets
+them makes it look like another start, of which a transaction is only looked up with more care.
+"""
 _WHO: Final = Statement(
-    """
+    f"""
     SELECT pg_backend_pid(), current_setting('server_encoding'),
         (SELECT system_identifier FROM pg_control_system()),
         CASE WHEN pg_is_in_recovery() THEN '' ELSE
             substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,
         (SELECT oid FROM pg_database WHERE datname = current_database()),
-        extract(epoch FROM pg_postmaster_start_time())
+        {STARTED}
     """
 )
 
@@ -82,7 +92,7 @@ class Place:
     :ivar patience: seconds that a lock is waited for
     """
 
-    conninfo: str
+    conninfo: str = field(repr=False)
     schema: str
     patience: float
 
@@ -97,7 +107,7 @@ class Place:
 class Session:
     """A connection and what is known of the other side.
 
-    :ivar started: when the server was
+    :ivar started: when the server was, as of `STARTED`; ``None``: it does not say
     :ivar is_pooled: whether a pooler may give each transaction to another process of the server
     """
 
@@ -105,7 +115,7 @@ class Session:
         self,
         pipeline: Pipeline,
         identity: Identity,
-        started: bytes,
+        started: bytes | None,
         lock_millis: str,
         *,
         is_pooled: bool,
@@ -135,11 +145,7 @@ def checked_url(url: str, name: str) -> str:
     if type(url) is not str:
         msg = f"{name}: expected a URL, got {type(url).__name__}"
         raise InvalidValueError(msg)
-    try:
-        known = conninfo_to_dict(url)
-    except (psycopg.Error, UnicodeError) as error:
-        msg = f"{name}: {' '.join(str(error).split())}"
-        raise InvalidValueError(msg) from error
+    known = _known(url, name)
     chosen: dict[str, Any] = {
         "application_name": "agentpool",
         "connect_timeout": _CONNECT_SECONDS,
@@ -149,6 +155,40 @@ def checked_url(url: str, name: str) -> str:
         "keepalives_count": 3,
     }
     return make_conninfo(**{**chosen, **known, "client_encoding": "utf8"})
+
+
+def _known(url: str, name: str) -> dict[str, Any]:
+    """Read a URL; what is wrong with it is told without what it says.
+
+    :raises InvalidValueError: it is none, or a password may have been taken for something else
+    """
+    try:
+        known = conninfo_to_dict(url)
+    except (psycopg.Error, UnicodeError) as error:
+        said = " ".join(str(error).split())
+        why = _QUOTED.sub(lambda found: found[1] or "...", said)
+    else:
+        ports = str(known.get("port") or "").split(",")
+        if any(each and not each.isdecimal() for each in ports):
+            why = "the port is no number"
+        elif _has_stray(url):
+            why = "there is an '@', or a '/' in the name of the database"
+        else:
+            return known
+    msg = f"{name}: {why}; write what is special in a URL as %40 for '@', %2F for '/', %25 for '%'"
+    raise InvalidValueError(msg)
+
+
+_QUOTED: Final = re.compile(r'("[^"]?")|".*')
+"""A character, or all from what libpq quotes of a URL on."""
+_USER: Final = re.compile(r"\w+://(?:[^/@]*@)?")
+
+
+def _has_stray(url: str) -> bool:
+    """Say whether what follows the user of a URL has what a password may have, and it has not."""
+    user = _USER.match(url)
+    server = "" if user is None else url[user.end() :].partition("?")[0]
+    return "@" in server or server.count("/") > 1
 
 
 def quoted(schema: str) -> str:
