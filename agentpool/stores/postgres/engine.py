@@ -302,6 +302,7 @@ class PostgresEngine:
         """Do something again on another connection when one was lost: once, and while time is left.
 
         :raises StoreBusyError: the server was away for too long
+        :raises StoreClosedError: the store is being closed
         """
         deadline = time.monotonic() + self._place.patience
         is_first = True
@@ -309,6 +310,8 @@ class PostgresEngine:
             try:
                 return call()
             except (LostConnectionError, ReplacedError) as error:
+                if self._give_up.is_set():
+                    raise self._closed() from error
                 if not is_first and time.monotonic() >= deadline:
                     raise ours(error, self.where) from error
                 is_first = False
@@ -330,13 +333,15 @@ class PostgresEngine:
                     self._compare()
             except StoreBusyError as error:
                 if self._give_up.is_set():
-                    msg = f"{self.where}: the store was closed while the server was away"
-                    raise StoreClosedError(msg) from error
+                    raise self._closed() from error
                 if time.monotonic() >= deadline:
                     raise
                 self._give_up.wait(next(attempts, _RETRY_SECONDS[-1]))
             else:
                 return
+
+    def _closed(self) -> StoreClosedError:
+        return StoreClosedError(f"{self.where}: the store was closed while the server was away")
 
     def _compare(self) -> None:
         """Forget what is remembered, should the server have another past now, or other tables."""

@@ -67,7 +67,7 @@ class PostgresAgentPoolStore(BatchStore):
         self._channel = channel_of(options.place.schema)
         self._ear: Ear | None = None
         self._closed_ears: list[Ear] = []
-        self._reads = Reads(opened.reader, self.url, translated)
+        self._reads = Reads(opened.reader, self.url, translated, _is_lost)
         self._bodies = PostgresBodies(opened.writer, self._reads)
         ringer = Ringer(self._channel, self._name)
         start = partial(opened.connections.start, lock_seconds=options.place.patience)
@@ -214,6 +214,10 @@ class PostgresAgentPoolStore(BatchStore):
                 await self._opened.reader.close()
                 for ear in self._closed_ears:
                     await ear.ended()
+
+
+def _is_lost(engine: PostgresEngine) -> bool:
+    return engine.pipeline.is_broken
 
 
 def _read(work: Callable[[Sources], R], engine: PostgresEngine) -> R:
