@@ -96,7 +96,7 @@ class PostgresEngine:
         self._is_replaced = False
         self._sources: list[PostgresSource] = []
         self._locked: list[tuple[Answer, str]] = []
-        self._now: Answer | None = None
+        self._now: tuple[Answer, int] | None = None
         self._writes = False
 
     @property
@@ -172,7 +172,7 @@ class PostgresEngine:
         if not changed:
             self._roll_back()
             return
-        xid = self._xid()
+        _, xid = self._time_and_xid()
         self._put_bodies(changed)
         has_records = False
         for source in changed:
@@ -274,7 +274,7 @@ class PostgresEngine:
             [(found,)] = answer.rows
             number = int(found)
         # Asked for anew with each pool: the last one is locked then.
-        self._now = self.pipeline.ask(statements.NOW)
+        self._now = self.pipeline.ask(statements.NOW), self._clock.elapsed()
         return number
 
     def _find(self, pool_id: str) -> int | None:
@@ -288,13 +288,15 @@ class PostgresEngine:
         """Tell the time of the server, or of the clock of a test."""
         if not (self._clock.is_shared and self._writes) or self._now is None:
             return self._clock()
-        [(millis, _)] = self._now.rows
-        return int(millis)
+        return self._time_and_xid()[0]
 
-    def _xid(self) -> str:
+    def _time_and_xid(self) -> tuple[int, str]:
+        """Tell the time of the server, which the clock follows, and the transaction's number."""
         assert self._now is not None  # noqa: S101  # a pool was locked
-        [(_, xid)] = self._now.rows
-        return str(xid.decode())
+        answer, asked_at = self._now
+        [(millis, xid)] = answer.rows
+        self._clock.follow(int(millis), asked_at)
+        return int(millis), str(xid.decode())
 
     # --- when the server is away
 
@@ -302,7 +304,6 @@ class PostgresEngine:
         """Do something again on another connection when one was lost: once, and while time is left.
 
         :raises StoreBusyError: the server was away for too long
-        :raises StoreClosedError: the store is being closed
         """
         deadline = time.monotonic() + self._place.patience
         is_first = True

@@ -20,7 +20,7 @@ from agentpool.stores.postgres.engine import PostgresEngine
 from agentpool.stores.postgres.errors import translated
 from agentpool.stores.postgres.lanes import MOMENT, Lanes
 from agentpool.stores.postgres.opening import Connections, Options, prepare
-from agentpool.stores.postgres.pipeline import Pipeline
+from agentpool.stores.postgres.pipeline import Pipeline, Tuple
 from agentpool.stores.postgres.raw import PostgresRawPool
 from agentpool.stores.postgres.source import PostgresSource
 from agentpool.stores.postgres.values import texts
@@ -149,8 +149,7 @@ class PostgresAgentPoolStore(BatchStore):
         for pool_id in checked_sequence(pool_ids, "pool_ids", str):
             self._check(pool_id)
         await self._commits.decided()
-        asked = texts(pool_ids)
-        rows = await self._ask(lambda pipeline: pipeline.ask(statements.DUE_OF_POOLS, asked).rows)
+        rows = await self._ask(partial(_due, self.clock, pool_ids))
         found = dict.fromkeys(pool_ids, Due(behind=False, next_deadline=None, head=0))
         for pool_id, head, projected, due_at in rows:
             last = int(head or 0)
@@ -214,6 +213,16 @@ class PostgresAgentPoolStore(BatchStore):
                 await self._opened.reader.close()
                 for ear in self._closed_ears:
                     await ear.ended()
+
+
+def _due(clock: StoreClock, pool_ids: Sequence[str], pipeline: Pipeline) -> list[Tuple]:
+    """Ask what is due, and what time it is, in one trip."""
+    asked_at = clock.elapsed()
+    time = pipeline.ask(statements.TIME_OF_SERVER)
+    rows = pipeline.ask(statements.DUE_OF_POOLS, texts(pool_ids)).rows
+    [(now,)] = time.rows
+    clock.follow(int(now), asked_at)
+    return rows
 
 
 def _is_lost(engine: PostgresEngine) -> bool:
