@@ -68,11 +68,15 @@ class CaughtUp(NamedTuple):
     :ivar done: nothing of what others appended, and nothing that is due, is left to do
     :ivar passed_by: what could not be carried out, and never will be: told of once
     :ivar appended: whether records came of it
+    :ivar next_deadline: when something is due next
+    :ivar left: milliseconds until then, by the clock that decided
     """
 
     done: bool
     passed_by: tuple[AgentPoolError, ...] = ()
     appended: bool = False
+    next_deadline: int | None = None
+    left: int = 0
 
 
 class CatchUp(Command[CaughtUp]):
@@ -96,8 +100,9 @@ class CatchUp(Command[CaughtUp]):
 
     def decide(self, view: PoolView) -> Decision[CaughtUp]:
         due = view.next_deadline()
-        done = (view.projected or 0) >= view.head and (due is None or due > view.now)
-        return Decision(CaughtUp(done))
+        left = 0 if due is None else due - view.now
+        done = (view.projected or 0) >= view.head and (due is None or left > 0)
+        return Decision(CaughtUp(done, next_deadline=due, left=left))
 
 
 def carry_out(transaction: PoolTransaction, command: Command[R], room: int = PIECE) -> R:
@@ -150,8 +155,8 @@ def _catch_up(
     upkeep = _Upkeep(transaction, min(room, command.room))
     upkeep.pass_by()
     upkeep.carry_out_due(carried_out, everything=True)
-    done = command.decide(transaction).result.done
-    return CaughtUp(done, tuple(upkeep.passed_by), appended=transaction.head > head)
+    found = command.decide(transaction).result
+    return found._replace(passed_by=tuple(upkeep.passed_by), appended=transaction.head > head)
 
 
 def _refuse_lost(transaction: PoolTransaction, command: Command[Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from agentpool.errors import AgentPoolError, StoreClosedError
-from agentpool.rules.consequences import CatchUp
+from agentpool.rules.consequences import CatchUp, CaughtUp
 from agentpool.rules.topics import DEADLINES
 from agentpool.runtime.heartbeat import Heartbeats
 from agentpool.runtime.telling import told
@@ -32,6 +32,7 @@ _COALESCE_SECONDS: Final = 0.02
 _AFTER_ERROR_SECONDS: Final = 0.2
 _TOLD_EACH: Final = 5
 _LEAST_REST_SECONDS: Final = 0.005
+_LONGEST_EARLY_SECONDS: Final = 0.2
 _AT_OPENING_SECONDS: Final = 0.5
 _QUIET_SECONDS: Final = 0.05
 _LONGEST_BURST_SECONDS: Final = 1.0
@@ -232,15 +233,23 @@ class Upkeep:
         found.update(await self._store.due([pool_id]))
 
     async def _do_piece(self, pool_id: str, piece: CatchUp) -> None:
-        rest = await self._catch_up(pool_id, piece)
-        if rest is None:
+        found, rest = await self._catch_up(pool_id, piece)
+        if found.done:
             self._bursts.pop(pool_id, None)
-            self._look_at([pool_id])  # when the next deadline is, shows the next look
-        else:
+            rest = self._seconds_early(found)
+        if rest:
             self._rests[pool_id] = anyio.current_time() + rest
+        else:
+            self._look_at([pool_id])  # when the next deadline is, shows the next look
 
-    async def _catch_up(self, pool_id: str, piece: CatchUp) -> float | None:
-        """Do one piece, and say how long to rest before the next; ``None``: there is none."""
+    def _seconds_early(self, found: CaughtUp) -> float:
+        """Say how long to rest where the clock of the handle is ahead of the one that decides."""
+        if found.next_deadline is None or found.next_deadline > self._store.clock():
+            return 0
+        return min(found.left / 1000, _LONGEST_EARLY_SECONDS)
+
+    async def _catch_up(self, pool_id: str, piece: CatchUp) -> tuple[CaughtUp, float]:
+        """Do one piece, and say what came of it, and how long to rest before another."""
         began = anyio.current_time()
         found = await told(self._store, pool_id, piece)
         _tell_of(pool_id, found.passed_by)
@@ -251,7 +260,7 @@ class Upkeep:
         # As long as it took, with waiting for the lock: others get half of the time at least, all
         # processes that do this together.
         took = anyio.current_time() - began
-        return None if found.done else max(took, _LEAST_REST_SECONDS)
+        return found, max(took, _LEAST_REST_SECONDS)
 
     async def catch_up_at_opening(self, pool_id: str) -> None:
         """Do what waits to be done in a pool, as far as that takes a moment.
@@ -260,8 +269,8 @@ class Upkeep:
         """
         until = anyio.current_time() + _AT_OPENING_SECONDS
         while True:
-            rest = await self._catch_up(pool_id, CatchUp())
-            if rest is None or anyio.current_time() >= until:
+            found, rest = await self._catch_up(pool_id, CatchUp())
+            if found.done or anyio.current_time() >= until:
                 return
             await anyio.sleep(rest)
 

@@ -6,15 +6,19 @@ with the pool id is highest. A store that is put at the end of the list takes it
 from all others, and moves no other pool; `copy_pools` moves those.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar
 
-import anyio
-
-from agentpool.errors import ContentNotFoundError, StoreBusyError, StoreClosedError
+from agentpool.errors import (
+    AgentPoolError,
+    ContentNotFoundError,
+    StoreBusyError,
+    StoreClosedError,
+)
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.requirements import checked_names, checked_sequence, require_flag
 from agentpool.rules.summary import PoolSummary
@@ -22,6 +26,7 @@ from agentpool.stores.base import AgentPoolStore, Due, checked_place
 from agentpool.stores.tail import Page
 from agentpool.stores.turns import Turns
 from agentpool.support.clock import Clock
+from agentpool.support.tasks import ended, joined, start
 from agentpool.wire.content import OCTETS, checked_content, no_content
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import AgentPoolStoreCursor, AgentPoolStoreRecord
@@ -52,32 +57,62 @@ class _Shard:
     """One of the stores, opened as soon as that is possible.
 
     :ivar store: ``None``: it was not to be had yet
+    :ivar was_away: whether it was when it was asked for a body last
     """
 
     def __init__(self, open_: OpenStore) -> None:
         self._open = open_
-        self._lock = anyio.Lock()
+        self._attempt: asyncio.Task[AgentPoolError | None] | None = None
         self._closed = False
         self.store: AgentPoolStore | None = None
+        self.was_away = False
 
     async def opened(self) -> AgentPoolStore:
-        """Give the store; open it, where it was away.
+        """Give the store; open it, where it was away, once for all who wait for that.
 
         :raises StoreBusyError: it still is
         """
-        if self.store is None:
-            async with self._lock:
-                if self._closed:
-                    msg = "the store is closed"
-                    raise StoreClosedError(msg)
-                self.store = self.store or await self._open()
+        while self.store is None:
+            if self._closed:
+                msg = "the store is closed"
+                raise StoreClosedError(msg)
+            if self._attempt is None or self._attempt.done():
+                self._attempt = start(self._try())
+            failed = await joined(self._attempt)
+            if failed is not None:
+                raise failed.copy()
         return self.store
+
+    async def _try(self) -> AgentPoolError | None:
+        """Open the store, or say why that cannot be done: perhaps nobody waits any more."""
+        try:
+            self.store = await self._open()
+        except AgentPoolError as error:
+            return error
+        return None
+
+    async def keeps(self, ref: str) -> AgentPoolStore | None:
+        """Give the store if it keeps a body.
+
+        :raises StoreBusyError: it is away
+        """
+        try:
+            store = await self.opened()
+            await store.content_type(ref)
+        except ContentNotFoundError:
+            store = None
+        except StoreBusyError:
+            self.was_away = True
+            raise
+        self.was_away = False
+        return store
 
     async def close(self) -> None:
         self._closed = True
-        async with self._lock:
-            if self.store is not None:
-                await self.store.aclose()
+        if self._attempt is not None:
+            await ended([self._attempt])
+        if self.store is not None:
+            await self.store.aclose()
 
 
 class ShardedAgentPoolStore(AgentPoolStore):
@@ -245,16 +280,12 @@ class ShardedAgentPoolStore(AgentPoolStore):
         check_identifier(ref, "ref")
         self.refuse_closed()
         away: StoreBusyError | None = None
-        for shard in self._shards:
+        for shard in sorted(self._shards, key=lambda each: each.store is None or each.was_away):
             try:
-                store = await shard.opened()
-                await store.content_type(ref)
-            except ContentNotFoundError:
-                continue
+                if (store := await shard.keeps(ref)) is not None:
+                    return store
             except StoreBusyError as error:
                 away = error
-            else:
-                return store
         raise away or no_content(ref)
 
     async def finish(self) -> None:

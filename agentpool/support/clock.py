@@ -1,7 +1,8 @@
 """The one clock: milliseconds of the Unix epoch, from the machine's wall clock or from a test.
 
 The wall clock is set by whoever likes, a store's time by nobody: it begins with the wall clock and
-goes on with what has gone by since, also while the machine slept.
+goes on with what has gone by since, also while the machine slept. A server has its own time, which
+its handles follow.
 """
 
 import time
@@ -50,10 +51,14 @@ class SteadyClock:
         return self.elapsed()
 
 
+_UNSURE_MILLIS: Final = 2
+"""How far two clocks may seem apart that only count in whole milliseconds."""
+
+
 class StoreClock:
     """The time of a store: it never goes back, nor stands still, whatever the wall clock does.
 
-    May be read from any thread.
+    That of a server does when the clock of the server is set. May be read from any thread.
 
     :ivar is_shared: whether what goes by is the machine's, the same for all its processes
     :param clock: the wall clock, asked once; where it has an ``elapsed()``, that counts the
@@ -82,6 +87,17 @@ class StoreClock:
     def begin_at(self, began: int) -> None:
         """Take over the time of others who share what goes by. Before anybody asks for it."""
         self._began = began
+
+    def follow(self, now: int, asked_at: int) -> None:
+        """Go by a clock that was asked for the time, unless it may well be the same as this one.
+
+        :param now: what it said
+        :param asked_at: what ``elapsed()`` gave before
+        """
+        if self.is_shared:
+            earliest = now - self.elapsed() - _UNSURE_MILLIS
+            latest = now - asked_at + _UNSURE_MILLIS
+            self._began = min(max(self._began, earliest), latest)
 
     def __call__(self) -> int:
         return self._began + self.elapsed()

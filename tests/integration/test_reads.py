@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentpool import SqliteAgentPoolStore, StoreClosedError, StoreError
+from agentpool import SqliteAgentPoolStore, StoreBusyError, StoreClosedError, StoreError
 from agentpool.rules.command import PoolView
 from agentpool.stores.batch.reads import Reads
 from agentpool.stores.sqlite.connection import WorkerConnection
@@ -21,7 +21,8 @@ class Held:
     """Reads that are held up by the first of them, and note the others."""
 
     def __init__(self, connection: WorkerConnection) -> None:
-        self.reads = Reads(connection, "pool.db", translated)
+        self.is_lost = False
+        self.reads = Reads(connection, "pool.db", translated, lambda _: self.is_lost)
         self.seen: list[str] = []
         self.go_on = threading.Event()
         self._began = asyncio.Event()
@@ -168,3 +169,32 @@ async def test_a_store_drops_the_reads_of_those_that_are_gone(path: Path) -> Non
         assert len(await stays) > 1
         assert await held
         assert asked == []
+
+
+async def test_for_a_server_that_stays_away_all_wait_as_long_as_one(held: Held) -> None:
+    said = "the server is away"
+    waiting, away = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def wait(_: sqlite3.Connection) -> None:
+        loop.call_soon_threadsafe(waiting.set)
+        assert away.wait(BOUND)
+        held.is_lost = True
+        raise StoreBusyError(said)
+
+    before = [held.read("bulk before", bulk=True), held.read("before")]
+    failing = asyncio.create_task(held.reads.run(wait))
+    others = [held.read(f"other {number}") for number in range(40)]
+    others += [held.read("bulk", bulk=True) for _ in range(2)]
+    await asyncio.sleep(0)
+    held.go_on.set()
+    async with asyncio.timeout(BOUND):
+        await waiting.wait()
+    later = held.read("later")
+    await asyncio.sleep(0)
+    away.set()
+    told = await asyncio.gather(failing, *others, return_exceptions=True)
+    assert {str(each) for each in told} == {said}
+    assert len(set(map(id, told))) == len(told)
+    seen = ["bulk before", "before", "later"]
+    assert [await each for each in (*before, later)] == held.seen == seen

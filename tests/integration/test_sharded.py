@@ -1,5 +1,6 @@
 """Stores of several files: where pools are, what goes on when one is away, how a list grows."""
 
+import asyncio
 from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -97,10 +98,13 @@ class Away:
 
     def __init__(self) -> None:
         self.is_away = True
+        self.attempts = 0
         self.stores = [InMemoryAgentPoolStore() for _ in range(3)]
 
     async def open(self, number: int) -> AgentPoolStore:
         if self.is_away and number == 1:
+            self.attempts += 1
+            await asyncio.sleep(0.01)
             msg = "it is away"
             raise StoreBusyError(msg)
         return self.stores[number]
@@ -139,6 +143,51 @@ async def test_a_store_that_is_away_stops_its_own_pools_until_it_is_back() -> No
     assert all(each.is_closed for each in away.stores)
     with pytest.raises(StoreClosedError):
         await store.open_pool(missing)
+
+
+async def test_all_who_wait_for_a_store_that_is_away_wait_for_one_attempt() -> None:
+    away = Away()
+    missing = next(each for each in IDS if place_of(each, 3) == 1)
+    async with await away.sharded() as store:
+        before = away.attempts
+        given_up = asyncio.create_task(store.read(missing))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        calls = (store.read(missing) for _ in range(8))
+        told = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(each) for each in told} == {StoreBusyError}
+        assert len(set(map(id, told))) == len(told)
+        assert away.attempts - before == 1
+        away.is_away = False
+        await asyncio.gather(*(store.open_pool(missing) for _ in range(8)))
+
+
+async def test_a_body_is_looked_for_last_in_a_store_that_is_not_open() -> None:
+    away = Away()
+    ref = await away.stores[2].put_content(b"kept")
+    async with await away.sharded() as store:
+        before = away.attempts
+        assert await store.get_content(ref) == b"kept"
+        assert away.attempts == before
+
+
+async def test_a_body_is_looked_for_last_in_a_store_that_was_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away, asked = Away(), list[str]()
+    away.is_away = False
+    ref = await away.stores[2].put_content(b"kept")
+
+    async def refuse(ref: str) -> str:
+        asked.append(ref)
+        msg = "it is away"
+        raise StoreBusyError(msg)
+
+    async with await away.sharded() as store:
+        monkeypatch.setattr(away.stores[1], "content_type", refuse)
+        for _ in range(3):
+            assert await store.get_content(ref) == b"kept"
+    assert asked == [ref]
 
 
 async def test_what_cannot_be_opened_at_all_leaves_nothing_open(tmp_path: Path) -> None:

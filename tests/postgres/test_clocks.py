@@ -8,6 +8,7 @@ import pytest
 from integration.helpers import worker
 
 from agentpool import AgentPool, AgentPoolMember, MemberLeft, RunAddress
+from agentpool.rules.host_events import NextEventSequence
 
 from .server import Server
 from .working import BOUND, POOL, opened
@@ -46,3 +47,34 @@ async def test_what_a_client_with_another_clock_holds_is_held_as_long(
                     break
         [(now,)] = postgres.sql("SELECT extract(epoch FROM clock_timestamp())::float8")
         assert abs(now * 1000 - store.clock()) < HOUR * 1000 / 10
+
+
+@pytest.mark.parametrize("seconds", [60, -60])
+@pytest.mark.parametrize("writes", [False, True])
+async def test_a_handle_follows_the_clock_of_a_server_that_was_set(
+    postgres: Server, schema: str, seconds: int, writes: bool
+) -> None:
+    async with opened(postgres.url(), schema) as store:
+        began = store.clock.began
+        store.clock.begin_at(began + seconds * 1000)  # as the server's was until now
+        if writes:
+            await store.execute(POOL, NextEventSequence())
+        else:
+            await store.due([POOL])
+        assert abs(store.clock.began - began) < BOUND
+
+
+async def test_what_is_due_only_by_a_former_clock_of_the_server_makes_nobody_try_all_the_time(
+    postgres: Server, schema: str
+) -> None:
+    me = AgentPoolMember("run.me", "agent.a")
+    async with opened(postgres.url(), schema) as store, AgentPool.open(store, POOL) as pool:
+        await pool.join_run(me)
+        lasts = HOUR / 2
+        await pool.acting_as(me).send(RunAddress.run("run.me"), content_ref="x", expires_in=lasts)
+        pipeline = store._opened.writer.engine.pipeline
+        before = pipeline.trips
+        store.clock.begin_at(store.clock.began + HOUR * 1000)
+        store.notify([POOL])
+        await asyncio.sleep(1)
+        assert pipeline.trips - before < 20

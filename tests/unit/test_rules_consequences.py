@@ -157,8 +157,9 @@ def test_what_is_no_deadline_is_passed_by_and_told_of(
     pool.apply(Decision(None, puts=(Row(key, due_at=0),)))
     carry_out(pool, JoinMember(member("run.c")))
     assert pool.row(key) is not None, "who cannot tell of it leaves it"
-    done, [told], _ = carry_out(pool, CatchUp())
-    assert done
+    found = carry_out(pool, CatchUp())
+    [told] = found.passed_by
+    assert found.done
     assert type(told) is error
     assert pool.row(key) is None
 
@@ -232,8 +233,7 @@ def test_who_held_a_run_that_was_lost_is_forgotten_in_the_end() -> None:
     key = deadline_key(AWAY, "run.a")
     assert pool.row(key) is not None
     clock.advance(31 * 24 * 3_600_000)
-    _, passed_by, _ = carry_out(pool, CatchUp())
-    assert (passed_by, pool.row(key)) == ((), None)
+    assert (carry_out(pool, CatchUp()).passed_by, pool.row(key)) == ((), None)
 
 
 def test_a_lease_of_an_older_version_runs_out_too() -> None:

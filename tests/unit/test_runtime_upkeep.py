@@ -458,6 +458,22 @@ async def test_what_is_wrong_is_told_once_although_something_else_is_wrong_elsew
     await it.store.aclose()
 
 
+@virtual_time
+async def test_a_clock_that_is_ahead_of_the_one_that_decides_makes_nobody_try_all_the_time() -> (
+    None
+):
+    it = await kept(X)
+    it.store._pools[X]._clock = lambda: it.store.clock() - 60_000
+    it.store.before = lambda _: asyncio.sleep(0.001)
+    await it.owe(3000, X)
+    await asyncio.sleep(2.9)
+    assert 1 <= it.store.count("CatchUp") <= 15
+    assert await it.members(X) == ["run.lost"]
+    await asyncio.sleep(0.2)
+    assert await it.members(X) == []
+    await it.store.aclose()
+
+
 async def append_as_others(it: Kept, count: int, every: float = 0.0) -> None:
     """Append records that are not worked in, one after another."""
     pool = it.store._pools[X]

@@ -93,7 +93,7 @@ class PostgresEngine:
         self._is_replaced = False
         self._sources: list[PostgresSource] = []
         self._locked: list[tuple[Answer, str]] = []
-        self._now: Answer | None = None
+        self._now: tuple[Answer, int] | None = None
         self._writes = False
 
     @property
@@ -176,7 +176,7 @@ class PostgresEngine:
         if not changed:
             self._roll_back()
             return
-        xid = self._xid()
+        _, xid = self._time_and_xid()
         self._put_bodies(changed)
         has_records = False
         for source in changed:
@@ -278,7 +278,7 @@ class PostgresEngine:
             [(found,)] = answer.rows
             number = int(found)
         # Asked for anew with each pool: the last one is locked then.
-        self._now = self.pipeline.ask(statements.NOW)
+        self._now = self.pipeline.ask(statements.NOW), self._clock.elapsed()
         return number
 
     def _find(self, pool_id: str) -> int | None:
@@ -292,13 +292,15 @@ class PostgresEngine:
         """Tell the time of the server, or of the clock of a test."""
         if not (self._clock.is_shared and self._writes) or self._now is None:
             return self._clock()
-        [(millis, _)] = self._now.rows
-        return int(millis)
+        return self._time_and_xid()[0]
 
-    def _xid(self) -> str:
+    def _time_and_xid(self) -> tuple[int, str]:
+        """Tell the time of the server, which the clock follows, and the transaction's number."""
         assert self._now is not None  # noqa: S101  # a pool was locked
-        [(_, xid)] = self._now.rows
-        return str(xid.decode())
+        answer, asked_at = self._now
+        [(millis, xid)] = answer.rows
+        self._clock.follow(int(millis), asked_at)
+        return int(millis), str(xid.decode())
 
     # --- when the server is away
 
@@ -313,6 +315,8 @@ class PostgresEngine:
             try:
                 return call()
             except (LostConnectionError, ReplacedError) as error:
+                if self._give_up.is_set():
+                    raise self._closed() from error
                 if not is_first and time.monotonic() >= deadline:
                     raise ours(error, self.where) from error
                 is_first = False
@@ -334,13 +338,15 @@ class PostgresEngine:
                     self._compare()
             except StoreBusyError as error:
                 if self._give_up.is_set():
-                    msg = f"{self.where}: the store was closed while the server was away"
-                    raise StoreClosedError(msg) from error
+                    raise self._closed() from error
                 if time.monotonic() >= deadline:
                     raise
                 self._give_up.wait(next(attempts, _RETRY_SECONDS[-1]))
             else:
                 return
+
+    def _closed(self) -> StoreClosedError:
+        return StoreClosedError(f"{self.where}: the store was closed while the server was away")
 
     def _compare(self) -> None:
         """Forget what is remembered, should the server have another past now, or other tables."""

@@ -21,7 +21,7 @@ from agentpool.stores.postgres.engine import PoolBusyError, PostgresEngine
 from agentpool.stores.postgres.errors import translated
 from agentpool.stores.postgres.lanes import MOMENT, Lanes
 from agentpool.stores.postgres.opening import Connections, Options, prepare
-from agentpool.stores.postgres.pipeline import Pipeline
+from agentpool.stores.postgres.pipeline import Pipeline, Tuple
 from agentpool.stores.postgres.raw import PostgresRawPool
 from agentpool.stores.postgres.source import PostgresSource
 from agentpool.stores.postgres.values import texts
@@ -68,7 +68,7 @@ class PostgresAgentPoolStore(BatchStore):
         self._channel = channel_of(options.place.schema)
         self._ear: Ear | None = None
         self._closed_ears: list[Ear] = []
-        self._reads = Reads(opened.reader, self.url, translated)
+        self._reads = Reads(opened.reader, self.url, translated, _is_lost)
         self._bodies = PostgresBodies(opened.writer, self._reads)
         ringer = Ringer(self._channel, self._name)
         start = partial(opened.connections.start, lock_seconds=options.place.patience)
@@ -150,8 +150,7 @@ class PostgresAgentPoolStore(BatchStore):
         for pool_id in checked_sequence(pool_ids, "pool_ids", str):
             self._check(pool_id)
         await self._commits.decided(pool_ids)
-        asked = texts(pool_ids)
-        rows = await self._ask(lambda pipeline: pipeline.ask(statements.DUE_OF_POOLS, asked).rows)
+        rows = await self._ask(partial(_due, self.clock, pool_ids))
         found = dict.fromkeys(pool_ids, Due(behind=False, next_deadline=None, head=0))
         for pool_id, head, projected, due_at in rows:
             last = int(head or 0)
@@ -222,6 +221,20 @@ class PostgresAgentPoolStore(BatchStore):
                 await self._opened.reader.close()
                 for ear in self._closed_ears:
                     await ear.ended()
+
+
+def _due(clock: StoreClock, pool_ids: Sequence[str], pipeline: Pipeline) -> list[Tuple]:
+    """Ask what is due, and what time it is, in one trip."""
+    asked_at = clock.elapsed()
+    time = pipeline.ask(statements.TIME_OF_SERVER)
+    rows = pipeline.ask(statements.DUE_OF_POOLS, texts(pool_ids)).rows
+    [(now,)] = time.rows
+    clock.follow(int(now), asked_at)
+    return rows
+
+
+def _is_lost(engine: PostgresEngine) -> bool:
+    return engine.pipeline.is_broken
 
 
 def _read(work: Callable[[Sources], R], engine: PostgresEngine) -> R:
