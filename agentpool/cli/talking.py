@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Final, Literal, TypeAlias
 
-from agentpool import AgentPoolMember, AskOutcome
+from agentpool import AgentPool, AgentPoolMember, AskOutcome, RunMessage
 from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in_pool, takes_body
 from agentpool.cli.hooks import asked_by_hook, tell_host
 from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if_absent
@@ -117,7 +117,11 @@ def _ask_arguments(parser: ArgumentParser) -> None:
         "--expect", type=_expected, default=1, metavar="N", help="so many answers (1), or 'all'"
     )
     parser.add_argument(
-        "--timeout", type=seconds, default=30.0, metavar="SPAN", help="how long it waits (30s)"
+        "--timeout",
+        type=seconds,
+        default=30.0,
+        metavar="SPAN",
+        help="how long it waits (30s); what comes later is in the inbox",
     )
 
 
@@ -133,17 +137,33 @@ async def _asked(options: Namespace, out: Printer, body: _Body) -> int:
             body,
             expected=options.expect,
             timeout=options.timeout,
+            late="inbox",  # this process, which could be asked for what is kept, ends
             idempotency_key=options.key,
         )
         for answer in answers:
-            said = await body_in(pool, answer)
-            row: Row = {"from": answer.sender, "message": answer.message_id, "body": said}
-            out.row(row, f"{answer.sender}: {said if isinstance(said, str) else repr(said)}")
+            await _print_answer(pool, answer, out)
+        # Where a program has asked under this key they are kept, and not in the inbox.
+        for answer in answers.late:
+            await _print_answer(pool, answer, out, is_late=True)
     if answers.outcome is AskOutcome.COMPLETE:
         return 0
     missing = f"; no answer of {', '.join(answers.missing)}" if answers.missing else ""
     out.say(f"{answers.outcome.replace('_', ' ')}{missing}")
     return 1
+
+
+async def _print_answer(
+    pool: AgentPool, answer: RunMessage, out: Printer, *, is_late: bool = False
+) -> None:
+    said = await body_in(pool, answer)
+    row: Row = {
+        "from": answer.sender,
+        "message": answer.message_id,
+        "body": said,
+        "late": is_late,
+    }
+    who = f"{answer.sender} (too late, or beyond what was expected)" if is_late else answer.sender
+    out.row(row, f"{who}: {said if isinstance(said, str) else repr(said)}")
 
 
 # --- reply

@@ -5,7 +5,7 @@ from typing import Final
 
 from anyio import move_on_after
 
-from agentpool import AgentPoolStoredMessage, Answers, AskOutcome, MessageStatus
+from agentpool import AgentPoolStoredMessage, Answers, AskOutcome, MessageStatus, RunMessage
 from agentpool.errors import InvalidTransitionError, InvalidValueError, shown
 from agentpool.faces.naming import address
 from agentpool.mcp.answers import Answer, Headed, listed, message_words, with_bodies
@@ -41,6 +41,7 @@ class Questions:
                         given.text,
                         expected=given.expect,
                         timeout=given.timeout,
+                        late="inbox",  # where `take` finds it, whether or not it is waited for
                         idempotency_key=key,
                     )
                     return await self._words(answers)
@@ -97,12 +98,17 @@ class Questions:
         return known.stored
 
     async def _words(self, answers: Answers) -> Answer:
-        headed = [Headed({**message_words(each), "reply_to": None}, each) for each in answers]
+        headed = [_headed(each) for each in answers]
+        headed += [_headed(each, is_late=True) for each in answers.late]
         rows = await with_bodies(self._pool, headed, _MAX_CHARS)
         is_complete = answers.outcome is AskOutcome.COMPLETE
         return {
             "answers": rows,
             "outcome": None if is_complete else str(answers.outcome),
             "no_answer_of": listed(answers.missing),
-            "too_late": listed(each.message_id for each in answers.late),
         }
+
+
+def _headed(answer: RunMessage, *, is_late: bool = False) -> Headed:
+    words = {**message_words(answer), "reply_to": None, "late": True if is_late else None}
+    return Headed(words, answer)

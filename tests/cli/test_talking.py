@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from agentpool import AgentPoolMember, AskOutcome, RunAddress, open_pool
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.running import parser
 
-from .conftest import Shell
+from .conftest import POOL, Shell
 
 
 def test_two_runs_talk(library: Shell) -> None:
@@ -141,6 +142,40 @@ def test_a_question_says_what_came_of_it(library: Shell) -> None:
     assert (nobody.code, nobody.raw, "nobody" in nobody.err) == (1, b"", True)
     late = library("ask queue:work 'Where?' --timeout 3s --expect all --key key.q")
     assert (late.code, "timed out; no answer of queue.work" in late.err) == (1, True)
+
+
+def test_what_is_answered_too_late_or_once_more_is_in_the_inbox(library: Shell) -> None:
+    library("join --as run.you")
+    asking = "ask run.you 'Deploy?' --timeout 1ms --key key.q"
+    assert library(asking).code == 1
+    for body in ("yes", "no, do not"):
+        assert library(f"reply key.q '{body}' --as run.you").row["delivered_to"] == ["run.me"]
+    assert library("inbox --bodies --field body").out == "yes\nno, do not\n"
+    again = library(asking)
+    assert (again.code, again.raw) == (1, b"")
+
+
+async def test_what_a_program_has_kept_that_came_too_late_is_shown(library: Shell) -> None:
+    async with open_pool("pool.db", POOL) as pool:
+        me, you = (pool.acting_as(AgentPoolMember(f"run.{each}", "agent.x")) for each in _TWO)
+        for each in (me, you):
+            await pool.join_run(each.member)
+        to = RunAddress.run("run.you")
+        answers = await me.ask(to, "Deploy?", timeout=0.001, idempotency_key="key.q")
+        assert (answers.outcome, answers) == (AskOutcome.TIMED_OUT, ())
+        [question] = [each.message for each in (await pool.snapshot()).messages]
+        await you.reply(question, "no, do not")
+    asking = "ask run.you 'Deploy?' --timeout 1ms --key key.q"
+    again = await asyncio.to_thread(library, asking)
+    assert (again.code, "timed out" in again.err) == (1, True)
+    assert (again.row["from"], again.row["body"], again.row["late"]) == (
+        "run.you",
+        "no, do not",
+        True,
+    )
+
+
+_TWO = ("me", "you")
 
 
 def test_an_answer_is_in_the_name_of_the_inbox_that_was_taken_from(library: Shell) -> None:

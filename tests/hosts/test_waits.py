@@ -76,6 +76,33 @@ async def test_a_question_without_an_answer_says_so(pool: AgentPool) -> None:
     assert answers == {"outcome": "timed_out", "no_answer_of": ["run.bob"]}
 
 
+async def test_what_is_answered_too_late_or_once_more_is_taken(
+    pool: AgentPool, bob: MemberHandle
+) -> None:
+    async with hosted(impatient(pool)) as host:
+        asked = await host("ask", to="run.bob", text="Deploy?", timeout=0)
+        assert (await ended(host, asked))["outcome"] == "timed_out"
+        [question] = [each.message for each in (await pool.snapshot()).messages]
+        for text in ("yes", "no, do not"):
+            await bob.reply(question, text)
+        assert [each["text"] for each in (await host("take"))["messages"]] == ["yes", "no, do not"]
+
+
+async def test_what_a_program_has_kept_that_came_too_late_is_shown(
+    pool: AgentPool, bob: MemberHandle
+) -> None:
+    await pool.join_run(ADA)
+    key = f"ask.{0:028x}"
+    to = RunAddress.run("run.bob")
+    await pool.acting_as(ADA).ask(to, "Deploy?", timeout=0, message_id=key)
+    [question] = [each.message for each in (await pool.snapshot()).messages]
+    await bob.reply(question, "no, do not")
+    async with hosted(impatient(pool)) as host:
+        answers = await host.wait(key)
+    [answer] = answers["answers"]
+    assert (answer["text"], answer["late"], answers["outcome"]) == ("no, do not", True, "timed_out")
+
+
 async def test_a_question_that_nobody_receives_says_so(ada: Host) -> None:
     assert await ada("ask", to="run:run.nobody", text="Where?") == {"outcome": "nobody"}
 
