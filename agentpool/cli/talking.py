@@ -10,7 +10,7 @@ from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, message_row, receipt_row
 from agentpool.cli.times import seconds
-from agentpool.faces.naming import address, claim_named, claimed_message, message_named
+from agentpool.faces.naming import address, claim_named, claimed_message, message_named, not_found
 from agentpool.rules.queues import queue_run
 
 __all__ = ("VERBS", "inbox_of", "of_inbox")
@@ -184,11 +184,11 @@ async def _replied(options: Namespace, out: Printer, body: _Body) -> int:
     claim = claim_named(options.message)
     async with a_pool(options) as pool:
         if claim is None:
-            stored = await message_named(pool, options.message)
+            stored = await message_named(pool, options.message, options.run)
         else:
             stored = await claimed_message(pool, *claim)
         if stored is None:
-            out.say(f"there is no message {options.message!r}")
+            out.say(await not_found(pool, options.message))
             return 1
         if claim is None:
             me = await member_for(pool, options, out)

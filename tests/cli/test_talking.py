@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from agentpool import AgentPoolMember, AskOutcome, RunAddress, open_pool
+from agentpool import AgentPoolMember, AskOutcome, MessageExplanation, RunAddress, open_pool
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.running import parser
+from agentpool.faces import naming
+from agentpool.faces.naming import message_with_id
 
 from .conftest import POOL, Shell
 
@@ -153,6 +155,59 @@ def test_what_is_answered_too_late_or_once_more_is_in_the_inbox(library: Shell) 
     assert library("inbox --bodies --field body").out == "yes\nno, do not\n"
     again = library(asking)
     assert (again.code, again.raw) == (1, b"")
+
+
+@pytest.mark.parametrize("verb", ["send", "ask"])
+def test_a_key_that_is_the_id_of_another_message_leads_nobody_astray(
+    library: Shell, verb: str
+) -> None:
+    library("join --as run.you")
+    library(f"{verb} run.you 'Where is Dune?' --key key.q", *["--timeout=1ms"][: verb == "ask"])
+    [asked] = [each for each in library("tail").rows if each["run"] == "run.me"][-1:]
+    id_ = asked["about"].partition(":")[2]
+    evil = library(f"send run.you evil --key {id_} --as run.evil").row["message"]
+    for line in (f"reply {id_} 'Shelf 42.' --as run.you", f"show {id_}", f"thread {id_}"):
+        refused = library(line)
+        assert (refused.code, refused.raw) == (2, b"")
+        assert "whose key is 'key.q', and the key of another from 'run.evil'" in refused.err
+    assert library(f"show {evil} --field body").out == "evil\n"
+    answered = library("reply key.q 'Shelf 42.' --as run.you")
+    assert answered.row["delivered_to"] == ["run.me"]
+    assert library(f"explain {id_} --field sender").out == "run.me\n"
+    thread = library(f"thread {answered.row['message']} --field body")
+    assert thread.out == "Where is Dune?\nShelf 42.\n"
+
+
+async def test_an_id_is_looked_for_in_the_inbox_and_back_through_the_log(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_pool("pool.db", POOL) as pool:
+        me, you = (pool.acting_as(AgentPoolMember(f"run.{each}", "agent.x")) for each in _TWO)
+        for each in (me, you):
+            await pool.join_run(each.member)
+        to_you, to_me = (RunAddress.run(each.run_id) for each in (you, me))
+        sent = await me.send(to_you, "Where is Dune?", idempotency_key="key.q")
+        for _ in range(2):
+            await me.send_many([(to_me, "no matter")] * 100)
+        id_ = sent.message_id
+        assert await message_with_id(pool, id_, most=400) is None
+        assert await message_with_id(pool, id_, "run.me", most=400) is None
+        assert (await message_with_id(pool, id_, "run.you", most=400)) is not None
+        assert (await message_with_id(pool, id_)) is not None
+        explained = await pool.explain(id_)
+        assert isinstance(explained, MessageExplanation)
+        assert explained.idempotency_key == "key.q"
+        number = explained.statuses[0].seq
+    show = await asyncio.to_thread(library, f"show {id_} --field body")
+    assert show.out == "Where is Dune?\n"
+    answered = await asyncio.to_thread(library, f"reply {id_} 'Shelf 42.' --as run.you")
+    assert answered.row["delivered_to"] == ["run.me"]
+    for name in (id_, number):
+        thread = await asyncio.to_thread(library, f"thread {name} --field body")
+        assert thread.out == "Where is Dune?\nShelf 42.\n"
+    monkeypatch.setattr(naming, "LOOK_BACK", 400)
+    unknown = await asyncio.to_thread(library, "show nosuch")
+    assert (unknown.code, "among the newest 400 records; give its key" in unknown.err) == (1, True)
 
 
 async def test_what_a_program_has_kept_that_came_too_late_is_shown(library: Shell) -> None:
