@@ -105,6 +105,7 @@ class Wait(Arguments, frozen=True):
         ),
     ] = field(name="for")
     timeout: _Seconds = 300.0
+    offset: Annotated[int, Meta(ge=0, description="so many answers you have read")] = 0
 
 
 class Content(Arguments, frozen=True):

@@ -8,7 +8,15 @@ from anyio import move_on_after
 from agentpool import AgentPoolStoredMessage, Answers, AskOutcome, MessageStatus, RunMessage
 from agentpool.errors import InvalidTransitionError, InvalidValueError, shown
 from agentpool.faces.naming import address
-from agentpool.mcp.answers import Answer, Headed, listed, message_words, with_bodies
+from agentpool.mcp.answers import (
+    Answer,
+    Headed,
+    fitting,
+    listed,
+    message_words,
+    said,
+    with_bodies,
+)
 from agentpool.mcp.arguments import Ask
 from agentpool.mcp.seat import Seat
 from agentpool.mcp.standing import Standing, going_on, withdrawn_if_left
@@ -19,6 +27,9 @@ from agentpool.runtime.drafts import fresh_id
 __all__ = ("Questions",)
 
 _MAX_CHARS: Final = 20_000
+_AROUND: Final = 160
+"""Characters of an answer for how to read on."""
+
 _LEAST_PATIENCE: Final = 0.05
 
 
@@ -44,17 +55,20 @@ class Questions:
                         late="inbox",  # where `take` finds it, whether or not it is waited for
                         idempotency_key=key,
                     )
-                    return await self._words(answers)
+                    return await self._words(key, answers)
                 if await self._found(key) is not None:
                     return going_on(key)
                 # Not even that was done in time: a busy store, or no patience at all.
                 patience = 2 * max(patience, _LEAST_PATIENCE)
 
-    async def go_on(self, key: str, patience: float) -> Answer:
-        """Wait on for the answers to a question that was asked."""
+    async def go_on(self, key: str, patience: float, offset: int = 0) -> Answer:
+        """Wait on for the answers to a question that was asked.
+
+        :param offset: so many of the answers are left out: they have been read
+        """
         stored = await self._known(key)
         with move_on_after(patience):
-            return await self._words(await self._pool.ask(stored.message))
+            return await self._words(key, await self._pool.ask(stored.message), offset)
         return (await self.standing(key)).answer or going_on(key)
 
     async def standing(self, key: str) -> Standing:
@@ -72,7 +86,7 @@ class Questions:
         if answers is None:
             return Standing("working", None, at)
         is_cancelled = stored.receipt.status is MessageStatus.CANCELLED
-        words = await self._words(answers)
+        words = await self._words(key, answers)
         return Standing("cancelled" if is_cancelled else "completed", words, at)
 
     async def cancel(self, key: str) -> None:
@@ -97,16 +111,20 @@ class Questions:
             return None
         return known.stored
 
-    async def _words(self, answers: Answers) -> Answer:
+    async def _words(self, key: str, answers: Answers, offset: int = 0) -> Answer:
         headed = [_headed(each) for each in answers]
         headed += [_headed(each, is_late=True) for each in answers.late]
-        rows = await with_bodies(self._pool, headed, _MAX_CHARS)
         is_complete = answers.outcome is AskOutcome.COMPLETE
-        return {
-            "answers": rows,
+        ended: Answer = {
             "outcome": None if is_complete else str(answers.outcome),
             "no_answer_of": listed(answers.missing),
         }
+        room = _MAX_CHARS - _AROUND - len(said(ended))
+        left = headed[offset:]
+        rows = await with_bodies(self._pool, left[: fitting(left, room)], room)
+        read = offset + len(rows)
+        more = f"{len(headed) - read} more; wait(for={key!r}, offset={read}) has them"
+        return {"answers": rows, "more": more if read < len(headed) else None, **ended}
 
 
 def _headed(answer: RunMessage, *, is_late: bool = False) -> Headed:
