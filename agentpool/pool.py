@@ -9,13 +9,16 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self, cast
 
+from msgspec.structs import replace
+
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle
 from agentpool.membership import Membership
 from agentpool.rules.asking import Answers, Asking
-from agentpool.rules.explaining.explanations import Explanation
+from agentpool.rules.explaining.explanations import Explanation, NothingFound
 from agentpool.rules.explaining.finding import Explainable, explain, what_is_meant
+from agentpool.rules.explaining.words import in_words
 from agentpool.rules.gathering import wanted_members
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember
@@ -34,6 +37,7 @@ from agentpool.runtime.asking import Question
 from agentpool.runtime.bodies import HasBody, MessageBody
 from agentpool.runtime.drafts import Composed
 from agentpool.runtime.events import events_after
+from agentpool.runtime.finding import look_back
 from agentpool.runtime.opened import OpenedPool
 from agentpool.runtime.upkeep import Upkeep
 from agentpool.stores.base import AgentPoolStore, Bulk, checked_place
@@ -373,8 +377,8 @@ class AgentPool:
         """Say why a run, queue, agent, message or wake is as it is: as data, and in words by `str`.
 
         It looks up what has that name, in this order, and only reads. What no index finds, message
-        ids that are not the key of their message and the events near a wake, it looks for among the
-        newest records; the explanation says how far.
+        ids that are not the key of their message and the events near a wake, it looks for among
+        newer records, for such an id among the newest 20,000; the explanation says how far.
 
         :param what: a run id, the name or run id of a queue, a condition id, the idempotency key or
             id of a message, an agent id; or a message, receipt, registration, member or queue
@@ -382,8 +386,15 @@ class AgentPool:
         :raises InvalidValueError: it is nothing that could be a name, or have one
         :raises CorruptRecordError: what it is about cannot be read
         """
-        meant = what_is_meant(what)
-        return await self._opened.query(Bulk(partial(explain, meant=meant)))
+        meant, pool = what_is_meant(what), self._opened
+        found = await pool.query(Bulk(partial(explain, meant=meant)))
+        if not isinstance(found, NothingFound) or not meant.may_be_message_id:
+            return found
+        before, after = await look_back(pool.store, pool.pool_id, meant.name, found.searched_after)
+        if before is None:
+            return in_words(replace(found, searched_after=after))
+        meant = what_is_meant(before.stored.message)
+        return await pool.query(Bulk(partial(explain, meant=meant)))
 
     # --- waits
 

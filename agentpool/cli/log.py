@@ -24,7 +24,7 @@ from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, event_row, event_words, message_row, receipt_row
 from agentpool.cli.times import Since, since
 from agentpool.errors import InvalidValueError
-from agentpool.faces.naming import message_named, recorded_message
+from agentpool.faces.naming import message_named, message_with_id, not_found, recorded_message
 from agentpool.rules.command import PoolView
 from agentpool.rules.history import page_of_events, record_before
 from agentpool.stores.base import Bulk
@@ -149,6 +149,7 @@ async def _print(
 
 def _show_arguments(parser: ArgumentParser) -> None:
     in_pool(parser)
+    chosen_run(parser, "the run in whose inbox it is looked for too")
     parser.add_argument("what", help="a message (id, key or token), or the number of a record")
 
 
@@ -156,7 +157,7 @@ async def _show(options: Namespace, out: Printer) -> int:
     async with looked_at(options) as pool:
         what = options.what
         if not what.isdecimal():
-            stored = await message_named(pool, what)
+            stored = await message_named(pool, what, options.run)
             return await _show_message(pool, what, stored, out)
         stored = await recorded_message(pool, int(what))
         if stored is not None:
@@ -177,7 +178,7 @@ async def _show_message(
     pool: AgentPool, what: str, stored: AgentPoolStoredMessage | None, out: Printer
 ) -> int:
     if stored is None:
-        out.say(f"there is no message {what!r} (`agentpool explain` says what is near)")
+        out.say(f"{await not_found(pool, what)} (`agentpool explain` says what is near)")
         return 1
     row = {**message_row(stored.message), **receipt_row(stored.receipt)}
     out.row({**row, "body": await body_in(pool, stored.message)})
@@ -189,9 +190,9 @@ async def _show_message(
 
 async def _thread(options: Namespace, out: Printer) -> int:
     async with looked_at(options) as pool:
-        stored = await message_named(pool, options.what)
+        stored = await _stored(pool, options)
         if stored is None:
-            out.say(f"there is no message {options.what!r}")
+            out.say(await not_found(pool, options.what))
             return 1
         first = await _first_of(pool, stored)
         rows = [
@@ -201,12 +202,18 @@ async def _thread(options: Namespace, out: Printer) -> int:
     return int(not out.rows(rows))
 
 
+async def _stored(pool: AgentPool, options: Namespace) -> AgentPoolStoredMessage | None:
+    if options.what.isdecimal():
+        return await recorded_message(pool, int(options.what))
+    return await message_named(pool, options.what, options.run)
+
+
 async def _first_of(pool: AgentPool, stored: AgentPoolStoredMessage) -> AgentPoolStoredMessage:
     """Go back from answer to question."""
     seen = {stored.message.message_id}
     while stored.message.reply_to is not None and stored.message.reply_to not in seen:
         seen.add(stored.message.reply_to)
-        before = await message_named(pool, stored.message.reply_to)
+        before = await message_with_id(pool, stored.message.reply_to)
         if before is None:
             break
         stored = before

@@ -3,14 +3,14 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Final, Literal, TypeAlias
 
-from agentpool import AgentPoolMember, AskOutcome
+from agentpool import AgentPool, AgentPoolMember, AskOutcome, RunMessage
 from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in_pool, takes_body
 from agentpool.cli.hooks import asked_by_hook, tell_host
 from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if_absent
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_in, message_row, receipt_row
 from agentpool.cli.times import seconds
-from agentpool.faces.naming import address, claim_named, claimed_message, message_named
+from agentpool.faces.naming import address, claim_named, claimed_message, message_named, not_found
 from agentpool.rules.queues import queue_run
 
 __all__ = ("VERBS", "inbox_of", "of_inbox")
@@ -117,7 +117,11 @@ def _ask_arguments(parser: ArgumentParser) -> None:
         "--expect", type=_expected, default=1, metavar="N", help="so many answers (1), or 'all'"
     )
     parser.add_argument(
-        "--timeout", type=seconds, default=30.0, metavar="SPAN", help="how long it waits (30s)"
+        "--timeout",
+        type=seconds,
+        default=30.0,
+        metavar="SPAN",
+        help="how long it waits (30s); what comes later is in the inbox",
     )
 
 
@@ -133,17 +137,33 @@ async def _asked(options: Namespace, out: Printer, body: _Body) -> int:
             body,
             expected=options.expect,
             timeout=options.timeout,
+            late="inbox",  # this process, which could be asked for what is kept, ends
             idempotency_key=options.key,
         )
         for answer in answers:
-            said = await body_in(pool, answer)
-            row: Row = {"from": answer.sender, "message": answer.message_id, "body": said}
-            out.row(row, f"{answer.sender}: {said if isinstance(said, str) else repr(said)}")
+            await _print_answer(pool, answer, out)
+        # Where a program has asked under this key they are kept, and not in the inbox.
+        for answer in answers.late:
+            await _print_answer(pool, answer, out, is_late=True)
     if answers.outcome is AskOutcome.COMPLETE:
         return 0
     missing = f"; no answer of {', '.join(answers.missing)}" if answers.missing else ""
     out.say(f"{answers.outcome.replace('_', ' ')}{missing}")
     return 1
+
+
+async def _print_answer(
+    pool: AgentPool, answer: RunMessage, out: Printer, *, is_late: bool = False
+) -> None:
+    said = await body_in(pool, answer)
+    row: Row = {
+        "from": answer.sender,
+        "message": answer.message_id,
+        "body": said,
+        "late": is_late,
+    }
+    who = f"{answer.sender} (too late, or beyond what was expected)" if is_late else answer.sender
+    out.row(row, f"{who}: {said if isinstance(said, str) else repr(said)}")
 
 
 # --- reply
@@ -164,11 +184,11 @@ async def _replied(options: Namespace, out: Printer, body: _Body) -> int:
     claim = claim_named(options.message)
     async with a_pool(options) as pool:
         if claim is None:
-            stored = await message_named(pool, options.message)
+            stored = await message_named(pool, options.message, options.run)
         else:
             stored = await claimed_message(pool, *claim)
         if stored is None:
-            out.say(f"there is no message {options.message!r}")
+            out.say(await not_found(pool, options.message))
             return 1
         if claim is None:
             me = await member_for(pool, options, out)

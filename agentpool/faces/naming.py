@@ -9,14 +9,16 @@ from agentpool import (
     AgentPoolError,
     AgentPoolStoredMessage,
     InvalidValueError,
-    MessageExplanation,
     RunAddress,
+    RunMessage,
     RunMessageRecorded,
 )
+from agentpool.errors import shown
 from agentpool.rules.claims import require_current
 from agentpool.rules.command import PoolView
 from agentpool.rules.queues import queue_run
 from agentpool.rules.tokens import claim_of
+from agentpool.runtime.finding import LOOK_BACK, message_by_id
 
 __all__ = (
     "address",
@@ -24,6 +26,8 @@ __all__ = (
     "claim_named",
     "claimed_message",
     "message_named",
+    "message_with_id",
+    "not_found",
     "recorded_message",
 )
 
@@ -86,22 +90,58 @@ async def claimed_message(
     return await recorded_message(pool, claim.seq)
 
 
-async def message_named(pool: AgentPool, name: str) -> AgentPoolStoredMessage | None:
-    """Find a message by its key or id, or by the token under which it was taken."""
+async def message_named(
+    pool: AgentPool, name: str, run_id: str | None = None
+) -> AgentPoolStoredMessage | None:
+    """Find a message by its id, else by its key, or by the token under which it was taken.
+
+    :param run_id: the run that acts, in whose inbox an id is looked for too
+    :raises InvalidValueError: it is the id of one message and the key of another
+    """
     claim = _CLAIM.fullmatch(name)
     if claim is not None:
         return await recorded_message(pool, int(claim[2]))
-    found = await _by_key(pool, name)
-    if found is None:
-        explained = await pool.explain(name)
-        if isinstance(explained, MessageExplanation):
-            return await _by_key(pool, explained.idempotency_key)
-    return found
+    # Whoever likes can take the id of a message for the key of another.
+    by_id = await message_with_id(pool, name, run_id)
+    known = await pool.store.query(pool.pool_id, lambda view: view.message_by_key(name))
+    by_key = None if known is None else known.stored
+    if by_id is None or by_key is None:
+        return by_id or by_key
+    _refuse_others(name, by_id.message, by_key.message)
+    return by_id
 
 
-async def _by_key(pool: AgentPool, key: str) -> AgentPoolStoredMessage | None:
-    known = await pool.store.query(pool.pool_id, lambda view: view.message_by_key(key))
-    return None if known is None else known.stored
+async def message_with_id(
+    pool: AgentPool, message_id: str, run_id: str | None = None, *, most: int = LOOK_BACK
+) -> AgentPoolStoredMessage | None:
+    """Find a message by its id alone; ``None``: it is not there, or too long ago.
+
+    :param run_id: the run in whose inbox it is looked for too
+    :param most: so many of the newest records are gone through where no index has it
+    """
+    return await message_by_id(pool.store, pool.pool_id, message_id, run_id=run_id, most=most)
+
+
+def _refuse_others(name: str, by_id: RunMessage, by_key: RunMessage) -> None:
+    if by_id.idempotency_key == by_key.idempotency_key:
+        return
+    msg = (
+        f"{shown(name)} is the id of a message from {by_id.sender!r}, whose key is"
+        f" {shown(by_id.idempotency_key)}, and the key of another from {by_key.sender!r}, whose id"
+        f" is {shown(by_key.message_id)}; give one of these"
+    )
+    raise InvalidValueError(msg)
+
+
+async def not_found(pool: AgentPool, name: str) -> str:
+    """Say that there is no message of a name, and how far it was looked for."""
+    head = await pool.store.query(pool.pool_id, lambda view: view.head)
+    if head <= LOOK_BACK:
+        return f"there is no message {shown(name)}"
+    return (
+        f"there is no message of the key {shown(name)}, nor of this id among the newest"
+        f" {LOOK_BACK:,} records; give its key, or show the record that holds it by its number"
+    )
 
 
 async def recorded_message(pool: AgentPool, seq: int) -> AgentPoolStoredMessage | None:

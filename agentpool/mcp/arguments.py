@@ -70,6 +70,13 @@ class Ask(Arguments, frozen=True):
         int | Literal["all"], Meta(description="how many answers, or 'all' who receive it")
     ] = 1
     timeout: _Seconds = 300.0
+    key: Annotated[
+        str | None,
+        Meta(
+            description="asked again under the same key, as after a failure, it is asked once, and"
+            " you get its answers"
+        ),
+    ] = None
 
 
 class Inbox(Arguments, frozen=True):
@@ -105,6 +112,7 @@ class Wait(Arguments, frozen=True):
         ),
     ] = field(name="for")
     timeout: _Seconds = 300.0
+    offset: Annotated[int, Meta(ge=0, description="so many answers you have read")] = 0
 
 
 class Content(Arguments, frozen=True):

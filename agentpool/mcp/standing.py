@@ -12,7 +12,7 @@ from agentpool.mcp.answers import Answer
 
 __all__ = ("Standing", "began_at", "going_on", "kind_of", "withdrawn_if_left")
 
-_ID: Final = re.compile(r"(ask|mail|member|event)\.([0-9a-f]{12})[0-9a-f]{16}")
+_ID: Final = re.compile(r"(ask|message|mail|member|event)\.([0-9a-f]{12})[0-9a-f]{16}")
 
 
 class Standing(NamedTuple):
@@ -29,9 +29,14 @@ class Standing(NamedTuple):
 
 
 def kind_of(wait_id: str) -> str | None:
-    """Say what an id is of: ask, mail, member or event; ``None``: it is none."""
+    """Say what an id is of: ask, mail, member or event; ``None``: it is none.
+
+    That of a question which this run has asked by other means is one too.
+    """
     found = _ID.fullmatch(wait_id)
-    return None if found is None else found[1]
+    if found is None:
+        return None
+    return "ask" if found[1] == "message" else found[1]
 
 
 def began_at(wait_id: str) -> int:

@@ -26,9 +26,13 @@ class Waits:
 
     async def wait(self, given: Wait, patience: float) -> Answer:
         """Wait, or wait on; or say how to go on."""
-        if kind_of(given.for_) is None:
-            return await self._wakes.wait(given, patience)
-        return await self._of(given.for_).go_on(given.for_, patience)
+        match kind_of(given.for_):
+            case None:
+                return await self._wakes.wait(given, patience)
+            case "ask":
+                return await self._questions.go_on(given.for_, patience, given.offset)
+            case _:
+                return await self._wakes.go_on(given.for_, patience)
 
     async def standing(self, wait_id: str) -> Standing:
         """Say how a question or a wait stands.

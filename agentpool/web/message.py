@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from agentpool import AgentPool, ContentNotFoundError
 from agentpool.cli.rows import address_words
 from agentpool.errors import CorruptRecordError
-from agentpool.faces.naming import message_named, recorded_message
+from agentpool.faces.naming import message_named, message_with_id, recorded_message
 from agentpool.rules.command import PoolView
 from agentpool.rules.explaining.explanations import Explanation, MessageExplanation
 from agentpool.rules.explaining.parts import Missed, Recipient
@@ -223,7 +223,7 @@ async def _before(pool: AgentPool, stored: AgentPoolStoredMessage) -> list[Agent
     """Go back from answer to question, and no further than so far."""
     found, seen = list[AgentPoolStoredMessage](), {stored.message.message_id}
     while (name := stored.message.reply_to) is not None and name not in seen:
-        before = await message_named(pool, name)
+        before = await message_with_id(pool, name, most=_LOOKED_AT)
         if before is None or len(found) == _MOST_BEFORE:
             break
         seen.add(name)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from agentpool import AgentPoolMember, AskOutcome, MessageExplanation, RunAddress, open_pool
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.running import parser
+from agentpool.faces import naming
+from agentpool.faces.naming import message_with_id
 
-from .conftest import Shell
+from .conftest import POOL, Shell
 
 
 def test_two_runs_talk(library: Shell) -> None:
@@ -141,6 +144,93 @@ def test_a_question_says_what_came_of_it(library: Shell) -> None:
     assert (nobody.code, nobody.raw, "nobody" in nobody.err) == (1, b"", True)
     late = library("ask queue:work 'Where?' --timeout 3s --expect all --key key.q")
     assert (late.code, "timed out; no answer of queue.work" in late.err) == (1, True)
+
+
+def test_what_is_answered_too_late_or_once_more_is_in_the_inbox(library: Shell) -> None:
+    library("join --as run.you")
+    asking = "ask run.you 'Deploy?' --timeout 1ms --key key.q"
+    assert library(asking).code == 1
+    for body in ("yes", "no, do not"):
+        assert library(f"reply key.q '{body}' --as run.you").row["delivered_to"] == ["run.me"]
+    assert library("inbox --bodies --field body").out == "yes\nno, do not\n"
+    again = library(asking)
+    assert (again.code, again.raw) == (1, b"")
+
+
+@pytest.mark.parametrize("verb", ["send", "ask"])
+def test_a_key_that_is_the_id_of_another_message_leads_nobody_astray(
+    library: Shell, verb: str
+) -> None:
+    library("join --as run.you")
+    library(f"{verb} run.you 'Where is Dune?' --key key.q", *["--timeout=1ms"][: verb == "ask"])
+    [asked] = [each for each in library("tail").rows if each["run"] == "run.me"][-1:]
+    id_ = asked["about"].partition(":")[2]
+    evil = library(f"send run.you evil --key {id_} --as run.evil").row["message"]
+    for line in (f"reply {id_} 'Shelf 42.' --as run.you", f"show {id_}", f"thread {id_}"):
+        refused = library(line)
+        assert (refused.code, refused.raw) == (2, b"")
+        assert "whose key is 'key.q', and the key of another from 'run.evil'" in refused.err
+    assert library(f"show {evil} --field body").out == "evil\n"
+    answered = library("reply key.q 'Shelf 42.' --as run.you")
+    assert answered.row["delivered_to"] == ["run.me"]
+    assert library(f"explain {id_} --field sender").out == "run.me\n"
+    thread = library(f"thread {answered.row['message']} --field body")
+    assert thread.out == "Where is Dune?\nShelf 42.\n"
+
+
+async def test_an_id_is_looked_for_in_the_inbox_and_back_through_the_log(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_pool("pool.db", POOL) as pool:
+        me, you = (pool.acting_as(AgentPoolMember(f"run.{each}", "agent.x")) for each in _TWO)
+        for each in (me, you):
+            await pool.join_run(each.member)
+        to_you, to_me = (RunAddress.run(each.run_id) for each in (you, me))
+        sent = await me.send(to_you, "Where is Dune?", idempotency_key="key.q")
+        for _ in range(2):
+            await me.send_many([(to_me, "no matter")] * 100)
+        id_ = sent.message_id
+        assert await message_with_id(pool, id_, most=400) is None
+        assert await message_with_id(pool, id_, "run.me", most=400) is None
+        assert (await message_with_id(pool, id_, "run.you", most=400)) is not None
+        assert (await message_with_id(pool, id_)) is not None
+        explained = await pool.explain(id_)
+        assert isinstance(explained, MessageExplanation)
+        assert explained.idempotency_key == "key.q"
+        number = explained.statuses[0].seq
+    show = await asyncio.to_thread(library, f"show {id_} --field body")
+    assert show.out == "Where is Dune?\n"
+    answered = await asyncio.to_thread(library, f"reply {id_} 'Shelf 42.' --as run.you")
+    assert answered.row["delivered_to"] == ["run.me"]
+    for name in (id_, number):
+        thread = await asyncio.to_thread(library, f"thread {name} --field body")
+        assert thread.out == "Where is Dune?\nShelf 42.\n"
+    monkeypatch.setattr(naming, "LOOK_BACK", 400)
+    unknown = await asyncio.to_thread(library, "show nosuch")
+    assert (unknown.code, "among the newest 400 records; give its key" in unknown.err) == (1, True)
+
+
+async def test_what_a_program_has_kept_that_came_too_late_is_shown(library: Shell) -> None:
+    async with open_pool("pool.db", POOL) as pool:
+        me, you = (pool.acting_as(AgentPoolMember(f"run.{each}", "agent.x")) for each in _TWO)
+        for each in (me, you):
+            await pool.join_run(each.member)
+        to = RunAddress.run("run.you")
+        answers = await me.ask(to, "Deploy?", timeout=0.001, idempotency_key="key.q")
+        assert (answers.outcome, answers) == (AskOutcome.TIMED_OUT, ())
+        [question] = [each.message for each in (await pool.snapshot()).messages]
+        await you.reply(question, "no, do not")
+    asking = "ask run.you 'Deploy?' --timeout 1ms --key key.q"
+    again = await asyncio.to_thread(library, asking)
+    assert (again.code, "timed out" in again.err) == (1, True)
+    assert (again.row["from"], again.row["body"], again.row["late"]) == (
+        "run.you",
+        "no, do not",
+        True,
+    )
+
+
+_TWO = ("me", "you")
 
 
 def test_an_answer_is_in_the_name_of_the_inbox_that_was_taken_from(library: Shell) -> None:

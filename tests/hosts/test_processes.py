@@ -95,6 +95,22 @@ async def test_a_claim_outlives_the_kill_of_its_server(store: Path, agent: Membe
     assert await agent.read(message) == "done"
 
 
+async def test_an_answer_outlives_the_kill_of_the_server_that_asked(
+    store: Path, agent: MemberHandle
+) -> None:
+    given = {"to": "run.bob", "text": "Where?", "key": "key.q"}
+    async with plain_host(store, "run.eve") as eve:
+        asking = asyncio.create_task(eve("ask", **given))
+        async with asyncio.timeout(BOUND), await agent.inbox.take() as delivery:
+            eve.process.kill()
+            with pytest.raises(EOFError):
+                await asking
+            await delivery.reply("Shelf 42.")
+    async with plain_host(store, "run.eve") as eve:
+        [answer] = (await eve("ask", **given))["answers"]
+    assert answer["text"] == "Shelf 42."
+
+
 async def test_a_wait_goes_on_in_a_server_in_another_process(
     store: Path, shared: AgentPool, agent: MemberHandle
 ) -> None:

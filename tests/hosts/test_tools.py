@@ -372,6 +372,44 @@ async def test_answers_are_bounded(ada: Host, pool: AgentPool) -> None:
     assert 19_000 < size(answers) <= 20_000
 
 
+async def test_many_answers_are_read_a_part_at_a_time(ada: Host, pool: AgentPool) -> None:
+    await ada("take")
+    members = [AgentPoolMember(f"run.{number:03}", "agent.many") for number in range(150)]
+    for each in members:
+        await pool.join_run(each)
+    asking = asyncio.create_task(ada("ask", to="agent.many", text="?", expect=140))
+    for each in members[:140]:
+        async with await pool.acting_as(each).inbox.take() as delivery:
+            await delivery.reply(f"I am {each.run_id}.")
+    answer = await asking
+    texts = [each["text"] for each in answer["answers"]]
+    assert len(texts) < 140
+    while "more" in answer:
+        assert size(answer) <= 20_000
+        left, wait_id = answer["more"].split(" ")[0], answer["more"].split("'")[1]
+        assert (int(left), f"offset={len(texts)})" in answer["more"]) == (140 - len(texts), True)
+        answer = await ada("wait", **{"for": wait_id, "offset": len(texts)})
+        texts += [each["text"] for each in answer["answers"]]
+    assert size(answer) <= 20_000
+    assert texts == [f"I am {each.run_id}." for each in members[:140]]
+
+
+async def test_who_has_not_answered_takes_room_from_the_answers(ada: Host, pool: AgentPool) -> None:
+    await ada("take")
+    members = [AgentPoolMember(f"run.{number:02}" + "r" * 500, "agent.x") for number in range(25)]
+    for each in members:
+        await pool.join_run(each)
+    asking = asyncio.create_task(ada("ask", to="agent.x", text="?", expect="all"))
+    for each in members[:5]:
+        async with await pool.acting_as(each).inbox.take() as delivery:
+            await delivery.reply(LONG)
+    for each in members[5:]:
+        await pool.leave_run(each.run_id)
+    answer = await asking
+    assert (len(answer["answers"]), len(answer["no_answer_of"])) == (5, 20)
+    assert size(answer) <= 20_000
+
+
 async def test_a_long_error_is_shortened(ada: Host) -> None:
     assert len(await ada.refusal("send", to="run." + "x" * 500, text="hi")) < 2100
 

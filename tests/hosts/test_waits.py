@@ -76,6 +76,76 @@ async def test_a_question_without_an_answer_says_so(pool: AgentPool) -> None:
     assert answers == {"outcome": "timed_out", "no_answer_of": ["run.bob"]}
 
 
+async def test_a_question_whose_call_was_lost_is_asked_again_under_its_key(
+    pool: AgentPool, bob: MemberHandle
+) -> None:
+    given = {"to": "run.bob", "text": "Where?", "key": "key.q", "timeout": BOUND}
+    async with hosted(Seat(pool, ADA)) as host:
+        asking = asyncio.create_task(host("ask", **given))
+        await until(pool, _wait_is_open)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    async with hosted(impatient(pool)) as host:
+        first = await host("ask", **given)
+        assert first == await host("ask", **given) == await host.wait(first["wait_id"])
+        await answer_once(bob, "Shelf 42.")
+        answers = await ended(host, first)
+        assert [each["text"] for each in answers["answers"]] == ["Shelf 42."]
+        assert await host("ask", **given) == answers
+        assert "another sender, target or content" in await host.refusal(
+            "ask", **{**given, "text": "When?"}
+        )
+    asked = [each.message for each in (await pool.snapshot()).messages]
+    assert [each.idempotency_key for each in asked if each.sender == "run.ada"] == ["key.q"]
+
+
+async def test_what_the_run_has_asked_by_other_means_goes_on(
+    pool: AgentPool, bob: MemberHandle
+) -> None:
+    await pool.join_run(ADA)
+    me, to = pool.acting_as(ADA), RunAddress.run("run.bob")
+    async with asyncio.TaskGroup() as tasks, hosted(impatient(pool)) as host:
+        tasks.create_task(me.ask(to, "Where?", idempotency_key="key.q"))
+        await until(pool, _wait_is_open)
+        first = await host("ask", to="run.bob", text="Where?", key="key.q")
+        assert first["wait_id"].startswith("message.")
+        await answer_once(bob, "Shelf 42.")
+        assert [each["text"] for each in (await ended(host, first))["answers"]] == ["Shelf 42."]
+        await me.ask(to, "When?", timeout=0, message_id="own", idempotency_key="key.own")
+        words = await host.refusal("ask", to="run.bob", text="When?", key="key.own")
+        assert "an id of its own" in words
+        sent = await me.send(to, "no question")
+        assert "has asked nothing" in await host.refusal("wait", **{"for": sent.message_id})
+
+
+async def test_what_is_answered_too_late_or_once_more_is_taken(
+    pool: AgentPool, bob: MemberHandle
+) -> None:
+    async with hosted(impatient(pool)) as host:
+        asked = await host("ask", to="run.bob", text="Deploy?", timeout=0)
+        assert (await ended(host, asked))["outcome"] == "timed_out"
+        [question] = [each.message for each in (await pool.snapshot()).messages]
+        for text in ("yes", "no, do not"):
+            await bob.reply(question, text)
+        assert [each["text"] for each in (await host("take"))["messages"]] == ["yes", "no, do not"]
+
+
+async def test_what_a_program_has_kept_that_came_too_late_is_shown(
+    pool: AgentPool, bob: MemberHandle
+) -> None:
+    await pool.join_run(ADA)
+    key = f"ask.{0:028x}"
+    to = RunAddress.run("run.bob")
+    await pool.acting_as(ADA).ask(to, "Deploy?", timeout=0, message_id=key)
+    [question] = [each.message for each in (await pool.snapshot()).messages]
+    await bob.reply(question, "no, do not")
+    async with hosted(impatient(pool)) as host:
+        answers = await host.wait(key)
+    [answer] = answers["answers"]
+    assert (answer["text"], answer["late"], answers["outcome"]) == ("no, do not", True, "timed_out")
+
+
 async def test_a_question_that_nobody_receives_says_so(ada: Host) -> None:
     assert await ada("ask", to="run:run.nobody", text="Where?") == {"outcome": "nobody"}
 

@@ -28,7 +28,7 @@ LAYERS = {
     "doctor.server": "doctor stores stores.batch stores.postgres rules wire errors support",
     "testing": "* doctor opening pool membership member asking serving inbox runtime stores"
     " stores.batch stores.sqlite rules wire errors support",
-    "faces": "* rules wire errors support",
+    "faces": "* runtime rules wire errors support",
     "mcp": "* faces runtime stores rules wire errors support",
     "otel": "pool runtime stores stores.sqlite rules wire errors support",
     "cli": "* faces copying opening pool doctor stores stores.sqlite rules wire errors support",

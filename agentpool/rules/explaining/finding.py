@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from agentpool.errors import InvalidValueError
 from agentpool.rules.command import Placed, PoolView
 from agentpool.rules.explaining.awaiting import OpenQuestions
+from agentpool.rules.explaining.by_id import id_among_records, id_by_index
 from agentpool.rules.explaining.explanations import Explanation, NothingFound
 from agentpool.rules.explaining.messages import explain_message
 from agentpool.rules.explaining.names import PAGE, alike_in_pool, names_of, near_names
@@ -19,7 +20,6 @@ from agentpool.rules.explaining.wakes import explain_wake
 from agentpool.rules.explaining.words import in_words
 from agentpool.rules.queues import Queue, is_queue, queue_run
 from agentpool.rules.requirements import require_open
-from agentpool.rules.rows import Asked, Contract, asked_key, contract_key, load
 from agentpool.wire.ids import check_identifier
 from agentpool.wire.records import (
     AgentPoolMember,
@@ -39,18 +39,30 @@ Explainable: TypeAlias = (
 """What can be explained: by a name of it, or by what users have of it."""
 
 _Explain: TypeAlias = Callable[[], Explanation]
+_LookUp: TypeAlias = Callable[[PoolView, str], _Explain | None]
 
 
 class Meant(NamedTuple):
-    """What is to be explained; of an unknown kind, whatever has that name."""
+    """What is to be explained; of an unknown kind, whatever has that name.
+
+    :ivar field: which of the names of such a thing it is, where it is that of a thing itself
+    """
 
     name: str
     kind: NameKind | None = None
+    field: str | None = None
+
+    @property
+    def may_be_message_id(self) -> bool:
+        """Whether it may be the id of a message."""
+        return self.kind in {None, NameKind.MESSAGE} and self.field != _KEY
 
 
+_KEY: Final = "idempotency_key"
+_ID: Final = "message_id"
 _OBJECTS: Final[dict[type, tuple[NameKind, str]]] = {
-    RunMessage: (NameKind.MESSAGE, "idempotency_key"),
-    MessageReceipt: (NameKind.MESSAGE, "message_id"),
+    RunMessage: (NameKind.MESSAGE, _KEY),
+    MessageReceipt: (NameKind.MESSAGE, _ID),
     WakeCondition: (NameKind.WAKE, "condition_id"),
     WakeRegistration: (NameKind.WAKE, "condition_id"),
     AgentPoolMember: (NameKind.RUN, "run_id"),
@@ -71,7 +83,7 @@ def what_is_meant(what: Explainable) -> Meant:
             f" itself, got {type_.__name__}"
         )
         raise InvalidValueError(msg)
-    meant = Meant(getattr(what, found[1]), found[0]) if found else Meant(str.__str__(what))
+    meant = Meant(getattr(what, found[1]), *found) if found else Meant(str.__str__(what))
     check_identifier(meant.name, "what")
     return meant
 
@@ -79,12 +91,18 @@ def what_is_meant(what: Explainable) -> Meant:
 def explain(view: PoolView, meant: Meant) -> Explanation:
     """Explain something, or say what has a name that is near. Changes nothing."""
     require_open(view)
-    kinds = _LOOK_UPS if meant.kind is None else {meant.kind: _LOOK_UPS[meant.kind]}
-    named = {kind: there for kind, look in kinds.items() if (there := look(view, meant.name))}
+    look_ups = _look_ups_of(meant)
+    named = {kind: there for kind, look in look_ups.items() if (there := look(view, meant.name))}
     if not named:
         return in_words(_by_message_id(view, meant) or _nothing(view, meant))
     first, *others = named
     return in_words(replace(named[first](), also=tuple(others)))
+
+
+def _look_ups_of(meant: Meant) -> dict[NameKind, _LookUp]:
+    if meant.kind is None:
+        return _LOOK_UPS
+    return {meant.kind: _BY_FIELD.get(meant.field, _LOOK_UPS[meant.kind])}
 
 
 # --- look-ups by index: each gives what explains it, where there is something of that name
@@ -121,17 +139,24 @@ def _wake(view: PoolView, name: str) -> _Explain | None:
 
 
 def _message(view: PoolView, name: str) -> _Explain | None:
-    known = view.message_by_key(name) or view.message_by_key(_key_of_question(view, name))
-    return None if known is None else lambda: explain_message(view, known)
+    by_id = _message_by_id(view, name)
+    if by_id is not None or view.message_by_key(name) is None:
+        return by_id
+    # Whoever likes can take the id of a message for the key of another.
+    newest = id_among_records(view, name, _before_newest(view), PAGE)
+    return _explaining(view, newest) or _message_by_key(view, name)
 
 
-def _key_of_question(view: PoolView, message_id: str) -> str:
-    """Find the key of a message that asks for answers, by its id."""
-    contract = load(view, contract_key(message_id), Contract)
-    if contract is not None:
-        return contract.idempotency_key
-    asked = load(view, asked_key(message_id), Asked)
-    return message_id if asked is None else asked.key(message_id)
+def _message_by_id(view: PoolView, name: str) -> _Explain | None:
+    return _explaining(view, id_by_index(view, name))
+
+
+def _message_by_key(view: PoolView, name: str) -> _Explain | None:
+    return _explaining(view, view.message_by_key(name))
+
+
+def _explaining(view: PoolView, known: Placed[AgentPoolStoredMessage] | None) -> _Explain | None:
+    return None if known is None else partial(explain_message, view, known)
 
 
 def _agent(view: PoolView, name: str) -> _Explain | None:
@@ -140,34 +165,29 @@ def _agent(view: PoolView, name: str) -> _Explain | None:
     return partial(explain_agent, view, name) if is_there else None
 
 
-_LOOK_UPS: Final[dict[NameKind, Callable[[PoolView, str], _Explain | None]]] = {
+_LOOK_UPS: Final[dict[NameKind, _LookUp]] = {
     NameKind.RUN: _run,
     NameKind.QUEUE: _queue,
     NameKind.WAKE: _wake,
     NameKind.MESSAGE: _message,
     NameKind.AGENT: _agent,
 }
+_BY_FIELD: Final[dict[str | None, _LookUp]] = {_ID: _message_by_id, _KEY: _message_by_key}
 
 
 # --- what no index finds
 
 
-def _newest(view: PoolView) -> Iterator[Placed[AgentPoolStoredMessage]]:
-    """Go through the newest records of messages, the last first."""
-    for seq, payload in reversed(view.records(max(view.head - PAGE, 0), PAGE)):
-        if isinstance(payload, RunMessageRecorded):
-            yield Placed(seq, payload.stored)
+def _before_newest(view: PoolView) -> int:
+    return max(view.head - PAGE, 0)
 
 
 def _by_message_id(view: PoolView, meant: Meant) -> Explanation | None:
     """Find a message by its id, which is its key too, or no index has."""
-    if meant.kind not in {None, NameKind.MESSAGE}:
+    if not meant.may_be_message_id:
         return None
-    for placed in _newest(view):
-        if placed.stored.message.message_id == meant.name:
-            key = placed.stored.message.idempotency_key
-            return explain_message(view, view.message_by_key(key) or placed)
-    return None
+    found = id_among_records(view, meant.name, _before_newest(view), PAGE)
+    return None if found is None else explain_message(view, found)
 
 
 def _nothing(view: PoolView, meant: Meant) -> NothingFound:
@@ -186,11 +206,12 @@ def _nothing(view: PoolView, meant: Meant) -> NothingFound:
         now=view.now,
         alike=tuple(sorted(alike.values(), key=lambda each: not each.same_look)),
         what=meant.name,
-        searched_after=max(view.head - PAGE, 0),
+        searched_after=_before_newest(view),
     )
 
 
 def _message_names(view: PoolView) -> Iterator[str]:
-    for placed in _newest(view):
-        yield placed.stored.message.idempotency_key
-        yield placed.stored.message.message_id
+    for _, payload in reversed(view.records(_before_newest(view), PAGE)):
+        if isinstance(payload, RunMessageRecorded):
+            yield payload.stored.message.idempotency_key
+            yield payload.stored.message.message_id

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from agentpool.pool import AgentPool
 from agentpool.rules.claims import ClaimNext
-from agentpool.rules.explaining.explanations import Explained, MessageExplanation
+from agentpool.rules.explaining.explanations import Explained, MessageExplanation, NothingFound
 from agentpool.rules.explaining.finding import Explainable
 from agentpool.rules.explaining.parts import Alike, NameKind, RecipientState
 from agentpool.rules.recipients import WhyNot
@@ -267,3 +267,29 @@ class PoolExplainingTests(PoolKit):
             for number in (1, 2):
                 answer = f"reply.question.run.b.{number}"
                 assert await states(pool, answer) == {"run.a": RecipientState.KEPT}
+
+    # --- by which name
+
+    async def test_an_id_that_is_no_key_is_found_however_many_came_since(self) -> None:
+        async with self.opened("run.a", "run.b") as pool:
+            sent = await pool.send(a_message())
+            me = pool.acting_as(a_member("run.a"))
+            await me.send_many([(RunAddress.run("run.b"), "no matter")] * 150)
+            names: tuple[Explainable, ...] = (sent.message_id, sent)
+            for what in names:
+                assert (await message_seen(pool, what)).idempotency_key == "key.message.1"
+            found = await explained(pool, "message.none", NothingFound)
+            assert found.searched_after == 0
+
+    async def test_the_id_of_a_message_is_not_taken_for_the_key_of_another(self) -> None:
+        async with self.opened("run.a", "run.b", "run.c") as pool:
+            sent = await pool.send(a_message())
+            other = a_message("message.2", sender="run.c", idempotency_key="message.1")
+            await pool.send(other)
+            names: dict[str, tuple[Explainable, ...]] = {
+                "run.a": ("message.1", sent, "key.message.1"),
+                "run.c": ("message.2", other),
+            }
+            for sender, named in names.items():
+                for each in named:
+                    assert (await message_seen(pool, each)).sender == sender
