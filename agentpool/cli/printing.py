@@ -91,6 +91,8 @@ class Printer:
         sys.stderr.write(f"agentpool: {harmless(text)}\n")
 
     def _value(self, row: Row, name: str) -> None:
+        if name == "body" and row.get("unreadable") is not None:
+            self.say(str(row["unreadable"]))
         if name not in row:
             msg = f"--field: there is no {name!r} here; there are {', '.join(row)}"
             raise InvalidValueError(msg)

@@ -2,12 +2,14 @@
 
 from agentpool import (
     ContentNotFoundError,
+    CorruptRecordError,
     EntityKind,
     EventEnvelope,
     MessageReceipt,
     RunAddress,
     RunMessage,
 )
+from agentpool.cli.arguments import decoded
 from agentpool.cli.printing import Row
 from agentpool.cli.times import age, iso
 from agentpool.pool import AgentPool
@@ -16,7 +18,7 @@ from agentpool.rules.explaining.parts import Presence
 
 __all__ = (
     "address_words",
-    "body_in",
+    "body_row",
     "event_row",
     "event_words",
     "member_row",
@@ -33,16 +35,14 @@ def address_words(to: RunAddress) -> str:
     return f"{target.__struct_config__.tag}:{id_}"
 
 
-async def body_in(pool: AgentPool, message: RunMessage) -> str | bytes | None:
-    """Read the body of a message; ``None``: the store keeps none under its ref."""
+async def body_row(pool: AgentPool, message: RunMessage) -> Row:
+    """Read the body of a message; it is ``None`` where the store keeps none, or a damaged one."""
     try:
-        body = await pool.body(message).bytes()
+        return {"body": decoded(await pool.body(message).bytes()), "unreadable": None}
     except ContentNotFoundError:
-        return None
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return body
+        return {"body": None, "unreadable": None}
+    except CorruptRecordError as error:  # which is to stop none of the others
+        return {"body": None, "unreadable": str(error)}
 
 
 def message_row(message: RunMessage) -> dict[str, object]:
@@ -101,6 +101,8 @@ def event_words(row: Row) -> str:
         words.append(" ".join(tags))
     if row.get("body") is not None:
         words.append(repr(row["body"]))
+    if row.get("unreadable") is not None:
+        words.append(str(row["unreadable"]))
     return "  ".join(words)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
-from agentpool.cli.arguments import EXIT_CODES, Verb, add_verb
+from agentpool.cli.arguments import BROKEN, EXIT_CODES, Verb, add_verb
 from agentpool.cli.printing import Printer, harmless
 from agentpool.errors import (
     AgentPoolError,
@@ -25,11 +25,11 @@ __all__ = ("MODULES", "main", "parser", "verbs_of")
 
 _BROKEN_PIPE: Final = 141
 _INTERRUPTED: Final = 130
-_NOTHING, _USAGE, _REFUSED, _BUSY, _BROKEN = range(1, 6)
+_NOTHING, _USAGE, _REFUSED, _BUSY = range(1, 5)
 
 _BY_RETRY: Final = {
     RetryClassification.RETRYABLE: _BUSY,
-    RetryClassification.REPAIR_NEEDED: _BROKEN,
+    RetryClassification.REPAIR_NEEDED: BROKEN,
 }
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     "looking": ("pools", "members", "stats", "top", "explain"),
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(error)
     except OSError as error:  # of what it prints to
         sys.stderr.write(f"agentpool {verb.name}: {error.strerror or error}\n")
-        return _BROKEN
+        return BROKEN
     return code
 
 
