@@ -14,7 +14,7 @@ from agentpool.cli.printing import Row
 from agentpool.cli.times import age, iso
 from agentpool.pool import AgentPool
 from agentpool.rules.explaining.overview import MemberSeen, Overview
-from agentpool.rules.explaining.parts import Presence
+from agentpool.rules.explaining.presence import Held
 
 __all__ = (
     "address_words",
@@ -112,7 +112,7 @@ def member_row(seen: MemberSeen, now: int) -> Row:
     return {
         "run": member.run_id,
         "agent": member.agent_id,
-        "presence": "queue" if seen.is_queue else _presence(seen, now),
+        "presence": "queue" if seen.is_queue else _presence(held, now),
         "since": iso(held.since),
         "process": held.process,
         "unread": inbox.unread,
@@ -123,9 +123,8 @@ def member_row(seen: MemberSeen, now: int) -> Row:
     }
 
 
-def _presence(seen: MemberSeen, now: int) -> str:
-    until = seen.held.until
-    return "lost" if until is not None and until < now else str(seen.held.presence)
+def _presence(held: Held, now: int) -> str:
+    return "lost" if held.is_lost(now) else str(held.presence)
 
 
 def overview_row(seen: Overview) -> dict[str, object]:
@@ -136,7 +135,7 @@ def overview_row(seen: Overview) -> dict[str, object]:
         "records": seen.records,
         "last_change": iso(seen.last_change),
         "members": len(runs),
-        "here": sum(each.held.presence is Presence.HERE for each in runs),
+        "here": sum(each.held.is_here(seen.now) for each in runs),
         "queues": len(seen.members) - len(runs),
         "unread": seen.unread,
         "claimed": seen.claimed,

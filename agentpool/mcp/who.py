@@ -3,7 +3,7 @@
 from heapq import nsmallest
 from typing import Final
 
-from agentpool import AgentPoolMember, Presence
+from agentpool import AgentPoolMember
 from agentpool.mcp.answers import Answer, listed, rows_within
 from agentpool.rules.command import PoolView
 from agentpool.rules.explaining.inboxes import inbox_counted, rows_of
@@ -43,5 +43,5 @@ def _words(view: PoolView, member: AgentPoolMember) -> Answer:
         "unread": unread,
         "topics": listed(member.topics),
         # One that joined without a lease has nobody who says whether it is alive.
-        "here": True if held(view, run_id).presence is Presence.HERE else None,
+        "here": True if held(view, run_id).is_here(view.now) else None,
     }

@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 import anyio
 
 from agentpool import AgentPool
-from agentpool.rules.explaining.parts import Presence
 from agentpool.rules.explaining.phrases import span, until_words
 from agentpool.rules.rows import ACCEPTED, AWAY, EXPIRY, LEASE, PUBLISHED, RESPONSE, WAKE
 from agentpool.web.glance import MOST, Claimed, Glance, Waiting, glance
@@ -86,12 +85,13 @@ def _urgency(now: int, each: Seen) -> tuple[bool, bool, bool, int, str]:
     inbox = each.seen.inbox
     oldest = each.seen.oldest_at
     is_late = any(owed.until is not None and owed.until <= now for owed in each.owes)
-    return (not _is_lost(now, each), not is_late, not inbox.dead, oldest or now, each.run_id)
-
-
-def _is_lost(now: int, each: Seen) -> bool:
-    until = each.seen.held.until
-    return until is not None and until < now
+    return (
+        not each.seen.held.is_lost(now),
+        not is_late,
+        not inbox.dead,
+        oldest or now,
+        each.run_id,
+    )
 
 
 # --- in words, for who listens
@@ -108,8 +108,7 @@ def _counts(seeing: Seeing) -> dict[str, str]:
     for each in seeing.members:
         inbox = each.seen.inbox
         counts["queues" if each.seen.is_queue else "runs"] += 1
-        is_here = each.seen.held.presence is Presence.HERE
-        counts["here"] += is_here and not _is_lost(seeing.glance.now, each)
+        counts["here"] += each.seen.held.is_here(seeing.glance.now)
         counts["unread"] += inbox.unread
         counts["claimed"] += inbox.claimed
         counts["dead"] += inbox.dead
@@ -274,7 +273,7 @@ def _member(seeing: Seeing, each: Seen) -> Sequence[Content]:
 def _presence(now: int, each: Seen) -> Content:
     if each.seen.is_queue:
         return "queue"
-    if _is_lost(now, each):
+    if each.seen.held.is_lost(now):
         return el("strong", "lost", class_="bad")
     return str(each.seen.held.presence)
 

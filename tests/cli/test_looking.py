@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from agentpool import AgentPool, AgentPoolMember
 from agentpool.cli import looking
+from agentpool.cli.rows import member_row, overview_row
 from agentpool.cli.running import MODULES
 from agentpool.doctor import Level, examine
 from agentpool.rules.explaining import overview
+from agentpool.stores.memory import InMemoryAgentPoolStore
+from agentpool.testing.conformance.pool_kit import ManualClock
 
 from .conftest import POOL, Shell
 
@@ -131,6 +135,19 @@ def test_numbers_of_a_pool(library: Shell) -> None:
     assert library("top --count 2 --interval 0").rows[1]["unread"] == 1
     top = library("top --count 1", terminal=True).out
     assert top.startswith("\x1b[H\x1b[2Jpool.library: 6 records, 1 members, 0 here, 1 unread")
+
+
+async def test_who_has_outlived_its_lease_is_lost_and_not_here() -> None:
+    clock = ManualClock()
+    async with InMemoryAgentPoolStore(clock=clock) as store:
+        pool = await AgentPool.open(store, POOL)
+        await pool.member(AgentPoolMember("run.gone", "agent.any"), lease=3600)
+        for hours, presence, here in ((0, "here", 1), (3, "lost", 0)):
+            clock.advance(hours * 3_600_000)
+            seen = await looking.looked_over(pool)
+            assert member_row(seen.members[0], seen.now)["presence"] == presence
+            assert overview_row(seen)["here"] == here
+        await pool.aclose()
 
 
 def test_of_many_members_all_are_listed(library: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
