@@ -10,9 +10,10 @@ from agentpool import (
     RunMessage,
 )
 from agentpool.cli.arguments import decoded
-from agentpool.cli.printing import Row
+from agentpool.cli.printing import AT_LEAST, Row
 from agentpool.cli.times import age, iso
 from agentpool.pool import AgentPool
+from agentpool.rules.explaining.inboxes import at_least
 from agentpool.rules.explaining.overview import MemberSeen, Overview
 from agentpool.rules.explaining.presence import Held
 
@@ -120,6 +121,7 @@ def member_row(seen: MemberSeen, now: int) -> Row:
         "dead": inbox.dead,
         "oldest_seconds": age(seen.oldest_at, now),
         "topics": [] if seen.is_queue else list(member.topics),
+        AT_LEAST: at_least([inbox]),
     }
 
 
@@ -130,6 +132,7 @@ def _presence(held: Held, now: int) -> str:
 def overview_row(seen: Overview) -> dict[str, object]:
     """Describe a pool in numbers."""
     runs = [each for each in seen.members if not each.is_queue]
+    counted = seen.counted
     return {
         "pool": seen.pool_id,
         "records": seen.records,
@@ -137,11 +140,12 @@ def overview_row(seen: Overview) -> dict[str, object]:
         "members": len(runs),
         "here": sum(each.held.is_here(seen.now) for each in runs),
         "queues": len(seen.members) - len(runs),
-        "unread": seen.unread,
-        "claimed": seen.claimed,
-        "dead": seen.dead,
+        "unread": counted.unread,
+        "claimed": counted.claimed,
+        "dead": counted.dead,
         "oldest_seconds": None if seen.oldest_age is None else seen.oldest_age / 1000,
         "waits": seen.waits,
         "overdue_seconds": seen.overdue / 1000,
         "behind": seen.behind,
+        AT_LEAST: seen.at_least,
     }

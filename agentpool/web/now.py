@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from agentpool import AgentPool
+from agentpool.rules.explaining.inboxes import at_least
 from agentpool.rules.explaining.phrases import span, until_words
 from agentpool.rules.rows import ACCEPTED, AWAY, EXPIRY, LEASE, PUBLISHED, RESPONSE, WAKE
 from agentpool.web.glance import MOST, Claimed, Glance, Waiting, glance
@@ -113,13 +114,17 @@ def _counts(seeing: Seeing) -> dict[str, str]:
         counts["claimed"] += inbox.claimed
         counts["dead"] += inbox.dead
     names = ("runs", "here", "queues", "unread", "claimed", "dead")
-    numbers = {name: f"{counts[name]:,}" for name in names}
+    numbers = {name: f"{counts[name]:,}{_more(seeing, name)}" for name in names}
     overdue = seeing.glance.overdue
     return {
         **numbers,
         "waits": f"{seeing.glance.waits_in_all:,}",
         "overdue": f"{len(overdue)}{'+' if len(overdue) == MOST else ''}",
     }
+
+
+def _more(seeing: Seeing, name: str) -> str:
+    return "+" if name in at_least(each.seen.inbox for each in seeing.members) else ""
 
 
 # --- the page
@@ -257,14 +262,14 @@ def _pager(pool_id: str, page: int, pages: int) -> Html:
 def _member(seeing: Seeing, each: Seen) -> Sequence[Content]:
     now, seen = seeing.glance.now, each.seen
     inbox = seen.inbox
-    more = "" if inbox.is_all else "+"
+    more = dict.fromkeys(at_least([inbox]), "+")
     return (
         explained(seeing.pool_id, each.run_id),
         NO_VALUE if seen.is_queue else explained(seeing.pool_id, seen.member.agent_id),
         _presence(now, each),
-        f"{inbox.unread:,}{more}",
-        f"{inbox.claimed:,}",
-        el("strong", f"{inbox.dead:,}", class_="bad") if inbox.dead else "0",
+        f"{inbox.unread:,}{more.get('unread', '')}",
+        f"{inbox.claimed:,}{more.get('claimed', '')}",
+        _marked("dead", f"{inbox.dead:,}{more.get('dead', '')}"),
         age(now, seen.oldest_at),
         f"{each.owes_in_all:,}",
     )
@@ -284,8 +289,9 @@ def _presence(now: int, each: Seen) -> Content:
 def _claims(seeing: Seeing) -> Html:
     rows = [_claim(seeing, each) for each in seeing.glance.claims]
     in_all = max(sum(each.seen.inbox.claimed for each in seeing.members), len(rows))
+    caption = of_all(len(rows), in_all, "held claims", _more(seeing, "claimed"))
     names = ("message", "inbox", "held by", "attempt", "delivered", "claim")
-    return section("claims", "Claims", table(of_all(len(rows), in_all, "held claims"), names, rows))
+    return section("claims", "Claims", table(caption, names, rows))
 
 
 def _claim(seeing: Seeing, each: Claimed) -> Sequence[Content]:
@@ -337,7 +343,7 @@ def _dead(seeing: Seeing) -> Html:
         for each in seeing.glance.dead
     ]
     in_all = max(sum(each.seen.inbox.dead for each in seeing.members), len(rows))
-    caption = of_all(len(rows), in_all, "dead letters")
+    caption = of_all(len(rows), in_all, "dead letters", _more(seeing, "dead"))
     names = ("message", "inbox", "attempts", "from")
     return section("dead", "Dead letters", table(caption, names, rows))
 

@@ -13,6 +13,7 @@ from agentpool.errors import ClaimLostError, CorruptRecordError, NotAMemberError
 from agentpool.mcp import Seat
 from agentpool.mcp.arguments import TOOLS
 from agentpool.mcp.who import who_is_there
+from agentpool.rules.explaining import inboxes
 from agentpool.stores.memory import InMemoryAgentPoolStore
 from agentpool.testing.conformance.pool_kit import ManualClock
 
@@ -37,6 +38,17 @@ async def test_who_tells_who_you_are_and_who_is_there(ada: Host, bob: MemberHand
         "members": [{"run": "run.bob", "agent": "agent.reviewer", "unread": 1}],
     }
     assert "members" not in await ada("who", agent="agent.nobody")
+
+
+async def test_who_says_where_it_counted_the_first_only(
+    ada: Host, bob: MemberHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inboxes, "_MOST_COUNTED", 2)
+    for more in ({}, {"at_least": ["unread"]}, {"at_least": ["unread"]}):
+        await bob.send(RunAddress.run("run.bob"), "for later")
+        [member] = (await ada("who"))["members"]
+        assert {name: member[name] for name in member if name == "at_least"} == more
+    assert member["unread"] == 2
 
 
 async def test_who_has_outlived_its_lease_is_not_here() -> None:
