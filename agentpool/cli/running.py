@@ -50,6 +50,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says, and give the exit code."""
+    _open_closed()
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(given).parse_args(given)
     verb: Verb = options.verb
@@ -88,6 +89,14 @@ def _hint(error: AgentPoolError) -> str:
     if isinstance(error, IncompatibleStoreError):
         return "\n(`agentpool init` makes a store, and brings an older one to this version)"
     return ""
+
+
+def _open_closed() -> None:
+    """Put empty streams where standard ones are closed, before a file is opened in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            place = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(place, mode, encoding="utf-8", closefd=False))
 
 
 def _be_robust() -> None:
