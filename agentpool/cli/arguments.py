@@ -12,6 +12,7 @@ from agentpool.errors import InvalidValueError
 
 __all__ = (
     "AGENT",
+    "BROKEN",
     "EXIT_CODES",
     "Doing",
     "Verb",
@@ -19,6 +20,7 @@ __all__ = (
     "add_verb",
     "body_of",
     "chosen_run",
+    "decoded",
     "in_pool",
     "in_store",
     "printed",
@@ -29,6 +31,7 @@ Doing: TypeAlias = int | Coroutine[Any, Any, int]
 """The exit code of a verb, or what comes to it on an event loop."""
 
 AGENT: Final = "agent.shell"
+BROKEN: Final = 5
 EXIT_CODES: Final = (
     "exit code: 0 done, 1 nothing there or not in time, 2 wrong arguments, 3 refused,"
     " 4 busy (try again), 5 broken"
@@ -141,19 +144,20 @@ def body_of(options: Namespace) -> str | bytes:
     """
     given: str = options.body
     if given == "-":
-        return _decoded(sys.stdin.buffer.read())
+        return decoded(sys.stdin.buffer.read())
     if not given.startswith("@"):
         return given
     if given.startswith("@@"):
         return given[1:]
     try:
-        return _decoded(Path(given[1:]).read_bytes())
+        return decoded(Path(given[1:]).read_bytes())
     except OSError as error:
         msg = f"body: {given[1:]!r} cannot be read: {error.strerror}; write @@ for a text with @"
         raise InvalidValueError(msg) from error
 
 
-def _decoded(data: bytes) -> str | bytes:
+def decoded(data: bytes) -> str | bytes:
+    """Give the text where it is UTF-8, else the bytes."""
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -6,9 +6,9 @@ from typing import Final
 
 from agentpool import AgentPool, CorruptRecordError, PoolNotOpenError, UnknownRecordError
 from agentpool.cli.arguments import Verb, in_pool, in_store
-from agentpool.cli.looking import looked_over
+from agentpool.cli.looking import counted
 from agentpool.cli.opening import a_store, where
-from agentpool.cli.printing import Printer
+from agentpool.cli.printing import Printer, for_people
 from agentpool.cli.reports import FORMATS, Checked, PoolChecked
 from agentpool.cli.rows import overview_row
 from agentpool.cli.times import seconds
@@ -100,7 +100,7 @@ async def _pools(store: AgentPoolStore, options: Namespace) -> list[str]:
 
 async def _checked(store: AgentPoolStore, pool_id: str, options: Namespace) -> PoolChecked:
     try:
-        seen = await looked_over(AgentPool(store, pool_id))
+        seen = await counted(AgentPool(store, pool_id))
     except (CorruptRecordError, UnknownRecordError) as error:
         finding = broken("records", str(error), "see `agentpool doctor`")
         return PoolChecked(pool_id, {}, (finding,))
@@ -116,16 +116,17 @@ def findings(seen: Overview, max_age: float, max_dead: int) -> Iterator[Finding]
     :param max_dead: how many dead letters there may be
     """
     oldest, overdue = (seen.oldest_age or 0) / 1000, seen.overdue / 1000
+    numbers = for_people(overview_row(seen))
     if oldest > max_age:
         advice = "see `agentpool members`, and start a consumer of the inbox"
         yield note("unread", f"the oldest unread message is {oldest:.0f} s old", advice)
     else:
-        yield ok("unread", f"{seen.unread} unread")
-    if seen.dead > max_dead:
+        yield ok("unread", f"{numbers['unread']} unread")
+    if seen.counted.dead > max_dead:
         advice = "see `agentpool dead`, and put them back or throw them away"
-        yield note("dead letters", f"{seen.dead} were put aside", advice)
+        yield note("dead letters", f"{numbers['dead']} were put aside", advice)
     else:
-        yield ok("dead letters", f"{seen.dead} were put aside")
+        yield ok("dead letters", f"{numbers['dead']} were put aside")
     if overdue > _GRACE:
         advice = "nobody keeps the pool: any process that opens it does"
         yield note("overdue", f"something has been due for {overdue:.0f} s", advice)

@@ -18,10 +18,10 @@ from agentpool import (
     EventKind,
     RunMessageRecorded,
 )
-from agentpool.cli.arguments import Verb, chosen_run, in_pool
+from agentpool.cli.arguments import BROKEN, Verb, chosen_run, in_pool
 from agentpool.cli.opening import looked_at
 from agentpool.cli.printing import Printer, Row
-from agentpool.cli.rows import body_in, event_row, event_words, message_row, receipt_row
+from agentpool.cli.rows import body_row, event_row, event_words, message_row, receipt_row
 from agentpool.cli.times import Since, since
 from agentpool.errors import InvalidValueError
 from agentpool.faces.naming import message_named, message_with_id, not_found, recorded_message
@@ -140,7 +140,9 @@ async def _print(
         return
     if options.bodies and event.event_kind is _DELIVERED:
         stored = await recorded_message(pool, seq)
-        row["body"] = None if stored is None else await body_in(pool, stored.message)
+        row |= {"body": None, "unreadable": None}
+        if stored is not None:
+            row |= await body_row(pool, stored.message)
     out.row(row, event_words(row))
 
 
@@ -180,9 +182,9 @@ async def _show_message(
     if stored is None:
         out.say(f"{await not_found(pool, what)} (`agentpool explain` says what is near)")
         return 1
-    row = {**message_row(stored.message), **receipt_row(stored.receipt)}
-    out.row({**row, "body": await body_in(pool, stored.message)})
-    return 0
+    body = await body_row(pool, stored.message)
+    out.row({**message_row(stored.message), **receipt_row(stored.receipt), **body})
+    return 0 if body["unreadable"] is None else BROKEN
 
 
 # --- thread
@@ -196,7 +198,7 @@ async def _thread(options: Namespace, out: Printer) -> int:
             return 1
         first = await _first_of(pool, stored)
         rows = [
-            {**message_row(each.message), "body": await body_in(pool, each.message)}
+            {**message_row(each.message), **await body_row(pool, each.message)}
             for each in await _answers(pool, first)
         ]
     return int(not out.rows(rows))

@@ -11,7 +11,7 @@ import msgspec
 from agentpool import AgentPool, NothingFound
 from agentpool.cli.arguments import Verb, in_pool, in_store
 from agentpool.cli.opening import a_store, looked_at
-from agentpool.cli.printing import Printer, Row
+from agentpool.cli.printing import Printer, Row, for_people
 from agentpool.cli.rows import member_row, overview_row
 from agentpool.cli.times import iso, seconds
 from agentpool.rules.explaining.overview import (
@@ -21,8 +21,9 @@ from agentpool.rules.explaining.overview import (
     overview,
 )
 from agentpool.stores.base import Bulk
+from agentpool.stores.counting import backlog_of
 
-__all__ = ("VERBS", "looked_over")
+__all__ = ("VERBS", "counted", "looked_over")
 
 _SHOWN_BY_TOP: Final = 20
 
@@ -36,6 +37,14 @@ async def looked_over(pool: AgentPool) -> Overview:
         some = await pool.store.query(pool.pool_id, Bulk(question))
         members += some
     return seen._replace(members=members)
+
+
+async def counted(pool: AgentPool) -> Overview:
+    """Look over a pool, and count all that is in its inboxes, however much it is."""
+    seen = await looked_over(pool)
+    if not seen.at_least:
+        return seen
+    return seen._replace(backlog=await backlog_of(pool.store, pool.pool_id))
 
 
 # --- pools
@@ -81,7 +90,7 @@ async def _members(options: Namespace, out: Printer) -> int:
 
 async def _stats(options: Namespace, out: Printer) -> int:
     async with looked_at(options) as pool:
-        out.row(overview_row(await looked_over(pool)))
+        out.row(overview_row(await counted(pool)))
     return 0
 
 
@@ -118,7 +127,8 @@ def _show(out: Printer, seen: Overview) -> None:
 
 def _summary(row: Row) -> str:
     names: Sequence[str] = ("records", "members", "here", "unread", "claimed", "dead", "waits")
-    numbers = ", ".join(f"{row[name]} {name}" for name in names)
+    cells = for_people(row)
+    numbers = ", ".join(f"{cells[name]} {name}" for name in names)
     return f"{row['pool']}: {numbers}"
 
 

@@ -16,10 +16,13 @@ from typing import Final, TextIO, TypeAlias
 
 from agentpool.errors import InvalidValueError
 
-__all__ = ("Printer", "Row", "as_json", "harmless")
+__all__ = ("AT_LEAST", "Printer", "Row", "as_json", "for_people", "harmless")
 
 Row: TypeAlias = Mapping[str, object]
 """What is printed: by names, text, numbers, lists of these, and bytes where a body is no text."""
+
+AT_LEAST: Final = "at_least"
+"""The field of a row that lists which of its numbers may be more; for people they have a ``+``."""
 
 _NOT_ASCII: Final = re.compile(r"[^ -~]")
 _BEYOND: Final = 0x10000
@@ -68,9 +71,9 @@ class Printer:
             self.text(text)
         else:
             wide = max(map(len, row))
-            for name, value in row.items():
-                if not _is_empty(value):
-                    self.text(f"{name:<{wide}}  {_cell(value)}")
+            for name, cell in for_people(row).items():
+                if not _is_empty(row[name]):
+                    self.text(f"{name:<{wide}}  {cell}")
         return True
 
     def text(self, text: str) -> None:
@@ -91,6 +94,8 @@ class Printer:
         sys.stderr.write(f"agentpool: {harmless(text)}\n")
 
     def _value(self, row: Row, name: str) -> None:
+        if name == "body" and row.get("unreadable") is not None:
+            self.say(str(row["unreadable"]))
         if name not in row:
             msg = f"--field: there is no {name!r} here; there are {', '.join(row)}"
             raise InvalidValueError(msg)
@@ -111,8 +116,9 @@ class Printer:
         self._out.flush()
 
     def _table(self, rows: Sequence[Row]) -> None:
-        names = [name for name in rows[0] if any(not _is_empty(each[name]) for each in rows)]
-        lines = [names, *([harmless(_cell(each[name])) for name in names] for each in rows)]
+        cells = [for_people(each) for each in rows]
+        names = [name for name in cells[0] if any(not _is_empty(each[name]) for each in rows)]
+        lines = [names, *([harmless(each[name]) for name in names] for each in cells)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for number, line in enumerate(lines):
             padded = zip(line, widths, strict=True)
@@ -149,6 +155,17 @@ def _escaped(character: str) -> str:
 
 def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str | list) and not value)
+
+
+def for_people(row: Row) -> dict[str, str]:
+    """Write a row for people, name by name."""
+    more = row.get(AT_LEAST)
+    names = more if isinstance(more, list) else []
+    return {
+        name: f"{_cell(value)}{'+' if name in names else ''}"
+        for name, value in row.items()
+        if name != AT_LEAST
+    }
 
 
 def _cell(value: object) -> str:

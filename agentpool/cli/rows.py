@@ -2,21 +2,24 @@
 
 from agentpool import (
     ContentNotFoundError,
+    CorruptRecordError,
     EntityKind,
     EventEnvelope,
     MessageReceipt,
     RunAddress,
     RunMessage,
 )
-from agentpool.cli.printing import Row
+from agentpool.cli.arguments import decoded
+from agentpool.cli.printing import AT_LEAST, Row
 from agentpool.cli.times import age, iso
 from agentpool.pool import AgentPool
+from agentpool.rules.explaining.inboxes import at_least
 from agentpool.rules.explaining.overview import MemberSeen, Overview
-from agentpool.rules.explaining.parts import Presence
+from agentpool.rules.explaining.presence import Held
 
 __all__ = (
     "address_words",
-    "body_in",
+    "body_row",
     "event_row",
     "event_words",
     "member_row",
@@ -33,16 +36,14 @@ def address_words(to: RunAddress) -> str:
     return f"{target.__struct_config__.tag}:{id_}"
 
 
-async def body_in(pool: AgentPool, message: RunMessage) -> str | bytes | None:
-    """Read the body of a message; ``None``: the store keeps none under its ref."""
+async def body_row(pool: AgentPool, message: RunMessage) -> Row:
+    """Read the body of a message; it is ``None`` where the store keeps none, or a damaged one."""
     try:
-        body = await pool.body(message).bytes()
+        return {"body": decoded(await pool.body(message).bytes()), "unreadable": None}
     except ContentNotFoundError:
-        return None
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return body
+        return {"body": None, "unreadable": None}
+    except CorruptRecordError as error:  # which is to stop none of the others
+        return {"body": None, "unreadable": str(error)}
 
 
 def message_row(message: RunMessage) -> dict[str, object]:
@@ -101,6 +102,8 @@ def event_words(row: Row) -> str:
         words.append(" ".join(tags))
     if row.get("body") is not None:
         words.append(repr(row["body"]))
+    if row.get("unreadable") is not None:
+        words.append(str(row["unreadable"]))
     return "  ".join(words)
 
 
@@ -110,7 +113,7 @@ def member_row(seen: MemberSeen, now: int) -> Row:
     return {
         "run": member.run_id,
         "agent": member.agent_id,
-        "presence": "queue" if seen.is_queue else _presence(seen, now),
+        "presence": "queue" if seen.is_queue else _presence(held, now),
         "since": iso(held.since),
         "process": held.process,
         "unread": inbox.unread,
@@ -118,29 +121,31 @@ def member_row(seen: MemberSeen, now: int) -> Row:
         "dead": inbox.dead,
         "oldest_seconds": age(seen.oldest_at, now),
         "topics": [] if seen.is_queue else list(member.topics),
+        AT_LEAST: at_least([inbox]),
     }
 
 
-def _presence(seen: MemberSeen, now: int) -> str:
-    until = seen.held.until
-    return "lost" if until is not None and until < now else str(seen.held.presence)
+def _presence(held: Held, now: int) -> str:
+    return "lost" if held.is_lost(now) else str(held.presence)
 
 
 def overview_row(seen: Overview) -> dict[str, object]:
     """Describe a pool in numbers."""
     runs = [each for each in seen.members if not each.is_queue]
+    counted = seen.counted
     return {
         "pool": seen.pool_id,
         "records": seen.records,
         "last_change": iso(seen.last_change),
         "members": len(runs),
-        "here": sum(each.held.presence is Presence.HERE for each in runs),
+        "here": sum(each.held.is_here(seen.now) for each in runs),
         "queues": len(seen.members) - len(runs),
-        "unread": seen.unread,
-        "claimed": seen.claimed,
-        "dead": seen.dead,
+        "unread": counted.unread,
+        "claimed": counted.claimed,
+        "dead": counted.dead,
         "oldest_seconds": None if seen.oldest_age is None else seen.oldest_age / 1000,
         "waits": seen.waits,
         "overdue_seconds": seen.overdue / 1000,
         "behind": seen.behind,
+        AT_LEAST: seen.at_least,
     }

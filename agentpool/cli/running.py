@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
-from agentpool.cli.arguments import EXIT_CODES, Verb, add_verb
+from agentpool.cli.arguments import BROKEN, EXIT_CODES, Verb, add_verb
 from agentpool.cli.printing import Printer, harmless
 from agentpool.errors import (
     AgentPoolError,
@@ -27,11 +27,11 @@ __all__ = ("MODULES", "main", "parser", "verbs_of")
 
 _BROKEN_PIPE: Final = 141
 _INTERRUPTED: Final = 130
-_NOTHING, _USAGE, _REFUSED, _BUSY, _BROKEN = range(1, 6)
+_NOTHING, _USAGE, _REFUSED, _BUSY = range(1, 5)
 
 _BY_RETRY: Final = {
     RetryClassification.RETRYABLE: _BUSY,
-    RetryClassification.REPAIR_NEEDED: _BROKEN,
+    RetryClassification.REPAIR_NEEDED: BROKEN,
 }
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     "looking": ("pools", "members", "stats", "top", "explain"),
@@ -52,6 +52,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says, and give the exit code."""
+    _open_closed()
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(given).parse_args(given)
     verb: Verb = options.verb
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(error)
     except OSError as error:  # of what it prints to
         sys.stderr.write(f"agentpool {verb.name}: {error.strerror or error}\n")
-        return _BROKEN
+        return BROKEN
     return code
 
 
@@ -90,6 +91,14 @@ def _hint(error: AgentPoolError) -> str:
     if isinstance(error, IncompatibleStoreError):
         return "\n(`agentpool init` makes a store, and brings an older one to this version)"
     return ""
+
+
+def _open_closed() -> None:
+    """Put empty streams where standard ones are closed, before a file is opened in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            place = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(place, mode, encoding="utf-8", closefd=False))
 
 
 def _be_robust() -> None:

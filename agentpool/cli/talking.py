@@ -8,7 +8,7 @@ from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in
 from agentpool.cli.hooks import asked_by_hook, tell_host
 from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if_absent
 from agentpool.cli.printing import Printer, Row
-from agentpool.cli.rows import body_in, message_row, receipt_row
+from agentpool.cli.rows import body_row, message_row, receipt_row
 from agentpool.cli.times import seconds
 from agentpool.faces.naming import address, claim_named, claimed_message, message_named, not_found
 from agentpool.rules.queues import queue_run
@@ -55,8 +55,8 @@ async def _listed(options: Namespace, out: Printer) -> int:
         run_id = inbox_of(options)
         await tell_if_absent(pool, run_id, out)
         for message in await pool.inbox(run_id).peek(options.count):
-            row = message_row(message)
-            rows.append({**row, "body": await body_in(pool, message)} if options.bodies else row)
+            body = await body_row(pool, message) if options.bodies else {}
+            rows.append({**message_row(message), **body})
     return int(not out.rows(rows))
 
 
@@ -155,13 +155,9 @@ async def _asked(options: Namespace, out: Printer, body: _Body) -> int:
 async def _print_answer(
     pool: AgentPool, answer: RunMessage, out: Printer, *, is_late: bool = False
 ) -> None:
-    said = await body_in(pool, answer)
-    row: Row = {
-        "from": answer.sender,
-        "message": answer.message_id,
-        "body": said,
-        "late": is_late,
-    }
+    read = await body_row(pool, answer)
+    said = read["unreadable"] or read["body"]
+    row: Row = {"from": answer.sender, "message": answer.message_id, **read, "late": is_late}
     who = f"{answer.sender} (too late, or beyond what was expected)" if is_late else answer.sender
     out.row(row, f"{who}: {said if isinstance(said, str) else repr(said)}")
 

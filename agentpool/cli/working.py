@@ -7,7 +7,7 @@ from agentpool import AgentPool, DeadLetter, Delivery
 from agentpool.cli.arguments import Verb, acting, in_pool
 from agentpool.cli.opening import a_pool, looked_at, member_for, tell_if_absent
 from agentpool.cli.printing import Printer, Row
-from agentpool.cli.rows import body_in, message_row
+from agentpool.cli.rows import body_row, message_row
 from agentpool.cli.talking import inbox_of, of_inbox
 from agentpool.cli.times import seconds
 from agentpool.faces.naming import claim_name, claim_named
@@ -66,7 +66,7 @@ async def _taken_row(pool: AgentPool, run_id: str, delivery: Delivery) -> Row:
         **message_row(delivery.message),
         "attempt": delivery.attempt,
         "token": claim_name(delivery.token, run_id),
-        "body": await body_in(pool, delivery.message),
+        **await body_row(pool, delivery.message),
     }
 
 

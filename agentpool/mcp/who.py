@@ -3,10 +3,10 @@
 from heapq import nsmallest
 from typing import Final
 
-from agentpool import AgentPoolMember, Presence
+from agentpool import AgentPoolMember
 from agentpool.mcp.answers import Answer, listed, rows_within
 from agentpool.rules.command import PoolView
-from agentpool.rules.explaining.inboxes import inbox_counted, rows_of
+from agentpool.rules.explaining.inboxes import at_least, inbox_counted, rows_of
 from agentpool.rules.explaining.presence import held
 from agentpool.rules.queues import is_queue
 from agentpool.rules.requirements import require_open
@@ -34,14 +34,17 @@ def who_is_there(view: PoolView, agent: str | None) -> Answer:
 
 def _words(view: PoolView, member: AgentPoolMember) -> Answer:
     run_id = member.run_id
-    unread = inbox_counted(view, run_id, rows_of(view, run_id)).unread or None
+    inbox = inbox_counted(view, run_id, rows_of(view, run_id))
+    unread: Answer = {"unread": inbox.unread or None}
+    if "unread" in at_least([inbox]):
+        unread["at_least"] = ["unread"]
     if is_queue(member):
-        return {"queue": run_id.removeprefix("queue."), "unread": unread}
+        return {"queue": run_id.removeprefix("queue."), **unread}
     return {
         "run": run_id,
         "agent": member.agent_id,
-        "unread": unread,
+        **unread,
         "topics": listed(member.topics),
         # One that joined without a lease has nobody who says whether it is alive.
-        "here": True if held(view, run_id).presence is Presence.HERE else None,
+        "here": True if held(view, run_id).is_here(view.now) else None,
     }

@@ -18,9 +18,10 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from agentpool.errors import AgentPoolError, StoreClosedError
 from agentpool.otel.operations import DESTINATION, SYSTEM, SYSTEM_NAME
 from agentpool.pool import AgentPool
-from agentpool.rules.backlog import Backlog, Place, backlog_after
+from agentpool.rules.backlog import Backlog
 from agentpool.rules.requirements import require_type
 from agentpool.stores.base import Bulk
+from agentpool.stores.counting import backlog_of
 from agentpool.stores.sqlite import SqliteAgentPoolStore
 from agentpool.support.clock import positive_millis
 from agentpool.support.tasks import cancel, ended, start
@@ -92,12 +93,7 @@ async def _sample(pool: AgentPool, identity: object) -> float:
     began = monotonic()
     store, pool_id = pool.store, pool.pool_id
     waits = await store.query(pool_id, Bulk(lambda view: len(view.state.open_wakes)))
-    backlog, place = Backlog(), Place()
-    following: Place | None = place
-    while following is not None:
-        question = partial(backlog_after, place=following)
-        more, following = await store.query(pool_id, Bulk(question))
-        backlog = backlog.plus(more)
+    backlog = await backlog_of(store, pool_id)
     since = store.clock() if backlog.oldest_at is None else backlog.oldest_at
     age = max(store.clock() - since, 0) / 1000
     _samples[identity] = _Sample(pool_id, backlog, age, waits, _wal_of(pool))

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from agentpool import AgentPool
-from agentpool.rules.explaining.parts import Presence
+from agentpool.rules.explaining.inboxes import at_least
 from agentpool.rules.explaining.phrases import span, until_words
 from agentpool.rules.rows import ACCEPTED, AWAY, EXPIRY, LEASE, PUBLISHED, RESPONSE, WAKE
 from agentpool.web.glance import MOST, Claimed, Glance, Waiting, glance
@@ -86,12 +86,13 @@ def _urgency(now: int, each: Seen) -> tuple[bool, bool, bool, int, str]:
     inbox = each.seen.inbox
     oldest = each.seen.oldest_at
     is_late = any(owed.until is not None and owed.until <= now for owed in each.owes)
-    return (not _is_lost(now, each), not is_late, not inbox.dead, oldest or now, each.run_id)
-
-
-def _is_lost(now: int, each: Seen) -> bool:
-    until = each.seen.held.until
-    return until is not None and until < now
+    return (
+        not each.seen.held.is_lost(now),
+        not is_late,
+        not inbox.dead,
+        oldest or now,
+        each.run_id,
+    )
 
 
 # --- in words, for who listens
@@ -108,19 +109,22 @@ def _counts(seeing: Seeing) -> dict[str, str]:
     for each in seeing.members:
         inbox = each.seen.inbox
         counts["queues" if each.seen.is_queue else "runs"] += 1
-        is_here = each.seen.held.presence is Presence.HERE
-        counts["here"] += is_here and not _is_lost(seeing.glance.now, each)
+        counts["here"] += each.seen.held.is_here(seeing.glance.now)
         counts["unread"] += inbox.unread
         counts["claimed"] += inbox.claimed
         counts["dead"] += inbox.dead
     names = ("runs", "here", "queues", "unread", "claimed", "dead")
-    numbers = {name: f"{counts[name]:,}" for name in names}
+    numbers = {name: f"{counts[name]:,}{_more(seeing, name)}" for name in names}
     overdue = seeing.glance.overdue
     return {
         **numbers,
         "waits": f"{seeing.glance.waits_in_all:,}",
         "overdue": f"{len(overdue)}{'+' if len(overdue) == MOST else ''}",
     }
+
+
+def _more(seeing: Seeing, name: str) -> str:
+    return "+" if name in at_least(each.seen.inbox for each in seeing.members) else ""
 
 
 # --- the page
@@ -258,14 +262,14 @@ def _pager(pool_id: str, page: int, pages: int) -> Html:
 def _member(seeing: Seeing, each: Seen) -> Sequence[Content]:
     now, seen = seeing.glance.now, each.seen
     inbox = seen.inbox
-    more = "" if inbox.is_all else "+"
+    more = dict.fromkeys(at_least([inbox]), "+")
     return (
         explained(seeing.pool_id, each.run_id),
         NO_VALUE if seen.is_queue else explained(seeing.pool_id, seen.member.agent_id),
         _presence(now, each),
-        f"{inbox.unread:,}{more}",
-        f"{inbox.claimed:,}",
-        el("strong", f"{inbox.dead:,}", class_="bad") if inbox.dead else "0",
+        f"{inbox.unread:,}{more.get('unread', '')}",
+        f"{inbox.claimed:,}{more.get('claimed', '')}",
+        _marked("dead", f"{inbox.dead:,}{more.get('dead', '')}"),
         age(now, seen.oldest_at),
         f"{each.owes_in_all:,}",
     )
@@ -274,7 +278,7 @@ def _member(seeing: Seeing, each: Seen) -> Sequence[Content]:
 def _presence(now: int, each: Seen) -> Content:
     if each.seen.is_queue:
         return "queue"
-    if _is_lost(now, each):
+    if each.seen.held.is_lost(now):
         return el("strong", "lost", class_="bad")
     return str(each.seen.held.presence)
 
@@ -285,8 +289,9 @@ def _presence(now: int, each: Seen) -> Content:
 def _claims(seeing: Seeing) -> Html:
     rows = [_claim(seeing, each) for each in seeing.glance.claims]
     in_all = max(sum(each.seen.inbox.claimed for each in seeing.members), len(rows))
+    caption = of_all(len(rows), in_all, "held claims", _more(seeing, "claimed"))
     names = ("message", "inbox", "held by", "attempt", "delivered", "claim")
-    return section("claims", "Claims", table(of_all(len(rows), in_all, "held claims"), names, rows))
+    return section("claims", "Claims", table(caption, names, rows))
 
 
 def _claim(seeing: Seeing, each: Claimed) -> Sequence[Content]:
@@ -338,7 +343,7 @@ def _dead(seeing: Seeing) -> Html:
         for each in seeing.glance.dead
     ]
     in_all = max(sum(each.seen.inbox.dead for each in seeing.members), len(rows))
-    caption = of_all(len(rows), in_all, "dead letters")
+    caption = of_all(len(rows), in_all, "dead letters", _more(seeing, "dead"))
     names = ("message", "inbox", "attempts", "from")
     return section("dead", "Dead letters", table(caption, names, rows))
 

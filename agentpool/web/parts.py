@@ -69,11 +69,11 @@ def age(now: int, at: int | None) -> Content:
 # --- tables
 
 
-def of_all(shown: int, in_all: int, what: str) -> str:
-    """Say how much is shown of something."""
+def of_all(shown: int, in_all: int, what: str, more: str = "") -> str:
+    """Say how much is shown of something; a ``+`` for more where it was not counted to the end."""
     if shown == in_all:
-        return f"{what}: {in_all:,}"
-    return f"{what}: showing {shown:,} of {in_all:,}"
+        return f"{what}: {in_all:,}{more}"
+    return f"{what}: showing {shown:,} of {in_all:,}{more}"
 
 
 def table(

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from agentpool import AgentPool, AgentPoolMember
 from agentpool.cli import looking
+from agentpool.cli.rows import member_row, overview_row
 from agentpool.cli.running import MODULES
 from agentpool.doctor import Level, examine
-from agentpool.rules.explaining import overview
+from agentpool.rules import backlog
+from agentpool.rules.explaining import inboxes, overview
+from agentpool.stores.memory import InMemoryAgentPoolStore
+from agentpool.testing.conformance.pool_kit import ManualClock
 
 from .conftest import POOL, Shell
 
@@ -131,6 +136,49 @@ def test_numbers_of_a_pool(library: Shell) -> None:
     assert library("top --count 2 --interval 0").rows[1]["unread"] == 1
     top = library("top --count 1", terminal=True).out
     assert top.startswith("\x1b[H\x1b[2Jpool.library: 6 records, 1 members, 0 here, 1 unread")
+
+
+async def test_who_has_outlived_its_lease_is_lost_and_not_here() -> None:
+    clock = ManualClock()
+    async with InMemoryAgentPoolStore(clock=clock) as store:
+        pool = await AgentPool.open(store, POOL)
+        await pool.member(AgentPoolMember("run.gone", "agent.any"), lease=3600)
+        for hours, presence, here in ((0, "here", 1), (3, "lost", 0)):
+            clock.advance(hours * 3_600_000)
+            seen = await looking.looked_over(pool)
+            assert member_row(seen.members[0], seen.now)["presence"] == presence
+            assert overview_row(seen)["here"] == here
+        await pool.aclose()
+
+
+def test_a_number_is_of_all_or_says_that_it_is_not(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inboxes, "_MOST_COUNTED", 3)
+    monkeypatch.setattr(backlog, "_ROWS_AT_ONCE", 2)
+    library("init --queue other")
+    for _ in range(4):
+        library("send queue:work a")
+        token = library("take --queue work --field token").out.strip()
+        library(f"nack {token} --max-attempts 1")
+    for number in range(6):
+        library("send", "queue:other" if number == 0 else "queue:work", "a")
+    library("take --queue work --count 4")
+    exact = {"unread": 6, "claimed": 4, "dead": 4, "at_least": []}
+    row = library("stats").row
+    assert {name: row[name] for name in exact} == exact
+    metrics = library("check --format prometheus").out
+    for name in ("unread", "claimed", "dead"):
+        assert f'agentpool_{name}{{pool="{POOL}"}} {exact[name]}\n' in metrics
+    assert [library(f"check --max-dead {most}").code for most in (3, 4)] == [1, 0]
+    assert "pool.library: 6 unread" in library("check --text --max-dead 4").out
+    counted = {"unread": 3, "claimed": 3, "dead": 3, "at_least": ["unread", "claimed", "dead"]}
+    other, work = library("members").rows[:2]
+    assert {name: work[name] for name in counted} == counted
+    assert (other["unread"], other["at_least"]) == (1, [])
+    assert library("top --count 1").row["at_least"] == counted["at_least"]
+    assert "4+ unread, 3+ claimed, 3+ dead" in library("top --count 1 --text").out
+    assert re.search(r"^queue.work .* 3\+ +3\+ +3\+ ", library("members --text").out, re.MULTILINE)
 
 
 def test_of_many_members_all_are_listed(library: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

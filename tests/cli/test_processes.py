@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -63,6 +64,28 @@ def test_a_closed_pipe_ends_it_quietly(library: Shell) -> None:
         assert tail.wait(BOUND) == 141
         assert tail.stderr is not None
         assert tail.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("stats >&-", 0),
+        ("send run.me <&-", 0),
+        ("inbox --hook <&-", 0),
+        ("send run.me hi --as run.new 2>&-", 0),
+        ("send run.me hi --as run.new 2>&- >&- <&-", 0),
+        ("members --store nosuch.db 2>&-", 3),
+    ],
+)
+def test_a_closed_stream_is_one_to_which_nothing_comes(
+    library: Shell, line: str, code: int
+) -> None:
+    library("join")
+    whole = f"{shlex.join(command(''))} {line}"
+    done = subprocess.run(["/bin/sh", "-c", whole], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    sent = library("inbox --field from").out.split()
+    assert sent == (line.startswith("send") * ["run.new" if "run.new" in line else "run.me"])
 
 
 def test_control_c_ends_it_quietly(library: Shell) -> None:

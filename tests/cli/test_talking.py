@@ -5,6 +5,8 @@ import base64
 import io
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,34 @@ def test_what_nobody_was_told_of_is_there_again(library: Shell) -> None:
         asyncio.run(doing)
     again = library("take --queue work --count 3").rows
     assert [(each["body"], each["attempt"]) for each in again] == [("b", 1), ("c", 1)]
+
+
+def damage(body: bytes) -> None:
+    """Overwrite a body, as a bad disk does."""
+    with closing(sqlite3.connect("pool.db")) as file, file:
+        done = file.execute("UPDATE agentpool_content SET data = x'00' WHERE data = ?", (body,))
+        assert done.rowcount == 1
+
+
+def test_a_damaged_body_stops_none_of_the_others(library: Shell) -> None:
+    library("send queue:work first --key key.1")
+    library("send queue:work second")
+    damage(b"first")
+    for line in ("inbox --queue work --bodies", "take --queue work --count 2"):
+        called = library(line)
+        assert (called.code, [each["body"] for each in called.rows]) == (0, [None, "second"])
+        assert [each["unreadable"] is None for each in called.rows] == [False, True]
+    assert library("ack", *(each["token"] for each in called.rows)).code == 0
+    why = called.rows[0]["unreadable"]
+    tailed = [each for each in library("tail --bodies").rows if "body" in each]
+    assert [(each["body"], each["unreadable"]) for each in tailed] == [
+        (None, why),
+        ("second", None),
+    ]
+    assert library("tail --bodies --text").out.count(why) == 1
+    assert library("thread key.1 --field unreadable").out == f"{why}\n"
+    alone = library("show key.1 --field body")
+    assert (alone.code, alone.out, alone.err) == (5, "\n", f"agentpool: {why}\n")
 
 
 def test_a_run_or_queue_that_is_not_there_is_told_of(library: Shell) -> None:

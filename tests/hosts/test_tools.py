@@ -3,7 +3,7 @@
 import asyncio
 import json
 from base64 import b64decode
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from mcp.shared.exceptions import MCPError
@@ -12,6 +12,10 @@ from agentpool import AgentPool, AgentPoolMember, MemberHandle, RunAddress
 from agentpool.errors import ClaimLostError, CorruptRecordError, NotAMemberError, StoreBusyError
 from agentpool.mcp import Seat
 from agentpool.mcp.arguments import TOOLS
+from agentpool.mcp.who import who_is_there
+from agentpool.rules.explaining import inboxes
+from agentpool.stores.memory import InMemoryAgentPoolStore
+from agentpool.testing.conformance.pool_kit import ManualClock
 
 from .conftest import ADA, POOL, Host, hosted
 
@@ -34,6 +38,30 @@ async def test_who_tells_who_you_are_and_who_is_there(ada: Host, bob: MemberHand
         "members": [{"run": "run.bob", "agent": "agent.reviewer", "unread": 1}],
     }
     assert "members" not in await ada("who", agent="agent.nobody")
+
+
+async def test_who_says_where_it_counted_the_first_only(
+    ada: Host, bob: MemberHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inboxes, "_MOST_COUNTED", 2)
+    for more in ({}, {"at_least": ["unread"]}, {"at_least": ["unread"]}):
+        await bob.send(RunAddress.run("run.bob"), "for later")
+        [member] = (await ada("who"))["members"]
+        assert {name: member[name] for name in member if name == "at_least"} == more
+    assert member["unread"] == 2
+
+
+async def test_who_has_outlived_its_lease_is_not_here() -> None:
+    clock = ManualClock()
+    async with InMemoryAgentPoolStore(clock=clock) as store:
+        pool = await AgentPool.open(store, "pool.library")
+        await pool.member(AgentPoolMember("run.gone", "agent.any"), lease=3600)
+        for hours, here in ((0, True), (3, None)):
+            clock.advance(hours * 3_600_000)
+            told = await store.query(pool.pool_id, lambda view: who_is_there(view, None))
+            [member] = cast("list[dict[str, object]]", told["members"])
+            assert member["here"] is here
+        await pool.aclose()
 
 
 async def test_looking_does_not_join(ada: Host, pool: AgentPool) -> None:

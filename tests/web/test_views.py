@@ -20,6 +20,7 @@ from agentpool import (
     open_pool,
     open_store,
 )
+from agentpool.rules.explaining import inboxes
 from agentpool.stores.memory import InMemoryAgentPoolStore
 from agentpool.testing.conformance.pool_kit import ManualClock
 from agentpool.wire.records import MessageResponseContract, RunMessage, WakeCondition
@@ -194,6 +195,19 @@ async def test_who_has_outlived_its_lease_is_lost_and_not_here() -> None:
     assert "lost" not in before.text
     assert "runs 1, here 0" in after.text
     assert "run.gone agent.any lost" in after.text
+
+
+async def test_what_was_not_counted_to_the_end_has_a_plus(
+    site: Site, pool: AgentPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inboxes, "_MOST_COUNTED", 2)
+    ada = await joined(pool, "run.ada")
+    for _ in range(3):
+        await ada.send(RunAddress.run("run.ada"), "a")
+    page = Reader(await site.text("/now"))
+    assert "unread 2+, claimed 0+, dead 0" in page.text
+    assert "2 unread" not in Reader(await site.text("/health")).text
+    assert "2+ unread" in Reader(await site.text("/health")).text
 
 
 async def test_open_waits_are_shown_with_what_they_wait_for(site: Site, pool: AgentPool) -> None:

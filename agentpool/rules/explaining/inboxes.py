@@ -1,7 +1,7 @@
 """What is in an inbox, and who has what of it under a claim."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +16,7 @@ from agentpool.rules.rows import DEAD, NEVER, InboxEntry, value_of
 from agentpool.wire.records import RunMessage
 
 __all__ = (
+    "at_least",
     "claims_among",
     "claims_by",
     "entry_of",
@@ -81,6 +82,14 @@ def inbox_counted(view: PoolView, run_id: str, rows: Sequence[Row]) -> InboxSeen
         dead=dead,
         is_all=max(len(rows), dead) < _MOST_COUNTED,
     )
+
+
+def at_least(inboxes: Iterable[InboxSeen]) -> list[str]:
+    """Name the numbers of inboxes, or of one, that are of the first in it only."""
+    some = list(inboxes)
+    is_cut = any(each.unread >= _MOST_COUNTED for each in some)
+    dead = any(each.dead >= _MOST_COUNTED for each in some)
+    return [*(("unread", "claimed") if is_cut else ()), *(("dead",) if dead else ())]
 
 
 def claims_among(view: PoolView, rows: Sequence[Row]) -> Iterator[ClaimSeen]:

@@ -3,8 +3,9 @@
 from heapq import nsmallest
 from typing import Final, NamedTuple
 
+from agentpool.rules.backlog import Backlog
 from agentpool.rules.command import PoolView
-from agentpool.rules.explaining.inboxes import inbox_counted, rows_of
+from agentpool.rules.explaining.inboxes import at_least, inbox_counted, rows_of
 from agentpool.rules.explaining.parts import InboxSeen
 from agentpool.rules.explaining.presence import Held, held
 from agentpool.rules.queues import is_queue
@@ -47,6 +48,7 @@ class Overview(NamedTuple):
     :ivar waits: how many wakes wait
     :ivar next_deadline: when something is due; before ``now`` where nobody has carried it out
     :ivar last_change: when the last record was appended, as far as that is known
+    :ivar backlog: all that is in the inboxes; ``None``: of each the first were counted
     """
 
     pool_id: str
@@ -57,27 +59,32 @@ class Overview(NamedTuple):
     waits: int
     next_deadline: int | None
     last_change: int | None
+    backlog: Backlog | None = None
 
     @property
-    def unread(self) -> int:
-        """How many messages are not done, those in queues too."""
-        return sum(each.inbox.unread for each in self.members)
+    def counted(self) -> Backlog:
+        """What is in the inboxes, queues too, as far as it was counted."""
+        if self.backlog is not None:
+            return self.backlog
+        inboxes = [each.inbox for each in self.members]
+        times = [each.oldest_at for each in self.members if each.oldest_at is not None]
+        return Backlog(
+            unread=sum(each.unread for each in inboxes),
+            claimed=sum(each.claimed for each in inboxes),
+            oldest_at=min(times, default=None),
+            dead=sum(each.dead for each in inboxes),
+        )
 
     @property
-    def claimed(self) -> int:
-        """How many of them somebody has."""
-        return sum(each.inbox.claimed for each in self.members)
-
-    @property
-    def dead(self) -> int:
-        """How many were put aside."""
-        return sum(each.inbox.dead for each in self.members)
+    def at_least(self) -> list[str]:
+        """Name the numbers that are not counted to the end."""
+        return [] if self.backlog is not None else at_least(each.inbox for each in self.members)
 
     @property
     def oldest_age(self) -> int | None:
         """For how many milliseconds the oldest of the unread has been there, if that is known."""
-        times = [each.oldest_at for each in self.members if each.oldest_at is not None]
-        return max(self.now - min(times), 0) if times else None
+        oldest_at = self.counted.oldest_at
+        return None if oldest_at is None else max(self.now - oldest_at, 0)
 
     @property
     def overdue(self) -> int:

@@ -20,6 +20,14 @@ class Held(NamedTuple):
     process: str | None = None
     until: int | None = None
 
+    def is_lost(self, now: int) -> bool:
+        """Say whether its lease has ended, and nobody was there to say so."""
+        return self.until is not None and self.until < now
+
+    def is_here(self, now: int) -> bool:
+        """Say whether a process holds it."""
+        return self.presence is Presence.HERE and not self.is_lost(now)
+
 
 def held(view: PoolView, run_id: str) -> Held:
     """Say whether a run is here, which is a member, or was one."""
