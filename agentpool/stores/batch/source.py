@@ -67,6 +67,14 @@ class Changes(NamedTuple):
     bodies: Sequence[Content] = ()
     is_told: bool = False
 
+    @property
+    def are_any(self) -> bool:
+        """Whether anything changes."""
+        numbers = self.event_sequence, self.projected, self.checkpoint
+        return bool(self.records or self.rows or self.bodies or self.is_told) or any(
+            each is not None for each in numbers
+        )
+
     def refuse_beyond(self, pool_id: str) -> None:
         """Refuse numbers that no store can keep.
 

@@ -9,7 +9,7 @@ from agentpool.stores.batch.source import Changes, Checkpoint, Open, RawRecord, 
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.loaded import Loaded, Numbers, columns_of, record_of
-from agentpool.stores.postgres.pipeline import Answer, Pipeline, Statement, Tuple
+from agentpool.stores.postgres.pipeline import Pipeline, Statement, Tuple
 from agentpool.stores.postgres.values import Parameter, bigints, texts
 from agentpool.stores.postgres.windows import row_of
 from agentpool.support.clock import Clock
@@ -191,7 +191,7 @@ class PostgresSource:
     def write(self, changes: Changes) -> None:
         """Keep what is to be written, until the engine has it all."""
         changes.refuse_beyond(self.pool_id)
-        if any((*changes[1:2], *changes[3:])):
+        if changes.are_any:
             self.changes = changes
 
     def put(self, changes: Changes, number: int) -> None:
@@ -200,32 +200,31 @@ class PostgresSource:
         :param number: what stands for the pool
         """
         if changes.records:
-            self._put(statements.INSERT_RECORDS, number, *_sealed(changes.first, changes.records))
+            self._pipeline.ask(
+                statements.INSERT_RECORDS, number, *_sealed(changes.first, changes.records)
+            )
             if changes.millis is not None:
-                self._put(statements.PUT_TIME, number, changes.first, changes.millis)
+                self._pipeline.ask(statements.PUT_TIME, number, changes.first, changes.millis)
         if changes.rows:
             self._put_rows(number, changes)
-        self._put(statements.PUT_POOL, number, changes.event_sequence, changes.projected)
+        self._pipeline.ask(statements.PUT_POOL, number, changes.event_sequence, changes.projected)
         if changes.checkpoint is not None:
             seq, state_json = changes.checkpoint
-            self._put(statements.PUT_CHECKPOINT, number, seq, state_json.decode())
+            self._pipeline.ask(statements.PUT_CHECKPOINT, number, seq, state_json.decode())
 
     def _put_rows(self, number: int, changes: Changes) -> None:
         puts = [row for row in changes.rows.values() if row]
         deletes = [key for key, row in changes.rows.items() if not row]
         if deletes:
-            self._put(statements.DELETE_ROWS, number, *columns_of(deletes))
+            self._pipeline.ask(statements.DELETE_ROWS, number, *columns_of(deletes))
         if puts:
-            self._put(
+            self._pipeline.ask(
                 statements.PUT_ROWS,
                 number,
                 *columns_of([row.key for row in puts]),
                 bigints(row.due_at for row in puts),
                 texts(row.value for row in puts),
             )
-
-    def _put(self, statement: Statement, *parameters: Parameter) -> Answer:
-        return self._pipeline.ask(statement, *parameters)
 
 
 def _first(records: Sequence[RawRecord]) -> RawRecord | None:
