@@ -53,13 +53,17 @@ class ColdStateError(Exception):
 
 
 class KeptState:
-    """The state of a pool, and how many records have changed it since its checkpoint."""
+    """The state of a pool, and how many records have changed it since its checkpoint.
 
-    __slots__ = ("state", "unsaved")
+    :ivar is_far_behind: whether more is new than is asked for in case somebody looks at it
+    """
+
+    __slots__ = ("is_far_behind", "state", "unsaved")
 
     def __init__(self, state: PoolState) -> None:
         self.state: Final = state
         self.unsaved: int = 0
+        self.is_far_behind: bool = False
 
     def checkpoint(self, changes: int) -> Checkpoint | None:
         """Count changes, and make a checkpoint when there were enough to pay for it.
@@ -120,9 +124,14 @@ class StateCache:
         return {**seen, **{each: max(last, seen.get(each, 0)) for each, last in lost.items()}}
 
     def known(self, pool_id: str) -> int | None:
-        """Say up to which record the state of a pool is known; ``None``: it is not."""
+        """Say up to which record the state of a pool is known; ``None``: not, or far from all."""
         kept = self._states.get(pool_id)
-        return None if kept is None else kept.state.sequence
+        return None if kept is None or kept.is_far_behind else kept.state.sequence
+
+    def fell_far_behind(self, pool_id: str) -> None:
+        """Take note that too much is new to ask for it before somebody looks at the state."""
+        if pool_id in self._states:
+            self._states[pool_id].is_far_behind = True
 
     def read(self, source: Source, after: int, last: int | None) -> None:
         """Take note of the last record that was read, or that nothing was there after."""
@@ -201,6 +210,7 @@ class StateCache:
                     raise payload
             kept.unsaved += len(raw)
             state.sequence = head
+        kept.is_far_behind = False
         self.keep(kept)
         return kept
 

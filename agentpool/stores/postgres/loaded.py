@@ -56,12 +56,20 @@ class Loaded:
 
     :ivar was_asked: whether anything was asked for
     :param number: what stands for the pool; ``None``: it is not there
+    :param fell_far_behind: told that more is new than was asked for to bring the state up to date
     """
 
-    def __init__(self, pipeline: Pipeline, pool_id: str, number: int | None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        pool_id: str,
+        number: int | None,
+        fell_far_behind: Callable[[], None],
+    ) -> None:
         self._pipeline = pipeline
         self._pool_id = pool_id
         self._number = number
+        self._fell_far_behind = fell_far_behind
         self._asked: list[tuple[Answer, _Take]] = []
         self.was_asked: bool = False
         self._numbers: Numbers | None = None if number is not None else Numbers()
@@ -146,8 +154,10 @@ class Loaded:
         )
 
     def _take_new(self, known: int, rows: list[Tuple]) -> None:
-        if len(rows) < _POOL_RECORDS:  # else there may be more of them
+        if len(rows) < _POOL_RECORDS:
             self._new = known, [record_of(row) for row in rows]
+        else:  # there may be more of them
+            self._fell_far_behind()
 
     def _take_latest(
         self, statement: Statement, values: tuple[str, ...], rows: list[Tuple]

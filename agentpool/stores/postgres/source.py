@@ -1,6 +1,7 @@
 """A pool on a server as a transaction finds it, and what is written to it."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from agentpool.rules.command import LookUps, Row, RowKey
@@ -48,7 +49,7 @@ class PostgresSource:
         self.number: Final = number
         self._clock = clock
         self._states = states
-        self._loaded = Loaded(pipeline, pool_id, number)
+        self._loaded = Loaded(pipeline, pool_id, number, partial(states.fell_far_behind, pool_id))
         self.changes: Changes | None = None
 
     def load(self, wanted: LookUps) -> None:
