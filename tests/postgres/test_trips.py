@@ -39,6 +39,8 @@ from agentpool.rules.sending_many import SendMany
 from agentpool.rules.waits import CancelWake, SuspendUntil
 from agentpool.stores.batch.committer import BatchCommitter
 from agentpool.stores.postgres.engine import PostgresEngine
+from agentpool.stores.postgres.pipeline import Pipeline, Statement
+from agentpool.stores.postgres.statements import POOL_PAGE
 from agentpool.stores.postgres.store import PostgresAgentPoolStore
 from agentpool.wire.content import Content, content_ref
 
@@ -329,6 +331,36 @@ async def test_a_question_takes_at_most_one_trip(counting: Counting, size: int) 
         await together()  # a config is read once
         found[name] = (await counting.count(together)).reader
     assert {name: trips for name, trips in found.items() if trips > size} == {}
+
+
+async def test_the_news_of_a_pool_are_asked_for_again_only_when_its_state_is_looked_at(
+    counting: Counting, postgres_url: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, asked = counting.store, list[Statement]()
+    ask = Pipeline.ask
+
+    def asking(pipeline: Pipeline, statement: Statement, *values: Any) -> Any:
+        if pipeline is store._opened.reader.engine.pipeline:
+            asked.append(statement)
+        return ask(pipeline, statement, *values)
+
+    async def news_asked_for() -> int:
+        asked.clear()
+        await store.message_receipt("pool.0", "key")
+        return asked.count(POOL_PAGE)
+
+    async def members() -> int:
+        return await store.query("pool.0", lambda view: len(view.state.members))
+
+    monkeypatch.setattr(Pipeline, "ask", asking)
+    await counting.new_pool("pool.0")
+    assert await news_asked_for() == 1
+    async with open_store(postgres_url, schema=schema) as other:
+        joining = (JoinRun(member(f"run.{number}")) for number in range(200))
+        await asyncio.gather(*(other.execute("pool.0", each) for each in joining))
+    assert [await news_asked_for() for _ in range(3)] == [1, 0, 0]
+    assert await members() == 202
+    assert [await news_asked_for() for _ in range(3)] == [1, 1, 1]
 
 
 async def test_a_commit_in_another_pool_costs_who_waits_in_a_hundred_no_trip(
