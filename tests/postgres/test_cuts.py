@@ -5,11 +5,14 @@ Also without a key, since the server says what became of the transaction.
 
 import asyncio
 from itertools import product
+from typing import Any
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from agentpool import StoreBusyError, StoreError
-from agentpool.stores.postgres import engine, statements
+from agentpool.stores.postgres import engine, session, statements
 from agentpool.stores.postgres.pipeline import Statement
 
 from .proxy import Proxy, When
@@ -101,6 +104,30 @@ async def test_a_call_that_is_cut_off_again_and_again_ends_with_an_error(
             proxy.lead_to(postgres.port)
             assert await send(store, "b") == 2
     assert names(postgres, schema) == {"b": 1}
+
+
+@pytest.mark.parametrize("is_writing", [False, True])
+async def test_a_silent_network_is_not_waited_for_much_longer_than_was_asked(
+    postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch, *, is_writing: bool
+) -> None:
+    monkeypatch.setattr(session, "_SLACK_SECONDS", 0.1)
+    tried: list[int] = []
+    connecting = psycopg.connect
+
+    def connect(conninfo: str, **options: Any) -> Any:
+        tried.append(int(conninfo_to_dict(conninfo)["connect_timeout"] or 0))
+        return connecting(conninfo, **options)
+
+    with Proxy(postgres.port) as proxy:
+        url = postgres.url(port=proxy.port)
+        async with opened(url, schema, busy_timeout=0.1, listen=False) as store:
+            await store.read(POOL)
+            monkeypatch.setattr(psycopg, "connect", connect)
+            proxy.freeze()
+            with pytest.raises(StoreBusyError):
+                await (send(store, "a") if is_writing else store.read(POOL))
+            proxy.thaw()
+    assert set(tried) == {2}
 
 
 async def test_what_cannot_be_told_is_told_as_that(

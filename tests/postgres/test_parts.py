@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
 from agentpool import IncompatibleStoreError, InvalidValueError, StoreBusyError, StoreFullError
 from agentpool.errors import AgentPoolError, StoreError
@@ -23,7 +24,7 @@ from agentpool.stores.postgres.pipeline import (
     ServerError,
     Statement,
 )
-from agentpool.stores.postgres.session import Place, checked_url, quoted
+from agentpool.stores.postgres.session import Place, _in_time, checked_url, quoted
 from agentpool.stores.postgres.values import bigints, byteas, texts
 from agentpool.testing.conformance.executing import Ask
 
@@ -201,6 +202,43 @@ def test_any_other_name_is_quoted(schema: str) -> None:
 def test_what_is_no_url_is_refused(url: object) -> None:
     with pytest.raises(InvalidValueError, match=r"^url: "):
         checked_url(url, "url")  # type: ignore[arg-type]
+
+
+def test_what_a_variable_says_is_not_chosen_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"PGAPPNAME": "mine", "PGCONNECT_TIMEOUT": "7", "PGTARGETSESSIONATTRS": "any"}
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    known = conninfo_to_dict(checked_url("postgresql://h/d?application_name=its", "url"))
+    assert known["application_name"] == "its"
+    assert known["connect_timeout"] == "7"
+    assert known["target_session_attrs"] == "any"
+    for name in said:
+        monkeypatch.setenv(name, "")
+    known = conninfo_to_dict(checked_url("postgresql://h/d", "url"))
+    assert known["application_name"] == "agentpool"
+    assert known["connect_timeout"] == "10"
+    assert known["target_session_attrs"] == "read-write"
+
+
+@pytest.mark.parametrize(
+    ("url", "seconds", "expected"),
+    [
+        ("postgresql://h/d", None, 10),
+        ("postgresql://h/d", 60, 10),
+        ("postgresql://h/d", 4.5, 5),
+        ("postgresql://h/d", -3, 2),
+        ("postgresql://h,g/d", 9, 5),
+        ("postgresql://h,g/d", 1, 2),
+        ("postgresql:///d", 3, 3),
+        ("postgresql://h/d?connect_timeout=3", 60, 3),
+        ("postgresql://h/d?connect_timeout=0", 60, 60),
+    ],
+)
+def test_connecting_is_bounded_by_the_time_that_is_left(
+    url: str, seconds: float | None, expected: int
+) -> None:
+    conninfo = _in_time(checked_url(url, "url"), seconds)
+    assert conninfo_to_dict(conninfo)["connect_timeout"] == str(expected)
 
 
 def test_a_place_is_named_without_its_password() -> None:

@@ -334,7 +334,8 @@ class PostgresEngine:
         while True:
             try:
                 with translated(self.where):
-                    self._session = connect(self._place, self._lock_seconds)
+                    left = deadline - time.monotonic()
+                    self._session = connect(self._place, self._lock_seconds, left)
                     self._compare()
             except StoreBusyError as error:
                 if self._give_up.is_set():

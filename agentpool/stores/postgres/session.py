@@ -1,7 +1,9 @@
 """A session on a server: connected, guarded against bad plans, and asked who it is with."""
 
+import os
 import re
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -14,6 +16,8 @@ from agentpool.stores.postgres.pipeline import Pipeline, Statement
 __all__ = ("STARTED", "Identity", "Place", "Session", "checked_url", "connect", "quoted")
 
 _CONNECT_SECONDS: Final = 10
+_LEAST_TO_CONNECT: Final = 2
+"""What libpq makes of less."""
 _SLACK_SECONDS: Final = 5.0
 """How much longer than for a lock an answer is waited for."""
 _OLDEST: Final = 140000
@@ -137,7 +141,7 @@ class Session:
 
 
 def checked_url(url: str, name: str) -> str:
-    """Make of a URL how to connect, with what is ours to choose where it says nothing.
+    """Make of a URL how to connect, with what is ours to choose where nobody says it otherwise.
 
     :param name: of the argument
     :raises InvalidValueError: it is none that libpq can read
@@ -145,16 +149,25 @@ def checked_url(url: str, name: str) -> str:
     if type(url) is not str:
         msg = f"{name}: expected a URL, got {type(url).__name__}"
         raise InvalidValueError(msg)
-    known = _known(url, name)
-    chosen: dict[str, Any] = {
-        "application_name": "agentpool",
-        "connect_timeout": _CONNECT_SECONDS,
-        "target_session_attrs": "read-write",
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-    }
-    return make_conninfo(**{**chosen, **known, "client_encoding": "utf8"})
+    told = {each: os.environ.get(variable) for each, variable in _VARIABLES.items()}
+    ours = {**_CHOSEN, **{each: value for each, value in told.items() if value}}
+    return make_conninfo(**{**ours, **_known(url, name), "client_encoding": "utf8"})
+
+
+_CHOSEN: Final[dict[str, Any]] = {
+    "application_name": "agentpool",
+    "connect_timeout": _CONNECT_SECONDS,
+    "target_session_attrs": "read-write",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+_VARIABLES: Final = {
+    "application_name": "PGAPPNAME",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+}
+"""By which libpq is told what else is ours to choose."""
 
 
 def _known(url: str, name: str) -> dict[str, Any]:
@@ -209,16 +222,18 @@ def quoted(schema: str) -> str:
 _LONGEST_NAME: Final = 64
 
 
-def connect(place: Place, lock_seconds: float) -> Session:
+def connect(place: Place, lock_seconds: float, seconds: float | None = None) -> Session:
     """Connect to a server, and set the session up.
 
     :param lock_seconds: how long the server waits for a lock
+    :param seconds: how long to try at most, by the whole second and not less than two for a host;
+        ``None``: as the place says
     :raises IncompatibleStoreError: the server refuses that, is too old, or of another encoding
     :raises StoreBusyError: it cannot be reached
     """
     try:
         connection: psycopg.Connection[Any] = psycopg.connect(
-            place.conninfo, autocommit=True, prepare_threshold=None
+            _in_time(place.conninfo, seconds), autocommit=True, prepare_threshold=None
         )
     except psycopg.Error as error:
         raise not_connected(error, str(place)) from error
@@ -228,6 +243,17 @@ def connect(place: Place, lock_seconds: float) -> Session:
     except BaseException:
         connection.close()
         raise
+
+
+def _in_time(conninfo: str, seconds: float | None) -> str:
+    """Bound how long each of the hosts is tried."""
+    if seconds is None:
+        return conninfo
+    known = conninfo_to_dict(conninfo)
+    most = max(ceil(seconds / len(str(known.get("host")).split(","))), _LEAST_TO_CONNECT)
+    said = str(known.get("connect_timeout"))
+    wanted = int(said) if said.isdecimal() else 0
+    return make_conninfo(conninfo, connect_timeout=min(wanted or most, most))
 
 
 def _set_up(pipeline: Pipeline, place: Place, lock_millis: str) -> Session:

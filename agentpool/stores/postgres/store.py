@@ -96,7 +96,9 @@ class PostgresAgentPoolStore(BatchStore):
         :param url: where the database is, as libpq takes it: user, password, TLS, several hosts
         :param schema: the schema of its tables; several stores may be in one database
         :param busy_timeout: seconds that a write may wait for other clients, and any call for a
-            server that is away; a commit that was not answered is asked after for 30 s more
+            server that is away. One that is connected and silent is given up 5 s after that, and
+            then, or where less is left, 2 s go to each of its hosts to connect again; a commit that
+            was not answered is asked after for 30 s more
         :param listen: whether to hear of the commits of others by LISTEN; without, they are looked
             for several times a second
         :param listen_url: where to listen, if ``url`` leads to a pooler, which cannot
