@@ -118,11 +118,12 @@ def _open_closed() -> None:
 
 
 def _be_robust() -> None:
-    """Print what the encoding of the terminal has no place for, without an error."""
+    """Print UTF-8 for programs; what the encoding of a terminal has no place for is no error."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)  # what a test puts there has none
         if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def parser(arguments: Sequence[str] = ()) -> ArgumentParser:
