@@ -198,7 +198,7 @@ async def _show_message(
 
 async def _thread(options: Namespace, out: Printer) -> int:
     async with looked_at(options) as pool:
-        stored = await message_named(pool, options.what)
+        stored = await _message_of(pool, options.what)
         if stored is None:
             out.say(f"there is no message {options.what!r}")
             return 1
