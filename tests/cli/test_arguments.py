@@ -57,7 +57,12 @@ def test_what_is_no_call_is_a_wrong_use(shell: Shell, line: str) -> None:
 
 @pytest.mark.parametrize(
     ("line", "word"),
-    [("members", "AGENTPOOL_STORE"), ("init -s pool.db", "AGENTPOOL_POOL")],
+    [
+        ("members", "AGENTPOOL_STORE"),
+        ("init -s pool.db", "AGENTPOOL_POOL"),
+        *((f"{verb} -s memory: -p pool.x", "name a file") for verb in ("init", "members", "web")),
+        ("doctor -s MEMORY://", "name a file"),
+    ],
 )
 def test_what_is_missing_is_asked_for(shell: Shell, line: str, word: str) -> None:
     called = shell(line)
