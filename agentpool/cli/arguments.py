@@ -2,7 +2,7 @@
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -25,6 +25,7 @@ __all__ = (
     "in_store",
     "printed",
     "takes_body",
+    "text",
 )
 
 Doing: TypeAlias = int | Coroutine[Any, Any, int]
@@ -125,6 +126,16 @@ def acting(parser: ArgumentParser) -> None:
         default=os.environ.get("AGENTPOOL_AGENT") or AGENT,
         help=f"of which agent it is if it joins (AGENTPOOL_AGENT, or {AGENT})",
     )
+
+
+def text(given: str) -> str:
+    """Read an argument that is text; what came in bytes that are no UTF-8 is none."""
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        msg = "it is not valid UTF-8"
+        raise ArgumentTypeError(msg) from error
+    return given
 
 
 def takes_body(parser: ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from agentpool import (
     EventKind,
     RunMessageRecorded,
 )
-from agentpool.cli.arguments import BROKEN, Verb, chosen_run, in_pool
+from agentpool.cli.arguments import BROKEN, Verb, chosen_run, in_pool, text
 from agentpool.cli.opening import looked_at
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_row, event_row, event_words, message_row, receipt_row
@@ -27,6 +27,7 @@ from agentpool.errors import InvalidValueError
 from agentpool.faces.naming import message_named, message_with_id, not_found, recorded_message
 from agentpool.rules.command import PoolView
 from agentpool.rules.history import page_of_events, record_before
+from agentpool.rules.rows import number_in
 from agentpool.stores.base import Bulk
 
 __all__ = ("VERBS", "events_of", "head_of")
@@ -152,28 +153,34 @@ async def _print(
 def _show_arguments(parser: ArgumentParser) -> None:
     in_pool(parser)
     chosen_run(parser, "the run in whose inbox it is looked for too")
-    parser.add_argument("what", help="a message (id, key or token), or the number of a record")
+    parser.add_argument(
+        "what", type=text, help="a message (id, key or token), or the number of a record"
+    )
 
 
 async def _show(options: Namespace, out: Printer) -> int:
     async with looked_at(options) as pool:
-        what = options.what
-        if not what.isdecimal():
-            stored = await message_named(pool, what, options.run)
+        what, number = options.what, number_in(options.what)
+        stored = await _message_of(pool, options)
+        if number is None or stored is not None:
             return await _show_message(pool, what, stored, out)
-        stored = await recorded_message(pool, int(what))
-        if stored is not None:
-            return await _show_message(pool, what, stored, out)
-        async with aclosing(
-            events_of(pool, AgentPoolStoreCursor(int(what) - 1), follow=False)
-        ) as events:
+        place = AgentPoolStoreCursor(number - 1)
+        async with aclosing(events_of(pool, place, follow=False)) as events:
             async for seq, event in events:
-                if seq == int(what):
+                if seq == number:
                     out.row(event_row(seq, event))
                     return 0
                 break
     out.say(f"there is nothing to show of record {what}")
     return 1
+
+
+async def _message_of(pool: AgentPool, options: Namespace) -> AgentPoolStoredMessage | None:
+    """Find a message by what names it, or by the number of its record."""
+    number = number_in(options.what)
+    if number is None:
+        return await message_named(pool, options.what, options.run)
+    return await recorded_message(pool, number)
 
 
 async def _show_message(
@@ -192,7 +199,7 @@ async def _show_message(
 
 async def _thread(options: Namespace, out: Printer) -> int:
     async with looked_at(options) as pool:
-        stored = await _stored(pool, options)
+        stored = await _message_of(pool, options)
         if stored is None:
             out.say(await not_found(pool, options.what))
             return 1
@@ -202,12 +209,6 @@ async def _thread(options: Namespace, out: Printer) -> int:
             for each in await _answers(pool, first)
         ]
     return int(not out.rows(rows))
-
-
-async def _stored(pool: AgentPool, options: Namespace) -> AgentPoolStoredMessage | None:
-    if options.what.isdecimal():
-        return await recorded_message(pool, int(options.what))
-    return await message_named(pool, options.what, options.run)
 
 
 async def _first_of(pool: AgentPool, stored: AgentPoolStoredMessage) -> AgentPoolStoredMessage:

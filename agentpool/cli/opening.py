@@ -23,10 +23,13 @@ _MOST_NAMED: Final = 5
 def where(options: Namespace) -> str:
     """Say which store is meant.
 
-    :raises InvalidValueError: none is
+    :raises InvalidValueError: none is, or one that nobody else sees
     """
     if not options.store:
         msg = "which store? give --store PATH_OR_URL, or set AGENTPOOL_STORE"
+        raise InvalidValueError(msg)
+    if options.store.lower() in {"memory:", "memory://"}:
+        msg = "memory: a store in memory ends with the call that made it; name a file or a server"
         raise InvalidValueError(msg)
     return str(options.store)
 

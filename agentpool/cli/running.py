@@ -4,9 +4,11 @@ import asyncio
 import os
 import re
 import sys
+import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Final, NoReturn
 
 from agentpool.cli.arguments import BROKEN, EXIT_CODES, Verb, add_verb
@@ -54,40 +56,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says, and give the exit code."""
     _open_closed()
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser(given).parse_args(given)
-    verb: Verb = options.verb
     _be_robust()
     try:
-        doing = verb.run(options, Printer(options))
-        code = doing if isinstance(doing, int) else asyncio.run(doing)
-        sys.stdout.flush()
+        return _done(given)
     except BrokenPipeError:
         # What is left in the buffer has nobody to go to, at the end of the process either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except AgentPoolError as error:
-        sys.stderr.write(f"agentpool {verb.name}: {harmless(str(error))}{_hint(error)}\n")
+    except Exception as error:  # noqa: BLE001 # a script is to have a line, and its exit code
+        called = " ".join(["agentpool", *given[:1]])
+        sys.stderr.write(f"{called}: {harmless(_said(error))}{_hint(error)}\n")
         return exit_code(error)
-    except OSError as error:  # of what it prints to
-        sys.stderr.write(f"agentpool {verb.name}: {error.strerror or error}\n")
-        return BROKEN
+
+
+def _done(given: Sequence[str]) -> int:
+    options = parser(given).parse_args(given)
+    verb: Verb = options.verb
+    doing = verb.run(options, Printer(options))
+    code = doing if isinstance(doing, int) else asyncio.run(doing)
+    sys.stdout.flush()
     return code
 
 
-def exit_code(error: AgentPoolError) -> int:
+def exit_code(error: Exception) -> int:
     """Say how a call ends that an error ended."""
     match error:
         case InvalidValueError():
             return _USAGE
         case NoAnswerError() | NotEnoughMembersError() | NoRecipientError():
             return _NOTHING
-        case _:
+        case AgentPoolError():
             return _BY_RETRY.get(error.retry, _REFUSED)
+        case _:
+            return BROKEN
 
 
-def _hint(error: AgentPoolError) -> str:
+def _said(error: Exception) -> str:
+    match error:
+        case AgentPoolError():
+            return str(error)
+        case OSError():  # of what it prints to
+            return error.strerror or str(error)
+        case _:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            return f"a bug: {type(error).__name__}: {error} ({place})"
+
+
+def _hint(error: Exception) -> str:
     if isinstance(error, IncompatibleStoreError):
         return "\n(`agentpool init` makes a store, and brings an older one to this version)"
     return ""
@@ -102,11 +120,12 @@ def _open_closed() -> None:
 
 
 def _be_robust() -> None:
-    """Print what the encoding of the terminal has no place for, without an error."""
+    """Print UTF-8 for programs; what the encoding of a terminal has no place for is no error."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)  # what a test puts there has none
         if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 class _Parser(ArgumentParser):

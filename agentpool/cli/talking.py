@@ -4,7 +4,16 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Final, Literal, TypeAlias
 
 from agentpool import AgentPool, AgentPoolMember, AskOutcome, RunMessage
-from agentpool.cli.arguments import Doing, Verb, acting, body_of, chosen_run, in_pool, takes_body
+from agentpool.cli.arguments import (
+    Doing,
+    Verb,
+    acting,
+    body_of,
+    chosen_run,
+    in_pool,
+    takes_body,
+    text,
+)
 from agentpool.cli.hooks import asked_by_hook, tell_host
 from agentpool.cli.opening import a_pool, looked_at, member_for, run_of, tell_if_absent
 from agentpool.cli.printing import Printer, Row
@@ -166,7 +175,9 @@ async def _print_answer(
 
 
 def _reply_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("message", help="what it answers: a message (id or key), or its token")
+    parser.add_argument(
+        "message", type=text, help="what it answers: a message (id or key), or its token"
+    )
     takes_body(parser)
     acting(parser)
     parser.add_argument("--key", help="an idempotency key: sent again under it, it is sent once")

@@ -5,6 +5,9 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from agentpool.errors import InvalidValueError
+from agentpool.support.clock import millis
+
 __all__ = ("Since", "age", "iso", "seconds", "since")
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -17,7 +20,13 @@ def seconds(text: str) -> float:
     if found is None:
         msg = f"{text!r} is no span of time; write 90, 500ms, 10m, 2h or 1d"
         raise ArgumentTypeError(msg)
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    span = float(found[1]) * _UNITS[found[2] or "s"]
+    try:
+        millis(span, "span")
+    except InvalidValueError as error:
+        msg = "it is more than anybody waits"
+        raise ArgumentTypeError(msg) from error
+    return span
 
 
 class Since(NamedTuple):

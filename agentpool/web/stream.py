@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from agentpool import AgentPool
 from agentpool.errors import AgentPoolError
+from agentpool.rules.rows import number_in
 from agentpool.support.tasks import move_on_after
 from agentpool.web.entries import Place, place_now, tail
 from agentpool.web.inside import Inside, ask
@@ -97,7 +98,7 @@ class Streams:
                 return
 
     async def _now(self, inside: Inside, pool: AgentPool, request: Request) -> _Events:
-        page = request.query_params.get("page", "1")
+        page = number_in(request.query_params.get("page", "")) or 1
         known, shown_at = None, 0.0
         is_known = inside.survey(pool).looked_at is not None
         while True:
@@ -106,7 +107,7 @@ class Streams:
             if head != known or not is_known or begun - shown_at > _NOW_AT_LEAST_EVERY:
                 seeing = await see(inside, pool, _LOOK if is_known else _FIRST_LOOK)
                 is_known = seeing.looked is not None
-                html = written(seeing, int(page) if page.isdecimal() else 1)
+                html = written(seeing, page)
                 yield _event("now", {"html": html, "said": told(seeing)}, str(head))
                 known, shown_at = head, begun
             took = anyio.current_time() - begun

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentpool import errors
+from agentpool.cli import running
 from agentpool.cli.arguments import Verb
 from agentpool.cli.printing import Printer, as_json, harmless
 from agentpool.cli.running import MODULES, exit_code, parser, verbs_of
@@ -18,7 +19,7 @@ from agentpool.cli.times import Since, iso, seconds, since
 from agentpool.wire.records import MessageReceipt, MessageStatus
 from agentpool.wire.refused import NoRecipientError
 
-from .conftest import Shell
+from .conftest import Called, Shell
 
 VERBS = verbs_of(*MODULES)
 
@@ -56,7 +57,12 @@ def test_what_is_no_call_is_a_wrong_use(shell: Shell, line: str) -> None:
 
 @pytest.mark.parametrize(
     ("line", "word"),
-    [("members", "AGENTPOOL_STORE"), ("init -s pool.db", "AGENTPOOL_POOL")],
+    [
+        ("members", "AGENTPOOL_STORE"),
+        ("init -s pool.db", "AGENTPOOL_POOL"),
+        *((f"{verb} -s memory: -p pool.x", "name a file") for verb in ("init", "members", "web")),
+        ("doctor -s MEMORY://", "name a file"),
+    ],
 )
 def test_what_is_missing_is_asked_for(shell: Shell, line: str, word: str) -> None:
     called = shell(line)
@@ -90,6 +96,47 @@ def test_that_nothing_can_be_printed_is_told(
     assert (called.code, called.err) == (5, "agentpool members: No space left on device\n")
 
 
+HARMFUL = "\x1b]0;x\x07\x9b\u202e\x7f\nü😀\ud800\U000e0001"
+UNREAD = ("explain", "reply", "show", "thread")
+
+
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        *((line, "run.\udcff") for line in (*UNREAD, "take --as", "ack", "wait member", "send")),
+        *((line, "run.\udcff") for line in ("dead --queue", "wait event", "publish")),
+        *((line, "9" * 5000) for line in (*UNREAD, "tail --from", "tail --since", "tail --last")),
+        *((line, "9" * 400) for line in ("tail --since", "wait --timeout", "take --lease")),
+    ],
+)
+def test_what_no_decoder_accepts_is_a_wrong_argument(library: Shell, line: str, more: str) -> None:
+    library("join")
+    called = library(line, more)
+    assert (called.code, "a bug" in called.err) == (2, False)
+    assert called.raw == b""
+
+
+def test_a_bug_is_told_in_one_line(library: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise LookupError(HARMFUL)
+
+    monkeypatch.setattr(Printer, "_write", breaks)
+    called = library("members")
+    assert called.code == 5
+    said = re.escape(f"agentpool members: a bug: LookupError: {harmless(HARMFUL)} ")
+    assert re.fullmatch(rf"{said}\(test_arguments.py:\d+\)\n", called.err)
+
+
+def test_an_interrupt_ends_it_quietly_from_the_beginning(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "import_module", interrupted)
+    assert shell("members") == Called(130, b"", "")
+
+
 def test_that_nobody_is_there_is_nothing_there() -> None:
     receipt = MessageReceipt("message.a", MessageStatus.FAILED)
     assert exit_code(NoRecipientError.of(receipt, "nobody", "pool.x")) == 1
@@ -102,9 +149,6 @@ def test_times_are_read_as_people_write_them() -> None:
     assert since("2026-11-27T17:00:00+00:00") == Since(1_795_798_800_000)
     assert iso(1_795_798_800_001) == "2026-11-27T17:00:00.001Z"
     assert iso(2**62) == f"{2**62} ms"
-
-
-HARMFUL = "\x1b]0;x\x07\x9b\u202e\x7f\nü😀\ud800\U000e0001"
 
 
 def test_what_a_terminal_would_obey_is_shown() -> None:

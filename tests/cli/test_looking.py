@@ -125,7 +125,8 @@ def test_a_message_a_record_and_why(library: Shell) -> None:
     assert library("explain key.1").row["kind"] == "message"
     assert "queue.work" in library("explain queue.work --text").out
     assert library("explain nosuch").code == 1
-    assert library("thread nosuch").code == 1
+    assert library("thread 6").rows == library("thread key.1").rows != []
+    assert [library(f"thread {each}").code for each in ("nosuch", "3", "0")] == [1, 1, 2]
 
 
 def test_numbers_of_a_pool(library: Shell) -> None:

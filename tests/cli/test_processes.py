@@ -88,6 +88,18 @@ def test_a_closed_stream_is_one_to_which_nothing_comes(
     assert sent == (line.startswith("send") * ["run.new" if "run.new" in line else "run.me"])
 
 
+def test_programs_get_what_was_sent_whatever_the_encoding(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library("join")
+    library("send run.me", "Grüße 😀")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    for more in ("--json", "--field body"):
+        printed = subprocess.check_output(command(f"inbox --bodies {more}")).decode()
+        body = json.loads(printed)["body"] if more == "--json" else printed.rstrip()
+        assert body == "Grüße 😀"
+
+
 def test_control_c_ends_it_quietly(library: Shell) -> None:
     with following(library) as tail:
         tail.send_signal(signal.SIGINT)

@@ -71,6 +71,12 @@ async def test_of_much_the_newest_is_told_and_how_much_it_was(pool: AgentPool) -
     assert "before=753" in told.values["rows"]
 
 
+async def test_a_page_that_is_no_number_is_the_first(pool: AgentPool) -> None:
+    async with served(pool.store) as site:
+        [told] = await first(events(site, {}, view="now", page="9" * 5000))
+    assert told.name == "now"
+
+
 async def test_filters_hold_for_what_comes(pool: AgentPool) -> None:
     async with served(pool.store) as site:
         following = events(site, {}, view="log", after="3", kind="run_message_delivered")
