@@ -156,6 +156,7 @@ class _Copy:
             state = await self._synced()
             # What was the same twice was so all at once, at the time in between.
             if await self._state(self._source) == state:
+                await self._source.look_at(self._pool_id, self._refuse_source)
                 await self._end(state)
                 return self._copied(state, was_there=False)
         msg = (
