@@ -156,6 +156,7 @@ class _Copy:
             state = await self._synced()
             # What was the same twice was so all at once, at the time in between.
             if await self._state(self._source) == state:
+                await self._source.look_at(self._pool_id, self._refuse_source)
                 await self._end(state)
                 return self._copied(state, was_there=False)
         msg = (
@@ -229,7 +230,8 @@ class _Copy:
             puts, gone = piece
             for ref in _refs(puts):
                 await self._keep(ref)
-            await self._write(partial(_change, part, puts, gone), durable=False)
+            if not await self._write(partial(_change, part, puts, gone), durable=False):
+                raise self._overtaken()
         return wanted.tally
 
     async def _keep(self, ref: str) -> None:
@@ -249,14 +251,20 @@ class _Copy:
             self._kept.clear()
         self._kept.add(ref)
 
-    async def _write(self, change: Callable[[RawPool], None], *, durable: bool) -> None:
-        def write(pool: RawPool) -> None:
-            if mark_of(pool.source) != self._mark:
-                msg = "another copy of it into the same store has begun meanwhile; leave it to that"
-                raise StoreBusyError(msg, pool_id=self._pool_id)
-            change(pool)
+    async def _write(self, change: Callable[[RawPool], None], *, durable: bool) -> bool:
+        """Change the pool in the target, unless it is no longer ours to bring."""
 
-        await self._target.rewrite(self._pool_id, write, durable=durable)
+        def write(pool: RawPool) -> bool:
+            if mark_of(pool.source) != self._mark:
+                return False
+            change(pool)
+            return True
+
+        return await self._target.rewrite(self._pool_id, write, durable=durable)
+
+    def _overtaken(self) -> StoreBusyError:
+        msg = "another copy of it into the same store has begun meanwhile; leave it to that"
+        return StoreBusyError(msg, pool_id=self._pool_id)
 
     async def _end(self, state: _State) -> None:
         """Make sure that the target has it all, and let it be a pool from now on."""
@@ -281,7 +289,18 @@ class _Copy:
             pool.source.write(numbers)
             pool.delete(RECORDS, [self._mark[: RECORDS.width]])
 
-        await self._write(end, durable=True)
+        if not await self._write(end, durable=True):
+            await self._refuse_unlike(state)
+
+    async def _refuse_unlike(self, state: _State) -> None:
+        """Refuse what is in the target without our mark, unless it is whole and as it is to be.
+
+        So it is when the end was carried out and its connection lost, and it was tried once more.
+        """
+        if await self._target.look_at(self._pool_id, lambda pool: mark_of(pool.source)) is not None:
+            raise self._overtaken()
+        if await self._state(self._target) != state:
+            raise self._another()
 
 
 def _numbers(pool: RawPool) -> tuple[int, int | None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any, cast
 
@@ -382,6 +382,30 @@ class CopyingCases:
                     with pytest.raises(StoreBusyError, match=r"'run\.bob'.*never ends"):
                         await copy_pools(source, target)
             assert await target.pool_ids() == [POOL]
+
+    async def test_a_pool_that_somebody_comes_to_hold_meanwhile_is_refused(
+        self, places: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with (
+            open_place(places[0]) as source,
+            open_place(places[1]) as target,
+            AsyncExitStack() as held,
+        ):
+            await fill(source, 3)
+            pool = await held.enter_async_context(AgentPool.open(source, POOL))
+
+            async def come(count: int) -> None:
+                if count == 1:
+                    await held.enter_async_context(member(pool, "ada"))
+
+            with monkeypatch.context() as patched:
+                hook(patched, target, come)
+                with pytest.raises(StoreBusyError, match=r"'run\.ada'.*s left.*force=True"):
+                    await copy_pools(source, target)
+            await refuses_all_of(target)
+            await held.aclose()
+            await copy_pools(source, target)
+            assert await raw(target) == await raw(source)
 
     async def test_another_pool_of_that_id_is_left_as_it_is(self, places: tuple[str, str]) -> None:
         async with open_place(places[0]) as source, open_place(places[1]) as target:

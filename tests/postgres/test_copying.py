@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -19,12 +19,14 @@ from agentpool import (
     RunAddress,
 )
 from agentpool.copying import copy_pools
+from agentpool.stores.postgres import PostgresAgentPoolStore, statements
 from agentpool.stores.postgres.raw import looked_up_in
 from agentpool.stores.postgres.source import looked_up_by
 from agentpool.wire.payload import seal
 
-from .proxy import Proxy, When
+from .proxy import Cut, Proxy, When
 from .server import Server
+from .working import pattern
 
 
 @pytest.fixture
@@ -128,3 +130,30 @@ class TestFromServerToServer(CopyingCases):
                     await copy_pools(source, cut_off, [POOL])
                 assert all(cut.happened for cut in cuts)
             assert await raw(target) == await raw(source)
+
+    @pytest.mark.parametrize("when", get_args(When))
+    async def test_a_copy_whose_last_commit_is_not_answered_is_whole(
+        self,
+        places: tuple[str, str],
+        postgres: Server,
+        monkeypatch: pytest.MonkeyPatch,
+        when: When,
+    ) -> None:
+        schema = places[1].partition(" ")[2]
+        async with open_place(places[0]) as source:
+            await fill(source, 3)
+            with Proxy(postgres.port) as proxy:
+                url = postgres.url(port=proxy.port)
+                async with PostgresAgentPoolStore.open(url, schema=schema) as target:
+                    rewrite, cuts = target.rewrite, list[Cut]()
+
+                    async def rewrite_and_cut(pool_id: str, work: Any, *, durable: bool) -> Any:
+                        if durable:
+                            cuts.append(proxy.cut_at(pattern(target, statements.COMMIT), when))
+                        return await rewrite(pool_id, work, durable=durable)
+
+                    monkeypatch.setattr(target, "rewrite", rewrite_and_cut)
+                    [copied] = await copy_pools(source, target, [POOL])
+                    assert [cut.happened for cut in cuts] == [True]
+                    assert not copied.was_there
+                    assert await raw(target) == await raw(source)
