@@ -91,6 +91,26 @@ def test_what_was_taken_is_done_or_given_back_by_its_token(library: Shell) -> No
     assert library("ack nonsense").code == 2
 
 
+def test_of_several_claims_it_is_told_which_are_ended(library: Shell) -> None:
+    library("init --queue other")
+    for queue in ("work", "work", "other"):
+        library(f"send queue:{queue} a")
+    lost, second = library("take --queue work --count 2 --field token").out.split()
+    third = library("take --queue other --field token").out.strip()
+    library(f"ack {lost}")
+    called = library(f"nack {lost} {second} {third} --delay 0")
+    assert (called.code, called.raw) == (3, b"")
+    why, *others, again = called.err.splitlines()
+    assert others == [f"agentpool: {each}: given back" for each in (second, third)]
+    assert (why.startswith(f"agentpool: {lost}: "), "no longer" in again) == (True, True)
+    second = library("take --queue work --field token").out.strip()
+    third = library("take --queue other --field token").out.strip()
+    called = library(f"ack {lost} {second} {third}")
+    assert (called.code, f"agentpool: {third}: done\n" in called.err) == (3, True)
+    assert f"agentpool: {second}: done" not in called.err
+    assert (library(f"ack {second}").code, library("inbox --queue other").code) == (0, 1)
+
+
 def test_a_claim_ends_with_its_lease(library: Shell) -> None:
     library("send queue:work a")
     library("take --queue work --lease 1ms")
