@@ -6,11 +6,15 @@ import io
 import json
 import re
 import sqlite3
+from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from agentpool import AgentPool, AgentPoolStoreCursor, EventEnvelope
+from agentpool.cli import waiting
+from agentpool.cli.log import events_of
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.running import parser
 
@@ -239,6 +243,36 @@ def test_an_event_is_published_seen_and_waited_for(library: Shell) -> None:
         assert waited["seq"] == shown["seq"]
     assert library("wait event build.done --timeout 1ms").code == 1
     assert "build.done" in library("tail --text").out
+
+
+def test_the_past_is_looked_at_from_its_end(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_PAGE", 3)
+    begun: list[int] = []
+
+    def noted(
+        pool: AgentPool, place: AgentPoolStoreCursor, *, follow: bool
+    ) -> AsyncGenerator[tuple[int, EventEnvelope]]:
+        begun.append(place.sequence)
+        return events_of(pool, place, follow=follow)
+
+    monkeypatch.setattr(waiting, "events_of", noted)
+    for event in ("old", "build", "build"):
+        library(f"publish {event}.done")
+        for _ in range(4):
+            library("send queue:work a")
+    head = int(library("stats --field records").out)
+    shown = [each for each in library("tail --from 1").rows if "build.done" in each["tags"]]
+    assert library("wait event build.done --past --timeout 0").row["seq"] == shown[1]["seq"]
+    assert begun == list(range(head - 3, begun[-1] - 1, -3))
+    assert begun[-1] <= shown[1]["seq"] <= begun[-1] + 3
+    assert shown[0]["seq"] < begun[-1]
+    begun.clear()
+    assert library("wait event old.done --past --timeout 1m").row["came"]
+    begun.clear()
+    assert library("wait event nosuch.done --past --timeout 0").code == 1
+    assert 0 in begun
 
 
 @pytest.mark.parametrize("terminal", [True, False])
