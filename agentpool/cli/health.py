@@ -29,7 +29,8 @@ MAX_AGE: Final = 300.0
 _GRACE: Final = 10.0
 _UNKNOWN: Final = 3
 _HEALTH_CODES: Final = (
-    "exit code: 0 all is well, 1 there is something to know, 2 something is broken"
+    "exit code: 0 all is well, 1 there is something to know, 2 something is broken, or it cannot be"
+    " looked at"
 )
 
 
@@ -76,18 +77,23 @@ def _check_arguments(parser: ArgumentParser) -> None:
 async def _check(options: Namespace, out: Printer) -> int:
     form = options.format or ("text" if out.for_people else "json")
     try:
-        async with a_store(options) as store:
-            pools = [await _checked(store, each, options) for each in await _pools(store, options)]
+        checked = await _looked(options)
     except AgentPoolError as error:
-        if form != "nagios":
-            raise
-        out.text(f"AGENTPOOL UNKNOWN - {error}")  # as such plugins have to end
-        return _UNKNOWN
-    file = file_of(where(options))
-    of_file = () if file is None else glance(file)
-    checked = Checked(of_file, tuple(pools))
+        if form == "nagios":
+            out.text(f"AGENTPOOL UNKNOWN - {error}")  # as such plugins have to end
+            return _UNKNOWN
+        out.say(str(error))
+        advice = "see `agentpool doctor`; `agentpool init` makes a store"
+        checked = Checked((broken("store", str(error), advice),), ())
     FORMATS[form](checked, out)
     return checked.exit_code
+
+
+async def _looked(options: Namespace) -> Checked:
+    async with a_store(options) as store:
+        pools = [await _checked(store, each, options) for each in await _pools(store, options)]
+    file = file_of(where(options))
+    return Checked(() if file is None else glance(file), tuple(pools))
 
 
 async def _pools(store: AgentPoolStore, options: Namespace) -> list[str]:
@@ -161,7 +167,7 @@ VERBS: Final = (
         "agentpool check --format nagios --max-age 1h --max-dead 10",
         _check_arguments,
         _check,
-        _HEALTH_CODES,
+        f"{_HEALTH_CODES} (for Nagios that is 3, unknown)",
     ),
     Verb(
         "backup",

@@ -27,7 +27,7 @@ from agentpool.rules.history import end_of_events
 
 __all__ = ("VERBS",)
 
-_BEGIN: Final = AgentPoolStoreCursor(0)
+_PAGE: Final = 500
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", help="of the event; or the member, as run:ID, agent:ID or topic:ID"
     )
-    parser.add_argument("--past", action="store_true", help="also an event of the past")
+    parser.add_argument("--past", action="store_true", help="also one of the past, the last such")
     parser.add_argument("--timeout", type=seconds, metavar="SPAN", help="how long; for ever if not")
 
 
@@ -86,19 +86,36 @@ async def _member(pool: AgentPool, options: Namespace) -> Row | None:
 async def _event(pool: AgentPool, options: Namespace) -> Row | None:
     wanted = EventFilter.named(options.name)
     now = await pool.store.query(pool.pool_id, end_of_events)
-    if options.past and (found := await _first(pool, wanted, _BEGIN, follow=False)) is not None:
-        return found
+    clock, timeout = asyncio.get_running_loop().time, options.timeout
+    until = None if timeout is None else clock() + timeout
     try:
-        async with asyncio.timeout(options.timeout):
-            return await _first(pool, wanted, now, follow=True)
+        if options.past:
+            async with asyncio.timeout_at(until if timeout else None):  # 0: it looks once
+                if (found := await _latest(pool, wanted, now.sequence)) is not None:
+                    return found
+        async with asyncio.timeout_at(until):
+            return await _next(pool, wanted, now)
     except TimeoutError:
         return None
 
 
-async def _first(
-    pool: AgentPool, wanted: EventFilter, place: AgentPoolStoreCursor, *, follow: bool
-) -> Row | None:
-    async with aclosing(events_of(pool, place, follow=follow)) as events:
+async def _latest(pool: AgentPool, wanted: EventFilter, head: int) -> Row | None:
+    """Find the last that has been: some records are looked at, then those before them."""
+    found, end = None, head
+    while found is None and end > 0:
+        begin = max(end - _PAGE, 0)
+        async with aclosing(events_of(pool, AgentPoolStoreCursor(begin), follow=False)) as events:
+            async for seq, event in events:
+                if seq > end:
+                    break
+                if wanted.matches(event):
+                    found = event_row(seq, event)
+        end = begin
+    return found
+
+
+async def _next(pool: AgentPool, wanted: EventFilter, place: AgentPoolStoreCursor) -> Row | None:
+    async with aclosing(events_of(pool, place, follow=True)) as events:
         async for seq, event in events:
             if wanted.matches(event):
                 return event_row(seq, event)

@@ -1,9 +1,11 @@
 """Working on messages: take, ack, nack, dead."""
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, NamedTuple
 
-from agentpool import AgentPool, DeadLetter, Delivery
+from agentpool import AgentPool, AgentPoolError, DeadLetter, Delivery
 from agentpool.cli.arguments import Verb, acting, in_pool
 from agentpool.cli.opening import a_pool, looked_at, member_for, tell_if_absent
 from agentpool.cli.printing import Printer, Row
@@ -79,14 +81,51 @@ def _ack_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("tokens", nargs="+", metavar="TOKEN", help="as `take` prints it")
 
 
-async def _ack(options: Namespace, _: Printer) -> int:
+async def _ack(options: Namespace, out: Printer) -> int:
     by_inbox: dict[str, list[str]] = {}
     for token, run_id in _claims(options):
         by_inbox.setdefault(run_id, []).append(token)
     async with a_pool(options) as pool:
-        for run_id, tokens in by_inbox.items():
-            await pool.inbox(run_id).ack_many(tokens)
+        parts = [
+            _Part(run_id, tokens, partial(pool.inbox(run_id).ack_many, tokens))
+            for run_id, tokens in by_inbox.items()
+        ]
+        await _end_each(parts, "done", out)
     return 0
+
+
+class _Part(NamedTuple):
+    """Claims of an inbox that are ended together.
+
+    :ivar end: ends all of them, or none
+    """
+
+    run_id: str
+    tokens: list[str]
+    end: Callable[[], Awaitable[None]]
+
+
+async def _end_each(parts: Sequence[_Part], done: str, out: Printer) -> None:
+    """End claims part by part, all that can be; where some cannot, say what came of each.
+
+    :raises AgentPoolError: what refused the first that could not
+    """
+    refused: list[AgentPoolError] = []
+    came: dict[str, str] = {}
+    for part in parts:
+        said = done
+        try:
+            await part.end()
+        except AgentPoolError as error:
+            refused.append(error)
+            said = str(error)
+        came |= {claim_name(token, part.run_id): said for token in part.tokens}
+    if not refused:
+        return
+    if len(parts) > 1:
+        for token, said in came.items():
+            out.say(f"{token}: {said}")
+    raise refused[0]
 
 
 def _claims(options: Namespace) -> list[tuple[str, str]]:
@@ -104,11 +143,13 @@ def _nack_arguments(parser: ArgumentParser) -> None:
     )
 
 
-async def _nack(options: Namespace, _: Printer) -> int:
+async def _nack(options: Namespace, out: Printer) -> int:
     async with a_pool(options) as pool:
+        parts: list[_Part] = []
         for token, run_id in _claims(options):
             inbox = pool.inbox(run_id, max_attempts=options.max_attempts)
-            await inbox.nack(token, options.delay)
+            parts.append(_Part(run_id, [token], partial(inbox.nack, token, options.delay)))
+        await _end_each(parts, "given back", out)
     return 0
 
 

@@ -19,6 +19,7 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.queues import queue_run
 from agentpool.rules.tokens import claim_of
 from agentpool.runtime.finding import LOOK_BACK, message_by_id
+from agentpool.wire.ids import check_identifier
 
 __all__ = (
     "address",
@@ -96,11 +97,12 @@ async def message_named(
     """Find a message by its id, else by its key, or by the token under which it was taken.
 
     :param run_id: the run that acts, in whose inbox an id is looked for too
-    :raises InvalidValueError: it is the id of one message and the key of another
+    :raises InvalidValueError: it can be no name, or is the id of one message and the key of another
     """
     claim = _CLAIM.fullmatch(name)
     if claim is not None:
         return await recorded_message(pool, int(claim[2]))
+    check_identifier(name, "message")
     # Whoever likes can take the id of a message for the key of another.
     by_id = await message_with_id(pool, name, run_id)
     known = await pool.store.query(pool.pool_id, lambda view: view.message_by_key(name))

@@ -39,6 +39,10 @@ def test_every_verb_that_opens_a_store_is_here() -> None:
     assert named | others == {name for names in MODULES.values() for name in names}
 
 
+def code_of_refusal(line: str) -> int:
+    return 2 if line.startswith("check") else 3
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.iterdir()}
 
@@ -47,9 +51,10 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_nothing_is_created_by_mistake(shell: Shell, line: str, tmp_path: Path) -> None:
     shell.set(STORE="pool.db", POOL=POOL, RUN="run.me")
     called = shell(line)
-    assert (called.code, called.raw) == (3, b"")
+    assert called.code == code_of_refusal(line)
+    assert called.raw == b"" or line.startswith("check")
     assert "no such file" in called.err
-    assert "agentpool init" in called.err
+    assert "agentpool init" in f"{called.err}{called.out}"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -59,7 +64,7 @@ def test_an_older_file_is_refused_and_not_migrated(shell: Shell, line: str, tmp_
     before = content(tmp_path)["pool.db"]
     shell.set(STORE="pool.db", POOL=POOL, RUN="run.me")
     called = shell(line)
-    assert (called.code, "schema version 0" in called.err) == (3, True)
+    assert (called.code, "schema version 0" in called.err) == (code_of_refusal(line), True)
     assert content(tmp_path)["pool.db"] == before
 
 
@@ -67,7 +72,7 @@ def test_a_pool_that_is_not_there_is_not_made(library: Shell) -> None:
     for line in ("members", "send run.me a", "wait --timeout 0", "tail"):
         called = library(f"{line} --pool pool.typo")
         assert (called.code, "it has pool.library" in called.err) == (3, True)
-    assert library("check --pool pool.typo").code == 3
+    assert library("check --pool pool.typo").code == 2
     assert library("pools --field pool").out == f"{POOL}\n"
 
 
@@ -210,6 +215,20 @@ def test_a_check_tells_monitoring_what_is_to_be_done(library: Shell) -> None:
     library.set(STORE="nosuch.db")
     unknown = library("check --format nagios")
     assert (unknown.code, unknown.out.startswith("AGENTPOOL UNKNOWN - ")) == (3, True)
+
+
+@pytest.mark.parametrize("more", ["--store nosuch.db", "--pool nosuch", "--store memory:"])
+def test_a_check_that_cannot_look_says_so_in_each_format(library: Shell, more: str) -> None:
+    told = library(f"check {more} --format prometheus")
+    assert (told.code, "\nagentpool_status 2\n" in told.out) == (2, True)
+    assert told.err.startswith("agentpool: ")
+    told = library(f"check {more}")
+    assert (told.code, told.row["status"], told.row["pools"]) == (2, "CRITICAL", [])
+    [finding] = told.row["findings"]
+    assert (finding["level"], finding["what"]) == ("BROKEN", told.err.split(": ", 1)[1].rstrip())
+    told = library(f"check {more} --text")
+    assert (told.code, told.out.startswith("BROKEN  store ")) == (2, True)
+    assert library(f"check {more} --format nagios").code == 3
 
 
 def test_pools_are_copied_into_a_store_of_their_own(library: Shell, tmp_path: Path) -> None:

@@ -6,12 +6,24 @@ import io
 import json
 import re
 import sqlite3
+from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from agentpool import AgentPoolMember, AskOutcome, MessageExplanation, RunAddress, open_pool
+from agentpool import (
+    AgentPool,
+    AgentPoolMember,
+    AgentPoolStoreCursor,
+    AskOutcome,
+    EventEnvelope,
+    MessageExplanation,
+    RunAddress,
+    open_pool,
+)
+from agentpool.cli import waiting
+from agentpool.cli.log import events_of
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.running import parser
 from agentpool.faces import naming
@@ -92,6 +104,26 @@ def test_what_was_taken_is_done_or_given_back_by_its_token(library: Shell) -> No
     assert library(f"ack {of_library} --queue work").code == 0
     assert library("take --queue work").code == 1
     assert library("ack nonsense").code == 2
+
+
+def test_of_several_claims_it_is_told_which_are_ended(library: Shell) -> None:
+    library("init --queue other")
+    for queue in ("work", "work", "other"):
+        library(f"send queue:{queue} a")
+    lost, second = library("take --queue work --count 2 --field token").out.split()
+    third = library("take --queue other --field token").out.strip()
+    library(f"ack {lost}")
+    called = library(f"nack {lost} {second} {third} --delay 0")
+    assert (called.code, called.raw) == (3, b"")
+    why, *others, again = called.err.splitlines()
+    assert others == [f"agentpool: {each}: given back" for each in (second, third)]
+    assert (why.startswith(f"agentpool: {lost}: "), "no longer" in again) == (True, True)
+    second = library("take --queue work --field token").out.strip()
+    third = library("take --queue other --field token").out.strip()
+    called = library(f"ack {lost} {second} {third}")
+    assert (called.code, f"agentpool: {third}: done\n" in called.err) == (3, True)
+    assert f"agentpool: {second}: done" not in called.err
+    assert (library(f"ack {second}").code, library("inbox --queue other").code) == (0, 1)
 
 
 def test_a_claim_ends_with_its_lease(library: Shell) -> None:
@@ -309,6 +341,36 @@ def test_an_event_is_published_seen_and_waited_for(library: Shell) -> None:
         assert waited["seq"] == shown["seq"]
     assert library("wait event build.done --timeout 1ms").code == 1
     assert "build.done" in library("tail --text").out
+
+
+def test_the_past_is_looked_at_from_its_end(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_PAGE", 3)
+    begun: list[int] = []
+
+    def noted(
+        pool: AgentPool, place: AgentPoolStoreCursor, *, follow: bool
+    ) -> AsyncGenerator[tuple[int, EventEnvelope]]:
+        begun.append(place.sequence)
+        return events_of(pool, place, follow=follow)
+
+    monkeypatch.setattr(waiting, "events_of", noted)
+    for event in ("old", "build", "build"):
+        library(f"publish {event}.done")
+        for _ in range(4):
+            library("send queue:work a")
+    head = int(library("stats --field records").out)
+    shown = [each for each in library("tail --from 1").rows if "build.done" in each["tags"]]
+    assert library("wait event build.done --past --timeout 0").row["seq"] == shown[1]["seq"]
+    assert begun == list(range(head - 3, begun[-1] - 1, -3))
+    assert begun[-1] <= shown[1]["seq"] <= begun[-1] + 3
+    assert shown[0]["seq"] < begun[-1]
+    begun.clear()
+    assert library("wait event old.done --past --timeout 1m").row["came"]
+    begun.clear()
+    assert library("wait event nosuch.done --past --timeout 0").code == 1
+    assert 0 in begun
 
 
 @pytest.mark.parametrize("terminal", [True, False])
