@@ -60,7 +60,7 @@ def test_what_is_no_call_is_a_wrong_use(shell: Shell, line: str) -> None:
     [
         ("members", "AGENTPOOL_STORE"),
         ("init -s pool.db", "AGENTPOOL_POOL"),
-        *((f"{verb} -s memory: -p pool.x", "name a file") for verb in ("init", "members", "web")),
+        *((f"{verb} -s memory: -p pool.x", "name a file") for verb in ("init", "members")),
         ("doctor -s MEMORY://", "name a file"),
     ],
 )
