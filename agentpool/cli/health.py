@@ -45,9 +45,7 @@ def _doctor_arguments(parser: ArgumentParser) -> None:
 
 def _doctor(options: Namespace, out: Printer) -> int:
     place = options.place or where(options)
-    report = examine(
-        file_of(place) or place, **({"schema": options.schema} if options.schema else {})
-    )
+    report = examine(place, **({"schema": options.schema} if options.schema else {}))
     if options.json or options.field:
         for each in report.findings:
             out.row({**each._asdict(), "level": str(each.level)})

@@ -14,6 +14,7 @@ from agentpool.cli.printing import Printer
 from agentpool.errors import InvalidValueError
 from agentpool.opening import StoreOptions
 from agentpool.stores.base import AgentPoolStore
+from agentpool.support.places import url_of
 
 __all__ = ("a_pool", "a_store", "looked_at", "member_for", "run_of", "tell_if_absent", "where")
 
@@ -28,7 +29,8 @@ def where(options: Namespace) -> str:
     if not options.store:
         msg = "which store? give --store PATH_OR_URL, or set AGENTPOOL_STORE"
         raise InvalidValueError(msg)
-    if options.store.lower() in {"memory:", "memory://"}:
+    url = url_of(options.store)
+    if url is not None and url.scheme == "memory":
         msg = "memory: a store in memory ends with the call that made it; name a file or a server"
         raise InvalidValueError(msg)
     return str(options.store)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import sys
 import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -21,7 +20,7 @@ from agentpool.errors import (
     NotEnoughMembersError,
     RetryClassification,
 )
-from agentpool.support.places import without_secrets
+from agentpool.support.places import said_without_secrets
 from agentpool.support.version import __version__
 from agentpool.wire.refused import NoRecipientError
 
@@ -132,10 +131,7 @@ class _Parser(ArgumentParser):
     """A parser that shows no password of a URL that it refuses."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(_URL.sub(lambda found: without_secrets(found[0]), message))
-
-
-_URL: Final = re.compile(r"(?:postgres(?:ql)?:|[a-z][a-z0-9+.-]*://).*", re.IGNORECASE | re.DOTALL)
+        super().error(said_without_secrets(message))
 
 
 def parser(arguments: Sequence[str] = ()) -> ArgumentParser:

@@ -8,13 +8,24 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-__all__ = ("SERVERS", "Url", "file_of", "has_password", "url_of", "without_secrets")
+__all__ = (
+    "SERVERS",
+    "Url",
+    "file_of",
+    "has_password",
+    "said_without_secrets",
+    "url_of",
+    "without_secrets",
+)
 
 SERVERS: Final = frozenset({"postgresql", "postgres"})
 """The schemes of stores on a server."""
 
 _SCHEMES: Final = {"sqlite", "memory", *SERVERS}
 _URL: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
+_IN_TEXT: Final = re.compile(
+    rf"(?:(?:{'|'.join(sorted(SERVERS))}):|[a-z][a-z0-9+.-]*://).*", re.IGNORECASE | re.DOTALL
+)
 _USER_AND_PASSWORD: Final = re.compile(r":/*([^?]*:[^?]*|[^/@]*:[^/@]*)@")
 _SECRET: Final = re.compile(r"(password|secret)\s*=", re.IGNORECASE)
 _HOST: Final = r"(?:\[[^]@]*\]|[^][:/?,@]*)(?::\d*)?"
@@ -63,3 +74,8 @@ def without_secrets(place: str) -> str:
     named = server.rpartition("@")[2].partition("&")[0]
     is_certain = slashes and "@" not in parameters and _HOSTS_AND_DATABASE.fullmatch(named)
     return f"{url.scheme}:{slashes}{named if is_certain else '...'}"
+
+
+def said_without_secrets(text: str) -> str:
+    """Take out of a text what may be secret in a URL, with which it ends."""
+    return _IN_TEXT.sub(lambda found: without_secrets(found[0]), text)
