@@ -24,7 +24,7 @@ from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_row, event_row, event_words, message_row, receipt_row
 from agentpool.cli.times import Since, since
 from agentpool.errors import InvalidValueError
-from agentpool.faces.naming import message_named, message_with_id, not_found, recorded_message
+from agentpool.faces.naming import message_named, messages_before, not_found, recorded_message
 from agentpool.rules.command import PoolView
 from agentpool.rules.history import page_of_events, record_before
 from agentpool.rules.rows import number_in
@@ -203,24 +203,12 @@ async def _thread(options: Namespace, out: Printer) -> int:
         if stored is None:
             out.say(await not_found(pool, options.what))
             return 1
-        first = await _first_of(pool, stored)
+        first = [*await messages_before(pool, stored), stored][0]
         rows = [
             {**message_row(each.message), **await body_row(pool, each.message)}
             for each in await _answers(pool, first)
         ]
     return int(not out.rows(rows))
-
-
-async def _first_of(pool: AgentPool, stored: AgentPoolStoredMessage) -> AgentPoolStoredMessage:
-    """Go back from answer to question."""
-    seen = {stored.message.message_id}
-    while stored.message.reply_to is not None and stored.message.reply_to not in seen:
-        seen.add(stored.message.reply_to)
-        before = await message_with_id(pool, stored.message.reply_to)
-        if before is None:
-            break
-        stored = before
-    return stored
 
 
 async def _answers(pool: AgentPool, first: AgentPoolStoredMessage) -> list[AgentPoolStoredMessage]:

@@ -28,6 +28,7 @@ __all__ = (
     "claimed_message",
     "message_named",
     "message_with_id",
+    "messages_before",
     "not_found",
     "recorded_message",
 )
@@ -122,6 +123,29 @@ async def message_with_id(
     :param most: so many of the newest records are gone through where no index has it
     """
     return await message_by_id(pool.store, pool.pool_id, message_id, run_id=run_id, most=most)
+
+
+async def messages_before(
+    pool: AgentPool,
+    stored: AgentPoolStoredMessage,
+    limit: int | None = None,
+    *,
+    most: int = LOOK_BACK,
+) -> list[AgentPoolStoredMessage]:
+    """Go back from an answer to what it answers, and on from that; the first comes first.
+
+    :param limit: so many at most; ``None``: as far as it goes
+    :param most: see `message_with_id`
+    """
+    found, seen = list[AgentPoolStoredMessage](), {stored.message.message_id}
+    while len(found) != limit and (name := stored.message.reply_to) and name not in seen:
+        before = await message_with_id(pool, name, most=most)
+        if before is None:
+            break
+        seen.add(name)
+        stored = before
+        found.insert(0, before)
+    return found
 
 
 def _refuse_others(name: str, by_id: RunMessage, by_key: RunMessage) -> None:

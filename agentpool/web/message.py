@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from agentpool import AgentPool, ContentNotFoundError
 from agentpool.cli.rows import address_words
 from agentpool.errors import CorruptRecordError
-from agentpool.faces.naming import message_named, message_with_id, recorded_message
+from agentpool.faces.naming import message_named, messages_before, recorded_message
 from agentpool.rules.command import PoolView
 from agentpool.rules.explaining.explanations import Explanation, MessageExplanation
 from agentpool.rules.explaining.parts import Missed, Recipient
@@ -208,7 +208,7 @@ class _Behind(NamedTuple):
 async def _thread(
     pool: AgentPool, stored: AgentPoolStoredMessage, found: MessageExplanation
 ) -> Html:
-    before = await _before(pool, stored)
+    before = await messages_before(pool, stored, _MOST_BEFORE, most=_LOOKED_AT)
     first = found.statuses[0].seq if found.statuses else 0
     behind = await ask(pool, partial(_behind, message_id=stored.message.message_id, after=first))
     rows = [_said(pool.pool_id, each, stored) for each in (*before, stored, *behind.answers)]
@@ -217,19 +217,6 @@ async def _thread(
         caption += f"; answers were looked for up to record {behind.last:,} of {behind.head:,}"
     names = ("message", "from", "to", "status")
     return section("thread", "Thread", table(caption, names, rows))
-
-
-async def _before(pool: AgentPool, stored: AgentPoolStoredMessage) -> list[AgentPoolStoredMessage]:
-    """Go back from answer to question, and no further than so far."""
-    found, seen = list[AgentPoolStoredMessage](), {stored.message.message_id}
-    while (name := stored.message.reply_to) is not None and name not in seen:
-        before = await message_with_id(pool, name, most=_LOOKED_AT)
-        if before is None or len(found) == _MOST_BEFORE:
-            break
-        seen.add(name)
-        stored = before
-        found.insert(0, before)
-    return found
 
 
 def _behind(view: PoolView, message_id: str, after: int) -> _Behind:
