@@ -132,7 +132,7 @@ def _presence(held: Held, now: int) -> str:
 def overview_row(seen: Overview) -> dict[str, object]:
     """Describe a pool in numbers."""
     runs = [each for each in seen.members if not each.is_queue]
-    counted = seen.counted
+    counted, oldest = seen.counted, seen.oldest_age
     return {
         "pool": seen.pool_id,
         "records": seen.records,
@@ -143,7 +143,7 @@ def overview_row(seen: Overview) -> dict[str, object]:
         "unread": counted.unread,
         "claimed": counted.claimed,
         "dead": counted.dead,
-        "oldest_seconds": None if seen.oldest_age is None else seen.oldest_age / 1000,
+        "oldest_seconds": None if oldest is None else oldest / 1000,
         "waits": seen.waits,
         "overdue_seconds": seen.overdue / 1000,
         "behind": seen.behind,

@@ -58,9 +58,9 @@ class Questions:
                         message_id=own_id,
                         idempotency_key=key,
                     )
-                    return await self._words(await self._asked_under(key) or own_id, answers)
-                wait_id = await self._asked_under(key)
-                if wait_id is not None and await self._found(wait_id) is not None:
+                    return await self._words(await self._wait_id(own_id, given.key), answers)
+                wait_id = await self._wait_id(own_id, given.key)
+                if await self._found(wait_id) is not None:
                     return going_on(wait_id)
                 # Not even that was done in time: a busy store, or no patience at all.
                 patience = 2 * max(patience, _LEAST_PATIENCE)
@@ -71,15 +71,17 @@ class Questions:
             return nullcontext()
         return withdrawn_if_left(lambda: self.cancel(wait_id))
 
-    async def _asked_under(self, key: str) -> str | None:
-        """Say by which id a question goes on that may have been asked before.
+    async def _wait_id(self, own_id: str, key: str | None) -> str:
+        """Say by which id a question goes on; under a key it may have been asked before.
 
         :raises InvalidValueError: its id is none that can be waited for
         """
+        if key is None:
+            return own_id
         pool, run_id = self._pool, self._seat.run_id
         known = await pool.store.query(pool.pool_id, lambda view: view.message_by_key(key))
         if known is None or known.stored.message.sender != run_id:
-            return None
+            return own_id
         message_id = known.stored.message.message_id
         if kind_of(message_id) is None:
             msg = (

@@ -1,7 +1,7 @@
 """The view *Now*: who is here, who is stuck, who waits for whom, what is overdue, what is dead."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -50,12 +50,14 @@ class Seeing(NamedTuple):
 
     :ivar members: those that were looked at, the most urgent first
     :ivar looked: for how many seconds the oldest of that is known; ``None``: not all were looked at
+    :ivar more: a ``+`` for each number that is not counted to the end
     """
 
     pool_id: str
     glance: Glance
     members: Sequence[Seen]
     looked: float | None
+    more: Mapping[str, str]
 
 
 async def see(inside: Inside, pool: AgentPool, seconds: float) -> Seeing:
@@ -72,7 +74,11 @@ async def see(inside: Inside, pool: AgentPool, seconds: float) -> Seeing:
     looked_at = survey.looked_at
     looked = None if looked_at is None else anyio.current_time() - looked_at
     urgent = sorted(members, key=partial(_urgency, seen.now))
-    return Seeing(pool.pool_id, seen, urgent, looked)
+    return Seeing(pool.pool_id, seen, urgent, looked, _more(members))
+
+
+def _more(members: Iterable[Seen]) -> dict[str, str]:
+    return dict.fromkeys(at_least(each.seen.inbox for each in members), "+")
 
 
 def _first(members: Sequence[Seen], counts: Callable[[Seen], int]) -> list[str]:
@@ -114,17 +120,13 @@ def _counts(seeing: Seeing) -> dict[str, str]:
         counts["claimed"] += inbox.claimed
         counts["dead"] += inbox.dead
     names = ("runs", "here", "queues", "unread", "claimed", "dead")
-    numbers = {name: f"{counts[name]:,}{_more(seeing, name)}" for name in names}
+    numbers = {name: f"{counts[name]:,}{seeing.more.get(name, '')}" for name in names}
     overdue = seeing.glance.overdue
     return {
         **numbers,
         "waits": f"{seeing.glance.waits_in_all:,}",
         "overdue": f"{len(overdue)}{'+' if len(overdue) == MOST else ''}",
     }
-
-
-def _more(seeing: Seeing, name: str) -> str:
-    return "+" if name in at_least(each.seen.inbox for each in seeing.members) else ""
 
 
 # --- the page
@@ -262,7 +264,7 @@ def _pager(pool_id: str, page: int, pages: int) -> Html:
 def _member(seeing: Seeing, each: Seen) -> Sequence[Content]:
     now, seen = seeing.glance.now, each.seen
     inbox = seen.inbox
-    more = dict.fromkeys(at_least([inbox]), "+")
+    more = _more([each])
     return (
         explained(seeing.pool_id, each.run_id),
         NO_VALUE if seen.is_queue else explained(seeing.pool_id, seen.member.agent_id),
@@ -289,7 +291,7 @@ def _presence(now: int, each: Seen) -> Content:
 def _claims(seeing: Seeing) -> Html:
     rows = [_claim(seeing, each) for each in seeing.glance.claims]
     in_all = max(sum(each.seen.inbox.claimed for each in seeing.members), len(rows))
-    caption = of_all(len(rows), in_all, "held claims", _more(seeing, "claimed"))
+    caption = of_all(len(rows), in_all, "held claims", seeing.more.get("claimed", ""))
     names = ("message", "inbox", "held by", "attempt", "delivered", "claim")
     return section("claims", "Claims", table(caption, names, rows))
 
@@ -343,7 +345,7 @@ def _dead(seeing: Seeing) -> Html:
         for each in seeing.glance.dead
     ]
     in_all = max(sum(each.seen.inbox.dead for each in seeing.members), len(rows))
-    caption = of_all(len(rows), in_all, "dead letters", _more(seeing, "dead"))
+    caption = of_all(len(rows), in_all, "dead letters", seeing.more.get("dead", ""))
     names = ("message", "inbox", "attempts", "from")
     return section("dead", "Dead letters", table(caption, names, rows))
 

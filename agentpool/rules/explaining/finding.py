@@ -94,7 +94,7 @@ def explain(view: PoolView, meant: Meant) -> Explanation:
     look_ups = _look_ups_of(meant)
     named = {kind: there for kind, look in look_ups.items() if (there := look(view, meant.name))}
     if not named:
-        return in_words(_by_message_id(view, meant) or _nothing(view, meant))
+        return in_words(_among_newest(view, meant) or _nothing(view, meant))
     first, *others = named
     return in_words(replace(named[first](), also=tuple(others)))
 
@@ -182,7 +182,7 @@ def _before_newest(view: PoolView) -> int:
     return max(view.head - PAGE, 0)
 
 
-def _by_message_id(view: PoolView, meant: Meant) -> Explanation | None:
+def _among_newest(view: PoolView, meant: Meant) -> Explanation | None:
     """Find a message by its id, which is its key too, or no index has."""
     if not meant.may_be_message_id:
         return None

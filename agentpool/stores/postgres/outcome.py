@@ -50,8 +50,10 @@ def was_committed(
         raise
     assert row is not None  # noqa: S101  # it has no FROM
     status, is_as_started = row
-    if status in {b"in progress", b"aborted"}:
-        return None if status == b"in progress" else False
+    if status == b"in progress":
+        return None
+    if status == b"aborted":
+        return False
     return (is_as_started == b"t" and not _records(written)) or is_written(pipeline, xid, written)
 
 
