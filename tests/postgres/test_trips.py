@@ -38,6 +38,7 @@ from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
 from agentpool.rules.waits import CancelWake, SuspendUntil
 from agentpool.stores.batch.committer import BatchCommitter
+from agentpool.stores.postgres import bell
 from agentpool.stores.postgres.engine import PostgresEngine
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
 from agentpool.stores.postgres.statements import POOL_PAGE
@@ -366,6 +367,7 @@ async def test_the_news_of_a_pool_are_asked_for_again_only_when_its_state_is_loo
 async def test_a_commit_in_another_pool_costs_who_waits_in_a_hundred_no_trip(
     counting: Counting, postgres_url: str, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bell, "NET_SECONDS", 3600)  # nobody looks by time
     store, waiting = counting.store, [f"pool.{number}" for number in range(100)]
     asked = asked_of(store, monkeypatch)
     await counting.new_pool("pool.elsewhere")
