@@ -49,6 +49,8 @@ async def replay(
 ) -> AgentPoolSnapshot:
     """Replay the records of one pool, in order, into a snapshot.
 
+    Nothing is changed. Cancelled, it gives nothing, and has taken some of the records.
+
     :raises PoolNotOpenError: no record among them opened the pool
     :raises PoolConfigConflictError: two of them opened it with different configs
     :raises UnknownRecordError: one of them is of an unknown kind
