@@ -13,17 +13,11 @@ from agentpool.errors import (
     MembershipLostError,
     shown,
 )
-from agentpool.rules.claims import (
-    Acknowledge,
-    Claim,
-    ClaimId,
-    ClaimTerms,
-    ReturnMessage,
-    Unclaim,
-)
+from agentpool.rules.claims import Acknowledge, Claim, ClaimId, ClaimTerms
 from agentpool.rules.command import PoolView
 from agentpool.rules.dead import DeadLetter, Discard, Retry, dead_page
 from agentpool.rules.inboxes import ROWS_AT_ONCE, peek_page
+from agentpool.rules.redelivery import ReturnMessage, Unclaim
 from agentpool.rules.requirements import checked_number, checked_sequence, require_type
 from agentpool.rules.tokens import claim_of, token_of
 from agentpool.runtime import tracing

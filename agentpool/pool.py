@@ -16,10 +16,10 @@ from agentpool.inbox import Inbox, claim_terms
 from agentpool.member import MemberHandle
 from agentpool.membership import Membership
 from agentpool.rules.asking import Answers, Asking
+from agentpool.rules.awaited_members import wanted_members
 from agentpool.rules.explaining.explanations import Explanation, NothingFound
 from agentpool.rules.explaining.finding import Explainable, explain, what_is_meant
 from agentpool.rules.explaining.words import in_words
-from agentpool.rules.gathering import wanted_members
 from agentpool.rules.host_events import Publish
 from agentpool.rules.membership import JoinRun, LeaveMember
 from agentpool.rules.messages import RecordStatus

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from agentpool.doctor.look import Look
 from agentpool.errors import AgentPoolError
 from agentpool.rules.command import DEADLINE, INBOX, Row, RowKey
-from agentpool.rules.deferring import DEFERRED, Deferred
+from agentpool.rules.delayed_messages import DEFERRED, Deferred
 from agentpool.rules.inboxes import WITHDRAWN
 from agentpool.rules.rows import (
     ACCEPTED,

@@ -5,9 +5,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from opentelemetry.trace import Link, SpanKind
 
 from agentpool.otel.context import sent_in
-from agentpool.rules.claims import Acknowledge, Claim, ClaimId, ReturnMessage, Unclaim
+from agentpool.rules.claims import Acknowledge, Claim, ClaimId
 from agentpool.rules.command import Command
 from agentpool.rules.host_events import Publish
+from agentpool.rules.redelivery import ReturnMessage, Unclaim
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
 from agentpool.wire.records import RunMessage, TopicTarget

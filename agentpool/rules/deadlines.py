@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agentpool.errors import CorruptRecordError, UnknownRecordError
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, Row, RowKey
-from agentpool.rules.endings import expire, time_out
+from agentpool.rules.expiring_messages import expire, time_out
 from agentpool.rules.holding import judge_lease
 from agentpool.rules.rows import (
     ACCEPTED,

@@ -12,7 +12,7 @@ from typing import Final
 
 from agentpool.errors import AgentPoolError, CorruptRecordError, UnknownRecordError
 from agentpool.rules.command import INBOX, PoolView, Row, RowKey
-from agentpool.rules.deferring import is_deferred
+from agentpool.rules.delayed_messages import is_deferred
 from agentpool.rules.requirements import require_open
 from agentpool.rules.rows import EXPIRY, NEVER, InboxEntry, deadline_key, inbox_key, value_of
 from agentpool.wire.records import (

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from agentpool.errors import IdempotencyConflictError, InvalidValueError
 from agentpool.rules.command import Command, Decision, LookUps, Placed, PoolView, RowKey, cursor_at
-from agentpool.rules.deferring import DEFERRED_KEY
+from agentpool.rules.delayed_messages import DEFERRED_KEY
 from agentpool.rules.inboxes import WITHDRAWN, unheld
 from agentpool.rules.requirements import (
     checked_sequence,

@@ -15,8 +15,8 @@ from agentpool.rules.answers import (
 )
 from agentpool.rules.asking import Asking, as_asked, kept
 from agentpool.rules.command import INBOX, Command, Decision, LookUps, Placed, PoolView, Row, RowKey
-from agentpool.rules.deferring import defer, noted
-from agentpool.rules.endings import closing, end_if_late
+from agentpool.rules.delayed_messages import defer, noted
+from agentpool.rules.expiring_messages import closing, end_if_late
 from agentpool.rules.messages import (
     earlier_message,
     ends_by_time,

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Final
 
 from agentpool.rules.command import Command, Decision, LookUps, PoolView, RowKey
-from agentpool.rules.deferring import defer
+from agentpool.rules.delayed_messages import defer
 from agentpool.rules.messages import require_same_matter
 from agentpool.rules.sending import Send
 from agentpool.wire.records import MessageReceipt

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from agentpool.errors import MembershipLostError
+from agentpool.rules.awaited_members import WantedMembers
 from agentpool.rules.command import Command, PoolView
-from agentpool.rules.gathering import WantedMembers
 from agentpool.rules.holding import AsHolder, Holding
 from agentpool.rules.requirements import require_open, require_type
 from agentpool.rules.rows import WAKE, deadline_key

@@ -9,9 +9,11 @@ from typing import Final, TypeAlias, TypeVar
 import anyio
 
 from agentpool.errors import AgentPoolError
-from agentpool.rules.claims import Claim, Claiming, ClaimMany, ClaimNext, ClaimTerms, Unclaim
+from agentpool.rules.claiming import Claiming, ClaimMany, ClaimNext
+from agentpool.rules.claims import Claim, ClaimTerms
 from agentpool.rules.command import LookUps, Question
 from agentpool.rules.inboxes import next_available
+from agentpool.rules.redelivery import Unclaim
 from agentpool.rules.topics import inbox_topic
 from agentpool.runtime import tracing
 from agentpool.runtime.opened import OpenedPool

@@ -30,10 +30,12 @@ from logging import DEBUG, INFO
 from time import monotonic
 from typing import Any, Final, NamedTuple, TypeVar
 
-from agentpool.rules.claims import Acknowledge, Claim, ClaimId, Claiming, ReturnMessage, Unclaim
+from agentpool.rules.claiming import Claiming
+from agentpool.rules.claims import Acknowledge, Claim, ClaimId
 from agentpool.rules.command import Command, Decision
 from agentpool.rules.deadlines import CarryOutDue
 from agentpool.rules.membership import HoldRun
+from agentpool.rules.redelivery import ReturnMessage, Unclaim
 from agentpool.rules.rows import DEAD, LEASE, InboxEntry, value_of
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany

@@ -13,7 +13,7 @@ import pytest
 
 from agentpool import AgentPool, RunAddress, SqliteAgentPoolStore
 from agentpool.rules.topics import ANY, DEADLINES, LOG
-from agentpool.stores.sqlite import lookout
+from agentpool.stores.sqlite import foreign_writes
 from agentpool.stores.sqlite.bell_files import BellFiles, bell_of
 from agentpool.stores.sqlite.doorbell import Heard, Listener, Ringer, ring_in, slot_of
 from agentpool.support.clock import wall_clock
@@ -194,7 +194,7 @@ def plant(planted: Path, victim: Path, kind: str) -> None:
 
 @pytest.fixture
 def no_net(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookout, "NET_SECONDS", 3600)
+    monkeypatch.setattr(foreign_writes, "NET_SECONDS", 3600)
 
 
 def append(path: Path, seq: int) -> None:
@@ -300,7 +300,7 @@ async def test_a_fork_that_outlives_its_parent_holds_none_of_its_places(
 async def test_a_commit_whose_writer_was_killed_before_it_rang_is_told_of_by_the_ear(
     store: SqliteAgentPoolStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "NET_SECONDS", 3600)
+    monkeypatch.setattr(foreign_writes, "NET_SECONDS", 3600)
     watcher = store.watch(POOL)
     await take(watcher, 1)
     async with SqliteAgentPoolStore.open(path) as dying:

@@ -18,7 +18,7 @@ from agentpool import (
     SqliteAgentPoolStore,
     StoreError,
 )
-from agentpool.stores.sqlite import sentry
+from agentpool.stores.sqlite import moved_file
 
 from .helpers import BOUND, POOL, listing, make, records, send, sql, take, worker
 
@@ -149,9 +149,9 @@ async def test_who_only_waits_learns_that_the_file_has_gone(
     tmp_path: Path, lose: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, heard: bool
 ) -> None:
     if heard:
-        monkeypatch.setattr(sentry, "NET_SECONDS", 2 * BOUND)
+        monkeypatch.setattr(moved_file, "NET_SECONDS", 2 * BOUND)
     else:
-        monkeypatch.setattr(sentry, "Inotify", refuse_to_hear)
+        monkeypatch.setattr(moved_file, "Inotify", refuse_to_hear)
     async with losing(tmp_path) as (store, pool, path):
         watcher = store.watch(POOL)
         seen = await take(watcher, len(records(path)))

@@ -14,7 +14,7 @@ from agentpool import (
     StoreFullError,
     include,
 )
-from agentpool.rules.claims import ClaimNext
+from agentpool.rules.claiming import ClaimNext
 from agentpool.stores.sqlite import promises
 from agentpool.support.clock import SteadyClock
 from agentpool.testing import a_condition, a_member

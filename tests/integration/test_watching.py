@@ -12,7 +12,7 @@ from agentpool import (
     SqliteAgentPoolStore,
     StoreError,
 )
-from agentpool.stores.sqlite import lookout
+from agentpool.stores.sqlite import foreign_writes
 from agentpool.stores.sqlite.bell_files import bell_of
 from agentpool.stores.sqlite.inotify import Inotify
 
@@ -24,9 +24,9 @@ JOINED = '{"type":"member_joined","member":{"run_id":"run.7","agent_id":"agent.a
 @pytest.fixture
 def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave nothing but the bell to tell of the records of others."""
-    monkeypatch.setattr(lookout, "NET_SECONDS", 3600)
-    monkeypatch.setattr(lookout, "_AFTER_OURS", ())
-    monkeypatch.setattr(lookout, "_AFTER_WRITES", ())
+    monkeypatch.setattr(foreign_writes, "NET_SECONDS", 3600)
+    monkeypatch.setattr(foreign_writes, "_AFTER_OURS", ())
+    monkeypatch.setattr(foreign_writes, "_AFTER_WRITES", ())
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from agentpool import (
     open_store,
 )
 from agentpool.rules.asking import Asking
-from agentpool.rules.claims import Acknowledge, ClaimMany, ClaimNext, RenewClaims, ReturnMessage
+from agentpool.rules.claiming import ClaimMany, ClaimNext
+from agentpool.rules.claims import Acknowledge, RenewClaims
 from agentpool.rules.command import Command, LookUps, Question
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.history import EventCursor
@@ -34,6 +35,7 @@ from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordMessages
 from agentpool.rules.pool_opening import OpenPool
 from agentpool.rules.queues import MakeQueue
+from agentpool.rules.redelivery import ReturnMessage
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
 from agentpool.rules.waits import CancelWake, SuspendUntil

@@ -17,7 +17,8 @@ from agentpool import (
     RunAddress,
     StoreClosedError,
 )
-from agentpool.rules.claims import Acknowledge, ClaimNext
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Acknowledge
 from agentpool.rules.command import Command, Decision, LookUps, PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.holding import Heartbeat

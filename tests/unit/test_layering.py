@@ -192,3 +192,17 @@ def listed_in(tree: ast.Module) -> list[str]:
                 names: list[str] = list(ast.literal_eval(value))
                 return names
     return []
+
+
+MAPPED = [name for name, tree in modules().items() if "=====" in (ast.get_docstring(tree) or "")]
+
+
+@pytest.mark.parametrize("package", MAPPED)
+def test_the_map_of_a_folder_names_all_that_is_in_it(package: str) -> None:
+    inside = {
+        name.removeprefix(f"{package}.").partition(".")[0]
+        for name in modules()
+        if name.startswith(f"{package}.")
+    }
+    text = ast.get_docstring(modules()[package]) or ""
+    assert {each for each in inside if f"`{each}`" not in text} == set()

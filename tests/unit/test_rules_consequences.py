@@ -20,7 +20,7 @@ from agentpool import (
     WakeRegistrationStatus,
     include,
 )
-from agentpool.rules.claims import ClaimNext
+from agentpool.rules.claiming import ClaimNext
 from agentpool.rules.command import Decision, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.deadlines import carry_out_due

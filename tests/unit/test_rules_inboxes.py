@@ -8,15 +8,8 @@ from rule_views import Pool
 from samples import member, message, receipt
 
 from agentpool import ClaimLostError, CorruptRecordError, MessageStatus
-from agentpool.rules.claims import (
-    Acknowledge,
-    Claim,
-    ClaimNext,
-    RenewClaims,
-    ReturnMessage,
-    Unclaim,
-    growing_delay,
-)
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Acknowledge, Claim, RenewClaims
 from agentpool.rules.command import INBOX, Command, Decision, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.dead import dead_page
@@ -29,6 +22,7 @@ from agentpool.rules.inboxes import (
 from agentpool.rules.membership import JoinMember
 from agentpool.rules.messages import RecordMessage
 from agentpool.rules.pool_opening import OpenPool
+from agentpool.rules.redelivery import ReturnMessage, Unclaim, growing_delay
 from agentpool.rules.rows import UNREAD, inbox_key, unread
 from agentpool.testing.conformance.pool_kit import ManualClock
 

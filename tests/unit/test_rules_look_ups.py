@@ -19,14 +19,8 @@ from agentpool import (
     include,
 )
 from agentpool.rules.asking import Asking, Withdraw
-from agentpool.rules.claims import (
-    Acknowledge,
-    ClaimMany,
-    ClaimNext,
-    RenewClaims,
-    ReturnMessage,
-    Unclaim,
-)
+from agentpool.rules.claiming import ClaimMany, ClaimNext
+from agentpool.rules.claims import Acknowledge, RenewClaims
 from agentpool.rules.command import DEADLINE, Command, Decision, LookUps, Placed, Row, RowKey
 from agentpool.rules.consequences import CatchUp, carry_out
 from agentpool.rules.dead import Discard, Retry
@@ -37,6 +31,7 @@ from agentpool.rules.membership import HoldRun, JoinMember, JoinRun, LeaveMember
 from agentpool.rules.messages import RecordMessage, RecordMessages, RecordStatus
 from agentpool.rules.pool_opening import OpenPool, RecordPoolCreated
 from agentpool.rules.queues import MakeQueue
+from agentpool.rules.redelivery import ReturnMessage, Unclaim
 from agentpool.rules.rows import EVENT, OWING, OWING_LEFT, WAKE, deadline_key
 from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany

@@ -11,7 +11,8 @@ from recording_store import Call, RecordingStore
 from virtual_time import loop_clock, settled, virtual_time
 
 from agentpool import RunAddress, StoreBusyError
-from agentpool.rules.claims import Acknowledge, Claim, ClaimNext
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Acknowledge, Claim
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.holding import Holding
 from agentpool.rules.membership import HoldRun, JoinRun, LeaveMember

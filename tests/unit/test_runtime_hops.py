@@ -17,10 +17,10 @@ from agentpool.rules.sending import Send
 from agentpool.rules.topics import ANY, DEADLINES, LOG, inbox_topic
 from agentpool.runtime import upkeep
 from agentpool.runtime.opened import OpenedPool
-from agentpool.stores.sqlite import lookout
+from agentpool.stores.sqlite import foreign_writes
 from agentpool.stores.sqlite.connection import WorkerConnection
 from agentpool.stores.sqlite.doorbell import slot_of
-from agentpool.stores.sqlite.lookout import Lookout
+from agentpool.stores.sqlite.foreign_writes import Lookout
 from agentpool.testing import a_member, a_message
 
 POOL: Final = "pool.test"
@@ -148,7 +148,7 @@ async def test_one_send_costs_a_process_that_waits_in_a_hundred_other_pools_no_s
     poll_seconds: float,
 ) -> None:
     """The other handle stands for another process: nothing but the file tells of what it sends."""
-    monkeypatch.setattr(lookout, "NET_SECONDS", poll_seconds)
+    monkeypatch.setattr(foreign_writes, "NET_SECONDS", poll_seconds)
     names = [f"pool.{number}" for number in range(POOLS)]
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(SqliteAgentPoolStore.open(tmp_path / "pool.db"))

@@ -10,8 +10,10 @@ from recording_store import RecordingStore
 from virtual_time import loop_clock, settled, virtual_time
 
 from agentpool import AgentPool, Delivery, Inbox, RunAddress
-from agentpool.rules.claims import ClaimNext, ClaimTerms, ReturnMessage
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import ClaimTerms
 from agentpool.rules.consequences import CatchUp
+from agentpool.rules.redelivery import ReturnMessage
 from agentpool.rules.sending import Send
 from agentpool.rules.topics import ANY, SOME
 from agentpool.runtime import upkeep

@@ -8,11 +8,11 @@ from agentpool.rules.command import Row
 from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres.content import PostgresReading
-from agentpool.stores.postgres.loaded import record_of
+from agentpool.stores.postgres.listings import row_of
+from agentpool.stores.postgres.look_ups import record_of
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
 from agentpool.stores.postgres.source import PostgresSource
 from agentpool.stores.postgres.statements import FIND_POOL
-from agentpool.stores.postgres.windows import row_of
 from agentpool.support.clock import wall_clock
 from agentpool.wire.ids import I64_MIN
 from agentpool.wire.payload import LONGEST

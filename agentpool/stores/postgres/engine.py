@@ -17,9 +17,8 @@ from agentpool.errors import AgentPoolError, StoreBusyError, StoreClosedError, S
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
 from agentpool.stores.postgres.errors import is_lock_timeout, ours, translated
-from agentpool.stores.postgres.loaded import ReplacedError
+from agentpool.stores.postgres.look_ups import ReplacedError
 from agentpool.stores.postgres.outcome import is_written, was_committed
-from agentpool.stores.postgres.pasts import Pasts
 from agentpool.stores.postgres.pipeline import (
     Answer,
     LostConnectionError,
@@ -29,6 +28,7 @@ from agentpool.stores.postgres.pipeline import (
 )
 from agentpool.stores.postgres.session import Identity, Place, Session, connect
 from agentpool.stores.postgres.source import PostgresSource
+from agentpool.stores.postgres.timelines import Timelines
 from agentpool.support.clock import StoreClock
 from agentpool.wire.content import Content
 
@@ -60,7 +60,7 @@ class PostgresEngine:
     :param states: the pools that are remembered by whoever uses this connection
     :param replaced: told of the pools whose logs no longer have what was read of them
     :param give_up: ends any waiting for a server that is away
-    :param pasts: told of a server that has another one
+    :param timelines: told of a server that has another one
     :param seen_elsewhere: how far the other connections of the handle saw logs to come
     """
 
@@ -75,7 +75,7 @@ class PostgresEngine:
         states: StateCache,
         replaced: Callable[[list[str]], None],
         give_up: threading.Event,
-        pasts: Pasts,
+        timelines: Timelines,
         seen_elsewhere: Callable[[], Mapping[str, int]],
     ) -> None:
         self.where: Final = str(place)
@@ -86,7 +86,7 @@ class PostgresEngine:
         self._states = states
         self._replaced = replaced
         self._give_up = give_up
-        self._pasts = pasts
+        self._timelines = timelines
         self._seen_elsewhere = seen_elsewhere
         self._numbers: dict[str, int] = {}
         self._identity: Identity = session.identity
@@ -353,7 +353,7 @@ class PostgresEngine:
         """Forget what is remembered, should the server have another past now, or other tables."""
         found = self._session.identity
         if found != self._identity:
-            self._pasts.met(self._identity, found, self.where)
+            self._timelines.met(self._identity, found, self.where)
         elif not self._is_replaced:
             return
         self._numbers.clear()

@@ -16,7 +16,7 @@ from agentpool.errors import (
     StoreError,
     StoreFullError,
 )
-from agentpool.stores.batch.border import Border
+from agentpool.stores.batch.engine_errors import Border
 from agentpool.stores.postgres.pipeline import LostConnectionError, ServerError
 
 __all__ = ("FOREIGN", "in_our_terms", "is_lock_timeout", "not_connected", "ours", "translated")

@@ -12,9 +12,9 @@ from agentpool.stores.postgres import schema as schemas
 from agentpool.stores.postgres import statements
 from agentpool.stores.postgres.engine import PostgresEngine
 from agentpool.stores.postgres.errors import translated
-from agentpool.stores.postgres.pasts import Pasts
 from agentpool.stores.postgres.pipeline import Pipeline
 from agentpool.stores.postgres.session import Place, checked_url, connect, quoted
+from agentpool.stores.postgres.timelines import Timelines
 from agentpool.stores.postgres.worker import EngineWorker
 from agentpool.support.clock import Clock, StoreClock, checked_clock, millis
 from agentpool.wire.content import checked_max_body
@@ -77,7 +77,7 @@ class Connections:
         self.give_up: Final = threading.Event()
         self._place = place
         self._clock = clock
-        self._pasts = Pasts()
+        self._timelines = Timelines()
 
     async def start(
         self,
@@ -112,7 +112,7 @@ class Connections:
                 states,
                 replaced,
                 self.give_up,
-                self._pasts,
+                self._timelines,
                 seen_elsewhere,
             )
 

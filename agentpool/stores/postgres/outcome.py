@@ -11,11 +11,11 @@ from typing import Final
 
 from agentpool.rules.command import Row, RowKey
 from agentpool.stores.postgres import statements
-from agentpool.stores.postgres.loaded import columns_of
+from agentpool.stores.postgres.listings import row_of
+from agentpool.stores.postgres.look_ups import columns_of
 from agentpool.stores.postgres.pipeline import Pipeline, ServerError, Statement
 from agentpool.stores.postgres.session import STARTED
 from agentpool.stores.postgres.source import PostgresSource
-from agentpool.stores.postgres.windows import row_of
 
 __all__ = ("is_written", "was_committed")
 

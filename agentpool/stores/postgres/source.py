@@ -8,10 +8,10 @@ from agentpool.rules.command import LookUps, Row, RowKey
 from agentpool.stores.batch.source import Changes, Checkpoint, Open, RawRecord, Stretch
 from agentpool.stores.batch.states import StateCache, refuse_shorter
 from agentpool.stores.postgres import statements
-from agentpool.stores.postgres.loaded import Loaded, Numbers, columns_of, record_of
+from agentpool.stores.postgres.listings import row_of
+from agentpool.stores.postgres.look_ups import Loaded, Numbers, columns_of, record_of
 from agentpool.stores.postgres.pipeline import Pipeline, Statement, Tuple
 from agentpool.stores.postgres.values import Parameter, bigints, texts
-from agentpool.stores.postgres.windows import row_of
 from agentpool.support.clock import Clock
 from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import SealedPayload

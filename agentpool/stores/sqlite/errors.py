@@ -21,7 +21,7 @@ from agentpool.errors import (
     StoreError,
     StoreFullError,
 )
-from agentpool.stores.batch.border import Border
+from agentpool.stores.batch.engine_errors import Border
 
 __all__ = ("FOREIGN", "in_our_terms", "not_opened", "ours", "translated")
 

@@ -25,9 +25,10 @@ from agentpool.stores.sqlite.connection import read_transaction
 from agentpool.stores.sqlite.doorbell import Ringer
 from agentpool.stores.sqlite.engine import SqliteEngine, Writing
 from agentpool.stores.sqlite.errors import in_our_terms, translated
+from agentpool.stores.sqlite.foreign_writes import Lookout
 from agentpool.stores.sqlite.listing import listed_pools
-from agentpool.stores.sqlite.lookout import Lookout
 from agentpool.stores.sqlite.memory import Memory
+from agentpool.stores.sqlite.moved_file import Sentry
 from agentpool.stores.sqlite.opening import (
     Connected,
     Options,
@@ -37,7 +38,6 @@ from agentpool.stores.sqlite.opening import (
 )
 from agentpool.stores.sqlite.promises import Promises
 from agentpool.stores.sqlite.raw import SqliteRawPool
-from agentpool.stores.sqlite.sentry import Sentry
 from agentpool.stores.sqlite.source import SqliteSource
 from agentpool.support.clock import Clock, StoreClock, wall_clock
 from agentpool.support.loop import running_loop

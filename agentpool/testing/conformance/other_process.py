@@ -17,7 +17,8 @@ import msgspec
 from agentpool.errors import AgentPoolError
 from agentpool.inbox import Delivery
 from agentpool.pool import AgentPool
-from agentpool.rules.claims import Acknowledge, Claim, ClaimNext
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Acknowledge, Claim
 from agentpool.testing.conformance.kit import POOL, record
 from agentpool.testing.conformance.pool_asking import a_question
 from agentpool.testing.conformance.pool_kit import an_event

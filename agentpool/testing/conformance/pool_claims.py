@@ -8,7 +8,8 @@ from unittest.mock import patch
 
 from agentpool.errors import ClaimLostError
 from agentpool.pool import AgentPool
-from agentpool.rules.claims import Claim, ClaimNext
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Claim
 from agentpool.rules.command import Command, PoolView
 from agentpool.rules.rows import inbox_key
 from agentpool.support.clock import wall_clock

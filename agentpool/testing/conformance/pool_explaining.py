@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from agentpool.pool import AgentPool
-from agentpool.rules.claims import ClaimNext
+from agentpool.rules.claiming import ClaimNext
 from agentpool.rules.explaining.explanations import Explained, MessageExplanation, NothingFound
 from agentpool.rules.explaining.finding import Explainable
 from agentpool.rules.explaining.parts import Alike, NameKind, RecipientState

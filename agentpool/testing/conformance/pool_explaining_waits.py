@@ -4,7 +4,7 @@ import asyncio
 
 from agentpool.errors import InvalidValueError, StoreClosedError
 from agentpool.pool import AgentPool
-from agentpool.rules.claims import ClaimNext
+from agentpool.rules.claiming import ClaimNext
 from agentpool.rules.command import INBOX, PoolView, Row
 from agentpool.rules.explaining.explanations import (
     AgentExplanation,

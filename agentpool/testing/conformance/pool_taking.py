@@ -7,7 +7,7 @@ from typing import Final
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Delivery
 from agentpool.pool import AgentPool
-from agentpool.rules.claims import ClaimNext
+from agentpool.rules.claiming import ClaimNext
 from agentpool.rules.command import INBOX, PoolView
 from agentpool.support.clock import wall_clock
 from agentpool.testing.cancellation import Moment, cancel_at

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from agentpool.errors import InvalidValueError
 from agentpool.inbox import Delivery
 from agentpool.pool import AgentPool
-from agentpool.rules.claims import Claiming
+from agentpool.rules.claiming import Claiming
 from agentpool.rules.command import INBOX, Command, PoolView
 from agentpool.support.clock import wall_clock
 from agentpool.testing.cancellation import Moment, cancel_at

@@ -11,7 +11,8 @@ from agentpool.errors import (
     PoolConfigConflictError,
     StoreClosedError,
 )
-from agentpool.rules.claims import Acknowledge, ClaimNext
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Acknowledge
 from agentpool.rules.command import Decision
 from agentpool.stores.turns import Turns
 from agentpool.testing.conformance.executing import Ask

@@ -11,7 +11,8 @@ from agentpool.errors import (
     NotAMemberError,
     PoolConfigConflictError,
 )
-from agentpool.rules.claims import Acknowledge, ClaimNext
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Acknowledge
 from agentpool.rules.history import EventCursor
 from agentpool.stores.base import AgentPoolStore
 from agentpool.testing.conformance.kit import (

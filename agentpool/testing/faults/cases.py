@@ -28,7 +28,9 @@ from agentpool import (
     SqliteAgentPoolStore,
     include,
 )
-from agentpool.rules.claims import Acknowledge, Claim, ClaimNext, ReturnMessage
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Acknowledge, Claim
+from agentpool.rules.redelivery import ReturnMessage
 from agentpool.testing.faults.journal import LOG, RUNS, WORK
 from agentpool.testing.values import a_condition, a_member, a_message, a_receipt
 

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 from agentpool.errors import AgentPoolError
 from agentpool.inbox import Delivery
 from agentpool.pool import AgentPool
-from agentpool.rules.claims import Claim, ClaimNext
+from agentpool.rules.claiming import ClaimNext
+from agentpool.rules.claims import Claim
 from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
 from agentpool.rules.history import page_of_events

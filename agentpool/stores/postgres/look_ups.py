@@ -9,9 +9,9 @@ from typing import Final, NamedTuple, TypeAlias
 from agentpool.rules.command import DEADLINE, LookUps, Row, RowKey
 from agentpool.stores.batch.source import RawRecord
 from agentpool.stores.postgres import statements
+from agentpool.stores.postgres.listings import BACK, Inbox, Listing, row_of
 from agentpool.stores.postgres.pipeline import Answer, Pipeline, Statement, Tuple
 from agentpool.stores.postgres.values import Parameter, bigints, texts
-from agentpool.stores.postgres.windows import BACK, Inbox, Listing, row_of
 from agentpool.wire.ids import I64_MAX
 
 __all__ = ("Loaded", "Numbers", "ReplacedError", "columns_of", "record_of")

@@ -1,4 +1,4 @@
-"""Which pasts of a server a handle has met.
+"""Which timelines of a server a handle has met.
 
 A standby that was promoted goes on from what it had received, on a timeline of its own; so does a
 server that was restored. What it had not received is gone.
@@ -9,12 +9,12 @@ import threading
 
 from agentpool.stores.postgres.session import Identity
 
-__all__ = ("Pasts",)
+__all__ = ("Timelines",)
 
 _LOG = logging.getLogger("agentpool")
 
 
-class Pasts:
+class Timelines:
     """Tells the log, once, that a server has another past; from any thread."""
 
     def __init__(self) -> None:
