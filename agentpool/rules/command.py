@@ -242,7 +242,9 @@ class Decision(NamedTuple, Generic[R]):
     def work(self) -> int:
         """How much there is to write: a row counts one, others as much as they cost more."""
         work = len(self.records) * _RECORD_WORK + len(self.puts) + len(self.deletes)
-        return work + sum(1 + len(body.data) // _BYTES_OF_WORK for body in self.bodies)
+        for body in self.bodies:
+            work += 1 + len(body.data) // _BYTES_OF_WORK
+        return work
 
 
 class CarriedOut(NamedTuple):

@@ -231,7 +231,7 @@ def test_lost_indexes_are_named_and_so_are_the_statements_that_need_them(another
     report = another.examined()
     assert "the index rows_pkey" in report.of("schema").what
     assert report.of("plans").level is Level.BROKEN
-    assert "PUT_ROWS: " in report.of("plans").what
+    assert "PUT: " in report.of("plans").what
 
 
 def test_where_tables_and_columns_are_lost_the_records_are_examined(another: Patient) -> None:

@@ -33,6 +33,7 @@ def many(value: str) -> str:
 NUMBERS: Final = f"ARRAY[{', '.join(str(1000 + 8 * number) for number in range(ASKED))}]::bigint[]"
 INBOX: Final = (many("'inbox'::text"), many("'run.0'::text"))
 LAST: Final = "9223372036854775807"
+PUT: Final = (1, "NULL", 5, *INBOX, NUMBERS, NUMBERS, many("'{}'::text"))
 
 GIVEN: Final[dict[str, tuple[object, ...]]] = {
     "INSERT_POOL": ("'pool.new'",),
@@ -40,6 +41,8 @@ GIVEN: Final[dict[str, tuple[object, ...]]] = {
     "HELD": ("ARRAY['pool.1', 'pool.2', 'pool.none']",),
     "FIND_POOL": ("'pool.1'",),
     "NUMBERS": (1,),
+    "NUMBERS_AND_NEWS": (1, LAST + " - 5"),
+    "LOOK": (1, LAST + " - 5"),
     "POOLS": (),
     "DUE_OF_POOLS": ("ARRAY['pool.1', 'pool.2', 'pool.none']",),
     "VERSIONS": ("ARRAY['pool.1', 'pool.2', 'pool.none']",),
@@ -61,11 +64,9 @@ GIVEN: Final[dict[str, tuple[object, ...]]] = {
     "NEXT_DUE": (1, "'run.0'"),
     "DEADLINES": (1, LAST, ASKED),
     "FIRST_TO_TAKE": (1, "'run.0'", ASKED, "'deadline'"),
-    "INSERT_RECORDS": (1, LAST + " - 10", *[texts("new.")] * 4),
-    "PUT_ROWS": (1, *INBOX, NUMBERS, NUMBERS, many("'{}'::text")),
+    "PUT": PUT,
+    "APPEND": (*PUT, LAST + " - 10", 1, *[texts("new.")] * 4),
     "DELETE_ROWS": (1, *INBOX, NUMBERS),
-    "PUT_POOL": (1, "NULL", 5),
-    "PUT_TIME": (1, LAST, 1),
     "PUT_CHECKPOINT": (1, 1, "'state'"),
     "_PUT": (texts("sha256:"), many("'text/plain'::text"), many("'body'::bytea")),
     "_PUT_ROW": ("'sha256:1'", "'text/plain'", 8),

@@ -40,10 +40,9 @@ from agentpool.rules.sending import Send
 from agentpool.rules.sending_many import SendMany
 from agentpool.rules.waits import CancelWake, SuspendUntil
 from agentpool.stores.batch.committer import BatchCommitter
-from agentpool.stores.postgres import bell
+from agentpool.stores.postgres import bell, statements
 from agentpool.stores.postgres.engine import PostgresEngine
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
-from agentpool.stores.postgres.statements import POOL_PAGE
 from agentpool.stores.postgres.store import PostgresAgentPoolStore
 from agentpool.wire.content import Content, content_ref
 
@@ -285,6 +284,27 @@ async def test_a_batch_takes_two_trips(counting: Counting, size: int) -> None:
     assert {name: each for name, each in found.items() if each.reader} == {}
 
 
+async def test_a_batch_of_messages_is_seven_statements(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs as much by itself as what it writes, on the server and here."""
+    await counting.new_pool("pool.0")
+    writer, asked, ask = counting.store._opened.writer, list[Statement](), Pipeline.ask
+
+    def asking(pipeline: Pipeline, statement: Statement, *values: Any) -> Any:
+        if pipeline is writer.engine.pipeline and "pg_notify" not in statement.sql:
+            asked.append(statement)
+        return ask(pipeline, statement, *values)
+
+    monkeypatch.setattr(Pipeline, "ask", asking)
+    await counting.do([Send(fresh()) for _ in range(64)])
+    assert asked == [
+        *(statements.BEGIN_WRITING, statements.LOCK, statements.LOOK),
+        *(statements.MESSAGES_BY_KEY, statements.ROWS_BY_KEY),
+        *(statements.APPEND, statements.COMMIT),
+    ]
+
+
 async def test_a_batch_of_several_kinds_in_several_pools_takes_two_trips(
     counting: Counting,
 ) -> None:
@@ -350,7 +370,7 @@ async def test_the_news_of_a_pool_are_asked_for_again_only_when_its_state_is_loo
     async def news_asked_for() -> int:
         asked.clear()
         await store.message_receipt("pool.0", "key")
-        return asked.count(POOL_PAGE)
+        return asked.count(statements.NUMBERS_AND_NEWS)
 
     async def members() -> int:
         return await store.query("pool.0", lambda view: len(view.state.members))

@@ -96,7 +96,8 @@ class ServerReader:
 
     def source(self, pool_id: str) -> PostgresSource:
         number = self._number(pool_id)
-        return PostgresSource(self._pipeline, pool_id, number, wall_clock, StateCache())
+        states = StateCache()
+        return PostgresSource(self._pipeline, pool_id, number, wall_clock, states, writes=False)
 
     def _number(self, pool_id: str) -> int:
         if pool_id not in self._numbers:

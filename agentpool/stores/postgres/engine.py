@@ -93,7 +93,7 @@ class PostgresEngine:
         self._is_replaced = False
         self._sources: list[PostgresSource] = []
         self._locked: list[tuple[Answer, str]] = []
-        self._now: tuple[Answer, int] | None = None
+        self._asked_at = 0
         self._writes = False
 
     @property
@@ -215,7 +215,7 @@ class PostgresEngine:
             pipeline.send()
 
     def _begin(self, statement: Statement, *, writes: bool) -> None:
-        self._sources, self._locked, self._now, self._writes = [], [], None, writes
+        self._sources, self._locked, self._writes = [], [], writes
         self.pipeline.forget()
         self.pipeline.ask(statement)
         self._session.guard()
@@ -263,7 +263,9 @@ class PostgresEngine:
             number = self._lock(pool_id)
         else:
             number = self._numbers.get(pool_id) or self._find(pool_id)
-        source = PostgresSource(self.pipeline, pool_id, number, self._time, self._states)
+        source = PostgresSource(
+            self.pipeline, pool_id, number, self._time, self._states, writes=self._writes
+        )
         self._sources.append(source)
         return source
 
@@ -277,8 +279,7 @@ class PostgresEngine:
         if number is None:
             [(found,)] = answer.rows
             number = int(found)
-        # Asked for anew with each pool: the last one is locked then.
-        self._now = self.pipeline.ask(statements.NOW), self._clock.elapsed()
+        self._asked_at = self._clock.elapsed()
         return number
 
     def _find(self, pool_id: str) -> int | None:
@@ -290,17 +291,16 @@ class PostgresEngine:
 
     def _time(self) -> int:
         """Tell the time of the server, or of the clock of a test."""
-        if not (self._clock.is_shared and self._writes) or self._now is None:
+        if not (self._clock.is_shared and self._writes and self._sources):
             return self._clock()
         return self._time_and_xid()[0]
 
     def _time_and_xid(self) -> tuple[int, str]:
         """Tell the time of the server, which the clock follows, and the transaction's number."""
-        assert self._now is not None  # noqa: S101  # a pool was locked
-        answer, asked_at = self._now
-        [(millis, xid)] = answer.rows
-        self._clock.follow(int(millis), asked_at)
-        return int(millis), str(xid.decode())
+        # All pools are locked before anything is looked up of the first one.
+        found = self._sources[0].numbers
+        self._clock.follow(found.now, self._asked_at)
+        return found.now, found.xid
 
     # --- when the server is away
 

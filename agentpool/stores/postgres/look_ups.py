@@ -1,7 +1,7 @@
 """What a batch declared to look up of a pool: asked for at once, and sorted when it has come."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import partial
 from itertools import groupby
 from typing import Final, NamedTuple, TypeAlias
@@ -16,7 +16,6 @@ from agentpool.wire.ids import I64_MAX
 
 __all__ = ("Loaded", "Numbers", "ReplacedError", "columns_of", "record_of")
 
-_POOL_RECORDS: Final = 100
 _LISTED: Final = 16
 _NEW_RECORDS: Final = 64
 _BEFORE_ALL: Final = -1
@@ -32,9 +31,9 @@ def record_of(row: Tuple) -> RawRecord:
     return int(seq), kind.decode(), payload
 
 
-def columns_of(keys: Iterable[RowKey]) -> tuple[Parameter, Parameter, Parameter]:
+def columns_of(keys: Collection[RowKey]) -> tuple[Parameter, Parameter, Parameter]:
     """Make the parameters that are the keys of rows."""
-    kinds, names, numbers = zip(*keys, strict=True)
+    kinds, names, numbers = zip(*keys, strict=True) if keys else ((), (), ())
     return texts(kinds), texts(names), bigints(numbers)
 
 
@@ -43,12 +42,18 @@ class ReplacedError(Exception):
 
 
 class Numbers(NamedTuple):
-    """What nearly every transaction looks up of a pool; see `Source`."""
+    """What nearly every transaction looks up of a pool; see `Source`.
+
+    :ivar now: where a transaction writes, the time of the server, in milliseconds
+    :ivar xid: likewise, the number of the transaction
+    """
 
     head: int = 0
     event_sequence: int = 0
     projected: int | None = None
     next_deadline: int | None = None
+    now: int = 0
+    xid: str = ""
 
 
 class Loaded:
@@ -56,6 +61,7 @@ class Loaded:
 
     :ivar was_asked: whether anything was asked for
     :param number: what stands for the pool; ``None``: it is not there
+    :param writes: whether it is asked for in a transaction that writes
     :param fell_far_behind: told that more is new than was asked for to bring the state up to date
     """
 
@@ -65,11 +71,14 @@ class Loaded:
         pool_id: str,
         number: int | None,
         fell_far_behind: Callable[[], None],
+        *,
+        writes: bool,
     ) -> None:
         self._pipeline = pipeline
         self._pool_id = pool_id
         self._number = number
         self._fell_far_behind = fell_far_behind
+        self._writes = writes
         self._asked: list[tuple[Answer, _Take]] = []
         self.was_asked: bool = False
         self._numbers: Numbers | None = None if number is not None else Numbers()
@@ -89,10 +98,7 @@ class Loaded:
         :param known: the record up to which the state of the pool is known; ``None``: it is not
         """
         self.was_asked = True
-        self._ask(self._take_numbers, statements.NUMBERS)
-        if known is not None:
-            take_new = partial(self._take_new, known)
-            self._ask(take_new, statements.POOL_PAGE, known, I64_MAX, _POOL_RECORDS)
+        self._ask_for_numbers(known)
         for statement, values in (
             (statements.MESSAGES_BY_KEY, _all_keys(wanted)),
             (statements.WAKES_BY_KEY, wanted.wake_keys),
@@ -114,6 +120,15 @@ class Loaded:
             self._ask(take, statements.DEADLINES, I64_MAX, limit)
         for run_id, wanting in groupby(sorted(wanted.inboxes)):
             self._ask_for_inbox(run_id, _at_once(len(list(wanting))))
+
+    def _ask_for_numbers(self, known: int | None) -> None:
+        take = partial(self._take_numbers, known)
+        if self._writes:
+            self._ask(take, statements.LOOK, I64_MAX if known is None else known)
+        elif known is None:
+            self._ask(take, statements.NUMBERS)
+        else:
+            self._ask(take, statements.NUMBERS_AND_NEWS, known)
 
     def _ask_for_listings(self, wanted: tuple[RowKey, ...]) -> None:
         counts = Counter((key.kind, key.name) for key in wanted)
@@ -142,19 +157,23 @@ class Loaded:
 
     # --- what came
 
-    def _take_numbers(self, rows: list[Tuple]) -> None:
-        if not rows or rows[0][-1].decode() != self._pool_id:
+    def _take_numbers(self, known: int | None, rows: list[Tuple]) -> None:
+        if not rows or rows[0][4].decode() != self._pool_id:
             raise ReplacedError(self._pool_id)
-        head, event_sequence, projected, due, _ = rows[0]
+        head, event_sequence, projected, due = rows[0][:4]
+        time = rows[0][8:] if self._writes else None
         self._numbers = Numbers(
             int(head or 0),
             int(event_sequence),
             None if projected is None else int(projected),
             None if due is None else int(due),
+            *((int(time[0]), time[1].decode()) if time else ()),
         )
+        if known is not None:
+            self._take_news(known, [row[5:8] for row in rows if row[5] is not None])
 
-    def _take_new(self, known: int, rows: list[Tuple]) -> None:
-        if len(rows) < _POOL_RECORDS:
+    def _take_news(self, known: int, rows: list[Tuple]) -> None:
+        if len(rows) < statements.MOST_NEWS:
             self._new = known, [record_of(row) for row in rows]
         else:  # there may be more of them
             self._fell_far_behind()

@@ -32,6 +32,7 @@ class PostgresSource:
 
     :param number: what stands for the pool in the tables; ``None``: there is no such pool yet
     :param clock: tells the time of this transaction
+    :param writes: whether it is one that writes, which has locked the pool
     """
 
     __slots__ = ("_clock", "_loaded", "_pipeline", "_states", "changes", "number", "pool_id")
@@ -43,34 +44,39 @@ class PostgresSource:
         number: int | None,
         clock: Clock,
         states: StateCache,
+        *,
+        writes: bool,
     ) -> None:
         self._pipeline = pipeline
         self.pool_id: Final = pool_id
         self.number: Final = number
         self._clock = clock
         self._states = states
-        self._loaded = Loaded(pipeline, pool_id, number, partial(states.fell_far_behind, pool_id))
+        fell_behind = partial(states.fell_far_behind, pool_id)
+        self._loaded = Loaded(pipeline, pool_id, number, fell_behind, writes=writes)
         self.changes: Changes | None = None
 
     def load(self, wanted: LookUps) -> None:
         self._loaded.ask(wanted, self._states.known(self.pool_id))
 
-    def _numbers(self) -> Numbers:
+    @property
+    def numbers(self) -> Numbers:
+        """What every look at a pool needs."""
         if not self._loaded.was_asked:
-            self.load(LookUps())  # what every look at a pool needs
+            self.load(LookUps())
         return self._loaded.numbers
 
     def now(self) -> int:
         return self._clock()
 
     def head(self) -> int:
-        return self._numbers().head
+        return self.numbers.head
 
     def event_sequence(self) -> int:
-        return self._numbers().event_sequence
+        return self.numbers.event_sequence
 
     def projected(self) -> int | None:
-        return self._numbers().projected
+        return self.numbers.projected
 
     # --- records
 
@@ -184,7 +190,7 @@ class PostgresSource:
         return [row_of(each) for each in rows]
 
     def next_deadline(self) -> int | None:
-        return self._numbers().next_deadline
+        return self.numbers.next_deadline
 
     # --- writing
 
@@ -199,43 +205,35 @@ class PostgresSource:
 
         :param number: what stands for the pool
         """
-        if changes.records:
-            self._pipeline.ask(
-                statements.INSERT_RECORDS, number, *_sealed(changes.first, changes.records)
-            )
-            if changes.millis is not None:
-                self._pipeline.ask(statements.PUT_TIME, number, changes.first, changes.millis)
-        if changes.rows:
-            self._put_rows(number, changes)
-        self._pipeline.ask(statements.PUT_POOL, number, changes.event_sequence, changes.projected)
-        if changes.checkpoint is not None:
-            seq, state_json = changes.checkpoint
-            self._pipeline.ask(statements.PUT_CHECKPOINT, number, seq, state_json.decode())
-
-    def _put_rows(self, number: int, changes: Changes) -> None:
-        puts = [row for row in changes.rows.values() if row]
         deletes = [key for key, row in changes.rows.items() if not row]
         if deletes:
             self._pipeline.ask(statements.DELETE_ROWS, number, *columns_of(deletes))
-        if puts:
-            self._pipeline.ask(
-                statements.PUT_ROWS,
-                number,
-                *columns_of([row.key for row in puts]),
-                bigints(row.due_at for row in puts),
-                texts(row.value for row in puts),
-            )
+        pool = number, changes.event_sequence, changes.projected
+        rows = _rows([row for row in changes.rows.values() if row])
+        if changes.records:
+            records = changes.first, changes.millis, *_sealed(changes.records)
+            self._pipeline.ask(statements.APPEND, *pool, *rows, *records)
+        else:
+            self._pipeline.ask(statements.PUT, *pool, *rows)
+        if changes.checkpoint is not None:
+            seq, state_json = changes.checkpoint
+            self._pipeline.ask(statements.PUT_CHECKPOINT, number, seq, state_json.decode())
 
 
 def _first(records: Sequence[RawRecord]) -> RawRecord | None:
     return records[0] if records else None
 
 
-def _sealed(first: int, records: Sequence[SealedPayload]) -> tuple[Parameter, ...]:
+def _rows(rows: Sequence[Row]) -> tuple[Parameter, ...]:
+    """Make the parameters that are rows."""
+    keys = columns_of([row.key for row in rows])
+    return (*keys, bigints(row.due_at for row in rows), texts(row.value for row in rows))
+
+
+def _sealed(records: Sequence[SealedPayload]) -> tuple[Parameter, ...]:
     """Make the parameters that are records, with what each is looked up by."""
     keys, subjects = zip(*(looked_up_by(each.payload) for each in records), strict=True)
     return (
-        first,
         texts(each.kind for each in records),
         texts(keys),
         texts(subjects),

@@ -14,6 +14,7 @@ from agentpool.wire.ids import I64_MAX
 from agentpool.wire.payload import LONGEST
 
 __all__ = (
+    "APPEND",
     "BEGIN_READING",
     "BEGIN_WRITING",
     "CHECKPOINT",
@@ -29,20 +30,19 @@ __all__ = (
     "FIRST_TO_TAKE",
     "HELD",
     "INSERT_POOL",
-    "INSERT_RECORDS",
     "LOCK",
+    "LOOK",
     "MEMBER_BEFORE",
     "MESSAGES_BY_KEY",
+    "MOST_NEWS",
     "NEXT_DUE",
-    "NOW",
     "NUMBERS",
+    "NUMBERS_AND_NEWS",
     "PAGE",
     "POOLS",
     "POOL_PAGE",
+    "PUT",
     "PUT_CHECKPOINT",
-    "PUT_POOL",
-    "PUT_ROWS",
-    "PUT_TIME",
     "RECORDS_OF_MESSAGE",
     "ROLLBACK",
     "ROWS",
@@ -80,8 +80,6 @@ HELD: Final = Statement(
 FIND_POOL: Final = Statement("SELECT pool FROM @.pools WHERE pool_id = $1")
 
 _MILLIS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-# After the lock: before it, the time would be that at which the waiting began.
-NOW: Final = Statement(f"SELECT {_MILLIS}, pg_current_xact_id()::text")
 TIME_OF_SERVER: Final = Statement(f"SELECT {_MILLIS}")
 
 # --- what nearly every transaction looks up
@@ -91,13 +89,11 @@ _NEXT_DEADLINE: Final = """(
     SELECT due_at FROM @.rows d WHERE d.pool = {pool} AND d.kind = 'deadline'
     ORDER BY due_at LIMIT 1
 )"""
-NUMBERS: Final = Statement(
-    f"""
-    SELECT {_HEAD.format(pool="$1::bigint")}, event_sequence, projected,
-        {_NEXT_DEADLINE.format(pool="$1::bigint")}, pool_id
-    FROM @.pools WHERE pool = $1::bigint
-    """
-)
+_NUMBERS: Final = f"""
+    {_HEAD.format(pool="$1::bigint")}, p.event_sequence, p.projected,
+    {_NEXT_DEADLINE.format(pool="$1::bigint")}, p.pool_id
+"""
+NUMBERS: Final = Statement(f"SELECT {_NUMBERS} FROM @.pools p WHERE p.pool = $1::bigint")
 POOLS: Final = Statement(
     f"""
     SELECT pool_id FROM @.pools p WHERE {_HEAD.format(pool="p.pool")} IS NOT NULL
@@ -142,6 +138,25 @@ POOL_PAGE: Final = Statement(
     ORDER BY r.seq LIMIT $4::bigint
     """
 )
+MOST_NEWS: Final = 100
+_AND_NEWS: Final = f"""
+    FROM @.pools p LEFT JOIN LATERAL (
+        {_RECORD.replace(_payload("r"), f"{_payload('r')} AS payload")}
+        AND {_OTHERS} AND r.seq > $2::bigint ORDER BY r.seq LIMIT {MOST_NEWS}
+    ) n ON true
+    WHERE p.pool = $1::bigint
+"""
+NUMBERS_AND_NEWS: Final = Statement(f"SELECT {_NUMBERS}, n.seq, n.kind, n.payload {_AND_NEWS}")
+"""The same, and the first `MOST_NEWS` records after a number that are no messages, in rows."""
+
+# The time after the lock: before it, it would be that at which the waiting began.
+LOOK: Final = Statement(
+    f"""
+    SELECT {_NUMBERS}, n.seq, n.kind, n.payload, {_MILLIS}, pg_current_xact_id()::text {_AND_NEWS}
+    """
+)
+"""The same in a transaction that writes, with its time and its number."""
+
 FIRST_POOL_RECORD: Final = Statement(f"{_RECORD} AND {_OTHERS} ORDER BY r.seq LIMIT 1")
 # In an order that the index by subject has, and no other one: by the number alone, all records that
 # are no messages were gone through backwards.
@@ -264,23 +279,37 @@ is in another order.
 
 # --- writing
 
-INSERT_RECORDS: Final = Statement(
-    """
+# In one statement what could be four: each costs as much by itself as what it writes.
+_PUT_POOL: Final = """
+    UPDATE @.pools SET event_sequence = coalesce($2::bigint, event_sequence),
+        projected = coalesce($3::bigint, projected), version = version + 1
+    WHERE pool = $1::bigint
+"""
+_PUT_ROWS: Final = """
+    INSERT INTO @.rows (pool, kind, name, number, due_at, value)
+    SELECT $1::bigint, k.* FROM unnest($4::text[], $5::text[], $6::bigint[], $7::bigint[],
+        $8::text[]) AS k (kind, name, number, due_at, value)
+    ON CONFLICT (pool, kind, name, number)
+    DO UPDATE SET due_at = excluded.due_at, value = excluded.value
+"""
+_PUT_TIME: Final = """
+    INSERT INTO @.times (pool, seq, millis)
+    SELECT $1::bigint, $9::bigint, $10::bigint WHERE $10::bigint IS NOT NULL
+"""
+PUT: Final = Statement(f"WITH pool AS ({_PUT_POOL}) {_PUT_ROWS}")
+"""Write what a pool is, and rows of it."""
+
+APPEND: Final = Statement(
+    f"""
+    WITH pool AS ({_PUT_POOL}), rows AS ({_PUT_ROWS}), time AS ({_PUT_TIME})
     INSERT INTO @.records (pool, seq, kind, key, subject, payload)
-    SELECT $1::bigint, $2::bigint + k.at - 1, k.kind, k.key, k.subject, k.payload
-    FROM unnest($3::text[], $4::text[], $5::text[], $6::text[])
+    SELECT $1::bigint, $9::bigint + k.at - 1, k.kind, k.key, k.subject, k.payload
+    FROM unnest($11::text[], $12::text[], $13::text[], $14::text[])
     WITH ORDINALITY AS k (kind, key, subject, payload, at)
     """
 )
-PUT_ROWS: Final = Statement(
-    """
-    INSERT INTO @.rows (pool, kind, name, number, due_at, value)
-    SELECT $1::bigint, k.* FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[],
-        $6::text[]) AS k (kind, name, number, due_at, value)
-    ON CONFLICT (pool, kind, name, number)
-    DO UPDATE SET due_at = excluded.due_at, value = excluded.value
-    """
-)
+"""The same, and append records, with the time of the first of them."""
+
 # By where they are, which is looked up first: nobody else changes rows of a pool that is locked.
 DELETE_ROWS: Final = Statement(
     f"""
@@ -290,16 +319,6 @@ DELETE_ROWS: Final = Statement(
         ) l
     ))
     """
-)
-PUT_POOL: Final = Statement(
-    """
-    UPDATE @.pools SET event_sequence = coalesce($2::bigint, event_sequence),
-        projected = coalesce($3::bigint, projected), version = version + 1
-    WHERE pool = $1::bigint
-    """
-)
-PUT_TIME: Final = Statement(
-    "INSERT INTO @.times (pool, seq, millis) VALUES ($1::bigint, $2::bigint, $3::bigint)"
 )
 PUT_CHECKPOINT: Final = Statement(
     """
