@@ -24,7 +24,7 @@ __all__ = ("latencies", "run", "write")
 Times: TypeAlias = list[int]
 
 _RATE: Final = 200.0
-_FOREIGN_RATE: Final = 40.0
+_FOREIGN_RATE: Final = 15.0
 _MANY: Final = 100
 AGAINST = "sqlite3 both ways, a byte through a pipe after the commit"
 
@@ -47,7 +47,7 @@ def run(bench: Bench) -> Iterator[Figure]:
     yield _figure("watch", 99, found["one"], at_most(10.0, of="value"), paced)
     yield _figure(last, 50, found["many"], None, paced)
     yield _figure(last, 99, found["many"], None, paced)
-    name, target = "watch, writer without a bell", at_most(250.0, of="value")
+    name, target = "watch, writer without a bell", at_most(10.0, of="value")
     yield _figure(name, 99, found["foreign"], target, slowly)
 
 

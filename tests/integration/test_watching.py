@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from agentpool import (
     AgentPoolStoreCursor,
+    AgentPoolStoreRecord,
     RunMessageRecorded,
     SqliteAgentPoolStore,
     StoreError,
@@ -89,13 +91,37 @@ async def test_the_poll_tells_of_a_writer_that_rings_no_bell(
     watcher = store.watch(POOL)
     await take(watcher, 1)
     for seq in (2, 3):
-        waiting = asyncio.create_task(take(watcher, 1))
-        await store.read(POOL)
-        with sql(path) as connection:
-            row = (POOL, seq, "member_joined", JOINED)
-            connection.execute("INSERT INTO agent_pool_records VALUES (?, ?, ?, ?)", row)
-        [record] = await waiting
-        assert record.cursor.sequence == seq
+        await see_what_a_stranger_writes(store, path, watcher, seq)
+
+
+async def see_what_a_stranger_writes(
+    store: SqliteAgentPoolStore,
+    path: Path,
+    watcher: AsyncGenerator[AgentPoolStoreRecord, None],
+    seq: int,
+) -> None:
+    waiting = asyncio.create_task(take(watcher, 1))
+    await store.read(POOL)
+    with sql(path) as connection:
+        row = (POOL, seq, "member_joined", JOINED)
+        connection.execute("INSERT INTO agent_pool_records VALUES (?, ?, ?, ?)", row)
+    [record] = await waiting
+    assert record.cursor.sequence == seq
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+async def test_a_write_ends_the_pauses_after_the_one_before(
+    store: SqliteAgentPoolStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They grow long, in case a commit is slow; another commit is not to wait for that."""
+    monkeypatch.setattr(foreign_writes, "NET_SECONDS", 3600)
+    for pauses in ("_AFTER_OURS", "_AFTER_WRITES"):
+        monkeypatch.setattr(foreign_writes, pauses, (0.001, 3600))
+    watcher = store.watch(POOL)
+    await take(watcher, 1)
+    for seq in (2, 3, 4):
+        await see_what_a_stranger_writes(store, path, watcher, seq)
+        await asyncio.sleep(0.05)  # until nothing but the long pause is left
 
 
 @pytest.mark.usefixtures("no_poll", "no_inotify")

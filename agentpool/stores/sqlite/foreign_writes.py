@@ -46,8 +46,9 @@ POLL_SECONDS: Final = 0.15
 _TRY_AGAIN_SECONDS: Final = 5.0
 _CONFIRM_SECONDS: Final = 0.0015
 _AFTER_WRITES: Final = (*[0.001] * 8, *[0.002] * 4, 0.004, 0.008, 0.016, 0.032, 0.064)
-"""When to look after a write to the ``-wal`` file, one pause after another: with the disk to wait
-for, it takes some milliseconds until a commit can be seen."""
+"""When to look after a write to the ``-wal`` file, one pause after another, from the start again
+after the next write: with the disk to wait for, it takes some milliseconds until a commit can be
+seen."""
 _AFTER_OURS: Final = (0.008, 0.024)
 """The same when it was most likely one of ours, who rings itself."""
 _AS_DEPUTY: Final = (0.05, 0.1)
@@ -200,24 +201,39 @@ class Lookout:
         if self._suspected is not None:
             await asyncio.sleep(_CONFIRM_SECONDS)
             return
-        wrote = self._ear.take()
-        if not wrote and not self._pauses:
-            wrote = await self._is_news(self._listener, self._ear)
-        if wrote:
-            self._pauses = _AFTER_WRITES if self._ear.is_it else _AS_DEPUTY
-        if self._pauses == _AFTER_WRITES[-len(self._pauses) :] and self._is_ours(self._listener):
-            self._pauses = _AFTER_OURS
+        if not self._ear.take() and not self._was_ours(self._listener):
+            if self._pauses:
+                seconds = self._next_pause()
+            else:
+                self._listener.follow_only(self._tail.followed)
+                seconds = NET_SECONDS
+            if not await self._is_news(self._ear, seconds):
+                return
+        self._pauses = self._after_write(self._listener, self._ear)
         if self._pauses:
-            pause, *rest = self._pauses
-            self._pauses = tuple(rest)
-            await asyncio.sleep(pause)
+            # So much is not cut short, or each of many writes would be looked for by itself.
+            await asyncio.sleep(self._next_pause())
 
-    async def _is_news(self, listener: Listener, ear: "Ear") -> bool:
-        """Wait for something to happen, and say whether it has; not for long."""
-        listener.follow_only(self._tail.followed)
+    def _next_pause(self) -> float:
+        pause, *rest = self._pauses
+        self._pauses = tuple(rest)
+        return pause
+
+    def _after_write(self, listener: Listener, ear: "Ear") -> tuple[float, ...]:
+        if not ear.is_it:
+            return _AS_DEPUTY
+        return _AFTER_OURS if self._is_ours(listener) else _AFTER_WRITES
+
+    def _was_ours(self, listener: Listener) -> bool:
+        """Say whether what is looked for as the write of a stranger turns out as one of ours."""
+        left = self._pauses
+        return bool(left) and left == _AFTER_WRITES[-len(left) :] and self._is_ours(listener)
+
+    async def _is_news(self, ear: "Ear", seconds: float) -> bool:
+        """Wait for something to happen, for so long at most, and say whether it has."""
         ear.call()
         try:
-            async with asyncio.timeout(NET_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._news.wait()
         except TimeoutError:
             return False
