@@ -1,5 +1,6 @@
 """Messages that fail: they come again later and later, block nobody, and are put aside at last."""
 
+import asyncio
 from contextlib import suppress
 from typing import Final
 
@@ -163,6 +164,16 @@ class PoolFailingTests(PoolKit):
                 clock.advance((seconds or 0) * 1000)
             [again] = await inbox.dead()
             assert again.attempts == 4
+
+    async def test_a_dead_letter_that_is_tried_again_wakes_who_waits(self) -> None:
+        clock = ManualClock()
+        async with self.opened("run.a", "run.b", clock=clock) as pool:
+            await deliver(pool, 1)
+            letter = await buried(pool, clock)
+            waiting = asyncio.ensure_future(pool.inbox("run.b").take())
+            await pool.inbox("run.b").dead()  # the consumer has looked by then, and waits
+            await pool.inbox("run.b").retry(letter)
+            assert attempts([await waiting]) == [("message.1", 3)]
 
     async def test_an_old_claim_cannot_end_that_of_a_dead_letter_tried_again(self) -> None:
         clock = ManualClock()
