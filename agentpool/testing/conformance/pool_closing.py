@@ -12,7 +12,7 @@ from agentpool.support.clock import wall_clock
 from agentpool.testing.cancellation import tasks_left
 from agentpool.testing.conformance.kit import PATIENCE, POOL, payloads, refusal, refusals
 from agentpool.testing.conformance.pool_asking import a_question
-from agentpool.testing.conformance.pool_kit import PoolKit, an_event, deliver, events_of
+from agentpool.testing.conformance.pool_kit import PoolKit, an_event, attempts, deliver, events_of
 from agentpool.testing.conformance.pool_wakes import a_wait, waiting
 from agentpool.testing.values import a_member, a_message
 from agentpool.wire.filters import EventFilter
@@ -170,6 +170,15 @@ class PoolClosingTests(PoolKit):
             await other.send(a_message(to=RunAddress.run("run.b")))
             assert (await taking).message == a_message(to=RunAddress.run("run.b"))
             await other.aclose()
+
+    async def test_what_a_block_had_in_hand_at_its_end_wakes_who_waits_for_it(self) -> None:
+        async with self.opened("run.a") as pool, AgentPool.open(pool.store, POOL) as other:
+            async with pool.member(a_member("run.b"), stays=True) as me:
+                await deliver(pool, 1)
+                _held = await me.inbox.take()
+                taking = asyncio.ensure_future(other.inbox("run.b").take())
+                await other.inbox("run.b").peek()
+            assert attempts([await taking]) == [("message.1", 1)]
 
     async def test_a_member_leaves_its_block_in_peace_when_the_pool_was_closed(self) -> None:
         async with self.opened("run.b") as pool:
