@@ -8,6 +8,7 @@ from typing import Final
 from agentpool.errors import (
     ClaimLostError,
     IdempotencyConflictError,
+    MembershipLostError,
     PoolConfigConflictError,
     StoreClosedError,
 )
@@ -43,6 +44,7 @@ __all__ = (
     "SharedHandleTests",
 )
 
+AN_HOUR: Final = 3600.0
 COMPLETION: Final = EventFilter(kinds=include(EventKind.RUN_COMPLETED))
 
 
@@ -205,6 +207,17 @@ class SharedHandleTests(SharedKit):
             await refusal(ClaimLostError, late)
             await delivery.ack()
             assert await peeked(one.inbox("run.b")) == []
+
+    async def test_a_consumer_of_one_hears_that_its_run_is_taken_over_in_the_other(self) -> None:
+        """At once, and not when it renews its lease: nothing is recorded of it."""
+        async with self.pools() as (one, other):
+            held = a_member("run.held")
+            async with one.member(held, AN_HOUR, stays=True) as former:
+                waiting = await begun(one.store, former.inbox.take())
+                before = await payloads(one.store)
+                async with other.member(held, AN_HOUR, stays=True):
+                    await refusal(MembershipLostError, waiting)
+                    assert await payloads(one.store) == before
 
     async def test_members_that_join_through_one_are_waited_for_and_listed_in_the_other(
         self,
