@@ -206,17 +206,17 @@ class ModelMachine(RuleBasedStateMachine):
     async def _take_at_once(self, steps: Sequence[tuple[Step, int]]) -> None:
         saved = self._store.save()
         found = await asyncio.gather(*(self._actors[at].take(step) for step, at in steps))
-        logs = await self._logs(self._actors[0])
+        seen = await self._seen(self._actors[0])
         for order in permutations(range(len(steps))):
             outcomes = {each: await self._model.take(steps[each][0]) for each in order}
             expected = [outcomes[each] for each in range(len(steps))]
-            if found == expected and logs == await self._logs(self._model):
+            if found == expected and seen == await self._seen(self._model):
                 for (step, _), outcome in zip(steps, found, strict=True):
                     self._note(step, outcome)
                 self.counts["steps at once"] += len(steps)
                 return
             self._store.restore(saved)
-        msg = f"no order explains {steps}: {found}, {logs}"
+        msg = f"no order explains {steps}: {found}, {seen}"
         raise AssertionError(msg)
 
     async def _ask(self, message: Any, replies: Sequence[Step], at: int) -> None:
@@ -229,6 +229,9 @@ class ModelMachine(RuleBasedStateMachine):
             expected, found = await asyncio.gather(expecting, asking)
         self._note(Step("ask"), Outcome(bool(expected.value), expected.error))
         assert found == expected, f"ask {message}: the store {found}, the model {expected}"
+
+    async def _seen(self, actor: Actor) -> tuple[object, object]:
+        return await self._logs(actor), await actor.history(self._places[POOL])
 
     async def _logs(self, actor: Actor) -> dict[str, list[tuple[int, bytes]]]:
         return {pool_id: await actor.log(pool_id, at) for pool_id, at in self._places.items()}

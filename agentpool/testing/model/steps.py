@@ -12,7 +12,7 @@ from agentpool.rules.claiming import ClaimNext
 from agentpool.rules.claims import Claim
 from agentpool.rules.command import PoolView
 from agentpool.rules.consequences import CatchUp
-from agentpool.rules.history import page_of_events
+from agentpool.rules.history import EventCursor, page_of_events
 from agentpool.rules.membership import JoinRun
 from agentpool.rules.requirements import require_open
 from agentpool.rules.waits import WakeOutcome, compile_for
@@ -238,6 +238,12 @@ class Actor:
         except AgentPoolError:
             return []
         return [(record.cursor.sequence, encode(record.payload)) for record in records]
+
+    async def history(self, after: int) -> list[tuple[EventCursor, str]]:
+        """List the events after a record, each at its place: no record tells that of a host's."""
+        cursor = AgentPoolStoreCursor(after)
+        events, _, _ = await self.store.query(POOL, lambda view: page_of_events(view, cursor))
+        return [(place, event.event_id) for place, event in events]
 
     async def begin_to_ask(self, message: RunMessage) -> "asyncio.Task[Outcome]":
         """Ask, and go on as soon as the question stands in the log, or was refused."""
