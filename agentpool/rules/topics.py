@@ -143,8 +143,12 @@ def _touch_by_announcement(touched: Touched, decision: Decision[Any]) -> None:
 def merge(touched: Touched, more: Touched) -> None:
     """Add what another transaction touched."""
     for topic, number in more.items():
-        both = (touched.get(topic, number), number)
-        touched[topic] = min(both) if topic == DEADLINES else max(both)
+        if topic == DEADLINES:
+            touched[topic] = min(touched.get(topic, number), number)
+        elif is_inbox(topic):
+            touched[topic] = touched.get(topic, 0) + number
+        else:
+            touched[topic] = number
 
 
 def touch_by_foreign(touched: Touched, payload: AgentPoolStoreRecordPayload) -> None:

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 from agentpool import (
+    AgentPool,
     AgentPoolError,
     IdempotencyConflictError,
+    MessageReceipt,
     NotAMemberError,
     PoolNotOpenError,
     SqliteAgentPoolStore,
 )
+from agentpool.rules.command import Command, Decision, PoolView
+from agentpool.testing.values import a_member, a_message
 
 from .helpers import BOUND, POOL, member, records, send, sql
 
@@ -62,6 +66,34 @@ async def test_others_see_a_batch_whole_or_not_at_all(
             await asyncio.sleep(0)
         seen.add(versions(other))
     assert {count for _, count in seen} == {1, 201}
+
+
+class Breaking(Command[None]):
+    """A command with a bug."""
+
+    def decide(self, view: PoolView) -> Decision[None]:
+        raise ZeroDivisionError(view.pool_id)
+
+
+async def test_a_consumer_is_woken_for_each_message_of_a_batch_that_broke(
+    store: SqliteAgentPoolStore,
+) -> None:
+    async with AgentPool.open(store, POOL) as pool, asyncio.timeout(BOUND):
+        for run_id in ("run.a", "run.b"):
+            await pool.join_run(a_member(run_id))
+        takers = [asyncio.ensure_future(pool.inbox("run.b").take()) for _ in range(3)]
+        await asyncio.wait(takers, timeout=0.05)
+        *receipts, broken = await asyncio.gather(
+            *(pool.send(a_message(f"message.{number}")) for number in range(3)),
+            store.execute(POOL, Breaking()),
+            return_exceptions=True,
+        )
+        assert isinstance(broken, ZeroDivisionError)
+        assert all(isinstance(each, MessageReceipt) for each in receipts)
+        taken = await asyncio.gather(*takers)
+        assert sorted(each.message.message_id for each in taken) == [
+            f"message.{number}" for number in range(3)
+        ]
 
 
 async def test_a_refused_command_does_not_fail_its_batch(store: SqliteAgentPoolStore) -> None:

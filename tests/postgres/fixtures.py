@@ -1,6 +1,8 @@
 """Fixtures of all tests that need a PostgreSQL server, wherever they are.
 
 Where there is none they are skipped; with ``CI=true`` and ``AGENTPOOL_NEEDS_POSTGRES=1`` they fail.
+``AGENTPOOL_TEST_DELAY`` is how many milliseconds away it is, each way; what starts a server of its
+own has it at hand.
 """
 
 import os
@@ -13,9 +15,10 @@ from uuid import uuid4
 import pytest
 
 from .programs import NoPostgresError
+from .proxy import Proxy
 from .server import Server, Setting
 
-__all__ = ("StartServer", "another_postgres", "postgres", "postgres_url", "schema")
+__all__ = ("StartServer", "another_postgres", "far_port", "postgres", "postgres_url", "schema")
 
 
 class StartServer(Protocol):
@@ -44,10 +47,21 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def far_port(postgres: Server) -> Iterator[int | None]:
+    """Listen where the server is farther away, if that was asked for."""
+    millis = float(os.environ.get("AGENTPOOL_TEST_DELAY", "0"))
+    if not millis:
+        yield None
+        return
+    with Proxy(postgres.port, delay=millis / 1000) as proxy:
+        yield proxy.port
+
+
 @pytest.fixture
-def postgres_url(postgres: Server) -> str:
+def postgres_url(postgres: Server, far_port: int | None) -> str:
     """Say how to connect to a database in UTF-8 with the collation "C", which tests share."""
-    return postgres.url()
+    return postgres.url(port=far_port)
 
 
 @pytest.fixture

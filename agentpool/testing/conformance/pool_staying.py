@@ -95,6 +95,12 @@ class PoolStayingTests(PoolKit):
                 await run_out(pool)  # a heartbeat may let it join again before the end, or not
             assert await pool.members() == (MEMBER,)
 
+    async def test_one_that_is_not_to_come_back_does_not_at_the_end_of_its_block(self) -> None:
+        async with self.opened("run.b") as pool:
+            async with pool.member(MEMBER, stays=True, rejoin=False):
+                await run_out(pool)
+            assert MEMBER not in await pool.members()
+
     async def test_it_can_be_let_go(self) -> None:
         async with self.opened() as pool:
             async with pool.member(MEMBER, stays=True, lease=None):
