@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,11 +82,12 @@ async def test_a_consumer_is_woken_for_each_message_of_a_batch_that_broke(
     async with AgentPool.open(store, POOL) as pool, asyncio.timeout(BOUND):
         for run_id in ("run.a", "run.b"):
             await pool.join_run(a_member(run_id))
+        breaking: Command[Any] = Breaking()
         takers = [asyncio.ensure_future(pool.inbox("run.b").take()) for _ in range(3)]
         await asyncio.wait(takers, timeout=0.05)
         *receipts, broken = await asyncio.gather(
             *(pool.send(a_message(f"message.{number}")) for number in range(3)),
-            store.execute(POOL, Breaking()),
+            store.execute(POOL, breaking),
             return_exceptions=True,
         )
         assert isinstance(broken, ZeroDivisionError)
