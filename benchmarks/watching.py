@@ -24,7 +24,7 @@ __all__ = ("latencies", "run", "write")
 Times: TypeAlias = list[int]
 
 _RATE: Final = 200.0
-_FOREIGN_RATE: Final = 15.0
+_FOREIGN_RATE: Final = 15.0  # so that a write falls into the long pauses after the one before
 _MANY: Final = 100
 AGAINST = "sqlite3 both ways, a byte through a pipe after the commit"
 

@@ -99,6 +99,20 @@ raises is told its pool by ``in_pool``; `carry_out` has done so for commands.
 
 *Testing.* A store passes `StoreConformance` and `PoolConformance` of `agentpool.testing`; one that
 can be opened again, or from elsewhere, passes `SharedStoreConformance` too.
+
+*What is where.*
+
+======================= =======================================================================
+`base`                  the contract
+`sqlite`                the store in one file
+`postgres`              the store on a server
+`batch`                 what these two have in common: commands in batches, on any engine
+`memory`                the store in memory: `memory_pool`, `row_table`
+`sharded`               one store of several
+`handle`                the life of a handle; `tail`: following its pools, by `turns`
+`snapshots`             those that a handle keeps
+`counting`              what waits in a pool, in numbers
+======================= =======================================================================
 """
 
 from agentpool.errors import (

@@ -119,9 +119,12 @@ async def test_a_write_ends_the_pauses_after_the_one_before(
         monkeypatch.setattr(foreign_writes, pauses, (0.001, 3600))
     watcher = store.watch(POOL)
     await take(watcher, 1)
+    lookout = store._lookout
+    assert lookout is not None
     for seq in (2, 3, 4):
         await see_what_a_stranger_writes(store, path, watcher, seq)
-        await asyncio.sleep(0.05)  # until nothing but the long pause is left
+        while lookout._pauses:  # noqa: ASYNC110  # until it is in the long one, the last
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.usefixtures("no_poll", "no_inotify")

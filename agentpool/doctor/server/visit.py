@@ -50,7 +50,7 @@ class Visit:
 
     @property
     def timeline(self) -> str:
-        """Which of its pasts the server has; empty while it is in recovery."""
+        """On which of its timelines the server is; empty while it is in recovery."""
         return self._session.identity.timeline.decode()
 
     @contextmanager

@@ -297,8 +297,7 @@ class PostgresEngine:
 
     def _time_and_xid(self) -> tuple[int, str]:
         """Tell the time of the server, which the clock follows, and the transaction's number."""
-        # All pools are locked before anything is looked up of the first one.
-        found = self._sources[0].numbers
+        found = self._sources[-1].numbers  # of the pool that was locked last
         self._clock.follow(found.now, self._asked_at)
         return found.now, found.xid
 

@@ -161,13 +161,14 @@ class Loaded:
         if not rows or rows[0][4].decode() != self._pool_id:
             raise ReplacedError(self._pool_id)
         head, event_sequence, projected, due = rows[0][:4]
-        time = rows[0][8:] if self._writes else None
+        now, xid = rows[0][8:] if self._writes else (0, b"")
         self._numbers = Numbers(
             int(head or 0),
             int(event_sequence),
             None if projected is None else int(projected),
             None if due is None else int(due),
-            *((int(time[0]), time[1].decode()) if time else ()),
+            int(now),
+            xid.decode(),
         )
         if known is not None:
             self._take_news(known, [row[5:8] for row in rows if row[5] is not None])

@@ -76,7 +76,7 @@ _WHO: Final = Statement(
 
 
 class Identity(NamedTuple):
-    """Which server a session is with, and which of its pasts."""
+    """Which server a session is with, and which of its timelines."""
 
     system: bytes
     timeline: bytes

@@ -209,7 +209,7 @@ class PostgresSource:
         if deletes:
             self._pipeline.ask(statements.DELETE_ROWS, number, *columns_of(deletes))
         pool = number, changes.event_sequence, changes.projected
-        rows = _rows([row for row in changes.rows.values() if row])
+        rows = _columns([row for row in changes.rows.values() if row])
         if changes.records:
             records = changes.first, changes.millis, *_sealed(changes.records)
             self._pipeline.ask(statements.APPEND, *pool, *rows, *records)
@@ -224,7 +224,7 @@ def _first(records: Sequence[RawRecord]) -> RawRecord | None:
     return records[0] if records else None
 
 
-def _rows(rows: Sequence[Row]) -> tuple[Parameter, ...]:
+def _columns(rows: Sequence[Row]) -> tuple[Parameter, ...]:
     """Make the parameters that are rows."""
     keys = columns_of([row.key for row in rows])
     return (*keys, bigints(row.due_at for row in rows), texts(row.value for row in rows))

@@ -147,7 +147,11 @@ _AND_NEWS: Final = f"""
     WHERE p.pool = $1::bigint
 """
 NUMBERS_AND_NEWS: Final = Statement(f"SELECT {_NUMBERS}, n.seq, n.kind, n.payload {_AND_NEWS}")
-"""The same, and the first `MOST_NEWS` records after a number that are no messages, in rows."""
+"""`NUMBERS`, and the first `MOST_NEWS` records after a number that are no messages.
+
+A row for each of them, in order, since a join with one row keeps it: five columns of numbers, which
+are the same in all, and three of the record, which are null where there is none.
+"""
 
 # The time after the lock: before it, it would be that at which the waiting began.
 LOOK: Final = Statement(
@@ -155,7 +159,7 @@ LOOK: Final = Statement(
     SELECT {_NUMBERS}, n.seq, n.kind, n.payload, {_MILLIS}, pg_current_xact_id()::text {_AND_NEWS}
     """
 )
-"""The same in a transaction that writes, with its time and its number."""
+"""`NUMBERS_AND_NEWS` in a transaction that writes: two more columns are its time and its number."""
 
 FIRST_POOL_RECORD: Final = Statement(f"{_RECORD} AND {_OTHERS} ORDER BY r.seq LIMIT 1")
 # In an order that the index by subject has, and no other one: by the number alone, all records that

@@ -10,7 +10,7 @@ Of what one takes from another, as an inbox, all who listen hear, but *in turn*:
 came, and who is not next looks a moment behind the others. So one process does the work of a
 message, and not always the quickest.
 
-The bell is a hint: the `Lookout` covers writers that ring none, or were killed before they rang.
+The bell is a hint: `foreign_writes` covers writers that ring none, or were killed before they rang.
 """
 
 import os
@@ -94,7 +94,7 @@ class Ringer:
 
         :param appended: its rows, of which others then know that they were told of
         """
-        with suppress(OSError):  # a full disk, say; the lookout will notice
+        with suppress(OSError):  # a full disk, say; `foreign_writes` will notice
             files = self._open()
             if files is None:
                 return
