@@ -201,33 +201,38 @@ class Lookout:
         if self._suspected is not None:
             await asyncio.sleep(_CONFIRM_SECONDS)
             return
-        if not self._ear.take() and not self._was_ours(self._listener):
-            if self._pauses:
-                seconds = self._next_pause()
-            else:
-                self._listener.follow_only(self._tail.followed)
-                seconds = NET_SECONDS
-            if not await self._is_news(self._ear, seconds):
-                return
-        self._pauses = self._after_write(self._listener, self._ear)
+        wrote = self._ear.take()
+        if not wrote and self._looks_for_strangers and self._is_ours(self._listener):
+            self._pauses = _AFTER_OURS
+        elif wrote or await self._is_news(self._ear, self._seconds_to_rest(self._listener)):
+            self._pauses = self._after_write(self._listener, self._ear)
+        else:
+            return
         if self._pauses:
             # So much is not cut short, or each of many writes would be looked for by itself.
             await asyncio.sleep(self._next_pause())
 
-    def _next_pause(self) -> float:
-        pause, *rest = self._pauses
-        self._pauses = tuple(rest)
-        return pause
+    @property
+    def _looks_for_strangers(self) -> bool:
+        """Whether it is not known yet that the last write was one of ours."""
+        left = self._pauses
+        return bool(left) and left == _AFTER_WRITES[-len(left) :]
 
     def _after_write(self, listener: Listener, ear: "Ear") -> tuple[float, ...]:
         if not ear.is_it:
             return _AS_DEPUTY
         return _AFTER_OURS if self._is_ours(listener) else _AFTER_WRITES
 
-    def _was_ours(self, listener: Listener) -> bool:
-        """Say whether what is looked for as the write of a stranger turns out as one of ours."""
-        left = self._pauses
-        return bool(left) and left == _AFTER_WRITES[-len(left) :] and self._is_ours(listener)
+    def _seconds_to_rest(self, listener: Listener) -> float:
+        if self._pauses:
+            return self._next_pause()
+        listener.follow_only(self._tail.followed)
+        return NET_SECONDS
+
+    def _next_pause(self) -> float:
+        pause, *rest = self._pauses
+        self._pauses = tuple(rest)
+        return pause
 
     async def _is_news(self, ear: "Ear", seconds: float) -> bool:
         """Wait for something to happen, for so long at most, and say whether it has."""
