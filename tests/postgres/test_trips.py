@@ -44,6 +44,7 @@ from agentpool.stores.postgres import bell, statements
 from agentpool.stores.postgres.engine import PostgresEngine
 from agentpool.stores.postgres.pipeline import Pipeline, Statement
 from agentpool.stores.postgres.store import PostgresAgentPoolStore
+from agentpool.stores.postgres.worker import EngineWorker
 from agentpool.wire.content import Content, content_ref
 
 SIZES = (1, 8, 64)
@@ -289,19 +290,13 @@ async def test_a_batch_of_messages_is_seven_statements(
 ) -> None:
     """Each costs as much by itself as what it writes, on the server and here."""
     await counting.new_pool("pool.0")
-    writer, asked, ask = counting.store._opened.writer, list[Statement](), Pipeline.ask
-
-    def asking(pipeline: Pipeline, statement: Statement, *values: Any) -> Any:
-        if pipeline is writer.engine.pipeline and "pg_notify" not in statement.sql:
-            asked.append(statement)
-        return ask(pipeline, statement, *values)
-
-    monkeypatch.setattr(Pipeline, "ask", asking)
+    asked = asked_on(counting.store._opened.writer, monkeypatch)
     await counting.do([Send(fresh()) for _ in range(64)])
     assert asked == [
         *(statements.BEGIN_WRITING, statements.LOCK, statements.LOOK),
         *(statements.MESSAGES_BY_KEY, statements.ROWS_BY_KEY),
         *(statements.APPEND, statements.COMMIT),
+        bell._NOTIFY,  # behind it, and not waited for
     ]
 
 
@@ -359,13 +354,8 @@ async def test_a_question_takes_at_most_one_trip(counting: Counting, size: int) 
 async def test_the_news_of_a_pool_are_asked_for_again_only_when_its_state_is_looked_at(
     counting: Counting, postgres_url: str, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, asked = counting.store, list[Statement]()
-    ask = Pipeline.ask
-
-    def asking(pipeline: Pipeline, statement: Statement, *values: Any) -> Any:
-        if pipeline is store._opened.reader.engine.pipeline:
-            asked.append(statement)
-        return ask(pipeline, statement, *values)
+    store = counting.store
+    asked = asked_on(store._opened.reader, monkeypatch)
 
     async def news_asked_for() -> int:
         asked.clear()
@@ -375,7 +365,6 @@ async def test_the_news_of_a_pool_are_asked_for_again_only_when_its_state_is_loo
     async def members() -> int:
         return await store.query("pool.0", lambda view: len(view.state.members))
 
-    monkeypatch.setattr(Pipeline, "ask", asking)
     await counting.new_pool("pool.0")
     assert await news_asked_for() == 1
     async with open_store(postgres_url, schema=schema) as other:
@@ -412,6 +401,19 @@ async def test_a_commit_in_another_pool_costs_who_waits_in_a_hundred_no_trip(
         for each in taking[2:]:
             each.cancel()
         await asyncio.wait(taking)
+
+
+def asked_on(worker: EngineWorker, monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
+    """Note from now on what is asked on a connection."""
+    asked, ask = list[Statement](), Pipeline.ask
+
+    def noted(pipeline: Pipeline, statement: Statement, *values: Any) -> Any:
+        if pipeline is worker.engine.pipeline:
+            asked.append(statement)
+        return ask(pipeline, statement, *values)
+
+    monkeypatch.setattr(Pipeline, "ask", noted)
+    return asked
 
 
 def asked_of(store: PostgresAgentPoolStore, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:

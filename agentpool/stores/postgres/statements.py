@@ -129,7 +129,9 @@ def _payload(alias: str) -> str:
     return f"CASE WHEN octet_length({column}) <= {LONGEST} THEN {column} END"
 
 
-_RECORD: Final = f"SELECT r.seq, r.kind, {_payload('r')} FROM @.records r WHERE r.pool = $1::bigint"
+_RECORD: Final = f"""
+    SELECT r.seq, r.kind, {_payload("r")} AS payload FROM @.records r WHERE r.pool = $1::bigint
+"""
 PAGE: Final = Statement(f"{_RECORD} AND r.seq > $2::bigint ORDER BY r.seq LIMIT $3::bigint")
 _OTHERS: Final = "r.kind <> 'run_message'"
 POOL_PAGE: Final = Statement(
@@ -141,8 +143,7 @@ POOL_PAGE: Final = Statement(
 MOST_NEWS: Final = 100
 _AND_NEWS: Final = f"""
     FROM @.pools p LEFT JOIN LATERAL (
-        {_RECORD.replace(_payload("r"), f"{_payload('r')} AS payload")}
-        AND {_OTHERS} AND r.seq > $2::bigint ORDER BY r.seq LIMIT {MOST_NEWS}
+        {_RECORD} AND {_OTHERS} AND r.seq > $2::bigint ORDER BY r.seq LIMIT {MOST_NEWS}
     ) n ON true
     WHERE p.pool = $1::bigint
 """
@@ -187,8 +188,7 @@ def _latest(kind: str, column: str) -> Statement:
         f"""
         SELECT k.value, l.seq, l.kind, l.payload
         FROM unnest($2::text[]) AS k (value) CROSS JOIN LATERAL (
-            {_RECORD.replace(_payload("r"), f"{_payload('r')} AS payload")}
-            AND r.kind = '{kind}' AND r.{column} = k.value ORDER BY r.seq DESC LIMIT 1
+            {_RECORD} AND r.kind = '{kind}' AND r.{column} = k.value ORDER BY r.seq DESC LIMIT 1
         ) l
         """
     )
