@@ -87,6 +87,25 @@ def test_what_nobody_waits_for_fails_alone(pipeline: Pipeline) -> None:
     assert pipeline.trips == 1
 
 
+def test_what_comes_after_a_trip_is_not_waited_for(pipeline: Pipeline) -> None:
+    pipeline.patience = 20
+    asked = pipeline.ask(ONE)
+    pipeline.flush(after=[(Statement("SELECT pg_sleep(1)"), ()), (FAILS, (0,))])
+    assert asked.row == (b"1",)
+    assert pipeline.pgconn.is_busy()  # with what comes after
+    assert [pipeline.ask(ONE).row for _ in range(2)] == [(b"1",)] * 2
+
+
+def test_what_comes_after_a_trip_is_done_though_the_trip_failed(pipeline: Pipeline) -> None:
+    pipeline.ask(Statement("CREATE TEMPORARY TABLE noted (number integer)"))
+    pipeline.flush()
+    note = Statement("INSERT INTO noted VALUES ($1::integer)")
+    pipeline.ask(FAILS, 0)
+    with pytest.raises(ServerError):
+        pipeline.flush(after=[(note, (1,))])
+    assert pipeline.ask(Statement("SELECT number FROM noted")).rows == [(b"1",)]
+
+
 def test_what_is_forgotten_is_not_sent(pipeline: Pipeline) -> None:
     pipeline.ask(FAILS, 0)
     pipeline.forget()

@@ -2,22 +2,27 @@
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
 from agentpool import AgentPool, AgentPoolMember, RunAddress
-from agentpool.stores.postgres import bell
+from agentpool.stores.postgres import bell, statements
 from agentpool.stores.postgres.bell import Ringer
 
+from .proxy import Cut, Proxy
 from .server import Server
-from .working import BOUND, POOL, opened, send
+from .working import BOUND, POOL, opened, pattern, send, until
+
+LISTENERS = """FROM pg_stat_activity
+    WHERE application_name = 'agentpool' AND query LIKE 'LISTEN%'"""
 
 
 async def test_a_commit_that_was_not_told_is_found(
     postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bell, "NET_SECONDS", 0.2)
-    monkeypatch.setattr(Ringer, "ring", lambda *_: None)  # killed before that
+    monkeypatch.setattr(Ringer, "calls", lambda *_: ())  # killed before that
     reader = AgentPoolMember("run.reader", "agent.a")
     async with (
         asyncio.timeout(BOUND),
@@ -40,12 +45,37 @@ async def test_a_commit_that_was_not_told_is_found(
         assert (await taking).message.content_ref == "content.1"
 
 
+async def test_a_commit_whose_answer_was_lost_is_told(
+    postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "NET_SECONDS", 2 * BOUND)  # nobody looks by time
+    calls = Ringer.calls
+    cuts = list[Cut]()
+
+    def calls_too_late(ringer: Ringer, touched: Any) -> Any:
+        cuts[0].wait()
+        yield from calls(ringer, touched)
+
+    with Proxy(postgres.port) as proxy:
+        async with (
+            asyncio.timeout(BOUND),
+            opened(postgres.url(), schema) as store,
+            opened(postgres.url(port=proxy.port), schema) as other,
+            aclosing(store.watch(POOL)) as watcher,
+        ):
+            await anext(watcher)
+            following = asyncio.ensure_future(anext(watcher))
+            await until(lambda: bool(postgres.sql(f"SELECT pid {LISTENERS}")), "somebody listens")
+            cuts.append(proxy.cut_at(pattern(other, statements.COMMIT), "answered"))
+            monkeypatch.setattr(Ringer, "calls", calls_too_late)
+            last = await send(other, "a")
+            assert (await following).cursor.sequence == last
+
+
 async def test_what_was_told_while_nobody_listened_is_found(
     postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bell, "NET_SECONDS", BOUND)
-    listeners = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE application_name = 'agentpool' AND query LIKE 'LISTEN%'"""
     async with (
         asyncio.timeout(BOUND),
         opened(postgres.url(), schema) as store,
@@ -55,6 +85,6 @@ async def test_what_was_told_while_nobody_listened_is_found(
         await anext(watcher)
         for number in range(3):
             following = asyncio.ensure_future(anext(watcher))
-            postgres.sql(listeners)
+            postgres.sql(f"SELECT pg_terminate_backend(pid) {LISTENERS}")
             assert await send(other, str(number)) == number + 2
             assert (await following).cursor.sequence == number + 2

@@ -42,7 +42,7 @@ from agentpool.rules.waits import CancelWake, SuspendUntil
 from agentpool.stores.batch.committer import BatchCommitter
 from agentpool.stores.postgres import bell, statements
 from agentpool.stores.postgres.engine import PostgresEngine
-from agentpool.stores.postgres.pipeline import Pipeline, Statement
+from agentpool.stores.postgres.pipeline import Answer, Pipeline, Statement
 from agentpool.stores.postgres.store import PostgresAgentPoolStore
 from agentpool.stores.postgres.worker import EngineWorker
 from agentpool.wire.content import Content, content_ref
@@ -404,15 +404,15 @@ async def test_a_commit_in_another_pool_costs_who_waits_in_a_hundred_no_trip(
 
 
 def asked_on(worker: EngineWorker, monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
-    """Note from now on what is asked on a connection."""
-    asked, ask = list[Statement](), Pipeline.ask
+    """Note from now on what is asked on a connection, when it is sent."""
+    asked, send = list[Statement](), Pipeline._send
 
-    def noted(pipeline: Pipeline, statement: Statement, *values: Any) -> Any:
+    def noted(pipeline: Pipeline, answer: Answer, values: Any) -> None:
         if pipeline is worker.engine.pipeline:
-            asked.append(statement)
-        return ask(pipeline, statement, *values)
+            asked.append(answer.statement)
+        send(pipeline, answer, values)
 
-    monkeypatch.setattr(Pipeline, "ask", noted)
+    monkeypatch.setattr(Pipeline, "_send", noted)
     return asked
 
 

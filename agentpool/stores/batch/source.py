@@ -5,6 +5,7 @@ its number, its kind and its bytes, so what they mean is for those who ask.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentpool.errors import StoreError
@@ -54,7 +55,7 @@ class Changes(NamedTuple):
     :ivar rows: rows to insert or replace; where there is ``None``, the row is deleted, if there
     :ivar event_sequence: ``None`` for this and the next two: as it was
     :ivar bodies: kept where they are not there yet, or are damaged
-    :ivar is_told: whether others are told of it; there may be nothing else to it
+    :ivar touched: what others are to be told of; there may be nothing else to it
     """
 
     first: int
@@ -65,13 +66,13 @@ class Changes(NamedTuple):
     projected: int | None
     checkpoint: Checkpoint | None
     bodies: Sequence[Content] = ()
-    is_told: bool = False
+    touched: Mapping[str, int] = MappingProxyType({})
 
     @property
     def are_any(self) -> bool:
         """Whether anything changes."""
         numbers = self.event_sequence, self.projected, self.checkpoint
-        return bool(self.records or self.rows or self.bodies or self.is_told) or any(
+        return bool(self.records or self.rows or self.bodies or self.touched) or any(
             each is not None for each in numbers
         )
 

@@ -287,19 +287,20 @@ class OverlayView:
         if self._pool_records:
             kept = self._kept or self._look_up_state()
             checkpoint = kept.checkpoint(self._pool_records)
-        self._source.write(
-            Changes(
-                self._stored_head + 1,
-                self._added,
-                self.now if self._added and self.projected is not None else None,
-                self._rows.changed,
-                self._event_sequence if self._new_event_sequence else None,
-                self.projected if self._new_projected else None,
-                checkpoint,
-                tuple(self._bodies.values()),
-                is_told=bool(self._touched),
-            )
+        changes = Changes(
+            self._stored_head + 1,
+            self._added,
+            self.now if self._added and self.projected is not None else None,
+            self._rows.changed,
+            self._event_sequence if self._new_event_sequence else None,
+            self.projected if self._new_projected else None,
+            checkpoint,
+            tuple(self._bodies.values()),
+            self._touched,
         )
+        if changes.are_any:
+            changes = changes._replace(touched=self.touched)
+        self._source.write(changes)
 
     def committed(self) -> None:
         """Keep what is known of the pool, now that what was added is in the log."""

@@ -1,7 +1,7 @@
 """Telling others what a commit has touched, by NOTIFY, and hearing it from them, by LISTEN.
 
-Whoever has committed tells it right after, outside of the transaction: a NOTIFY inside of one makes
-all commits of the server wait for each other. A handle listens in a session of its own.
+It goes with the COMMIT, and is a transaction of its own after it: a NOTIFY inside of one makes all
+commits of the server wait for each other. A handle listens in a session of its own.
 
 It is a hint. Who was killed before it told anybody, and who had no connection, is covered by a look
 at the versions of the pools that somebody follows; without LISTEN that is the only way. Source:
@@ -10,7 +10,7 @@ at the versions of the pools that somebody follows; without LISTEN that is the o
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
@@ -21,8 +21,9 @@ import msgspec
 import psycopg
 
 from agentpool.errors import AgentPoolError
-from agentpool.rules.topics import ANY, AllTouched, is_inbox
+from agentpool.rules.topics import ANY, is_inbox
 from agentpool.stores.postgres.pipeline import (
+    Call,
     LostConnectionError,
     Pipeline,
     ServerError,
@@ -50,6 +51,7 @@ _NOTIFY: Final = Statement(
 )
 _READ: Final = msgspec.json.Decoder(tuple[str, dict[str, dict[str, int]]]).decode
 
+_AllTouched: TypeAlias = Mapping[str, Mapping[str, int]]
 _Connection: TypeAlias = "psycopg.Connection[Any]"
 Versions: TypeAlias = Callable[[list[str]], Awaitable[dict[str, int]]]
 """Looks up how often each of some pools was changed."""
@@ -61,26 +63,26 @@ def channel_of(schema: str) -> str:
 
 
 class Ringer:
-    """The telling side of one handle, for the thread of its writer.
+    """The telling side of one handle.
 
-    :param name: tells this handle from all others
+    :ivar name: tells this handle from all others
     """
 
     def __init__(self, channel: str, name: str) -> None:
-        self._channel = channel
-        self._name = name
+        self.channel: Final = channel
+        self.name: Final = name
 
-    def ring(self, pipeline: Pipeline, touched: AllTouched) -> None:
-        """Tell others what a commit has touched, and do not wait for it. It never fails."""
+    def calls(self, touched: _AllTouched) -> Iterator[Call]:
+        """Give what the server is asked to tell others what a commit has touched."""
         for payload in self._payloads(touched):
-            pipeline.ask(_NOTIFY, self._channel, payload)
-        with suppress(LostConnectionError):  # it is committed all the same
-            pipeline.send()
+            yield _NOTIFY, (self.channel, payload)
 
-    def _payloads(self, touched: AllTouched) -> Iterator[str]:
-        together: AllTouched = {}
+    def _payloads(self, touched: _AllTouched) -> Iterator[str]:
+        together: dict[str, Mapping[str, int]] = {}
         for pool_id, topics in touched.items():
-            alone = {pool_id: topics}
+            if not topics:
+                continue
+            alone: _AllTouched = {pool_id: topics}
             if len(self._written(alone)) > _MOST_BYTES:
                 alone = {pool_id: {ANY: 1}}
             if together and len(self._written({**together, **alone})) > _MOST_BYTES:
@@ -90,22 +92,22 @@ class Ringer:
         if together:
             yield self._written(together).decode()
 
-    def _written(self, touched: AllTouched) -> bytes:
-        return msgspec.json.encode((self._name, touched))
+    def _written(self, touched: _AllTouched) -> bytes:
+        return msgspec.json.encode((self.name, touched))
 
 
 class Ear:
     """The hearing side of one handle, from its making, on the event loop, until it is closed.
 
     :param conninfo: where to listen; ``None``: nowhere, versions are looked at often instead
-    :param name: of this handle, which knows what it has done
+    :param ringer: of this handle, which knows what it has done
     """
 
     def __init__(
-        self, conninfo: str | None, channel: str, name: str, tail: Tail, versions: Versions
+        self, conninfo: str | None, ringer: Ringer, tail: Tail, versions: Versions
     ) -> None:
-        self._channel = channel
-        self._name = name
+        self._channel = ringer.channel
+        self._name = ringer.name
         self._tail = tail
         self._versions = versions
         self._seen: dict[str, int] = {}

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from agentpool.errors import AgentPoolError, StoreBusyError, StoreClosedError, StoreError
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
+from agentpool.stores.postgres.bell import Ringer
 from agentpool.stores.postgres.errors import is_lock_timeout, ours, translated
 from agentpool.stores.postgres.look_ups import ReplacedError
 from agentpool.stores.postgres.outcome import is_written, was_committed
@@ -57,6 +58,7 @@ class PostgresEngine:
 
     :ivar where: names the place
     :param lock_seconds: how long a pool is waited for that somebody else holds
+    :param ringer: tells others of what is committed
     :param states: the pools that are remembered by whoever uses this connection
     :param replaced: told of the pools whose logs no longer have what was read of them
     :param give_up: ends any waiting for a server that is away
@@ -72,6 +74,7 @@ class PostgresEngine:
         session: Session,
         lock_seconds: float,
         clock: StoreClock,
+        ringer: Ringer,
         states: StateCache,
         replaced: Callable[[list[str]], None],
         give_up: threading.Event,
@@ -83,6 +86,7 @@ class PostgresEngine:
         self._session = session
         self._lock_seconds = lock_seconds
         self._clock = clock
+        self._ringer = ringer
         self._states = states
         self._replaced = replaced
         self._give_up = give_up
@@ -193,11 +197,17 @@ class PostgresEngine:
             self._numbers[source.pool_id] = source.number
 
     def _commit(self, xid: str, changed: Sequence[PostgresSource]) -> None:
+        """Commit, and tell others."""
+        touched = {each.pool_id: each.changes.touched for each in changed if each.changes}
         try:
-            self.pipeline.flush()
+            self.pipeline.flush(after=self._ringer.calls(touched))
         except LostConnectionError:
             if not self._was_committed(xid, changed):
                 raise
+            for statement, parameters in self._ringer.calls(touched):
+                self.pipeline.ask(statement, *parameters)
+            with suppress(LostConnectionError):  # it is committed all the same
+                self.pipeline.send()
 
     def _put_bodies(self, changed: Sequence[PostgresSource]) -> None:
         bodies: dict[str, Content] = {}

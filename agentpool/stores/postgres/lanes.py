@@ -18,7 +18,6 @@ from agentpool.stores.batch.committer import BatchCommitter, Outcome, Refusal, R
 from agentpool.stores.batch.group_commit import GroupCommit
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import statements
-from agentpool.stores.postgres.bell import Ringer
 from agentpool.stores.postgres.engine import PoolBusyError, PostgresEngine
 from agentpool.stores.postgres.errors import in_our_terms, is_lock_timeout
 from agentpool.stores.postgres.pipeline import ServerError, Tuple
@@ -78,13 +77,11 @@ class Lanes:
         main: EngineWorker,
         states: StateCache,
         start: Start,
-        ringer: Ringer,
         changed: Callable[[AllTouched], None],
     ) -> None:
         self._main = main
         self._committer = BatchCommitter(states)
         self._start = start
-        self._ringer = ringer
         self._changed = changed
         self._commits = GroupCommit(self._commit, changed)
         self._apart: dict[str, _Lane] = {}
@@ -165,8 +162,6 @@ class Lanes:
         if not requests:
             return [], {}
         outcomes, touched = committer.commit(engine, requests)
-        if touched:
-            self._ringer.ring(engine.pipeline, touched)
         return [in_our_terms(each, engine.where) for each in outcomes], touched
 
     async def _commit_apart(self, pool_id: str, requests: list[Request]) -> _Committed:

@@ -10,6 +10,7 @@ from agentpool.rules.requirements import require_flag
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import schema as schemas
 from agentpool.stores.postgres import statements
+from agentpool.stores.postgres.bell import Ringer
 from agentpool.stores.postgres.engine import PostgresEngine
 from agentpool.stores.postgres.errors import translated
 from agentpool.stores.postgres.pipeline import Pipeline
@@ -71,12 +72,14 @@ class Connections:
 
     :ivar give_up: ends their waiting for a server that is away
     :param clock: the time of the store
+    :param ringer: tells others of what they commit
     """
 
-    def __init__(self, place: Place, clock: StoreClock) -> None:
+    def __init__(self, place: Place, clock: StoreClock, ringer: Ringer) -> None:
         self.give_up: Final = threading.Event()
         self._place = place
         self._clock = clock
+        self._ringer = ringer
         self._timelines = Timelines()
 
     async def start(
@@ -109,6 +112,7 @@ class Connections:
                 session,
                 lock_seconds,
                 self._clock,
+                self._ringer,
                 states,
                 replaced,
                 self.give_up,

@@ -6,7 +6,7 @@ Source: "Pipeline Mode" in the chapter on libpq of PostgreSQL's documentation.
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -15,7 +15,7 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 
 from agentpool.stores.postgres.values import Parameter, encoded
 
-__all__ = ("Answer", "LostConnectionError", "Pipeline", "ServerError", "Statement", "Tuple")
+__all__ = ("Answer", "Call", "LostConnectionError", "Pipeline", "ServerError", "Statement", "Tuple")
 
 Tuple: TypeAlias = tuple[Any, ...]
 """A row as it comes: bytes in the text format, or ``None``."""
@@ -93,6 +93,9 @@ class Answer:
         self._rows = rows
 
 
+Call: TypeAlias = tuple[Statement, tuple[Parameter, ...]]
+"""A statement and its parameters."""
+
 _Waiting: TypeAlias = tuple[Answer, tuple[Parameter, ...]]
 
 
@@ -141,32 +144,48 @@ class Pipeline:
         """Do not send what waits."""
         self._waiting.clear()
 
-    def flush(self) -> None:
+    def flush(self, after: Iterable[Call] = ()) -> None:
         """Send what waits, and wait for the answers.
 
+        :param after: what the server does next, whatever becomes of that; its answers are left to
+            the next trip, which passes over its errors. Iterated once the rest is on its way
         :raises ServerError: a statement failed; those after it were not carried out
         :raises LostConnectionError: the server did not answer in time, or is gone
         """
-        self.send()
+        sent = self._send_all(after)
         self.trips += 1
-        self._receive()
+        self._receive(sent)
 
     def send(self) -> None:
         """Send what waits, and leave its answers to the next trip, which passes over its errors.
 
         :raises LostConnectionError: the server is gone, or takes nothing
         """
+        self._send_all(())
+
+    def _send_all(self, after: Iterable[Call]) -> int:
+        """Send what waits, and something after it; give how many answers the first part has."""
         waiting, self._waiting = self._waiting, []
         deadline = time.monotonic() + self.patience
         try:
             for answer, parameters in waiting:
                 self._send(answer, parameters)
-            self._pg.pipeline_sync()
-            self._sent.append(None)
+            sent = self._sync()
+            for statement, parameters in after:
+                self._send(Answer(self, statement), parameters)
+            if len(self._sent) > sent:
+                self._sync()
             while self._pg.flush():
                 self._await(select.POLLIN | select.POLLOUT, deadline)
         except psycopg.Error as error:
             raise self._lost(str(error)) from error
+        return sent
+
+    def _sync(self) -> int:
+        """End a trip; give how many answers are awaited by now."""
+        self._pg.pipeline_sync()
+        self._sent.append(None)
+        return len(self._sent)
 
     def _send(self, answer: Answer, parameters: Sequence[Parameter]) -> None:
         statement, pg = answer.statement, self._pg
@@ -186,13 +205,14 @@ class Pipeline:
     def _sql(self, statement: Statement) -> bytes:
         return statement.sql.replace("@.", f"{self._schema}.").encode()
 
-    def _receive(self) -> None:
-        """Receive the answers to all that was sent; what was sent before the last trip may fail."""
+    def _receive(self, count: int) -> None:
+        """Receive so many answers; what was sent before the last trip of them may fail."""
         deadline = time.monotonic() + self.patience
-        trips = self._sent.count(None)
+        sent, self._sent = self._sent[:count], self._sent[count:]
+        trips = sent.count(None)
         failed: ServerError | None = None
         try:
-            for each in self._sent:
+            for each in sent:
                 error = self._take(each, deadline)
                 if each is None:
                     trips -= 1
@@ -200,7 +220,6 @@ class Pipeline:
                     failed = failed or error
         except psycopg.Error as error:
             raise self._lost(str(error)) from error
-        self._sent.clear()
         if failed is not None:
             raise failed
 

@@ -40,6 +40,7 @@ class _Opened(NamedTuple):
     """What a store consists of that is open."""
 
     connections: Connections
+    ringer: Ringer
     writer: EngineWorker
     writer_states: StateCache
     reader: EngineWorker
@@ -64,15 +65,12 @@ class PostgresAgentPoolStore(BatchStore):
         self.url: Final = str(options.place)
         self._options = options
         self._opened = opened
-        self._name = uuid4().hex
-        self._channel = channel_of(options.place.schema)
         self._ear: Ear | None = None
         self._closed_ears: list[Ear] = []
         self._reads = Reads(opened.reader, self.url, translated, _is_lost)
         self._bodies = PostgresBodies(opened.writer, self._reads)
-        ringer = Ringer(self._channel, self._name)
         start = partial(opened.connections.start, lock_seconds=options.place.patience)
-        self._commits = Lanes(opened.writer, opened.writer_states, start, ringer, self.tail.touch)
+        self._commits = Lanes(opened.writer, opened.writer_states, start, self.tail.touch)
 
     @classmethod
     def open(
@@ -197,7 +195,7 @@ class PostgresAgentPoolStore(BatchStore):
 
     def listen(self) -> None:
         conninfo = self._options.listen_conninfo
-        self._ear = Ear(conninfo, self._channel, self._name, self.tail, self._versions)
+        self._ear = Ear(conninfo, self._opened.ringer, self.tail, self._versions)
 
     def stop_listening(self) -> None:
         if self._ear is not None:
@@ -264,7 +262,8 @@ async def _connected(
         with suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(tell, pool_ids)
 
-    connections = Connections(options.place, clock)
+    ringer = Ringer(channel_of(options.place.schema), uuid4().hex)
+    connections = Connections(options.place, clock, ringer)
     states, reader_states = StateCache(), StateCache()
     set_up = partial(prepare, options, clock)
     writer = await connections.start(states, MOMENT, set_up=set_up)
@@ -276,4 +275,4 @@ async def _connected(
     except BaseException:
         await writer.close()
         raise
-    return _Opened(connections, writer, states, reader, reader_states)
+    return _Opened(connections, ringer, writer, states, reader, reader_states)
