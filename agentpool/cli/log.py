@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Final
 
@@ -29,6 +29,7 @@ from agentpool.rules.command import PoolView
 from agentpool.rules.history import page_of_events, record_before
 from agentpool.rules.rows import number_in
 from agentpool.stores.base import Bulk
+from agentpool.stores.turns import Turns
 
 __all__ = ("VERBS", "events_of", "head_of")
 
@@ -51,7 +52,8 @@ async def events_of(
 
     :param follow: whether to wait for more, for ever, at the end
     """
-    with pool.store.changes(pool.pool_id) as turns:
+    # To listen takes its time, and so does to end it.
+    with pool.store.changes(pool.pool_id) if follow else nullcontext(Turns()) as turns:
         async for _ in turns:
             events, place, more = await pool.store.query(pool.pool_id, partial(_page, place))
             for cursor, event in events:

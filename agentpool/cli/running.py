@@ -1,6 +1,7 @@
 """A call of the command line from beginning to end: arguments, the verb, the exit code."""
 
 import asyncio
+import gc
 import os
 import sys
 import traceback
@@ -71,7 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _done(given: Sequence[str]) -> int:
+    gc.disable()  # while modules are loaded, of which none is garbage
     options = parser(given).parse_args(given)
+    gc.freeze()  # nor will be: it is not looked through again, at the end of the process either
+    gc.enable()
     verb: Verb = options.verb
     doing = verb.run(options, Printer(options))
     code = doing if isinstance(doing, int) else asyncio.run(doing)
