@@ -1,5 +1,6 @@
 """Serving hosts that speak MCP: mcp."""
 
+import os
 import re
 import signal
 import socket
@@ -25,7 +26,8 @@ def _arguments(parser: ArgumentParser) -> None:
         "--http",
         type=_port,
         metavar="PORT",
-        help="by streamable HTTP on this port of 127.0.0.1 (0: a free one); else on its input",
+        help="by streamable HTTP on this port of 127.0.0.1 (0: a free one); else on its input."
+        " With AGENTPOOL_TOKEN set, to those only who bring it as a bearer token",
     )
 
 
@@ -64,7 +66,8 @@ async def _by_http(
 ) -> int:
     with listening:
         async with a_pool(options) as pool:
-            await by_http.serve_http(server.Seat(pool, member), listening)
+            token = os.environ.get("AGENTPOOL_TOKEN") or None
+            await by_http.serve_http(server.Seat(pool, member), listening, token)
     return 0
 
 

@@ -273,6 +273,21 @@ async def test_by_http_only_this_machine_and_no_web_page_is_served(
 
 
 @pytest.mark.usefixtures("shared")
+def test_by_http_with_a_token_only_who_brings_it_is_served(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTPOOL_TOKEN", "grün")
+    versions = {"protocolVersion": "2025-11-25", "clientInfo": {"name": "a", "version": "1"}}
+    begin = {**PING, "method": "initialize", "params": {**versions, "capabilities": {}}}
+    token = "grün".encode().decode("latin-1")  # as headers are sent
+    brought = (f"Bearer {token}", f"Bearer {token}!", "Bearer ", token, "")
+    with by_http(store, "run.eve") as served:
+        statuses = [served.told(begin, Authorization=each).status for each in brought]
+        assert served.told(begin).status == 401
+    assert statuses == [200, 401, 401, 401, 401]
+
+
+@pytest.mark.usefixtures("shared")
 def test_a_task_is_not_told_of_where_the_header_names_another(store: Path) -> None:
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
