@@ -67,6 +67,11 @@ class _Shard:
         self.store: AgentPoolStore | None = None
         self.was_away = False
 
+    def begin(self) -> None:
+        """Begin to open the store, unless it is open or about to be."""
+        if self.store is None and (self._attempt is None or self._attempt.done()):
+            self._attempt = start(self._try())
+
     async def opened(self) -> AgentPoolStore:
         """Give the store; open it, where it was away, once for all who wait for that.
 
@@ -76,8 +81,8 @@ class _Shard:
             if self._closed:
                 msg = "the store is closed"
                 raise StoreClosedError(msg)
-            if self._attempt is None or self._attempt.done():
-                self._attempt = start(self._try())
+            self.begin()
+            assert self._attempt is not None  # noqa: S101  # see above
             failed = await joined(self._attempt)
             if failed is not None:
                 raise failed.copy()
@@ -111,6 +116,8 @@ class _Shard:
         self._closed = True
         if self._attempt is not None:
             await ended([self._attempt])
+            if not self._attempt.cancelled():
+                self._attempt.exception()  # perhaps nobody has asked for it
         if self.store is not None:
             await self.store.aclose()
 
@@ -151,13 +158,19 @@ class ShardedAgentPoolStore(AgentPoolStore):
 
     async def _open_all(self) -> None:
         away: list[StoreBusyError] = []
-        for shard in self._shards:
+        for shard in self._begun():
             try:
                 await shard.opened()
             except StoreBusyError as error:
                 away.append(error)
         if len(away) == len(self._shards):
             raise away[0]
+
+    def _begun(self) -> list[_Shard]:
+        """Give the stores, all of which are being opened at once where they are not open."""
+        for shard in self._shards:
+            shard.begin()
+        return self._shards
 
     def __repr__(self) -> str:
         status = "closed" if self.is_closed else "open"
@@ -254,7 +267,7 @@ class ShardedAgentPoolStore(AgentPoolStore):
 
     async def _all(self) -> list[AgentPoolStore]:
         self.refuse_closed()
-        return [await shard.opened() for shard in self._shards]
+        return [await shard.opened() for shard in self._begun()]
 
     # --- bodies
 
@@ -289,11 +302,7 @@ class ShardedAgentPoolStore(AgentPoolStore):
         raise away or no_content(ref)
 
     async def finish(self) -> None:
-        failed: list[Exception] = []
-        for shard in self._shards:
-            try:
-                await shard.close()
-            except Exception as error:  # noqa: BLE001  # the others still have to be closed
-                failed.append(error)
-        if failed:
+        closed = (shard.close() for shard in self._shards)
+        found = await asyncio.gather(*closed, return_exceptions=True)
+        if failed := [each for each in found if isinstance(each, Exception)]:
             raise failed[0]

@@ -231,3 +231,41 @@ async def test_one_that_cannot_be_closed_leaves_no_other_open() -> None:
     with pytest.raises(StoreError, match="cannot be closed"):
         await store.aclose()
     assert [each.is_closed for each in stores] == [True] * 3
+
+
+async def test_all_are_opened_and_closed_at_once() -> None:
+    """However long each takes: a server that does not answer is waited for by all together."""
+    opening, closing = asyncio.Barrier(3), asyncio.Barrier(3)
+
+    class Slow(InMemoryAgentPoolStore):
+        async def finish(self) -> None:
+            await closing.wait()
+
+    async def open_() -> AgentPoolStore:
+        await opening.wait()
+        return Slow()
+
+    async with asyncio.timeout(60):
+        store = await ShardedAgentPoolStore.open([open_] * 3, wall_clock, MAX_BODY)
+        await store.aclose()
+
+
+async def test_what_opens_beside_one_that_cannot_be_opened_is_waited_for_and_closed() -> None:
+    opened = list[AgentPoolStore]()
+
+    async def broken() -> AgentPoolStore:
+        msg = "it is no store"
+        raise IncompatibleStoreError(msg)
+
+    async def late() -> AgentPoolStore:
+        await asyncio.sleep(0.01)
+        opened.append(InMemoryAgentPoolStore())
+        return opened[0]
+
+    async def failing() -> AgentPoolStore:
+        msg = "a bug"
+        raise TypeError(msg)
+
+    with pytest.raises(IncompatibleStoreError, match="it is no store"):
+        await ShardedAgentPoolStore.open([broken, late, failing], wall_clock, MAX_BODY)
+    assert [each.is_closed for each in opened] == [True]
