@@ -403,6 +403,28 @@ async def test_a_commit_in_another_pool_costs_who_waits_in_a_hundred_no_trip(
         await asyncio.wait(taking)
 
 
+@pytest.mark.parametrize("beyond", [-1, 0, 1, statements.MOST_NEWS, 5 * statements.MOST_NEWS])
+async def test_all_that_others_have_done_is_known_however_much_it_is(
+    counting: Counting, postgres_url: str, schema: str, beyond: int
+) -> None:
+    """Also where it is as much as is asked for at once, one more, or one less."""
+    await counting.new_pool("pool.0")
+    store, count = counting.store, statements.MOST_NEWS + beyond
+    async with open_store(postgres_url, schema=schema) as other:
+        for turn in ("read", "written"):
+            runs = [f"run.{turn}.{number}" for number in range(count)]
+            await asyncio.gather(*(other.execute("pool.0", JoinRun(member(run))) for run in runs))
+            if turn == "read":
+                known = await store.query("pool.0", lambda view: set(view.state.members))
+                assert known.issuperset(runs)
+            else:
+                await asyncio.gather(
+                    *(store.execute("pool.0", LeaveMember(run)) for run in (runs[0], runs[-1]))
+                )
+    members = (await store.snapshot("pool.0")).members
+    assert len(members) == 2 + 2 * count - 2
+
+
 def asked_on(worker: EngineWorker, monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
     """Note from now on what is asked on a connection, when it is sent."""
     asked, send = list[Statement](), Pipeline._send
