@@ -10,7 +10,7 @@ from agentpool import AgentPool, AgentPoolMember, RunAddress
 from agentpool.stores.postgres import bell, statements
 from agentpool.stores.postgres.bell import Ringer
 
-from .proxy import Cut, Proxy
+from .proxy import Proxy
 from .server import Server
 from .working import BOUND, POOL, opened, pattern, send, until
 
@@ -49,12 +49,11 @@ async def test_a_commit_whose_answer_was_lost_is_told(
     postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bell, "NET_SECONDS", 2 * BOUND)  # nobody looks by time
-    calls = Ringer.calls
-    cuts = list[Cut]()
+    calls, told = Ringer.calls, list[Any]()
 
-    def calls_too_late(ringer: Ringer, touched: Any) -> Any:
-        cuts[0].wait()
-        yield from calls(ringer, touched)
+    def lost_at_first(ringer: Ringer, touched: Any) -> Any:
+        told.append(touched)
+        return calls(ringer, touched) if len(told) > 1 else ()
 
     with Proxy(postgres.port) as proxy:
         async with (
@@ -66,9 +65,10 @@ async def test_a_commit_whose_answer_was_lost_is_told(
             await anext(watcher)
             following = asyncio.ensure_future(anext(watcher))
             await until(lambda: bool(postgres.sql(f"SELECT pid {LISTENERS}")), "somebody listens")
-            cuts.append(proxy.cut_at(pattern(other, statements.COMMIT), "answered"))
-            monkeypatch.setattr(Ringer, "calls", calls_too_late)
+            monkeypatch.setattr(Ringer, "calls", lost_at_first)
+            cut = proxy.cut_at(pattern(other, statements.COMMIT), "answered")
             last = await send(other, "a")
+            assert cut.happened
             assert (await following).cursor.sequence == last
 
 

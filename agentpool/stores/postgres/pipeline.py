@@ -147,14 +147,15 @@ class Pipeline:
     def flush(self, after: Iterable[Call] = ()) -> None:
         """Send what waits, and wait for the answers.
 
-        :param after: what the server does next, whatever becomes of that; its answers are left to
-            the next trip, which passes over its errors. Iterated once the rest is on its way
+        :param after: what the server does next, if nothing has failed; its answers are left to the
+            next trip, which passes over its errors
         :raises ServerError: a statement failed; those after it were not carried out
         :raises LostConnectionError: the server did not answer in time, or is gone
         """
+        before = len(self._sent)
         sent = self._send_all(after)
         self.trips += 1
-        self._receive(sent)
+        self._receive(before, sent)
 
     def send(self) -> None:
         """Send what waits, and leave its answers to the next trip, which passes over its errors.
@@ -164,28 +165,25 @@ class Pipeline:
         self._send_all(())
 
     def _send_all(self, after: Iterable[Call]) -> int:
-        """Send what waits, and something after it; give how many answers the first part has."""
+        """Send what waits, and something after it; give how many answers come before that."""
         waiting, self._waiting = self._waiting, []
         deadline = time.monotonic() + self.patience
         try:
             for answer, parameters in waiting:
                 self._send(answer, parameters)
-            sent = self._sync()
+            sent = 0
             for statement, parameters in after:
+                if not sent:
+                    self._pg.send_flush_request()  # or what comes before would be answered with it
+                    sent = len(self._sent)
                 self._send(Answer(self, statement), parameters)
-            if len(self._sent) > sent:
-                self._sync()
+            self._pg.pipeline_sync()
+            self._sent.append(None)
             while self._pg.flush():
                 self._await(select.POLLIN | select.POLLOUT, deadline)
         except psycopg.Error as error:
             raise self._lost(str(error)) from error
-        return sent
-
-    def _sync(self) -> int:
-        """End a trip; give how many answers are awaited by now."""
-        self._pg.pipeline_sync()
-        self._sent.append(None)
-        return len(self._sent)
+        return sent or len(self._sent)
 
     def _send(self, answer: Answer, parameters: Sequence[Parameter]) -> None:
         statement, pg = answer.statement, self._pg
@@ -205,18 +203,18 @@ class Pipeline:
     def _sql(self, statement: Statement) -> bytes:
         return statement.sql.replace("@.", f"{self._schema}.").encode()
 
-    def _receive(self, count: int) -> None:
-        """Receive so many answers; what was sent before the last trip of them may fail."""
+    def _receive(self, before: int, count: int) -> None:
+        """Receive so many answers; what was sent before this trip may fail.
+
+        :param before: how many of them are to that
+        """
         deadline = time.monotonic() + self.patience
         sent, self._sent = self._sent[:count], self._sent[count:]
-        trips = sent.count(None)
         failed: ServerError | None = None
         try:
-            for each in sent:
+            for number, each in enumerate(sent):
                 error = self._take(each, deadline)
-                if each is None:
-                    trips -= 1
-                elif trips == 1:
+                if number >= before:
                     failed = failed or error
         except psycopg.Error as error:
             raise self._lost(str(error)) from error
