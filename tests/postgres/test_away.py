@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 from agentpool import StoreBusyError, StoreClosedError
-from agentpool.stores.postgres import engine, session
+from agentpool.stores.postgres import reconnecting, session
 
 from .proxy import Proxy
 from .server import Server
@@ -59,7 +59,7 @@ async def test_closing_ends_all_reads_that_wait_for_a_server(
             proxy.freeze()
             asked = [asyncio.create_task(store.message_receipt(POOL, "key")) for _ in range(4)]
             await asyncio.sleep(0)
-            monkeypatch.setattr(engine, "connect", refuse)
+            monkeypatch.setattr(reconnecting, "connect", refuse)
         told = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(each) for each in told} == {StoreClosedError}
     assert attempts == []

@@ -8,6 +8,7 @@
 `engine`                transactions; `pipeline`: what is asked for goes in one trip; `values`
 `source`                a pool in a transaction: `statements`
 `look_ups`              what a batch declared to look up; `listings`: the beginnings of long ones
+`reconnecting`          another connection where one was lost
 `outcome`               what became of a COMMIT that nobody answered
 `timelines`             servers that went on from another past
 `bell`                  how others hear of a commit

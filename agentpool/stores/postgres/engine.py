@@ -17,8 +17,7 @@ from agentpool.errors import AgentPoolError, StoreBusyError, StoreClosedError, S
 from agentpool.stores.batch.states import StateCache
 from agentpool.stores.postgres import content, statements
 from agentpool.stores.postgres.bell import Ringer
-from agentpool.stores.postgres.errors import is_lock_timeout, ours, translated
-from agentpool.stores.postgres.look_ups import ReplacedError
+from agentpool.stores.postgres.errors import is_lock_timeout
 from agentpool.stores.postgres.outcome import is_written, was_committed
 from agentpool.stores.postgres.pipeline import (
     Answer,
@@ -27,7 +26,8 @@ from agentpool.stores.postgres.pipeline import (
     ServerError,
     Statement,
 )
-from agentpool.stores.postgres.session import Identity, Place, Session, connect
+from agentpool.stores.postgres.reconnecting import RETRY_SECONDS, Reconnecting
+from agentpool.stores.postgres.session import Identity, Place, Session
 from agentpool.stores.postgres.source import PostgresSource
 from agentpool.stores.postgres.timelines import Timelines
 from agentpool.support.clock import StoreClock
@@ -39,7 +39,6 @@ R = TypeVar("R")
 
 _OUTCOME_SECONDS: Final = 30.0
 """How long to ask what became of a COMMIT; as long as it is not known, nothing may be said."""
-_RETRY_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 class PoolBusyError(StoreBusyError):
@@ -83,8 +82,7 @@ class PostgresEngine:
     ) -> None:
         self.where: Final = str(place)
         self._place = place
-        self._session = session
-        self._lock_seconds = lock_seconds
+        self._line = Reconnecting(place, session, lock_seconds, give_up, self._compare)
         self._clock = clock
         self._ringer = ringer
         self._states = states
@@ -94,7 +92,6 @@ class PostgresEngine:
         self._seen_elsewhere = seen_elsewhere
         self._numbers: dict[str, int] = {}
         self._identity: Identity = session.identity
-        self._is_replaced = False
         self._sources: list[PostgresSource] = []
         self._locked: list[tuple[Answer, str]] = []
         self._asked_at = 0
@@ -103,12 +100,12 @@ class PostgresEngine:
     @property
     def pipeline(self) -> Pipeline:
         """The connection that is there now."""
-        return self._session.pipeline
+        return self._line.session.pipeline
 
     # --- writing
 
     def transact(self, work: Callable[[], R], *, durable: bool) -> R:
-        return self._persistently(lambda: self._transact(work, durable=durable))
+        return self._line.persistently(lambda: self._transact(work, durable=durable))
 
     def _transact(self, work: Callable[[], R], *, durable: bool) -> R:
         """Work in a transaction.
@@ -133,7 +130,7 @@ class PostgresEngine:
                 self._commit_rewritten(source, durable=durable)
             return done
 
-        return self._persistently(rewrite)
+        return self._line.persistently(rewrite)
 
     def _commit_rewritten(self, source: PostgresSource, *, durable: bool) -> None:
         assert source.number is not None  # noqa: S101  # it was locked
@@ -228,7 +225,7 @@ class PostgresEngine:
         self._sources, self._locked, self._writes = [], [], writes
         self.pipeline.forget()
         self.pipeline.ask(statement)
-        self._session.guard()
+        self._line.session.guard()
 
     # --- reading
 
@@ -237,7 +234,7 @@ class PostgresEngine:
 
         :raises StoreBusyError: the server was away for too long
         """
-        return self._persistently(lambda: self._read(work))
+        return self._line.persistently(lambda: self._read(work))
 
     def _read(self, work: Callable[[], R]) -> R:
         self._begin(statements.BEGIN_READING, writes=False)
@@ -263,7 +260,7 @@ class PostgresEngine:
                     if not is_lock_timeout(error) or time.monotonic() >= until:
                         raise
 
-        return self._persistently(ask)
+        return self._line.persistently(ask)
 
     # --- pools
 
@@ -313,57 +310,12 @@ class PostgresEngine:
 
     # --- when the server is away
 
-    def _persistently(self, call: Callable[[], R]) -> R:
-        """Do something again on another connection when one was lost: once, and while time is left.
-
-        :raises StoreBusyError: the server was away for too long
-        """
-        deadline = time.monotonic() + self._place.patience
-        is_first = True
-        while True:
-            try:
-                return call()
-            except (LostConnectionError, ReplacedError) as error:
-                if self._give_up.is_set():
-                    raise self._closed() from error
-                if not is_first and time.monotonic() >= deadline:
-                    raise ours(error, self.where) from error
-                is_first = False
-                self._is_replaced |= isinstance(error, ReplacedError)
-            self._connect_again(deadline)
-
-    def _connect_again(self, deadline: float) -> None:
-        """Connect again, as soon as that is possible.
-
-        :raises StoreBusyError: it was not until the deadline
-        :raises StoreClosedError: the store is being closed
-        """
-        self.pipeline.close()
-        attempts = iter(_RETRY_SECONDS)
-        while True:
-            try:
-                with translated(self.where):
-                    left = deadline - time.monotonic()
-                    self._session = connect(self._place, self._lock_seconds, left)
-                    self._compare()
-            except StoreBusyError as error:
-                if self._give_up.is_set():
-                    raise self._closed() from error
-                if time.monotonic() >= deadline:
-                    raise
-                self._give_up.wait(next(attempts, _RETRY_SECONDS[-1]))
-            else:
-                return
-
-    def _closed(self) -> StoreClosedError:
-        return StoreClosedError(f"{self.where}: the store was closed while the server was away")
-
     def _compare(self) -> None:
         """Forget what is remembered, should the server have another past now, or other tables."""
-        found = self._session.identity
+        found = self._line.session.identity
         if found != self._identity:
             self._timelines.met(self._identity, found, self.where)
-        elif not self._is_replaced:
+        elif not self._line.is_replaced:
             return
         self._numbers.clear()
         self._states.forget()
@@ -374,7 +326,7 @@ class PostgresEngine:
         except BaseException:
             self.pipeline.close()  # so that it is done once there is another connection
             raise
-        self._identity, self._is_replaced = found, False
+        self._identity = found
         if replaced:
             self._replaced(replaced)
 
@@ -383,12 +335,12 @@ class PostgresEngine:
 
         :raises StoreError: that cannot be told
         """
-        former = self._session
+        former = self._line.session
         deadline = time.monotonic() + _OUTCOME_SECONDS
         while True:
             try:
                 if self.pipeline.is_broken:
-                    self._connect_again(deadline)
+                    self._line.connect(deadline)
                 found = self._outcome(former, xid, written)
             except (AgentPoolError, ServerError, LostConnectionError) as error:
                 if isinstance(error, AgentPoolError) or time.monotonic() >= deadline:
@@ -398,10 +350,10 @@ class PostgresEngine:
                 return found
             if self._give_up.is_set() or time.monotonic() >= deadline:
                 raise self._unknown()
-            self._give_up.wait(_RETRY_SECONDS[0])
+            self._give_up.wait(RETRY_SECONDS[0])
 
     def _outcome(self, former: Session, xid: str, written: Sequence[PostgresSource]) -> bool | None:
-        if not self._session.is_with_same(former):
+        if not self._line.session.is_with_same(former):
             return is_written(self.pipeline, xid, written)
         return was_committed(self.pipeline, former.started, xid, written)
 
