@@ -244,7 +244,6 @@ def test_what_a_variable_says_is_not_chosen_by_us(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("url", "seconds", "expected"),
     [
-        ("postgresql://h/d", None, 10),
         ("postgresql://h/d", 60, 10),
         ("postgresql://h/d", 4.5, 5),
         ("postgresql://h/d", -3, 2),
@@ -256,7 +255,7 @@ def test_what_a_variable_says_is_not_chosen_by_us(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_connecting_is_bounded_by_the_time_that_is_left(
-    url: str, seconds: float | None, expected: int
+    url: str, seconds: float, expected: int
 ) -> None:
     conninfo = _in_time(checked_url(url, "url"), seconds)
     assert conninfo_to_dict(conninfo)["connect_timeout"] == str(expected)

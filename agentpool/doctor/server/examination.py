@@ -69,12 +69,12 @@ def examine_server(url: str, schema: str, clock: Clock) -> Report:
 def _connected(place: Place) -> Session:
     """Connect to a primary, or, where there is none, to what there is."""
     try:
-        return connect(place, _LOCK_SECONDS)
+        return connect(place, _LOCK_SECONDS, place.patience)
     except StoreBusyError as error:
         if "read-only" not in error.message:
             raise
     conninfo = make_conninfo(place.conninfo, target_session_attrs="any")
-    return connect(replace(place, conninfo=conninfo), _LOCK_SECONDS)
+    return connect(replace(place, conninfo=conninfo), _LOCK_SECONDS, place.patience)
 
 
 def _examine(visit: Visit, clock: Clock) -> Iterator[Finding]:

@@ -14,23 +14,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 import msgspec
 import psycopg
 
-from agentpool.errors import AgentPoolError
+from agentpool.errors import AgentPoolError, IncompatibleStoreError
 from agentpool.rules.topics import ANY, is_inbox
-from agentpool.stores.postgres.pipeline import (
-    Call,
-    LostConnectionError,
-    Pipeline,
-    ServerError,
-    Statement,
-)
+from agentpool.stores.postgres.errors import FOREIGN
+from agentpool.stores.postgres.pipeline import Call, Pipeline, Statement
+from agentpool.stores.postgres.session import Identity, Place, Session, connect
 from agentpool.stores.tail import Tail
-from agentpool.support.tasks import cancel, ended, start, uninterrupted
+from agentpool.support.tasks import cancel, ended, move_on_after, start, uninterrupted
 
 __all__ = ("Ear", "Ringer", "channel_of")
 
@@ -38,9 +34,9 @@ _LOG = logging.getLogger("agentpool")
 
 NET_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.1
-_FIRST_RETRY_SECONDS: Final = 0.1
-_LAST_RETRY_SECONDS: Final = 5.0
-_SECONDS_TO_BEGIN: Final = 10.0
+_RETRY_SECONDS: Final = (0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
+_WORTH_A_WARNING: Final = 3
+"""Failures in a row: by then it is no server that is just being started."""
 _MOST_BYTES: Final = 7900
 """Of a payload, which has to have less than 8,000."""
 _SOME: Final = 0
@@ -52,7 +48,6 @@ _NOTIFY: Final = Statement(
 _READ: Final = msgspec.json.Decoder(tuple[str, dict[str, dict[str, int]]]).decode
 
 _AllTouched: TypeAlias = Mapping[str, Mapping[str, int]]
-_Connection: TypeAlias = "psycopg.Connection[Any]"
 Versions: TypeAlias = Callable[[list[str]], Awaitable[dict[str, int]]]
 """Looks up how often each of some pools was changed."""
 
@@ -99,22 +94,32 @@ class Ringer:
 class Ear:
     """The hearing side of one handle, from its making, on the event loop, until it is closed.
 
-    :param conninfo: where to listen; ``None``: nowhere, versions are looked at often instead
+    As long as nothing is heard, versions are looked at often instead.
+
+    :param place: where to listen; ``None``: nowhere
+    :param identity: says where the store is
     :param ringer: of this handle, which knows what it has done
     """
 
     def __init__(
-        self, conninfo: str | None, ringer: Ringer, tail: Tail, versions: Versions
+        self,
+        place: Place | None,
+        identity: Callable[[], Identity],
+        ringer: Ringer,
+        tail: Tail,
+        versions: Versions,
     ) -> None:
+        self._identity = identity
         self._channel = ringer.channel
         self._name = ringer.name
         self._tail = tail
         self._versions = versions
         self._seen: dict[str, int] = {}
-        if conninfo is None:
-            self._tasks = [start(self._look_every(POLL_SECONDS))]
-        else:
-            self._tasks = [start(self._look_every(NET_SECONDS)), start(self._listen(conninfo))]
+        self._deaf = anyio.Event()  # set: nothing is heard now
+        self._deaf.set()
+        self._tasks = [start(self._look_now_and_then())]
+        if place is not None:
+            self._tasks.append(start(self._listen(place)))
 
     def close(self) -> None:
         """Hear no more."""
@@ -129,24 +134,28 @@ class Ear:
         """Wait until nothing is left of it, once it was closed."""
         await ended(self._tasks)
 
-    async def _listen(self, conninfo: str) -> None:
+    async def _listen(self, place: Place) -> None:
         """Listen, and connect again whenever the connection was lost."""
-        seconds = _FIRST_RETRY_SECONDS
+        failures = 0
         while True:
             try:
-                async with _listening(conninfo, self._channel) as connection:
-                    seconds = _FIRST_RETRY_SECONDS
+                async with _listening(place, self._channel, self._identity) as pipeline:
+                    failures = 0
+                    self._deaf = anyio.Event()
                     self._tail.notify()  # what was told before that was not heard
-                    await self._hear_all(connection.pgconn)
-            except (psycopg.Error, LostConnectionError, ServerError, OSError) as error:
-                _LOG.info(
-                    "not listening to the server for %s s: %s",
-                    seconds,
+                    await self._hear_all(pipeline.pgconn)
+            except (*FOREIGN, AgentPoolError, OSError) as error:
+                failures += 1
+                _LOG.log(
+                    logging.WARNING if failures == _WORTH_A_WARNING else logging.INFO,
+                    "not listening to the server, so it is looked at every %s s: %s",
+                    POLL_SECONDS,
                     error,
                     extra={"action": "not_listening"},
                 )
-            await asyncio.sleep(seconds)
-            seconds = min(2 * seconds, _LAST_RETRY_SECONDS)
+            finally:
+                self._deaf.set()
+            await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
 
     async def _hear_all(self, pgconn: "psycopg.pq.abc.PGconn") -> None:
         """Hear what comes, until the connection is lost.
@@ -181,10 +190,14 @@ class Ear:
         if name != self._name:
             self._tail.touch({pool_id: _of_others(topics) for pool_id, topics in heard.items()})
 
-    async def _look_every(self, seconds: float) -> None:
+    async def _look_now_and_then(self) -> None:
         """Look now and then whether there was a change that nobody told of."""
         while True:
-            await asyncio.sleep(seconds)
+            if self._deaf.is_set():
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                with move_on_after(NET_SECONDS):
+                    await self._deaf.wait()
             with suppress(AgentPoolError):  # the followers find out what is wrong when they look
                 found = await self._versions(list(self._tail.pool_ids))
                 # What is not known yet may have changed since somebody follows it, by one who was
@@ -195,41 +208,56 @@ class Ear:
 
 
 @asynccontextmanager
-async def _listening(conninfo: str, channel: str) -> AsyncIterator[_Connection]:
+async def _listening(
+    place: Place, channel: str, identity: Callable[[], Identity]
+) -> AsyncIterator[Pipeline]:
     """Listen to a channel for the length of the block.
 
     Not to be cancelled before it has begun, or a session would be left. On a thread: psycopg's own
     connections for asyncio leave tasks behind when they are cancelled, in most of its versions.
     """
-    connections: list[_Connection] = []
+    pipelines: list[Pipeline] = []
 
     async def begin() -> None:
         executor = ThreadPoolExecutor(1, "agentpool-listens")
         try:
-            beginning = executor.submit(_begin_to_listen, conninfo, channel)
-            connections.append(await asyncio.wrap_future(beginning))
+            beginning = executor.submit(_begin_to_listen, place, channel, identity)
+            pipelines.append(await asyncio.wrap_future(beginning))
         finally:
             executor.shutdown(wait=False)
 
     try:
         await uninterrupted(begin())
-        yield connections[0]
+        yield pipelines[0]
     finally:
-        for each in connections:
+        for each in pipelines:
             each.close()
 
 
-def _begin_to_listen(conninfo: str, channel: str) -> _Connection:
-    connection: _Connection = psycopg.connect(conninfo, autocommit=True)
+def _begin_to_listen(place: Place, channel: str, identity: Callable[[], Identity]) -> Pipeline:
+    """Listen, where that is any use.
+
+    :raises AgentPoolError: the server is away, or nothing of the store would be heard there
+    """
+    session = connect(place, place.patience, place.patience)
     try:
-        pipeline = Pipeline(connection, "", _SECONDS_TO_BEGIN)
-        pipeline.ask(Statement(f'LISTEN "{channel}"'))
-        pipeline.flush()
-        connection.pgconn.exit_pipeline_mode()
+        _refuse_deaf(session, place, identity())
+        session.pipeline.ask(Statement(f'LISTEN "{channel}"'))
+        session.pipeline.flush()
+        session.pipeline.pgconn.exit_pipeline_mode()
     except BaseException:
-        connection.close()
+        session.pipeline.close()
         raise
-    return connection
+    return session.pipeline
+
+
+def _refuse_deaf(session: Session, place: Place, identity: Identity) -> None:
+    if session.is_pooled:
+        msg = f"{place}: a pooler passes nothing on; give a listen_url that leads to the server"
+        raise IncompatibleStoreError(msg)
+    if not session.identity.is_same_database(identity):
+        msg = f"{place}: this is not the database of the store, of which nothing is heard here"
+        raise IncompatibleStoreError(msg)
 
 
 def _of_others(topics: dict[str, int]) -> dict[str, int]:

@@ -56,6 +56,7 @@ class PostgresEngine:
     """An `Engine`, and the reads of one connection. For one thread at a time.
 
     :ivar where: names the place
+    :ivar identity: of the server, as it was met last
     :param lock_seconds: how long a pool is waited for that somebody else holds
     :param ringer: tells others of what is committed
     :param states: the pools that are remembered by whoever uses this connection
@@ -91,7 +92,7 @@ class PostgresEngine:
         self._timelines = timelines
         self._seen_elsewhere = seen_elsewhere
         self._numbers: dict[str, int] = {}
-        self._identity: Identity = session.identity
+        self.identity: Identity = session.identity
         self._sources: list[PostgresSource] = []
         self._locked: list[tuple[Answer, str]] = []
         self._asked_at = 0
@@ -313,8 +314,8 @@ class PostgresEngine:
     def _compare(self) -> None:
         """Forget what is remembered, should the server have another past now, or other tables."""
         found = self._line.session.identity
-        if found != self._identity:
-            self._timelines.met(self._identity, found, self.where)
+        if found != self.identity:
+            self._timelines.met(self.identity, found, self.where)
         elif not self._line.is_replaced:
             return
         self._numbers.clear()
@@ -326,7 +327,7 @@ class PostgresEngine:
         except BaseException:
             self.pipeline.close()  # so that it is done once there is another connection
             raise
-        self._identity = found
+        self.identity = found
         if replaced:
             self._replaced(replaced)
 

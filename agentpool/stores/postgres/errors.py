@@ -4,6 +4,7 @@ Source: Appendix A, "PostgreSQL Error Codes", of its documentation. The whole co
 its class, which is its first two characters.
 """
 
+import re
 from typing import Final
 
 import psycopg
@@ -50,16 +51,27 @@ _MEANING: Final[dict[str, tuple[type[AgentPoolError], str]]] = {
 
 _NEEDS_SOMEBODY: Final = (
     "authentication",
-    "no pg_hba.conf entry",
+    "pg_hba.conf",
     "does not exist",
     "no password supplied",
     "invalid ",
+    "bad value",
+    "could not parse",
+    "unrecognized configuration parameter",
+    "definition of service",
     "certificate",
+    "channel binding",
     "does not support SSL",
     "permission denied",
     "is not permitted to log in",
 )
 """What an attempt to connect fails of that another attempt will not change, in libpq's words."""
+
+_NAMES: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
+_ATTEMPT: Final = re.compile(
+    r"^- host: (?P<host>.*?), port: (?P<port>.*?), hostaddr: .*?: (?P<said>.*)", re.MULTILINE
+)
+"""A line of what psycopg says where it has tried several addresses."""
 
 
 def is_lock_timeout(error: Exception) -> bool:
@@ -82,9 +94,26 @@ def ours(error: Exception, where: str) -> AgentPoolError:
 def not_connected(error: psycopg.Error, where: str) -> AgentPoolError:
     """Say in our terms why there is no connection to a server."""
     said = _in_one_line(error)
-    if any(each in said for each in _NEEDS_SOMEBODY):
+    if _is_refused(str(error)):
         return IncompatibleStoreError(f"{where}: the server refuses the connection: {said}")
     return StoreBusyError(f"{where}: {_AWAY} ({said})")
+
+
+def _is_refused(said: str) -> bool:
+    """Say whether it helps nothing to try again, at any of the hosts that were tried.
+
+    A host may have several addresses. One that answers by any of them is there.
+    """
+    attempts = [each.group("host", "port", "said") for each in _ATTEMPT.finditer(said)]
+    by_host: dict[tuple[str, str], bool] = {}
+    for host, port, why in attempts or [("", "", said)]:
+        by_host[host, port] = by_host.get((host, port), False) or _needs_somebody(why)
+    return all(by_host.values())
+
+
+def _needs_somebody(said: str) -> bool:
+    words = _NAMES.sub("", said)
+    return any(each in words for each in _NEEDS_SOMEBODY)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from agentpool.errors import AgentPoolError
@@ -23,17 +23,19 @@ from agentpool.wire.content import checked_max_body
 __all__ = ("Connections", "Options", "prepare")
 
 _LOOKS_AT_CLOCK: Final = 3
+_LONGEST_PATIENCE: Final = 1_000_000.0
+"""Seconds, of which a bound in milliseconds still has 32 bits."""
 
 
 @dataclass(frozen=True)
 class Options:
     """How to open a store; `PostgresAgentPoolStore.open` explains them.
 
-    :ivar listen_conninfo: ``None``: not at all
+    :ivar listens_at: where to listen; ``None``: not at all
     """
 
     place: Place
-    listen_conninfo: str | None = field(repr=False)
+    listens_at: Place | None
     clock: Clock
     max_body: int
     create: bool
@@ -59,12 +61,13 @@ class Options:
         """
         for name, given in (("listen", listen), ("create", create), ("migrate", migrate)):
             require_flag(given, name)
-        patience = millis(busy_timeout, "busy_timeout") / 1000
+        patience = min(millis(busy_timeout, "busy_timeout") / 1000, _LONGEST_PATIENCE)
         place = Place(checked_url(url, "url"), quoted(schema), patience)
         conninfo = place.conninfo if listen_url is None else checked_url(listen_url, "listen_url")
         checked_clock(clock)
         most = checked_max_body(max_body)
-        return cls(place, conninfo if listen else None, clock, most, create, migrate)
+        listens_at = Place(conninfo, place.schema, patience) if listen else None
+        return cls(place, listens_at, clock, most, create, migrate)
 
 
 class Connections:
@@ -101,7 +104,7 @@ class Connections:
 
         def connected() -> PostgresEngine:
             with translated(str(self._place)):
-                session = connect(self._place, lock_seconds)
+                session = connect(self._place, lock_seconds, self._place.patience)
                 try:
                     set_up(session.pipeline)
                 except BaseException:

@@ -82,6 +82,10 @@ class Identity(NamedTuple):
     timeline: bytes
     database: bytes
 
+    def is_same_database(self, other: "Identity") -> bool:
+        """Tell whether it is the same database of the same server, or of a standby of that."""
+        return (self.system, self.database) == (other.system, other.database)
+
     def __str__(self) -> str:
         system, timeline, database = (each.decode() for each in self)
         return f"system {system} timeline {timeline} database {database}"
@@ -103,7 +107,8 @@ class Place:
     def __str__(self) -> str:
         """Name the place without its password."""
         known = conninfo_to_dict(self.conninfo)
-        host, port = known.get("host") or "the default host", known.get("port")
+        host = known.get("host") or known.get("hostaddr") or "the default host"
+        port = known.get("port")
         address = f"{host}:{port}" if port else str(host)
         return f"{address}/{known.get('dbname') or ''} schema {self.schema}"
 
@@ -149,6 +154,9 @@ def checked_url(url: str, name: str) -> str:
     if type(url) is not str:
         msg = f"{name}: expected a URL, got {type(url).__name__}"
         raise InvalidValueError(msg)
+    if "\0" in url:
+        msg = f"{name}: there is a character in it that libpq takes for its end"
+        raise InvalidValueError(msg)
     told = {each: os.environ.get(variable) for each, variable in _VARIABLES.items()}
     ours = {**_CHOSEN, **{each: value for each, value in told.items() if value}}
     return make_conninfo(**{**ours, **_known(url, name), "client_encoding": "utf8"})
@@ -177,6 +185,9 @@ def _known(url: str, name: str) -> dict[str, Any]:
     """
     try:
         known = conninfo_to_dict(url)
+        for host in str(known.get("host") or "").split(","):
+            if not host.startswith(("/", "@")):
+                host.encode("idna")
     except (psycopg.Error, UnicodeError) as error:
         said = " ".join(str(error).split())
         why = _QUOTED.sub(lambda found: found[1] or "...", said)
@@ -222,12 +233,11 @@ def quoted(schema: str) -> str:
 _LONGEST_NAME: Final = 64
 
 
-def connect(place: Place, lock_seconds: float, seconds: float | None = None) -> Session:
+def connect(place: Place, lock_seconds: float, seconds: float) -> Session:
     """Connect to a server, and set the session up.
 
     :param lock_seconds: how long the server waits for a lock
-    :param seconds: how long to try at most, by the whole second and not less than two for a host;
-        ``None``: as the place says
+    :param seconds: how long to try at most, by the whole second and not less than two for a host
     :raises IncompatibleStoreError: the server refuses that, is too old, or of another encoding
     :raises StoreBusyError: it cannot be reached
     """
@@ -245,10 +255,8 @@ def connect(place: Place, lock_seconds: float, seconds: float | None = None) -> 
         raise
 
 
-def _in_time(conninfo: str, seconds: float | None) -> str:
+def _in_time(conninfo: str, seconds: float) -> str:
     """Bound how long each of the hosts is tried."""
-    if seconds is None:
-        return conninfo
     known = conninfo_to_dict(conninfo)
     most = max(ceil(seconds / len(str(known.get("host")).split(","))), _LEAST_TO_CONNECT)
     said = str(known.get("connect_timeout"))

@@ -194,8 +194,9 @@ class PostgresAgentPoolStore(BatchStore):
     # --- looking for what others do, while somebody follows a pool
 
     def listen(self) -> None:
-        conninfo = self._options.listen_conninfo
-        self._ear = Ear(conninfo, self._opened.ringer, self.tail, self._versions)
+        place, opened = self._options.listens_at, self._opened
+        engine = opened.writer.engine
+        self._ear = Ear(place, lambda: engine.identity, opened.ringer, self.tail, self._versions)
 
     def stop_listening(self) -> None:
         if self._ear is not None:
