@@ -170,8 +170,8 @@ class _Copy:
 
     def _another(self) -> IdempotencyConflictError:
         msg = (
-            "the target has another pool of this id, or this one, which has gone on since; copy it"
-            " into another store"
+            "the target has another pool of this id, or this one, and one of the two has gone on"
+            " since; copy it into another store"
         )
         return IdempotencyConflictError(msg, pool_id=self._pool_id)
 

@@ -1,6 +1,7 @@
 """Opening by a path or a URL: a store, or a store and a pool in it, in one ``async with``."""
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from importlib import import_module
@@ -160,6 +161,7 @@ def _opener(path: Path, options: StoreOptions) -> _OpenStore:
     """Find out what kind of store it is, and check all that can be checked without it."""
     url = url_of(path)
     if url is None:
+        _refuse_parameters(path)
         _refuse_others(options, "a file", _ON_FILE)
         return _file(path, options)
     if url.scheme not in _SCHEMES:
@@ -169,6 +171,16 @@ def _opener(path: Path, options: StoreOptions) -> _OpenStore:
     kind = _SCHEMES[url.scheme]
     _refuse_others(options, f"a store of scheme {url.scheme!r}", kind.options)
     return kind.opener(url.rest, options)
+
+
+def _refuse_parameters(path: Path) -> None:
+    """Refuse a server as libpq also takes it, or its password would be in the name of a file."""
+    if type(path) is str and _PARAMETERS.match(path):
+        msg = "path: this names no file; write a server as postgresql://user@host/database"
+        raise InvalidValueError(msg)
+
+
+_PARAMETERS: Final = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|service)\s*=")
 
 
 def _refuse_others(options: StoreOptions, of: str, known: frozenset[str]) -> None:

@@ -93,6 +93,8 @@ async def test_a_server_is_told_to_need_an_extra_where_that_is_not_installed(
         ("sqlite:///:memory:", "memory"),
         ("sqlite:///pool.db?synchronous=NORMAL", "by name"),
         ("memory:pool.x", "'memory:'"),
+        ("host=db password=secret", "postgresql://user@host/database"),
+        (" dbname = pools", "postgresql://user@host/database"),
         ("", "no file"),
     ],
 )
@@ -100,6 +102,7 @@ def test_what_is_no_url_of_a_store_is_told_what_to_write(url: str, said: str) ->
     with pytest.raises(InvalidValueError, match="path") as caught:
         open_store(url)
     assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
