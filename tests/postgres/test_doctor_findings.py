@@ -225,7 +225,7 @@ def test_lost_indexes_are_named_and_so_are_the_statements_that_need_them(another
     schema, plans = report.of("schema"), report.of("plans")
     assert (schema.level, plans.level) == (Level.BROKEN, Level.NOTE), str(report)
     assert [name for name in LOST_INDEXES if name not in schema.what] == []
-    assert "MESSAGES_BY_KEY: looks through records" in plans.what
+    assert "MESSAGES_BY_KEY: sorts by r.key" in plans.what
     assert report.of("records").level is Level.OK
     another.sql("ALTER TABLE @.rows DROP CONSTRAINT rows_pkey")
     report = another.examined()

@@ -20,9 +20,11 @@ _PUT: Final = Statement(
     """
     INSERT INTO @.content AS kept (sha256, media_type, data)
     SELECT k.* FROM unnest($1::text[], $2::text[], $3::bytea[]) AS k (sha256, media_type, data)
-    WHERE NOT EXISTS (
-        SELECT FROM @.content c WHERE c.sha256 = k.sha256 AND c.size IS NULL AND c.data = k.data
-    )
+    LEFT JOIN LATERAL (
+        SELECT c.size IS NULL AND c.data = k.data AS is_well FROM @.content c
+        WHERE c.sha256 = k.sha256 LIMIT 1
+    ) c ON true
+    WHERE c.is_well IS NOT TRUE
     ON CONFLICT (sha256) DO UPDATE SET data = excluded.data, size = NULL
     """
 )

@@ -163,8 +163,9 @@ LOOK: Final = Statement(
 """`NUMBERS_AND_NEWS` in a transaction that writes: two more columns are its time and its number."""
 
 FIRST_POOL_RECORD: Final = Statement(f"{_RECORD} AND {_OTHERS} ORDER BY r.seq LIMIT 1")
-# In an order that the index by subject has, and no other one: by the number alone, all records that
-# are no messages were gone through backwards.
+# Where several indexes would do, a statement asks for an order that only one of them has, and for
+# one value as a range, or the planner would leave it out of the order: by the number alone, all
+# records that are no messages were gone through, while the planner believed that there are few.
 MEMBER_BEFORE: Final = Statement(
     f"""
     {_RECORD} AND r.kind = 'member_joined' AND r.subject >= $2::text
@@ -174,11 +175,15 @@ MEMBER_BEFORE: Final = Statement(
 )
 RECORDS_OF_MESSAGE: Final = Statement(
     f"""
-    {_RECORD} AND r.kind = 'run_message' AND r.key = $2::text ORDER BY r.seq LIMIT $3::bigint
+    {_RECORD} AND r.kind = 'run_message' AND r.key >= $2::text AND r.key <= $2::text
+    ORDER BY r.key, r.seq LIMIT $3::bigint
     """
 )
 FIRST_OF_WAKE: Final = Statement(
-    f"{_RECORD} AND r.kind = 'wake' AND r.subject = $2::text ORDER BY r.seq LIMIT 1"
+    f"""
+    {_RECORD} AND r.kind = 'wake' AND r.subject >= $2::text AND r.subject <= $2::text
+    ORDER BY r.subject, r.seq LIMIT 1
+    """
 )
 
 
@@ -188,7 +193,8 @@ def _latest(kind: str, column: str) -> Statement:
         f"""
         SELECT k.value, l.seq, l.kind, l.payload
         FROM unnest($2::text[]) AS k (value) CROSS JOIN LATERAL (
-            {_RECORD} AND r.kind = '{kind}' AND r.{column} = k.value ORDER BY r.seq DESC LIMIT 1
+            {_RECORD} AND r.kind = '{kind}' AND r.{column} >= k.value AND r.{column} <= k.value
+            ORDER BY r.{column} DESC, r.seq DESC LIMIT 1
         ) l
         """
     )
@@ -255,8 +261,8 @@ FIRST_TO_TAKE: Final = Statement(
     SELECT i.kind, i.name, i.number, i.value, i.due_at, r.seq, r.kind, {_payload("r")},
         r.key, l.seq, l.payload, '{EXPIRY} ' || r.key, e.value, e.due_at
     FROM (
-        {_ROW} WHERE {_IN_POOL} AND i.kind = 'inbox' AND i.name = $2::text AND i.due_at = 0
-        ORDER BY i.number LIMIT $3::bigint
+        {_ROW} WHERE {_IN_POOL} AND i.kind = 'inbox' AND i.name = $2::text
+        AND i.due_at >= 0 AND i.due_at <= 0 ORDER BY i.due_at, i.number LIMIT $3::bigint
     ) i
     LEFT JOIN LATERAL (
         SELECT * FROM @.records r WHERE r.pool = $1::bigint AND r.seq = i.number LIMIT 1
@@ -264,15 +270,15 @@ FIRST_TO_TAKE: Final = Statement(
     LEFT JOIN LATERAL (
         SELECT o.seq, CASE WHEN o.seq <> r.seq THEN {_payload("o")} END AS payload
         FROM @.records o
-        WHERE o.pool = $1::bigint AND o.kind = 'run_message' AND o.key = r.key
-        ORDER BY o.seq DESC LIMIT 1
+        WHERE o.pool = $1::bigint AND o.kind = 'run_message' AND o.key >= r.key AND o.key <= r.key
+        ORDER BY o.key DESC, o.seq DESC LIMIT 1
     ) l ON true
     LEFT JOIN LATERAL (
         SELECT d.value, d.due_at FROM @.rows d
         WHERE d.pool = $1::bigint AND d.kind = $4::text AND d.name = '{EXPIRY} ' || r.key
         AND d.number = 0 LIMIT 1
     ) e ON true
-    ORDER BY i.number
+    ORDER BY i.due_at, i.number
     """
 )
 """What can be taken first from an inbox, with all that is looked up of it.
