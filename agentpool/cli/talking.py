@@ -94,7 +94,7 @@ async def _sent(options: Namespace, out: Printer, body: _Body) -> int:
     async with a_pool(options) as pool:
         me = await member_for(pool, options, out)
         receipt = await me.send(
-            await address(pool, options.to),
+            await address(pool, options.to, key=options.key, sender=me.run_id),
             body,
             idempotency_key=options.key,
             reply_to=options.reply_to,
@@ -142,7 +142,7 @@ async def _asked(options: Namespace, out: Printer, body: _Body) -> int:
     async with a_pool(options) as pool:
         me = await member_for(pool, options, out)
         answers = await me.ask(
-            await address(pool, options.to),
+            await address(pool, options.to, key=options.key, sender=me.run_id),
             body,
             expected=options.expect,
             timeout=options.timeout,

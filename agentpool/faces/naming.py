@@ -20,6 +20,7 @@ from agentpool.rules.queues import queue_run
 from agentpool.rules.tokens import claim_of
 from agentpool.runtime.finding import LOOK_BACK, message_by_id
 from agentpool.wire.ids import check_identifier
+from agentpool.wire.records import AgentTarget, RunTarget, TopicTarget
 
 __all__ = (
     "address",
@@ -43,18 +44,38 @@ _KINDS: Final[dict[str, Callable[[str], RunAddress]]] = {
 }
 
 
-async def address(pool: AgentPool, text: str) -> RunAddress:
+async def address(
+    pool: AgentPool, text: str, *, key: str | None = None, sender: str = ""
+) -> RunAddress:
     """Find out whom an address means.
 
     It says what it is of, as ``agent:agent.coder``, is ``pool`` for all of this pool, or a bare id:
-    of a run, an agent or a topic that is there, in this order.
+    of whom it meant before under the same key, else of a run, an agent or a topic that is there, in
+    this order.
+
+    :param key: the idempotency key under which the sender sends to it
     """
     kind, _, id_ = text.partition(":")
     if id_ and kind in _KINDS:
         return _KINDS[kind](id_)
     if text == "pool":
         return RunAddress.pool(pool.pool_id)
-    return await pool.store.query(pool.pool_id, lambda view: _meant(view, text))
+    if key is not None:
+        check_identifier(key, "idempotency_key")
+    return await pool.store.query(
+        pool.pool_id, lambda view: _meant_before(view, text, key, sender) or _meant(view, text)
+    )
+
+
+def _meant_before(view: PoolView, id_: str, key: str | None, sender: str) -> RunAddress | None:
+    known = None if key is None else view.message_by_key(key)
+    if known is None or known.stored.message.sender != sender:
+        return None
+    to = known.stored.message.to
+    match to.target:
+        case RunTarget(name) | AgentTarget(name) | TopicTarget(name) if name == id_:
+            return to
+    return None
 
 
 def _meant(view: PoolView, id_: str) -> RunAddress:

@@ -43,7 +43,8 @@ class Questions:
 
     async def ask(self, given: Ask, patience: float) -> Answer:
         """Ask, and wait for the answers; or say how to go on."""
-        me, to = await self._seat.joined(), await address(self._pool, given.to)
+        me = await self._seat.joined()
+        to = await address(self._pool, given.to, key=given.key, sender=me.run_id)
         own_id = fresh_id("ask", self._pool.store.clock)
         key = own_id if given.key is None else given.key
         async with self._left(own_id, given.key):

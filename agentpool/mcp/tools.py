@@ -93,7 +93,7 @@ class Tools:
         """Send a message."""
         me = await self.seat.joined()
         receipt = await me.send(
-            await address(self.seat.pool, given.to),
+            await address(self.seat.pool, given.to, key=given.key, sender=me.run_id),
             given.text,
             idempotency_key=given.key,
             reply_to=given.reply_to,

@@ -69,6 +69,31 @@ def test_an_address_says_of_what_it_is_or_is_of_who_is_there(library: Shell, to:
     assert library(f"send {to} a").row["delivered_to"] == ["run.you"]
 
 
+@pytest.mark.parametrize("verb", ["send", "ask"])
+@pytest.mark.parametrize("to", ["agent.you", "topic.news"])
+def test_under_a_key_a_bare_address_means_whom_it_meant_before(
+    library: Shell, verb: str, to: str
+) -> None:
+    library("join")
+    library("join --as run.you --agent agent.you --topic topic.news")
+    line = f"{verb} {to} a --key key.1{' --timeout 1ms' if verb == 'ask' else ''}"
+    first = library(line)
+    for change in (f"join --as {to}", "leave --as run.you", f"leave --as {to}"):
+        assert library(change).code == 0
+        assert library(line) == first
+    assert "no member" in library(f"send {to} a --key key.2").err
+
+
+def test_a_key_of_another_sender_or_for_another_target_leads_nobody_there(library: Shell) -> None:
+    library("join --as run.you --agent agent.you")
+    library("send agent.you a --key key.1")
+    library("leave --as run.you")
+    for line in ("send agent.you a --as run.evil", "send run.you a", "send run:agent.you a"):
+        refused = library(f"{line} --key key.1")
+        assert (refused.code, "another sender, target or content" in refused.err) == (3, True)
+    assert library("send agent.you a", "--key=").code == 2
+
+
 def test_bodies_come_from_an_argument_a_file_or_the_input(library: Shell, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"step": 1}\n')
     for arguments, given in (

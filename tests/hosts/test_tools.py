@@ -93,6 +93,15 @@ async def test_a_message_is_sent_once_under_a_key(ada: Host, bob: MemberHandle) 
     assert await bob.read(message) == "hi"
 
 
+async def test_under_a_key_it_is_sent_once_though_whom_it_reached_has_left(
+    ada: Host, pool: AgentPool, bob: MemberHandle
+) -> None:
+    given = {"to": "agent.reviewer", "text": "hi", "key": "key.1"}
+    sent = await ada("send", **given)
+    await pool.leave_run(bob.run_id)
+    assert await ada("send", **given) == sent
+
+
 async def test_what_is_taken_is_done_and_answered_once(ada: Host, bob: MemberHandle) -> None:
     await ada("take")
     asking = asyncio.create_task(bob.ask_one(TO_ADA, "Where is Dune?"))

@@ -100,6 +100,19 @@ async def test_a_question_whose_call_was_lost_is_asked_again_under_its_key(
     assert [each.idempotency_key for each in asked if each.sender == "run.ada"] == ["key.q"]
 
 
+async def test_a_question_goes_on_under_its_key_though_whom_it_reached_has_left(
+    pool: AgentPool, bob: MemberHandle
+) -> None:
+    given = {"to": "agent.reviewer", "text": "Where?", "key": "key.q", "timeout": BOUND}
+    async with hosted(impatient(pool)) as host:
+        await host("ask", **given)
+    await answer_once(bob, "Shelf 42.")
+    await pool.leave_run("run.bob")
+    async with hosted(Seat(pool, ADA)) as host:
+        [answer] = (await host("ask", **given))["answers"]
+    assert answer["text"] == "Shelf 42."
+
+
 async def test_what_the_run_has_asked_by_other_means_goes_on(
     pool: AgentPool, bob: MemberHandle
 ) -> None:
