@@ -13,6 +13,7 @@ from agentpool.cli.arguments import Doing, Verb, acting
 from agentpool.cli.extras import loaded
 from agentpool.cli.opening import a_pool, run_of
 from agentpool.cli.printing import Printer
+from agentpool.errors import InvalidValueError
 
 __all__ = ("VERBS",)
 
@@ -44,9 +45,7 @@ def _mcp(options: Namespace, out: Printer) -> Doing:
     if options.http is None:
         return _on_stdio(options, server, member)
     by_http = loaded("agentpool.mcp.by_http", "mcp")
-    listening = socket.create_server((_LOOPBACK, options.http))
-    out.say(f"http://{_LOOPBACK}:{listening.getsockname()[1]}{by_http.PATH}")
-    return _by_http(options, server, by_http, member, listening)
+    return _by_http(options, out, server, by_http, member)
 
 
 async def _on_stdio(options: Namespace, server: ModuleType, member: AgentPoolMember) -> int:
@@ -59,16 +58,32 @@ async def _on_stdio(options: Namespace, server: ModuleType, member: AgentPoolMem
 
 async def _by_http(
     options: Namespace,
+    out: Printer,
     server: ModuleType,
     by_http: ModuleType,
     member: AgentPoolMember,
-    listening: socket.socket,
 ) -> int:
-    with listening:
+    token = _token()
+    with socket.create_server((_LOOPBACK, options.http)) as listening:
+        out.say(f"http://{_LOOPBACK}:{listening.getsockname()[1]}{by_http.PATH}")
         async with a_pool(options) as pool:
-            token = os.environ.get("AGENTPOOL_TOKEN") or None
             await by_http.serve_http(server.Seat(pool, member), listening, token)
     return 0
+
+
+def _token() -> str | None:
+    """Say what each request has to bring; ``None``: nothing.
+
+    :raises InvalidValueError: it is nothing that a request could bring
+    """
+    token = os.environ.get("AGENTPOOL_TOKEN")
+    if token is None or (token and token.isprintable() and " " not in token):
+        return token
+    msg = (
+        "AGENTPOOL_TOKEN: a token is not empty, and has neither spaces nor control characters;"
+        " unset it to serve whoever may use this machine"
+    )
+    raise InvalidValueError(msg)
 
 
 VERBS: Final = (

@@ -23,17 +23,19 @@ class _Guarded:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._wanted = f"Bearer {token}".encode()
+        self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            brought = dict(scope["headers"]).get(b"authorization", b"")
-            if not compare_digest(brought, self._wanted):
-                words = "bring the token of this server: Authorization: Bearer TOKEN\n"
-                refusal = PlainTextResponse(words, 401, {"WWW-Authenticate": "Bearer"})
-                await refusal(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http" or self._is_brought(dict(scope["headers"])):
+            await self._app(scope, receive, send)
+            return
+        words = "bring the token of this server: Authorization: Bearer TOKEN\n"
+        refusal = PlainTextResponse(words, 401, {"WWW-Authenticate": "Bearer"})
+        await refusal(scope, receive, send)
+
+    def _is_brought(self, headers: dict[bytes, bytes]) -> bool:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        return scheme.lower() == b"bearer" and compare_digest(token.lstrip(b" "), self._token)
 
 
 async def serve_http(seat: Seat, listening: socket, token: str | None = None) -> None:

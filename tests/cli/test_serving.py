@@ -1,10 +1,11 @@
 """Verbs that serve: what they refuse before they load what they need."""
 
 from types import ModuleType
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from agentpool.cli import extras
+from agentpool.cli import extras, hosting
 
 from .conftest import Shell
 
@@ -14,6 +15,19 @@ def test_what_is_no_port_is_a_wrong_use(library: Shell, port: str) -> None:
     called = library(f"mcp --http={port}")
     assert (called.code, called.raw) == (2, b"")
     assert "is no port; ports are 0 to 65535" in called.err
+
+
+@pytest.mark.parametrize("token", ["", " ", "two words", "a\n", "a\t", "\u00a0", "\x7f", "\udcff"])
+def test_what_is_no_token_lets_nobody_in_without_one(
+    library: Shell, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    serves = AsyncMock()
+    monkeypatch.setattr(hosting, "loaded", Mock(return_value=Mock(PATH="/mcp", serve_http=serves)))
+    library.set(TOKEN=token)
+    called = library("mcp --http 0")
+    assert (called.code, called.raw, called.err.count("\n")) == (2, b"", 1)
+    assert "AGENTPOOL_TOKEN: a token is not empty" in called.err
+    serves.assert_not_awaited()
 
 
 @pytest.mark.parametrize("line", ["web", "mcp"])

@@ -280,11 +280,14 @@ def test_by_http_with_a_token_only_who_brings_it_is_served(
     versions = {"protocolVersion": "2025-11-25", "clientInfo": {"name": "a", "version": "1"}}
     begin = {**PING, "method": "initialize", "params": {**versions, "capabilities": {}}}
     token = "grün".encode().decode("latin-1")  # as headers are sent
-    brought = (f"Bearer {token}", f"Bearer {token}!", "Bearer ", token, "")
+    brought = (
+        *(f"{scheme} {token}" for scheme in ("Bearer", "bearer", "BEARER ")),
+        *(f"Bearer {token}!", "Bearer ", "Bearer", f"Basic {token}", token, ""),
+    )
     with by_http(store, "run.eve") as served:
         statuses = [served.told(begin, Authorization=each).status for each in brought]
         assert served.told(begin).status == 401
-    assert statuses == [200, 401, 401, 401, 401]
+    assert statuses == [200] * 3 + [401] * 6
 
 
 @pytest.mark.usefixtures("shared")
