@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 from agentpool import RecipientState, RunMessage
 from agentpool.cli.opening import looked_at, run_of
-from agentpool.cli.printing import Printer, harmless
-from agentpool.errors import AgentPoolError
+from agentpool.cli.printing import Printer
+from agentpool.errors import AgentPoolError, shown
 from agentpool.faces.mail import is_urgent
 from agentpool.rules.command import INBOX, PoolView
 from agentpool.rules.explaining.inboxes import entry_of, state_of
@@ -102,13 +102,19 @@ def _news(view: PoolView, run_id: str, told: set[int]) -> _News:
 def _words(run_id: str, new: Sequence[RunMessage]) -> str:
     urgent = sum(map(is_urgent, new))
     senders = list(dict.fromkeys(each.sender for each in new))
-    some = ", ".join(map(harmless, senders[:_MOST_NAMED]))
+    # A name may be made to look like words to the model; it is cut, and is seen to be a name.
+    some = ", ".join(map(shown, senders[:_MOST_NAMED]))
     more = ", ..." if len(senders) > _MOST_NAMED else ""
     how = f", {urgent} urgent" if urgent else ""
     return (
-        f"agentpool: {len(new)} new message{'s' if len(new) > 1 else ''} for {harmless(run_id)}"
-        f"{how}, from {some}{more}. Read with the tool `take` of agentpool, end each by `done`."
+        f"agentpool: {len(new)} new message{_s(new)} for {shown(run_id)}{how}, from the"
+        f" run{_s(senders)} named {some}{more}. Read with the tool `take` of agentpool, end each"
+        " by `done`."
     )
+
+
+def _s(some: Sequence[object]) -> str:
+    return "s" if len(some) > 1 else ""
 
 
 def _for_host(event: str, words: str) -> dict[str, object]:
