@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Final, Literal, TypeAlias
 
-from agentpool import AgentPool, AgentPoolMember, AskOutcome, RunMessage
+from agentpool import AgentPool, AgentPoolMember, Answers, AskOutcome, RunMessage
 from agentpool.cli.arguments import (
     Doing,
     Verb,
@@ -156,9 +156,15 @@ async def _asked(options: Namespace, out: Printer, body: _Body) -> int:
             await _print_answer(pool, answer, out, is_late=True)
     if answers.outcome is AskOutcome.COMPLETE:
         return 0
-    missing = f"; no answer of {', '.join(answers.missing)}" if answers.missing else ""
-    out.say(f"{answers.outcome.replace('_', ' ')}{missing}")
+    out.say(_how_it_ended(answers, options.to))
     return 1
+
+
+def _how_it_ended(answers: Answers, to: str) -> str:
+    if answers.outcome is AskOutcome.NOBODY:
+        return f"nobody was there to answer: {to}"
+    missing = f"; no answer of {', '.join(answers.missing)}" if answers.missing else ""
+    return f"{answers.outcome.replace('_', ' ')}{missing}"
 
 
 async def _print_answer(

@@ -54,6 +54,7 @@ async def address(
     this order.
 
     :param key: the idempotency key under which the sender sends to it
+    :raises InvalidValueError: it is of a kind that there is not, and the id of nobody there
     """
     kind, _, id_ = text.partition(":")
     if id_ and kind in _KINDS:
@@ -85,7 +86,17 @@ def _meant(view: PoolView, id_: str) -> RunAddress:
             return RunAddress.agent(id_)
         if any(id_ in each.topics for each in members.values()):
             return RunAddress.topic(id_)
+        _refuse_kind(id_)
     return RunAddress.run(id_)  # where there is none, sending to it says what is near
+
+
+def _refuse_kind(text: str) -> None:
+    if ":" in text:
+        msg = (
+            f"{shown(text)} is no address, nor the id of anybody there; give run:ID, agent:ID,"
+            " topic:ID, queue:NAME or pool"
+        )
+        raise InvalidValueError(msg)
 
 
 def claim_name(token: str, run_id: str) -> str:

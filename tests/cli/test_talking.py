@@ -69,6 +69,24 @@ def test_an_address_says_of_what_it_is_or_is_of_who_is_there(library: Shell, to:
     assert library(f"send {to} a").row["delivered_to"] == ["run.you"]
 
 
+def test_what_reached_nobody_is_told_with_what_helps(library: Shell) -> None:
+    told = library("send queue:nope a")
+    assert (told.code, "`agentpool init --queue 'nope'`, send it again\n" in told.err) == (1, True)
+    told = library("send agent:agent.you a --key key.1")
+    assert (told.code, "send it again under the same idempotency key\n" in told.err) == (1, True)
+
+
+@pytest.mark.parametrize("to", ["foo:bar", "agnet:agent.you", "pool:", ":", "queue:"])
+@pytest.mark.parametrize("verb", ["send", "ask"])
+def test_what_is_no_kind_of_address_is_told_which_there_are(
+    library: Shell, verb: str, to: str
+) -> None:
+    told = library(f"{verb} {to} a")
+    assert (told.code, "run:ID, agent:ID, topic:ID, queue:NAME or pool" in told.err) == (2, True)
+    library(f"join --as {to}")
+    assert library(f"send {to} a").row["delivered_to"] == [to]
+
+
 @pytest.mark.parametrize("verb", ["send", "ask"])
 @pytest.mark.parametrize("to", ["agent.you", "topic.news"])
 def test_under_a_key_a_bare_address_means_whom_it_meant_before(
@@ -228,7 +246,8 @@ def test_what_failed_too_often_is_listed_put_back_and_thrown_away(library: Shell
 
 def test_a_question_says_what_came_of_it(library: Shell) -> None:
     nobody = library("ask agent.nobody 'Where?'")
-    assert (nobody.code, nobody.raw, "nobody" in nobody.err) == (1, b"", True)
+    assert (nobody.code, nobody.raw) == (1, b"")
+    assert "agentpool: nobody was there to answer: agent.nobody\n" in nobody.err
     late = library("ask queue:work 'Where?' --timeout 3s --expect all --key key.q")
     assert (late.code, "timed out; no answer of queue.work" in late.err) == (1, True)
 

@@ -196,7 +196,17 @@ MISTAKES: dict[str, Case] = {
     "sending with nobody there": (
         lambda me: me.send(TO_NOBODY, "hello"),
         NoRecipientError,
+        ("run 'run.nobody' is no member; once it is, send it again",),
+    ),
+    "sending under a key with nobody there": (
+        lambda me: me.send(TO_NOBODY, "hello", idempotency_key="key"),
+        NoRecipientError,
         ("'run.nobody' is no member", "send it again under the same idempotency key"),
+    ),
+    "sending to a queue that is not there": (
+        lambda me: me.send(RunAddress.run("queue.work"), "hello"),
+        NoRecipientError,
+        ("there is no queue 'work'; once it is made, by pool.queue('work') or",),
     ),
 }
 
