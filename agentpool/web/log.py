@@ -1,11 +1,12 @@
 """The view *Log*: what happened, the newest first, by page and as it comes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from agentpool import AgentPool
+from agentpool.errors import InvalidValueError, shown
 from agentpool.rules.command import PoolView
 from agentpool.rules.rows import number_in
 from agentpool.web.entries import (
@@ -25,6 +26,7 @@ from agentpool.web.parts import link, row, table, url
 
 __all__ = ("ROWS", "Wanted", "come", "log_of", "wanted")
 
+R = TypeVar("R")
 ROWS: Final = 50
 """The rows of a page, and the most that come in a second."""
 
@@ -49,14 +51,32 @@ class Wanted(NamedTuple):
 
 
 def wanted(values: Mapping[str, str]) -> Wanted:
-    """Read which page an address means; what it says wrongly, it does not say."""
-    kind = values.get("kind", "")
+    """Read which page an address means.
+
+    :raises InvalidValueError: naming what it says wrongly, and what that can be
+    """
+    kind = _read(values, "kind", _kind, "one that the Log lists, such as run_message_delivered")
     return Wanted(
-        Filters(kind if kind in KINDS else "", values.get("id", "").strip()),
-        number_in(values.get("at", "").strip()),
-        _millis(values.get("time", "")),
-        Place.read(values.get("before", "")),
+        Filters(kind or "", values.get("id", "").strip()),
+        _read(values, "at", number_in, "the number of a record"),
+        _read(values, "time", _millis, "a time, such as 2026-11-28T09:30"),
+        _read(values, "before", Place.read, "a place in the log, such as 42, or 42.1"),
     )
+
+
+def _read(
+    values: Mapping[str, str], name: str, read: Callable[[str], R | None], what: str
+) -> R | None:
+    text = values.get(name, "").strip()
+    found = read(text) if text else None
+    if text and found is None:
+        msg = f"{name}: {shown(text)} is not {what}"
+        raise InvalidValueError(msg)
+    return found
+
+
+def _kind(text: str) -> str | None:
+    return text if text in KINDS else None
 
 
 def _millis(text: str) -> int | None:

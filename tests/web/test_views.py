@@ -268,13 +268,33 @@ async def test_the_log_has_pages_filters_and_a_way_to_a_number(site: Site, pool:
     assert "0 that match" in nothing.text
 
 
+WRONG = ("x", "-1", "9" * 40, "1e9", "²", "\x00", "2026-13-45", "a&b")
+
+
+@pytest.mark.parametrize("value", WRONG)
 @pytest.mark.parametrize(
-    "value", ["", "x", "-1", "9" * 40, "1e9", "²", "\x00", "2026-13-45", "a&b"]
+    ("name", "what"),
+    [
+        ("kind", "is not one that the Log lists, such as "),
+        ("at", "is not the number of a record"),
+        ("time", "is not a time, such as "),
+        ("before", "is not a place in the log, such as "),
+    ],
 )
-async def test_what_an_address_says_wrongly_it_does_not_say(site: Site, value: str) -> None:
-    for path in ("/log", "/now"):
-        given = {"pool": POOL, **dict.fromkeys(("at", "before", "time", "page", "kind"), value)}
-        assert (await site.client.get(path, params=given)).status_code == 200
+async def test_what_an_address_says_wrongly_is_told(
+    site: Site, name: str, what: str, value: str
+) -> None:
+    answer = await site.client.get("/log", params={"pool": POOL, name: value})
+    page = Reader(answer.text)
+    assert (answer.status_code, f"{name}: " in page.text, what in page.text) == (400, True, True)
+    assert page.ids().count("lines") == 0
+    assert (await site.client.get("/log", params={"pool": POOL, name: " "})).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", *WRONG])
+async def test_a_page_of_the_members_that_there_is_not_is_the_first(site: Site, value: str) -> None:
+    given = {"pool": POOL, "page": value}
+    assert (await site.client.get("/now", params=given)).status_code == 200
 
 
 async def test_what_is_not_there_is_said_to_be_not_there(site: Site, pool: AgentPool) -> None:
