@@ -4,10 +4,12 @@ import webbrowser
 from argparse import ArgumentParser, Namespace
 from functools import partial
 from threading import Thread
+from types import ModuleType
 from typing import Final
 
 from agentpool.cli.arguments import Doing, Verb, in_pool
 from agentpool.cli.extras import loaded
+from agentpool.cli.opening import looked_at
 from agentpool.cli.printing import Printer
 
 __all__ = ("VERBS",)
@@ -21,9 +23,15 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, out: Printer) -> Doing:
-    serving = loaded("agentpool.web.serving", "web")
-    doing: Doing = serving.serve(options, partial(_tell, options, out))
-    return doing
+    return _serve(options, out, loaded("agentpool.web.serving", "web"))
+
+
+async def _serve(options: Namespace, out: Printer, serving: ModuleType) -> int:
+    if options.pool:
+        async with looked_at(options):
+            pass  # which refuses a pool that is not there
+    code: int = await serving.serve(options, partial(_tell, options, out))
+    return code
 
 
 def _tell(options: Namespace, out: Printer, url: str) -> None:

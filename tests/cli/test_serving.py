@@ -5,7 +5,7 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from agentpool.cli import extras, hosting
+from agentpool.cli import extras, hosting, page
 
 from .conftest import Shell
 
@@ -28,6 +28,19 @@ def test_what_is_no_token_lets_nobody_in_without_one(
     assert (called.code, called.raw, called.err.count("\n")) == (2, b"", 1)
     assert "AGENTPOOL_TOKEN: a token is not empty" in called.err
     serves.assert_not_awaited()
+
+
+def test_a_page_of_a_pool_that_is_not_there_is_refused(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serves = AsyncMock(return_value=0)
+    monkeypatch.setattr(page, "loaded", Mock(return_value=Mock(serve=serves)))
+    refused = library("web -p pool.nope")
+    assert (refused.code, refused.raw) == (3, b"")
+    assert "there is no such pool in the store; it has pool.library" in refused.err
+    serves.assert_not_awaited()
+    assert library("web").code == 0
+    serves.assert_awaited_once()
 
 
 @pytest.mark.parametrize("line", ["web", "mcp"])
