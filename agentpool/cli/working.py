@@ -3,9 +3,17 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from agentpool import AgentPool, AgentPoolError, DeadLetter, Delivery
+from agentpool import (
+    AgentPool,
+    AgentPoolError,
+    ClaimLostError,
+    DeadLetter,
+    Delivery,
+    Inbox,
+    InvalidValueError,
+)
 from agentpool.cli.arguments import Verb, acting, in_pool
 from agentpool.cli.opening import a_pool, looked_at, member_for, tell_if_absent
 from agentpool.cli.printing import Printer, Row
@@ -87,7 +95,7 @@ async def _ack(options: Namespace, out: Printer) -> int:
         by_inbox.setdefault(run_id, []).append(token)
     async with a_pool(options) as pool:
         parts = [
-            _Part(run_id, tokens, partial(pool.inbox(run_id).ack_many, tokens))
+            _Part(run_id, tokens, pool.inbox(run_id).ack_many)
             for run_id, tokens in by_inbox.items()
         ]
         await _end_each(parts, "done", out)
@@ -97,12 +105,16 @@ async def _ack(options: Namespace, out: Printer) -> int:
 class _Part(NamedTuple):
     """Claims of an inbox that are ended together.
 
-    :ivar end: ends all of them, or none
+    :ivar end: ends all of some claims, or none
     """
 
     run_id: str
     tokens: list[str]
-    end: Callable[[], Awaitable[None]]
+    end: Callable[[list[str]], Awaitable[None]]
+
+
+_Came: TypeAlias = tuple[str, AgentPoolError | None]
+"""What names a claim, and what refused to end it."""
 
 
 async def _end_each(parts: Sequence[_Part], done: str, out: Printer) -> None:
@@ -110,27 +122,34 @@ async def _end_each(parts: Sequence[_Part], done: str, out: Printer) -> None:
 
     :raises AgentPoolError: what refused the first that could not
     """
-    refused: list[AgentPoolError] = []
-    came: dict[str, str] = {}
-    for part in parts:
-        said = done
-        try:
-            await part.end()
-        except AgentPoolError as error:
-            refused.append(error)
-            said = str(error)
-        came |= {claim_name(token, part.run_id): said for token in part.tokens}
+    came = [each for part in parts for each in await _end(part)]
+    refused = [error for _, error in came if error is not None]
     if not refused:
         return
-    if len(parts) > 1:
-        for token, said in came.items():
-            out.say(f"{token}: {said}")
+    if len(came) > 1:
+        for name, error in came:
+            out.say(f"{name}: {done if error is None else error}")
     raise refused[0]
+
+
+async def _end(part: _Part) -> list[_Came]:
+    """End the claims of a part together; where one of them is none any more, each by itself."""
+    refused: AgentPoolError | None = None
+    try:
+        await part.end(part.tokens)
+    except AgentPoolError as error:
+        if len(part.tokens) > 1 and isinstance(error, ClaimLostError | InvalidValueError):
+            alone = [part._replace(tokens=[each]) for each in part.tokens]
+            return [came for each in alone for came in await _end(each)]
+        refused = error
+    return [(claim_name(each, part.run_id), refused) for each in part.tokens]
 
 
 def _claims(options: Namespace) -> list[tuple[str, str]]:
     """Take tokens apart; one as the library has it is of the inbox that the options name."""
-    return [claim_named(each) or (each, inbox_of(options)) for each in options.tokens]
+    return [
+        claim_named(each) or (each, inbox_of(options)) for each in dict.fromkeys(options.tokens)
+    ]
 
 
 def _nack_arguments(parser: ArgumentParser) -> None:
@@ -148,9 +167,14 @@ async def _nack(options: Namespace, out: Printer) -> int:
         parts: list[_Part] = []
         for token, run_id in _claims(options):
             inbox = pool.inbox(run_id, max_attempts=options.max_attempts)
-            parts.append(_Part(run_id, [token], partial(inbox.nack, token, options.delay)))
+            parts.append(_Part(run_id, [token], partial(_give_back, inbox, options.delay)))
         await _end_each(parts, "given back", out)
     return 0
+
+
+async def _give_back(inbox: Inbox, delay: float | None, tokens: Sequence[str]) -> None:
+    for token in tokens:
+        await inbox.nack(token, delay)
 
 
 # --- dead

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from agentpool import (
     AgentPoolMember,
     AgentPoolStoreCursor,
     AskOutcome,
+    Delivery,
     EventEnvelope,
+    Inbox,
     MessageExplanation,
     RunAddress,
     open_pool,
@@ -163,10 +165,34 @@ def test_of_several_claims_it_is_told_which_are_ended(library: Shell) -> None:
     assert (why.startswith(f"agentpool: {lost}: "), "no longer" in again) == (True, True)
     second = library("take --queue work --field token").out.strip()
     third = library("take --queue other --field token").out.strip()
-    called = library(f"ack {lost} {second} {third}")
-    assert (called.code, f"agentpool: {third}: done\n" in called.err) == (3, True)
-    assert f"agentpool: {second}: done" not in called.err
-    assert (library(f"ack {second}").code, library("inbox --queue other").code) == (0, 1)
+    foreign = second.replace("@queue.work", "@queue.other")
+    called = library(f"ack {lost} {second} {third} {foreign} {lost}")
+    assert (called.code, called.raw) == (3, b"")
+    why, *others, wrong, again = called.err.splitlines()
+    assert others == [f"agentpool: {each}: done" for each in (second, third)]
+    assert (why.startswith(f"agentpool: {lost}: "), "no longer" in again) == (True, True)
+    assert (wrong.startswith(f"agentpool: {foreign}: "), "is no token" in wrong) == (True, True)
+    assert [library(f"inbox --queue {queue}").code for queue in ("work", "other")] == [1, 1]
+
+
+def test_claims_of_an_inbox_are_ended_together_where_they_can_be(
+    library: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        library("send queue:work a")
+    tokens = library("take --queue work --count 3 --field token").out.split()
+    ended: list[int] = []
+    ack_many = Inbox.ack_many
+
+    async def noted(inbox: Inbox, some: Sequence[Delivery | str]) -> None:
+        ended.append(len(some))
+        await ack_many(inbox, some)
+
+    monkeypatch.setattr(Inbox, "ack_many", noted)
+    assert library("ack", *tokens[:2]).code == 0
+    assert ended == [2]
+    assert library("ack", *tokens[1:]).code == 3
+    assert ended == [2, 2, 1, 1]
 
 
 def test_a_claim_ends_with_its_lease(library: Shell) -> None:
