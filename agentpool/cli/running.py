@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 import traceback
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +25,7 @@ from agentpool.support.places import said_without_secrets
 from agentpool.support.version import __version__
 from agentpool.wire.refused import NoRecipientError
 
-__all__ = ("MODULES", "main", "parser", "verbs_of")
+__all__ = ("MODULES", "main", "parsed", "verbs_of")
 
 _BROKEN_PIPE: Final = 141
 _INTERRUPTED: Final = 130
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _done(given: Sequence[str]) -> int:
     gc.disable()  # while modules are loaded, of which none is garbage
-    options = parser(given).parse_args(given)
+    options = parsed(given)
     gc.freeze()  # nor will be: it is not looked through again, at the end of the process either
     gc.enable()
     verb: Verb = options.verb
@@ -138,8 +138,20 @@ class _Parser(ArgumentParser):
         super().error(said_without_secrets(message))
 
 
-def parser(arguments: Sequence[str] = ()) -> ArgumentParser:
-    """Make the parser of the verb that is called, or of all, for what is no call of one."""
+def parsed(arguments: Sequence[str]) -> Namespace:
+    """Read a call; the options of a verb may stand between its other arguments."""
+    called = next(iter(arguments), None)
+    modules = [module for module, names in MODULES.items() if called in names]
+    for verb in verbs_of(*modules):
+        if verb.name == called:
+            parser = _Parser(prog=f"agentpool {called}", allow_abbrev=False)
+            add_verb(verb, parser)
+            return parser.parse_intermixed_args(arguments[1:])
+    return _of_all().parse_args(arguments)
+
+
+def _of_all() -> ArgumentParser:
+    """Make the parser of all verbs, for what is no call of one."""
     top = _Parser(
         prog="agentpool",
         description="See and steer pools of agents.",
@@ -149,9 +161,7 @@ def parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"agentpool {__version__}")
     parsers = top.add_subparsers(title="verbs", required=True, metavar="VERB")
-    called = next(iter(arguments), None)
-    modules = [module for module, names in MODULES.items() if called in names] or MODULES
-    for verb in verbs_of(*modules):
+    for verb in verbs_of(*MODULES):
         add_verb(verb, parsers.add_parser(verb.name, help=verb.what, allow_abbrev=False))
     return top
 

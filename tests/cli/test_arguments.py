@@ -14,7 +14,7 @@ from agentpool import errors
 from agentpool.cli import running
 from agentpool.cli.arguments import Verb
 from agentpool.cli.printing import Printer, as_json, harmless
-from agentpool.cli.running import MODULES, exit_code, parser, verbs_of
+from agentpool.cli.running import MODULES, exit_code, parsed, verbs_of
 from agentpool.cli.times import Since, iso, seconds, since
 from agentpool.wire.records import MessageReceipt, MessageStatus
 from agentpool.wire.refused import NoRecipientError
@@ -38,7 +38,7 @@ def test_the_examples_of_a_verb_are_calls_of_it(verb: Verb) -> None:
         call = re.search(rf"agentpool {name}\b[^|)>]*", line)
         assert call is not None, line
         arguments = shlex.split(call[0])[1:]
-        assert parser(arguments).parse_args(arguments).verb.name == name
+        assert parsed(arguments).verb.name == name
 
 
 def test_the_help_names_every_verb_and_each_shows_an_example(shell: Shell) -> None:
@@ -53,6 +53,32 @@ def test_what_is_no_call_is_a_wrong_use(shell: Shell, line: str) -> None:
     called = shell(line)
     assert (called.code, called.raw) == (2, b"")
     assert "usage: agentpool" in called.err
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        ("send queue:work --key z 'body here'", {"to": "queue:work", "body": "body here"}),
+        ("ask agent.x --timeout 1s q", {"to": "agent.x", "timeout": 1.0, "body": "q"}),
+        ("reply z1 --key z q", {"message": "z1", "key": "z", "body": "q"}),
+        ("publish n --tag t body --tag u", {"name": "n", "tag": ["t", "u"], "body": "body"}),
+        ("wait member --timeout 1s run.me", {"kind": "member", "name": "run.me"}),
+        ("ack 1 --queue work 2", {"tokens": ["1", "2"], "queue": "work"}),
+        ("send queue:work --key z -- -q", {"key": "z", "body": "-q"}),
+        ("send queue:work --key z", {"key": "z", "body": "-"}),
+    ],
+)
+def test_options_may_stand_between_arguments(line: str, given: dict[str, object]) -> None:
+    options = vars(parsed(shlex.split(line)))
+    assert {name: options[name] for name in given} == given
+
+
+@pytest.mark.parametrize("more", ["--nosuch", "a b", "--tim 1s"])
+def test_a_wrong_use_of_a_verb_shows_how_that_is_used(shell: Shell, more: str) -> None:
+    called = shell(f"wait mail postgresql://me:secret@host/db {more}")
+    assert (called.code, "secret" in called.err) == (2, False)
+    assert called.err.startswith("usage: agentpool wait [-h]")
+    assert "{mail,member,event}" in called.err
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from agentpool import (
 from agentpool.cli import waiting
 from agentpool.cli.log import events_of
 from agentpool.cli.printing import Printer, Row
-from agentpool.cli.running import parser
+from agentpool.cli.running import parsed
 from agentpool.faces import naming
 from agentpool.faces.naming import message_with_id
 
@@ -213,7 +213,7 @@ class Closed(Printer):
 def test_what_nobody_was_told_of_is_there_again(library: Shell) -> None:
     for body in "abc":
         library("send queue:work", body)
-    options = parser(["take"]).parse_args(["take", "--queue", "work", "--count", "3", "--json"])
+    options = parsed(["take", "--queue", "work", "--count", "3", "--json"])
     doing = options.verb.run(options, Closed(options, io.StringIO()))
     with pytest.raises(BrokenPipeError):
         asyncio.run(doing)
