@@ -103,6 +103,7 @@ class Printer:
         if isinstance(value, bytes) and not self._to_terminal:
             self._out.flush()
             self._out.buffer.write(value)
+            self._out.flush()
         elif isinstance(value, str):
             lines = value.removesuffix("\n").split("\n") if self._to_terminal else [value]
             text = "\n".join(map(harmless, lines)) if self._to_terminal else value

@@ -8,8 +8,9 @@ import traceback
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
+from io import BufferedWriter, RawIOBase, TextIOWrapper
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 from agentpool.cli.arguments import BROKEN, EXIT_CODES, Verb, add_verb
 from agentpool.cli.printing import Printer, harmless
@@ -124,11 +125,24 @@ def _open_closed() -> None:
 
 def _be_robust() -> None:
     """Print UTF-8 for programs; what the encoding of a terminal has no place for is no error."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = _buffered(getattr(sys, name))
+        setattr(sys, name, stream)
         reconfigure = getattr(stream, "reconfigure", None)  # what a test puts there has none
         if reconfigure is not None:
             encoding = stream.encoding if stream.isatty() else "utf-8"
             reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def _buffered(stream: TextIO) -> TextIO:
+    """Give a stream that writes all or fails, where ``PYTHONUNBUFFERED`` has left it no buffer.
+
+    Without one a part may be written, and nobody is told.
+    """
+    below = getattr(stream, "buffer", None)
+    if not isinstance(below, RawIOBase):
+        return stream
+    return TextIOWrapper(BufferedWriter(below), stream.encoding, line_buffering=True)
 
 
 class _Parser(ArgumentParser):

@@ -55,7 +55,11 @@ def following(library: Shell) -> Iterator["subprocess.Popen[bytes]"]:
         yield tail
 
 
-def test_a_closed_pipe_ends_it_quietly(library: Shell) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_it_quietly(
+    library: Shell, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with following(library) as tail:
         assert tail.stdout is not None
         tail.stdout.close()
@@ -86,6 +90,26 @@ def test_a_closed_stream_is_one_to_which_nothing_comes(
     assert (done.returncode, done.stderr) == (code, "")
     sent = library("inbox --field from").out.split()
     assert sent == (line.startswith("send") * ["run.new" if "run.new" in line else "run.me"])
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("body", [b"a" * 3_000_000, b"\xff" * 3_000_000])
+def test_what_cannot_be_written_whole_is_told(
+    library: Shell, monkeypatch: pytest.MonkeyPatch, unbuffered: str, body: bytes
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    library("send queue:work --key key.1", given=body)
+    show = shlex.join(command("show key.1 --field body"))
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"ulimit -f 100; {show} > out"], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (5, b"agentpool show: File too large\n")
+    with subprocess.Popen(shlex.split(show), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1)
+        process.stdout.close()
+        assert process.wait(BOUND) == 141
+    assert subprocess.check_output(shlex.split(show)).rstrip(b"\n") == body
 
 
 def test_programs_get_what_was_sent_whatever_the_encoding(
