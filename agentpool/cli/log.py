@@ -141,12 +141,17 @@ async def _print(
         short: Row = {name: row[name] for name in ("seq", "at", "run", "about", "runs")}
         out.row(short, f"message {seq} from {event.run_id}: {event.message_id}")
         return
-    if options.bodies and event.event_kind is _DELIVERED:
-        stored = await recorded_message(pool, seq)
-        row |= {"body": None, "unreadable": None}
-        if stored is not None:
-            row |= await body_row(pool, stored.message)
+    if options.bodies:
+        row |= await _body(pool, seq, event)
     out.row(row, event_words(row))
+
+
+async def _body(pool: AgentPool, seq: int, event: EventEnvelope) -> Row:
+    """Read the body of the message that an event delivers; of another it is ``None``."""
+    stored = await recorded_message(pool, seq) if event.event_kind is _DELIVERED else None
+    if stored is None:
+        return {"body": None, "unreadable": None}
+    return await body_row(pool, stored.message)
 
 
 # --- show

@@ -113,10 +113,20 @@ def test_a_tail_begins_and_ends_where_it_is_told(library: Shell) -> None:
     assert library("tail --since 1h").rows == every
     assert library("tail --since 2999-01-01").code == 1
     assert library("tail --count 0").code == 2
-    bodies = [each["body"] for each in library("tail --bodies").rows if "body" in each]
+    bodies = [each["body"] for each in library("tail --bodies").rows if each["body"]]
     assert bodies == ["1", "2", "3", "4", "5"]
     line = library("tail --notify --last 1 --count 1 --as queue.work --text").out
     assert re.fullmatch(r"message 14 from run\.me: message\.\w+\n", line)
+
+
+@pytest.mark.parametrize("more", ["", "--follow --count 4"])
+def test_every_line_of_a_tail_with_bodies_has_one(library: Shell, more: str) -> None:
+    library("send queue:work first")
+    library("send queue:work second")
+    bodies = [each["body"] for each in library(f"tail --bodies --from 5 {more}").rows]
+    assert bodies == [None, "first", None, "second"]
+    printed = library(f"tail --bodies --field body --from 5 {more}")
+    assert (printed.code, printed.out) == (0, "\nfirst\n\nsecond\n")
 
 
 def test_a_message_a_record_and_why(library: Shell) -> None:
