@@ -12,6 +12,7 @@ import sys
 from argparse import Namespace
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from errno import EBADF
 from typing import Final, TextIO, TypeAlias
 
 from agentpool.errors import InvalidValueError
@@ -88,6 +89,14 @@ class Printer:
         """Begin at the top of the terminal again, if it is one."""
         if self._to_terminal:
             self._out.write("\x1b[H\x1b[2J")
+
+    def refuse_closed(self) -> None:
+        """Refuse to go on where what is printed would come to nobody.
+
+        :raises OSError: the standard output is closed
+        """
+        if self._out is sys.stdout and sys.__stdout__ is None:  # as Python has it from its start
+            raise OSError(EBADF, os.strerror(EBADF))
 
     def say(self, text: str) -> None:
         """Tell the person something that is no data."""

@@ -61,14 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _done(given)
     except BrokenPipeError:
-        # What is left in the buffer has nobody to go to, at the end of the process either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_unwritten()
         return _BROKEN_PIPE
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 # a script is to have a line, and its exit code
         called = " ".join(["agentpool", *given[:1]])
         sys.stderr.write(f"{called}: {harmless(_said(error))}{_hint(error)}\n")
+        _drop_unwritten()
         return exit_code(error)
 
 
@@ -121,6 +121,14 @@ def _open_closed() -> None:
         if getattr(sys, name) is None:
             place = os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(place, mode, encoding="utf-8", closefd=False))
+
+
+def _drop_unwritten() -> None:
+    """Let go of what cannot be written: it would be tried again at the end of the process."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _be_robust() -> None:

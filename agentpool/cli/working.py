@@ -51,6 +51,7 @@ def _take_arguments(parser: ArgumentParser) -> None:
 
 
 async def _take(options: Namespace, out: Printer) -> int:
+    out.refuse_closed()  # nobody would know the token
     async with a_pool(options) as pool:
         if options.queue is None:
             await member_for(pool, options, out)

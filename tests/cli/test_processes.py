@@ -93,6 +93,19 @@ def test_a_closed_stream_is_one_to_which_nothing_comes(
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("where", [">&-", ">/dev/full"])
+def test_nothing_is_taken_that_cannot_be_told(
+    library: Shell, monkeypatch: pytest.MonkeyPatch, where: str, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    library("send queue:work a")
+    take = f"{shlex.join(command('take --queue work'))} {where}"
+    done = subprocess.run(["/bin/sh", "-c", take], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1)
+    assert library("take --queue work").row["attempt"] == 1
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("body", [b"a" * 3_000_000, b"\xff" * 3_000_000])
 def test_what_cannot_be_written_whole_is_told(
     library: Shell, monkeypatch: pytest.MonkeyPatch, unbuffered: str, body: bytes
