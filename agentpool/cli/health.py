@@ -7,7 +7,7 @@ from typing import Final
 from agentpool import AgentPool, CorruptRecordError, PoolNotOpenError, UnknownRecordError
 from agentpool.cli.arguments import Verb, in_pool, in_store
 from agentpool.cli.looking import counted
-from agentpool.cli.opening import a_store, where
+from agentpool.cli.opening import a_store, in_words_of_shells, where
 from agentpool.cli.printing import Printer, for_people
 from agentpool.cli.reports import FORMATS, Checked, PoolChecked
 from agentpool.cli.rows import overview_row
@@ -81,8 +81,7 @@ async def _check(options: Namespace, out: Printer) -> int:
             out.text(f"AGENTPOOL UNKNOWN - {error}")  # as such plugins have to end
             return _UNKNOWN
         out.say(str(error))
-        advice = "see `agentpool doctor`; `agentpool init` makes a store"
-        checked = Checked((broken("store", str(error), advice),), ())
+        checked = Checked((broken("store", str(error), "see `agentpool doctor`"),), ())
     FORMATS[form](checked, out)
     return checked.exit_code
 
@@ -152,7 +151,8 @@ def _backup(options: Namespace, out: Printer) -> int:
         store = without_secrets(where(options))
         msg = f"{store}: it is no file; back up a server by its own means, such as pg_dump"
         raise InvalidValueError(msg)
-    size = back_up(file, options.to)
+    with in_words_of_shells():
+        size = back_up(file, options.to)
     out.row({"copy": options.to, "bytes": size})
     return 0
 

@@ -5,11 +5,14 @@ from typing import Final
 
 from agentpool import open_store
 from agentpool.cli.arguments import Verb, printed
+from agentpool.cli.opening import BY_INIT, in_words_of_shells
 from agentpool.cli.printing import Printer
 from agentpool.copying import copy_pools
 from agentpool.opening import StoreOptions
 
 __all__ = ("VERBS",)
+
+_BY_CREATE: Final = "`--create` makes TO, and brings an older one to this version"
 
 
 def _copy_arguments(parser: ArgumentParser) -> None:
@@ -34,11 +37,12 @@ def _copy_arguments(parser: ArgumentParser) -> None:
 async def _copy(options: Namespace, out: Printer) -> int:
     source_options = _options(options.from_schema, create=False)
     target_options = _options(options.to_schema, create=options.create)
-    async with (
-        open_store(options.source, **source_options) as source,
-        open_store(options.target, **target_options) as target,
-    ):
-        copied = await copy_pools(source, target, options.pool, force=options.force)
+    with in_words_of_shells(BY_INIT if options.create else _BY_CREATE):
+        async with (
+            open_store(options.source, **source_options) as source,
+            open_store(options.target, **target_options) as target,
+        ):
+            copied = await copy_pools(source, target, options.pool, force=options.force)
     for each in copied:
         out.row(each._asdict())
     return 0 if copied else 1

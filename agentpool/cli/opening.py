@@ -4,21 +4,36 @@ Nothing is created or migrated on the way: a store that is not there, or of an o
 pool that is not there, are refused.
 """
 
+import re
 from argparse import Namespace
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from agentpool import AgentPool, AgentPoolMember, MemberHandle, PoolNotOpenError, open_store
 from agentpool.cli.printing import Printer
-from agentpool.errors import InvalidValueError
+from agentpool.errors import IncompatibleStoreError, InvalidValueError
 from agentpool.opening import StoreOptions
 from agentpool.stores.base import AgentPoolStore
 from agentpool.support.places import url_of
 
-__all__ = ("a_pool", "a_store", "looked_at", "member_for", "run_of", "tell_if_absent", "where")
+__all__ = (
+    "BY_INIT",
+    "a_pool",
+    "a_store",
+    "in_words_of_shells",
+    "looked_at",
+    "member_for",
+    "run_of",
+    "tell_if_absent",
+    "where",
+)
+
+BY_INIT: Final = "`agentpool init` makes a store, and brings an older one to this version"
 
 _MOST_NAMED: Final = 5
+_BY_OPTION: Final = re.compile(r"; [^;]*\b(?:create|migrate)=(?:True|False)[^;]*$")
+"""How the library ends what it says of a store that is not there, or is of an older version."""
 
 
 def where(options: Namespace) -> str:
@@ -36,14 +51,25 @@ def where(options: Namespace) -> str:
     return str(options.store)
 
 
+@contextmanager
+def in_words_of_shells(remedy: str = BY_INIT) -> Iterator[None]:
+    """Say of a store that is not there, or is older, what a shell can do, and no program."""
+    try:
+        yield
+    except IncompatibleStoreError as error:
+        error.message = _BY_OPTION.sub(f"; {remedy}", error.message)
+        raise
+
+
 @asynccontextmanager
 async def a_store(options: Namespace) -> AsyncGenerator[AgentPoolStore]:
     """Open the store, as it is."""
     how = StoreOptions(create=False, migrate=False)
     if options.schema:
         how["schema"] = options.schema
-    async with open_store(where(options), **how) as store:
-        yield store
+    with in_words_of_shells():
+        async with open_store(where(options), **how) as store:
+            yield store
 
 
 @asynccontextmanager

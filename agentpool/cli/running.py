@@ -16,7 +16,6 @@ from agentpool.cli.arguments import BROKEN, EXIT_CODES, Verb, add_verb
 from agentpool.cli.printing import Printer, harmless
 from agentpool.errors import (
     AgentPoolError,
-    IncompatibleStoreError,
     InvalidValueError,
     NoAnswerError,
     NotEnoughMembersError,
@@ -67,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 # a script is to have a line, and its exit code
         called = " ".join(["agentpool", *given[:1]])
-        sys.stderr.write(f"{called}: {harmless(_said(error))}{_hint(error)}\n")
+        sys.stderr.write(f"{called}: {harmless(_said(error))}\n")
         _drop_unwritten()
         return exit_code(error)
 
@@ -107,12 +106,6 @@ def _said(error: Exception) -> str:
             where = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(where.filename).name}:{where.lineno}"
             return f"a bug: {type(error).__name__}: {error} ({place})"
-
-
-def _hint(error: Exception) -> str:
-    if isinstance(error, IncompatibleStoreError):
-        return "\n(`agentpool init` makes a store, and brings an older one to this version)"
-    return ""
 
 
 def _open_closed() -> None:

@@ -54,7 +54,7 @@ def test_nothing_is_created_by_mistake(shell: Shell, line: str, tmp_path: Path) 
     assert called.code == code_of_refusal(line)
     assert called.raw == b"" or line.startswith("check")
     assert "no such file" in called.err
-    assert "agentpool init" in f"{called.err}{called.out}"
+    assert ("agentpool init" in called.err, "create=" in called.err) == (True, False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -65,7 +65,17 @@ def test_an_older_file_is_refused_and_not_migrated(shell: Shell, line: str, tmp_
     shell.set(STORE="pool.db", POOL=POOL, RUN="run.me")
     called = shell(line)
     assert (called.code, "schema version 0" in called.err) == (code_of_refusal(line), True)
+    assert ("agentpool init" in called.err, "migrate=" in called.err) == (True, False)
     assert content(tmp_path)["pool.db"] == before
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "text.db"])
+def test_what_no_init_mends_leads_nobody_to_it(shell: Shell, tmp_path: Path, place: str) -> None:
+    (tmp_path / "text.db").write_text("no database")
+    for line in (f"members --store {place}", f"check --store {place}", f"copy {place} other.db"):
+        called = shell(line)
+        assert called.code in {2, 3}
+        assert re.search("agentpool init|--create", f"{called.err}{called.out}") is None
 
 
 def test_a_pool_that_is_not_there_is_not_made(library: Shell) -> None:
@@ -244,6 +254,9 @@ def test_a_check_that_cannot_look_says_so_in_each_format(library: Shell, more: s
 def test_pools_are_copied_into_a_store_of_their_own(library: Shell, tmp_path: Path) -> None:
     refused = library("copy pool.db other.db")
     assert (refused.code, (tmp_path / "other.db").exists()) == (3, False)
+    assert refused.err.endswith(
+        "no such file; `--create` makes TO, and brings an older one to this version\n"
+    )
     copied = library("copy pool.db other.db --create")
     assert copied.code == 0
     assert [row["was_there"] for row in copied.rows] == [False]
@@ -266,7 +279,8 @@ def test_the_doctor_and_a_backup(library: Shell, tmp_path: Path) -> None:
     assert library("backup copy.db").code == 2
     assert library("backup nosuch/copy.db").code == 2
     assert library("members --store copy.db").rows == library("members").rows
-    assert library("backup other.db --store nosuch.db").code == 3
+    missing = library("backup other.db --store nosuch.db")
+    assert (missing.code, "no such file; `agentpool init`" in missing.err) == (3, True)
     assert list(tmp_path.glob("*part*")) == []
 
 

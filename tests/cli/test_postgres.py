@@ -8,7 +8,8 @@ from .conftest import POOL, Shell
 def test_a_shell_works_in_a_pool_on_a_server(shell: Shell, postgres_url: str, schema: str) -> None:
     shell.set(STORE=postgres_url, SCHEMA=schema, POOL=POOL, RUN="run.me")
     missing = shell("members")
-    assert (missing.code, "agentpool init" in missing.err) == (3, True)
+    assert (missing.code, "; `agentpool init` makes a store" in missing.err) == (3, True)
+    assert "create=" not in missing.err
     assert shell("init --queue work").code == 0
     assert shell("send queue:work a").row["delivered_to"] == ["queue.work"]
     assert shell("wait --queue work --timeout 1m").row["came"]
