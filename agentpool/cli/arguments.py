@@ -18,6 +18,7 @@ __all__ = (
     "Verb",
     "acting",
     "add_verb",
+    "at_least",
     "body_of",
     "chosen_run",
     "decoded",
@@ -126,6 +127,18 @@ def acting(parser: ArgumentParser) -> None:
         default=os.environ.get("AGENTPOOL_AGENT") or AGENT,
         help=f"of which agent it is if it joins (AGENTPOOL_AGENT, or {AGENT})",
     )
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Give what reads an argument that is a whole number, and not less than this."""
+
+    def number(given: str) -> int:
+        if int(given) < least:
+            msg = f"{given} is less than {least}"
+            raise ArgumentTypeError(msg)
+        return int(given)
+
+    return number
 
 
 def text(given: str) -> str:

@@ -18,12 +18,11 @@ from agentpool import (
     EventKind,
     RunMessageRecorded,
 )
-from agentpool.cli.arguments import BROKEN, Verb, chosen_run, in_pool, text
+from agentpool.cli.arguments import BROKEN, Verb, at_least, chosen_run, in_pool, text
 from agentpool.cli.opening import looked_at
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_row, event_row, event_words, message_row, receipt_row
 from agentpool.cli.times import Since, since
-from agentpool.errors import InvalidValueError
 from agentpool.faces.naming import message_named, messages_before, not_found, recorded_message
 from agentpool.rules.command import PoolView
 from agentpool.rules.history import page_of_events, record_before
@@ -82,9 +81,9 @@ def _tail_arguments(parser: ArgumentParser) -> None:
     begin.add_argument(
         "--since", type=since, metavar="WHEN", help="from a time on: 10m, or 2026-11-27T17:00"
     )
-    begin.add_argument("-n", "--last", type=int, metavar="N", help=f"the last N ({_LAST})")
+    begin.add_argument("-n", "--last", type=at_least(0), metavar="N", help=f"the last N ({_LAST})")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many lines")
+    parser.add_argument("--count", type=at_least(1), metavar="N", help="end after so many lines")
     parser.add_argument("--bodies", action="store_true", help="with the bodies of messages")
     parser.add_argument(
         "--notify",
@@ -95,9 +94,6 @@ def _tail_arguments(parser: ArgumentParser) -> None:
 
 async def _tail(options: Namespace, out: Printer) -> int:
     left = options.count
-    if left is not None and left < 1:
-        msg = "--count: at least 1"
-        raise InvalidValueError(msg)
     async with looked_at(options) as pool:
         after = await _start(pool, options)
         follow = options.follow or options.notify
@@ -120,7 +116,7 @@ async def _start(pool: AgentPool, options: Namespace) -> int:
     if options.since is not None:
         return await pool.store.query(pool.pool_id, Bulk(partial(_before, options.since)))
     last = (0 if options.notify else _LAST) if options.last is None else options.last
-    return max(await head_of(pool) - max(last, 0), 0)
+    return max(await head_of(pool) - last, 0)
 
 
 def _before(moment: Since, view: PoolView) -> int:

@@ -1,5 +1,6 @@
 """Taking whole pools from one store to another: copy."""
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
@@ -8,7 +9,9 @@ from agentpool.cli.arguments import Verb, printed
 from agentpool.cli.opening import BY_INIT, in_words_of_shells
 from agentpool.cli.printing import Printer
 from agentpool.copying import copy_pools
+from agentpool.errors import InvalidValueError
 from agentpool.opening import StoreOptions
+from agentpool.support.places import file_of
 
 __all__ = ("VERBS",)
 
@@ -35,6 +38,9 @@ def _copy_arguments(parser: ArgumentParser) -> None:
 
 
 async def _copy(options: Namespace, out: Printer) -> int:
+    if _place(options.source, options.from_schema) == _place(options.target, options.to_schema):
+        msg = "FROM and TO are the same store"
+        raise InvalidValueError(msg)
     source_options = _options(options.from_schema, create=False)
     target_options = _options(options.to_schema, create=options.create)
     with in_words_of_shells(BY_INIT if options.create else _BY_CREATE):
@@ -46,6 +52,12 @@ async def _copy(options: Namespace, out: Printer) -> int:
     for each in copied:
         out.row(each._asdict())
     return 0 if copied else 1
+
+
+def _place(store: str, schema: str | None) -> tuple[str, str | None]:
+    """Say where a store is, the same for each way in which its file is named."""
+    file = file_of(store)
+    return (store if file is None else os.path.realpath(file)), schema
 
 
 def _options(schema: str | None, *, create: bool) -> StoreOptions:

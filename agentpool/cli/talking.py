@@ -8,6 +8,7 @@ from agentpool.cli.arguments import (
     Doing,
     Verb,
     acting,
+    at_least,
     body_of,
     chosen_run,
     in_pool,
@@ -46,7 +47,9 @@ def inbox_of(options: Namespace) -> str:
 def _inbox_arguments(parser: ArgumentParser) -> None:
     in_pool(parser)
     of_inbox(parser)
-    parser.add_argument("--count", type=int, default=100, metavar="N", help="at most so many (100)")
+    parser.add_argument(
+        "--count", type=at_least(1), default=100, metavar="N", help="at most so many (100)"
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--bodies", action="store_true", help="with their bodies")
     how.add_argument(

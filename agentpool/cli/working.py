@@ -14,13 +14,15 @@ from agentpool import (
     Inbox,
     InvalidValueError,
 )
-from agentpool.cli.arguments import Verb, acting, in_pool
+from agentpool.cli.arguments import Verb, acting, at_least, in_pool
 from agentpool.cli.opening import a_pool, looked_at, member_for, tell_if_absent
 from agentpool.cli.printing import Printer, Row
 from agentpool.cli.rows import body_row, message_row
 from agentpool.cli.talking import inbox_of, of_inbox
 from agentpool.cli.times import seconds
+from agentpool.errors import shown
 from agentpool.faces.naming import claim_name, claim_named
+from agentpool.rules.tokens import is_token
 
 __all__ = ("VERBS",)
 
@@ -34,7 +36,9 @@ _MOST: Final = 10_000
 def _take_arguments(parser: ArgumentParser) -> None:
     acting(parser)
     parser.add_argument("--queue", metavar="NAME", help="take from this queue")
-    parser.add_argument("--count", type=int, default=1, metavar="N", help="at most so many (1)")
+    parser.add_argument(
+        "--count", type=at_least(1), default=1, metavar="N", help="at most so many (1)"
+    )
     parser.add_argument(
         "--timeout", type=seconds, default=0.0, metavar="SPAN", help="wait so long for one (0)"
     )
@@ -147,10 +151,19 @@ async def _end(part: _Part) -> list[_Came]:
 
 
 def _claims(options: Namespace) -> list[tuple[str, str]]:
-    """Take tokens apart; one as the library has it is of the inbox that the options name."""
-    return [
-        claim_named(each) or (each, inbox_of(options)) for each in dict.fromkeys(options.tokens)
-    ]
+    """Take tokens apart, each once."""
+    return [_claim(each, options) for each in dict.fromkeys(options.tokens)]
+
+
+def _claim(given: str, options: Namespace) -> tuple[str, str]:
+    """Take a token apart; one as the library has it is of the inbox that the options name."""
+    named = claim_named(given)
+    if named is not None:
+        return named
+    if options.queue is None and not options.run and not is_token(given):
+        msg = f"{shown(given)} is no token, as `take` prints one"
+        raise InvalidValueError(msg)
+    return given, inbox_of(options)
 
 
 def _nack_arguments(parser: ArgumentParser) -> None:
@@ -197,6 +210,8 @@ async def _dead(options: Namespace, out: Printer) -> int:
         if chosen is not None:
             for letter in letters:
                 await (inbox.retry if options.retry else inbox.discard)(letter)
+    if not letters and chosen not in {None, "all"}:
+        out.say(f"there is no message {shown(chosen)} among those that were put aside")
     rows: list[Row] = [
         {"seq": each.seq, "attempts": each.attempts, **message_row(each.message)}
         for each in letters

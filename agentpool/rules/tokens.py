@@ -8,7 +8,7 @@ from agentpool.errors import InvalidValueError, shown
 from agentpool.rules.claims import Claim, ClaimId
 from agentpool.rules.requirements import require_type
 
-__all__ = ("claim_of", "token_of")
+__all__ = ("claim_of", "is_token", "token_of")
 
 _TOKEN: Final = re.compile(r"([0-9]{1,19})\.([0-9]{1,19})\.([0-9]{1,19})\.[0-9a-f]{16}")
 
@@ -19,6 +19,11 @@ def token_of(pool_id: str, claim: Claim | ClaimId) -> str:
     # An id has no control character in it, so no two claims are the same text.
     whole = f"{pool_id}\0{claim.run_id}\0{numbers}"
     return f"{numbers}.{sha256(whole.encode()).hexdigest()[:16]}"
+
+
+def is_token(text: str) -> bool:
+    """Say whether a text looks like what `token_of` gives."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def claim_of(pool_id: str, run_id: str, token: str, name: str) -> ClaimId:

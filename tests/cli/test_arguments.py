@@ -48,6 +48,20 @@ def test_the_help_names_every_verb_and_each_shows_an_example(shell: Shell) -> No
     assert "exit code: 0 done" in shell("take --help").out
 
 
+FEW = ("tail -n -3", "tail --count 0", "take --count 0", "inbox --count 0")
+
+
+@pytest.mark.parametrize("line", FEW)
+def test_a_number_that_is_too_small_is_told_by_the_name_of_its_option(
+    shell: Shell, line: str
+) -> None:
+    called = shell(line)
+    _, option, number = line.split()
+    least = 0 if option == "-n" else 1
+    assert (called.code, called.raw) == (2, b"")
+    assert re.search(rf"argument .*{option}.*: {number} is less than {least}\n", called.err)
+
+
 @pytest.mark.parametrize("line", ["", "nosuch", "send", "take --lease x", "tail --since x"])
 def test_what_is_no_call_is_a_wrong_use(shell: Shell, line: str) -> None:
     called = shell(line)

@@ -266,6 +266,14 @@ def test_pools_are_copied_into_a_store_of_their_own(library: Shell, tmp_path: Pa
     assert library("copy pool.db other.db --pool nosuch").code == 3
 
 
+@pytest.mark.parametrize("same", ["pool.db", "./pool.db", "sqlite:///pool.db", "link.db"])
+def test_a_store_is_not_copied_into_itself(library: Shell, tmp_path: Path, same: str) -> None:
+    (tmp_path / "link.db").symlink_to("pool.db")
+    for line in (f"copy pool.db {same}", f"copy {same} pool.db --create"):
+        refused = library(line)
+        assert (refused.code, "the same store" in refused.err) == (2, True)
+
+
 def test_the_doctor_and_a_backup(library: Shell, tmp_path: Path) -> None:
     examined = library("doctor pool.db")
     assert examined.code in {0, 1}  # SQLite itself may be worth a note

@@ -149,6 +149,13 @@ def test_what_was_taken_is_done_or_given_back_by_its_token(library: Shell) -> No
     assert library(f"ack {of_library} --queue work").code == 0
     assert library("take --queue work").code == 1
     assert library("ack nonsense").code == 2
+    library.set(RUN="")
+    assert (
+        library("ack nonsense").err
+        == "agentpool ack: 'nonsense' is no token, as `take` prints one\n"
+    )
+    asked = library(f"ack {of_library}")
+    assert (asked.code, "which run?" in asked.err) == (2, True)
 
 
 def test_of_several_claims_it_is_told_which_are_ended(library: Shell) -> None:
@@ -260,7 +267,9 @@ def test_what_failed_too_often_is_listed_put_back_and_thrown_away(library: Shell
     token = library("take --queue work --field token").out.strip()
     assert library(f"nack {token} --max-attempts 1").code == 0
     assert [each["attempts"] for each in library("dead --queue work").rows] == [1]
-    assert library("dead --queue work --retry nosuch").code == 1
+    for how in ("--retry", "--discard"):
+        missing = library(f"dead --queue work {how} nosuch")
+        assert (missing.code, "no message 'nosuch'" in missing.err) == (1, True)
     assert library("dead --queue work --retry key.a").code == 0
     assert library("dead --queue work").code == 1
     token = library("take --queue work --field token").out.strip()
