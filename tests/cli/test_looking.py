@@ -287,6 +287,8 @@ def test_the_doctor_and_a_backup(library: Shell, tmp_path: Path) -> None:
     assert library("backup copy.db").code == 2
     assert library("backup nosuch/copy.db").code == 2
     assert library("members --store copy.db").rows == library("members").rows
+    refused = library("backup other.db --store /dev/null")
+    assert (refused.code, "it is no regular file" in refused.err) == (3, True)
     missing = library("backup other.db --store nosuch.db")
     assert (missing.code, "no such file; `agentpool init`" in missing.err) == (3, True)
     assert list(tmp_path.glob("*part*")) == []

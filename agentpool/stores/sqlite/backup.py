@@ -6,10 +6,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from agentpool.errors import InvalidValueError
+from agentpool.errors import IncompatibleStoreError, InvalidValueError
 from agentpool.stores.sqlite.errors import translated
 from agentpool.stores.sqlite.opening import checked_path
-from agentpool.stores.sqlite.place import Place
+from agentpool.stores.sqlite.place import Place, no_file
 
 __all__ = ("back_up",)
 
@@ -24,16 +24,20 @@ def back_up(path: str | os.PathLike[str], to: str | os.PathLike[str]) -> int:
     meanwhile the write-ahead log grows.
 
     :raises InvalidValueError: there is something where the copy is to be
-    :raises IncompatibleStoreError: there is no such file
+    :raises IncompatibleStoreError: there is no such file, or it is no regular one
     :raises AgentPoolError: it cannot be read, or the copy not be written
     """
     source, target = checked_path(path), checked_path(to)
     place = Place.of(source)
     place.refuse_missing()
+    found = place.path.stat()
+    if why := no_file(found):
+        msg = f"{source}: {why}"
+        raise IncompatibleStoreError(msg)
     place.check_beside()
     part = target.with_name(f"{target.name}.part-{os.getpid()}")
     try:
-        _make(part, place.path.stat().st_mode)
+        _make(part, found.st_mode)
         with translated(str(source)):
             _copy(place.path, part)
         os.link(part, target)  # not `rename`, which would replace what is there
