@@ -175,12 +175,14 @@ def _opener(path: Path, options: StoreOptions) -> _OpenStore:
 
 def _refuse_parameters(path: Path) -> None:
     """Refuse a server as libpq also takes it, or its password would be in the name of a file."""
-    if type(path) is str and _PARAMETERS.match(path):
+    if type(path) is str and _PARAMETERS.fullmatch(path):
         msg = "path: this names no file; write a server as postgresql://user@host/database"
         raise InvalidValueError(msg)
 
 
-_PARAMETERS: Final = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|service)\s*=")
+_PARAMETERS: Final = re.compile(
+    r"\s*(?=\w+\s*=)(?:.*\s)?(?:host|hostaddr|dbname|user|password|service)\s*=.*", re.DOTALL
+)
 
 
 def _refuse_others(options: StoreOptions, of: str, known: frozenset[str]) -> None:

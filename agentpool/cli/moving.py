@@ -2,11 +2,12 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from contextlib import AsyncExitStack
 from typing import Final
 
 from agentpool import open_store
 from agentpool.cli.arguments import Verb, printed
-from agentpool.cli.opening import BY_INIT, in_words_of_shells
+from agentpool.cli.opening import in_words_of_shells
 from agentpool.cli.printing import Printer
 from agentpool.copying import copy_pools
 from agentpool.errors import InvalidValueError
@@ -15,6 +16,7 @@ from agentpool.support.places import file_of
 
 __all__ = ("VERBS",)
 
+_SCHEMA: Final = "agentpool"
 _BY_CREATE: Final = "`--create` makes TO, and brings an older one to this version"
 
 
@@ -43,21 +45,21 @@ async def _copy(options: Namespace, out: Printer) -> int:
         raise InvalidValueError(msg)
     source_options = _options(options.from_schema, create=False)
     target_options = _options(options.to_schema, create=options.create)
-    with in_words_of_shells(BY_INIT if options.create else _BY_CREATE):
-        async with (
-            open_store(options.source, **source_options) as source,
-            open_store(options.target, **target_options) as target,
-        ):
-            copied = await copy_pools(source, target, options.pool, force=options.force)
+    async with AsyncExitStack() as stores:
+        with in_words_of_shells():
+            source = await stores.enter_async_context(open_store(options.source, **source_options))
+        with in_words_of_shells(_BY_CREATE):
+            target = await stores.enter_async_context(open_store(options.target, **target_options))
+        copied = await copy_pools(source, target, options.pool, force=options.force)
     for each in copied:
         out.row(each._asdict())
     return 0 if copied else 1
 
 
-def _place(store: str, schema: str | None) -> tuple[str, str | None]:
+def _place(store: str, schema: str | None) -> tuple[str, str]:
     """Say where a store is, the same for each way in which its file is named."""
     file = file_of(store)
-    return (store if file is None else os.path.realpath(file)), schema
+    return (store if file is None else os.path.realpath(file)), schema or _SCHEMA
 
 
 def _options(schema: str | None, *, create: bool) -> StoreOptions:

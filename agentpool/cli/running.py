@@ -6,9 +6,10 @@ import os
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from io import BufferedWriter, RawIOBase, TextIOWrapper
+from io import RawIOBase
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
@@ -58,11 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     _be_robust()
     try:
-        return _done(given)
+        with _loading() if arguments is None else nullcontext():
+            options = parsed(given)
+        return _done(options)
     except BrokenPipeError:
         _drop_unwritten()
         return _BROKEN_PIPE
     except KeyboardInterrupt:
+        _drop_unwritten()
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 # a script is to have a line, and its exit code
         called = " ".join(["agentpool", *given[:1]])
@@ -71,11 +75,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(error)
 
 
-def _done(given: Sequence[str]) -> int:
-    gc.disable()  # while modules are loaded, of which none is garbage
-    options = parsed(given)
-    gc.freeze()  # nor will be: it is not looked through again, at the end of the process either
-    gc.enable()
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Load modules in less time, in a process of one's own: none of that is ever garbage.
+
+    It is not looked through then, nor later, nor at the end of the process.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _done(options: Namespace) -> int:
     verb: Verb = options.verb
     doing = verb.run(options, Printer(options))
     code = doing if isinstance(doing, int) else asyncio.run(doing)
@@ -143,7 +157,7 @@ def _buffered(stream: TextIO) -> TextIO:
     below = getattr(stream, "buffer", None)
     if not isinstance(below, RawIOBase):
         return stream
-    return TextIOWrapper(BufferedWriter(below), stream.encoding, line_buffering=True)
+    return open(stream.fileno(), "w", 1, stream.encoding, closefd=False)
 
 
 class _Parser(ArgumentParser):
@@ -161,8 +175,34 @@ def parsed(arguments: Sequence[str]) -> Namespace:
         if verb.name == called:
             parser = _Parser(prog=f"agentpool {called}", allow_abbrev=False)
             add_verb(verb, parser)
-            return parser.parse_intermixed_args(arguments[1:])
+            return _unmarked(parser.parse_intermixed_args(_marked(arguments[1:])))
     return _of_all().parse_args(arguments)
+
+
+_NO_OPTION: Final = "\0"
+"""What stands before an argument that is no option; no process can be given it."""
+
+
+def _marked(arguments: Sequence[str]) -> list[str]:
+    """Mark what comes after ``--``, which `parse_intermixed_args` forgets at times."""
+    if "--" not in arguments:
+        return list(arguments)
+    end = arguments.index("--")
+    after = (
+        f"{_NO_OPTION}{each}" if each.startswith("-") else each for each in arguments[end + 1 :]
+    )
+    return [*arguments[:end], *after]
+
+
+def _unmarked(options: Namespace) -> Namespace:
+    for name, value in vars(options).items():
+        bare = [_bare(each) for each in value] if isinstance(value, list) else _bare(value)
+        setattr(options, name, bare)
+    return options
+
+
+def _bare(value: object) -> object:
+    return value.removeprefix(_NO_OPTION) if isinstance(value, str) else value
 
 
 def _of_all() -> ArgumentParser:

@@ -71,6 +71,7 @@ class _Shard:
         """Begin to open the store, unless it is open or about to be."""
         if self.store is None and (self._attempt is None or self._attempt.done()):
             self._attempt = start(self._try())
+            self._attempt.add_done_callback(_fetch)  # perhaps nobody waits for it
 
     async def opened(self) -> AgentPoolStore:
         """Give the store; open it, where it was away, once for all who wait for that.
@@ -116,10 +117,13 @@ class _Shard:
         self._closed = True
         if self._attempt is not None:
             await ended([self._attempt])
-            if not self._attempt.cancelled():
-                self._attempt.exception()  # perhaps nobody has asked for it
         if self.store is not None:
             await self.store.aclose()
+
+
+def _fetch(attempt: "asyncio.Task[AgentPoolError | None]") -> None:
+    if not attempt.cancelled():
+        attempt.exception()
 
 
 class ShardedAgentPoolStore(AgentPoolStore):
@@ -304,5 +308,5 @@ class ShardedAgentPoolStore(AgentPoolStore):
     async def finish(self) -> None:
         closed = (shard.close() for shard in self._shards)
         found = await asyncio.gather(*closed, return_exceptions=True)
-        if failed := [each for each in found if isinstance(each, Exception)]:
+        if failed := [each for each in found if isinstance(each, BaseException)]:
             raise failed[0]

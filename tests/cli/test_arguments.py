@@ -79,6 +79,12 @@ def test_what_is_no_call_is_a_wrong_use(shell: Shell, line: str) -> None:
         ("wait member --timeout 1s run.me", {"kind": "member", "name": "run.me"}),
         ("ack 1 --queue work 2", {"tokens": ["1", "2"], "queue": "work"}),
         ("send queue:work --key z -- -q", {"key": "z", "body": "-q"}),
+        ("send -- queue:work -q", {"key": None, "to": "queue:work", "body": "-q"}),
+        ("send --key z -- queue:work --json", {"key": "z", "to": "queue:work", "body": "--json"}),
+        ("send queue:work -- --", {"key": None, "body": "--"}),
+        ("send -- queue:work -", {"to": "queue:work", "body": "-"}),
+        ("ack --as run.me -- -x a", {"tokens": ["-x", "a"]}),
+        ("wait -- member run:a", {"kind": "member", "name": "run:a"}),
         ("send queue:work --key z", {"key": "z", "body": "-"}),
     ],
 )

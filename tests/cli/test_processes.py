@@ -111,6 +111,8 @@ def test_what_cannot_be_written_whole_is_told(
     library: Shell, monkeypatch: pytest.MonkeyPatch, unbuffered: str, body: bytes
 ) -> None:
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)  # it would write a file, too
     library("send queue:work --key key.1", given=body)
     show = shlex.join(command("show key.1 --field body"))
     done = subprocess.run(

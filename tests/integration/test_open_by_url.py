@@ -95,6 +95,7 @@ async def test_a_server_is_told_to_need_an_extra_where_that_is_not_installed(
         ("memory:pool.x", "'memory:'"),
         ("host=db password=secret", "postgresql://user@host/database"),
         (" dbname = pools", "postgresql://user@host/database"),
+        ("sslmode=require host=db password=secret", "postgresql://user@host/database"),
         ("", "no file"),
     ],
 )

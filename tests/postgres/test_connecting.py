@@ -12,6 +12,9 @@ from psycopg.conninfo import conninfo_to_dict
 from agentpool import IncompatibleStoreError, InvalidValueError, StoreBusyError, open_store
 from agentpool.stores.postgres import bell
 from agentpool.stores.postgres.errors import not_connected
+from agentpool.stores.postgres.opening import Options
+from agentpool.stores.postgres.session import Place, checked_url
+from agentpool.support.clock import wall_clock
 
 from .server import Server
 from .test_stops import NOBODYS_PORT
@@ -45,7 +48,7 @@ def of_several(*attempts: tuple[str, str, str]) -> str:
     ],
 )
 def test_a_server_that_is_away_is_tried_again_whatever_it_is_called(said: str) -> None:
-    assert type(not_connected(psycopg.OperationalError(said), "here")) is StoreBusyError
+    assert type(not_connected(psycopg.OperationalError(said), "here", 1)) is StoreBusyError
 
 
 @pytest.mark.parametrize(
@@ -58,10 +61,26 @@ def test_a_server_that_is_away_is_tried_again_whatever_it_is_called(said: str) -
         "bad value for connect_timeout: 'abc'",
         of_several(("a", "::1", REFUSED), ("a", "127.0.0.1", NO_DATABASE)),
         of_several(("a", "1.1.1.1", NO_ENTRY), ("b", "1.1.1.2", NO_DATABASE)),
+        of_several(("a", "1.1.1.1", f"no GSSAPI\n{NO_ENTRY}"), ("b", "1.1.1.2", NO_DATABASE)),
     ],
 )
 def test_what_somebody_has_to_mend_is_not_tried_again(said: str) -> None:
-    assert type(not_connected(psycopg.OperationalError(said), "here")) is IncompatibleStoreError
+    assert type(not_connected(psycopg.OperationalError(said), "here", 1)) is IncompatibleStoreError
+
+
+def test_a_host_of_which_nothing_is_said_is_away() -> None:
+    """Its name leads nowhere for now, of which psycopg says nothing."""
+    refused = psycopg.OperationalError(NO_DATABASE)
+    for hosts, expected in ((1, IncompatibleStoreError), (2, StoreBusyError)):
+        assert type(not_connected(refused, "here", hosts)) is expected
+
+
+@pytest.mark.parametrize(
+    ("servers", "hosts"),
+    [("h", 1), ("h,g", 2), ("h:1,h:2", 2), ("h,h", 1), ("", 1), ("h:1,g", 2)],
+)
+def test_hosts_are_counted(servers: str, hosts: int) -> None:
+    assert Place(checked_url(f"postgresql://{servers}/d", "url"), '"s"', 1).hosts == hosts
 
 
 async def test_of_several_hosts_one_that_is_away_is_waited_for(postgres: Server) -> None:
@@ -111,6 +130,7 @@ async def test_where_nothing_is_heard_it_is_looked_often_and_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(bell, "NET_SECONDS", 2 * BOUND)
+    caplog.set_level(logging.INFO, "agentpool")
     nobody = f"postgresql://postgres@127.0.0.1:{NOBODYS_PORT}/postgres"
     listen_url = nobody if where == "at nobody" else postgres.url("template1")
 
@@ -130,4 +150,23 @@ async def test_where_nothing_is_heard_it_is_looked_often_and_told_once(
             last = await send(other, str(number))
             assert (await following).cursor.sequence == last
         await until(lambda: bool(warned()), "it was told")
+        await watcher.aclose()
+        tried = len(caplog.records)
+        async with aclosing(store.watch(POOL)) as again:
+            await anext(again)
+            await until(lambda: len(caplog.records) > tried + 3, "it was tried again and again")
     assert len(warned()) == 1
+
+
+@pytest.mark.parametrize(("busy_timeout", "most"), [(1, 1), (60, 5), (1e6, 5)])
+def test_beginning_to_listen_is_not_waited_for_as_long_as_a_write(
+    busy_timeout: float, most: float
+) -> None:
+    """A handle that is closed waits for that, and has other means meanwhile."""
+    options = Options.checked(
+        "postgresql://h/d", "s", busy_timeout, wall_clock, 1,
+        listen=True, listen_url=None, create=True, migrate=True,
+    )  # fmt: skip
+    assert options.listens_at is not None
+    assert options.listens_at.patience == most
+    assert options.place.patience == busy_timeout

@@ -48,7 +48,8 @@ async def test_a_commit_that_was_not_told_is_found(
 async def test_a_commit_whose_answer_was_lost_is_told(
     postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "NET_SECONDS", 2 * BOUND)  # nobody looks by time
+    for name in ("NET_SECONDS", "POLL_SECONDS"):
+        monkeypatch.setattr(bell, name, 2 * BOUND)  # nobody looks by time
     calls, told = Ringer.calls, list[Any]()
 
     def lost_at_first(ringer: Ringer, touched: Any) -> Any:
@@ -75,7 +76,8 @@ async def test_a_commit_whose_answer_was_lost_is_told(
 async def test_what_was_told_while_nobody_listened_is_found(
     postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "NET_SECONDS", BOUND)
+    for name in ("NET_SECONDS", "POLL_SECONDS"):
+        monkeypatch.setattr(bell, name, 2 * BOUND)
     async with (
         asyncio.timeout(BOUND),
         opened(postgres.url(), schema) as store,

@@ -99,6 +99,7 @@ class Ear:
     :param place: where to listen; ``None``: nowhere
     :param identity: says where the store is
     :param ringer: of this handle, which knows what it has done
+    :param warned: whether it was warned that nothing is heard: something, where it was
     """
 
     def __init__(
@@ -108,7 +109,10 @@ class Ear:
         ringer: Ringer,
         tail: Tail,
         versions: Versions,
+        *,
+        warned: set[str],
     ) -> None:
+        self._warned = warned
         self._identity = identity
         self._channel = ringer.channel
         self._name = ringer.name
@@ -141,13 +145,17 @@ class Ear:
             try:
                 async with _listening(place, self._channel, self._identity) as pipeline:
                     failures = 0
+                    self._warned.clear()
                     self._deaf = anyio.Event()
                     self._tail.notify()  # what was told before that was not heard
                     await self._hear_all(pipeline.pgconn)
             except (*FOREIGN, AgentPoolError, OSError) as error:
                 failures += 1
+                is_news = failures == _WORTH_A_WARNING and not self._warned
+                if is_news:
+                    self._warned.add(str(error))
                 _LOG.log(
-                    logging.WARNING if failures == _WORTH_A_WARNING else logging.INFO,
+                    logging.WARNING if is_news else logging.INFO,
                     "not listening to the server, so it is looked at every %s s: %s",
                     POLL_SECONDS,
                     error,

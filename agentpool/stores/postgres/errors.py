@@ -69,7 +69,8 @@ _NEEDS_SOMEBODY: Final = (
 
 _NAMES: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 _ATTEMPT: Final = re.compile(
-    r"^- host: (?P<host>.*?), port: (?P<port>.*?), hostaddr: .*?: (?P<said>.*)", re.MULTILINE
+    r"^- host: (?P<host>.*?), port: (?P<port>.*?), hostaddr: .*?: (?P<said>.*?)(?=^- host: |\Z)",
+    re.MULTILINE | re.DOTALL,
 )
 """A line of what psycopg says where it has tried several addresses."""
 
@@ -91,24 +92,28 @@ def ours(error: Exception, where: str) -> AgentPoolError:
     return StoreBusyError(f"{where}: {_AWAY} ({_in_one_line(error)})")
 
 
-def not_connected(error: psycopg.Error, where: str) -> AgentPoolError:
-    """Say in our terms why there is no connection to a server."""
+def not_connected(error: psycopg.Error, where: str, hosts: int) -> AgentPoolError:
+    """Say in our terms why there is no connection to a server.
+
+    :param hosts: how many it may be at
+    """
     said = _in_one_line(error)
-    if _is_refused(str(error)):
+    if _is_refused(str(error), hosts):
         return IncompatibleStoreError(f"{where}: the server refuses the connection: {said}")
     return StoreBusyError(f"{where}: {_AWAY} ({said})")
 
 
-def _is_refused(said: str) -> bool:
-    """Say whether it helps nothing to try again, at any of the hosts that were tried.
+def _is_refused(said: str, hosts: int) -> bool:
+    """Say whether it helps nothing to try again, at any of the hosts.
 
-    A host may have several addresses. One that answers by any of them is there.
+    A host may have several addresses. One that answers by any of them is there. Of one whose name
+    leads nowhere for now, psycopg says nothing.
     """
     attempts = [each.group("host", "port", "said") for each in _ATTEMPT.finditer(said)]
     by_host: dict[tuple[str, str], bool] = {}
     for host, port, why in attempts or [("", "", said)]:
         by_host[host, port] = by_host.get((host, port), False) or _needs_somebody(why)
-    return all(by_host.values())
+    return len(by_host) >= hosts and all(by_host.values())
 
 
 def _needs_somebody(said: str) -> bool:

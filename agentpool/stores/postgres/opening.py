@@ -23,6 +23,8 @@ from agentpool.wire.content import checked_max_body
 __all__ = ("Connections", "Options", "prepare")
 
 _LOOKS_AT_CLOCK: Final = 3
+_PATIENCE_TO_LISTEN: Final = 5.0
+"""Seconds; a handle that is closed waits for them, and meanwhile it is looked often."""
 _LONGEST_PATIENCE: Final = 1_000_000.0
 """Seconds, of which a bound in milliseconds still has 32 bits."""
 
@@ -66,8 +68,8 @@ class Options:
         conninfo = place.conninfo if listen_url is None else checked_url(listen_url, "listen_url")
         checked_clock(clock)
         most = checked_max_body(max_body)
-        listens_at = Place(conninfo, place.schema, patience) if listen else None
-        return cls(place, listens_at, clock, most, create, migrate)
+        listens_at = Place(conninfo, place.schema, min(patience, _PATIENCE_TO_LISTEN))
+        return cls(place, listens_at if listen else None, clock, most, create, migrate)
 
 
 class Connections:

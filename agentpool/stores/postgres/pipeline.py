@@ -171,9 +171,9 @@ class Pipeline:
         try:
             for answer, parameters in waiting:
                 self._send(answer, parameters)
-            sent = 0
+            sent: int | None = None
             for statement, parameters in after:
-                if not sent:
+                if sent is None:
                     self._pg.send_flush_request()  # or what comes before would be answered with it
                     sent = len(self._sent)
                 self._send(Answer(self, statement), parameters)
@@ -183,7 +183,7 @@ class Pipeline:
                 self._await(select.POLLIN | select.POLLOUT, deadline)
         except psycopg.Error as error:
             raise self._lost(str(error)) from error
-        return sent or len(self._sent)
+        return len(self._sent) if sent is None else sent
 
     def _send(self, answer: Answer, parameters: Sequence[Parameter]) -> None:
         statement, pg = answer.statement, self._pg

@@ -104,6 +104,14 @@ class Place:
     schema: str
     patience: float
 
+    @property
+    def hosts(self) -> int:
+        """At how many hosts it may be; the same one at another port counts as one more."""
+        known = conninfo_to_dict(self.conninfo)
+        hosts = str(known.get("host") or known.get("hostaddr") or "").split(",")
+        ports = str(known.get("port") or "").split(",")
+        return len(set(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False)))
+
     def __str__(self) -> str:
         """Name the place without its password."""
         known = conninfo_to_dict(self.conninfo)
@@ -246,7 +254,7 @@ def connect(place: Place, lock_seconds: float, seconds: float) -> Session:
             _in_time(place.conninfo, seconds), autocommit=True, prepare_threshold=None
         )
     except psycopg.Error as error:
-        raise not_connected(error, str(place)) from error
+        raise not_connected(error, str(place), place.hosts) from error
     try:
         pipeline = Pipeline(connection, place.schema, place.patience + _SLACK_SECONDS)
         return _set_up(pipeline, place, str(max(round(lock_seconds * 1000), 1)))

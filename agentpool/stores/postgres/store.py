@@ -66,6 +66,7 @@ class PostgresAgentPoolStore(BatchStore):
         self._options = options
         self._opened = opened
         self._ear: Ear | None = None
+        self._warned = set[str]()
         self._closed_ears: list[Ear] = []
         self._reads = Reads(opened.reader, self.url, translated, _is_lost)
         self._bodies = PostgresBodies(opened.writer, self._reads)
@@ -196,7 +197,14 @@ class PostgresAgentPoolStore(BatchStore):
     def listen(self) -> None:
         place, opened = self._options.listens_at, self._opened
         engine = opened.writer.engine
-        self._ear = Ear(place, lambda: engine.identity, opened.ringer, self.tail, self._versions)
+        self._ear = Ear(
+            place,
+            lambda: engine.identity,
+            opened.ringer,
+            self.tail,
+            self._versions,
+            warned=self._warned,
+        )
 
     def stop_listening(self) -> None:
         if self._ear is not None:
