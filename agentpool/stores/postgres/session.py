@@ -108,7 +108,7 @@ class Place:
     def hosts(self) -> int:
         """At how many hosts it may be; the same one at another port counts as one more."""
         known = conninfo_to_dict(self.conninfo)
-        hosts = str(known.get("host") or known.get("hostaddr") or "").split(",")
+        hosts = _hosts(known) if known.get("host") else str(known.get("hostaddr")).split(",")
         ports = str(known.get("port") or "").split(",")
         return len(set(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False)))
 
@@ -186,6 +186,10 @@ _VARIABLES: Final = {
 """By which libpq is told what else is ours to choose."""
 
 
+def _hosts(known: dict[str, Any]) -> list[str]:
+    return str(known.get("host") or "").split(",")
+
+
 def _known(url: str, name: str) -> dict[str, Any]:
     """Read a URL; what is wrong with it is told without what it says.
 
@@ -193,7 +197,7 @@ def _known(url: str, name: str) -> dict[str, Any]:
     """
     try:
         known = conninfo_to_dict(url)
-        for host in str(known.get("host") or "").split(","):
+        for host in _hosts(known):
             if not host.startswith(("/", "@")):
                 host.encode("idna")
     except (psycopg.Error, UnicodeError) as error:
@@ -266,7 +270,7 @@ def connect(place: Place, lock_seconds: float, seconds: float) -> Session:
 def _in_time(conninfo: str, seconds: float) -> str:
     """Bound how long each of the hosts is tried."""
     known = conninfo_to_dict(conninfo)
-    most = max(ceil(seconds / len(str(known.get("host")).split(","))), _LEAST_TO_CONNECT)
+    most = max(ceil(seconds / len(_hosts(known))), _LEAST_TO_CONNECT)
     said = str(known.get("connect_timeout"))
     wanted = int(said) if said.isdecimal() else 0
     return make_conninfo(conninfo, connect_timeout=min(wanted or most, most))
